@@ -1,0 +1,5 @@
+//! Flags of `kq consume`.
+
+/// (being written)
+#[derive(clap::Args, Debug)]
+pub struct Args {}

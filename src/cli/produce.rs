@@ -1,0 +1,5 @@
+//! Flags of `kq produce`.
+
+/// (being written)
+#[derive(clap::Args, Debug)]
+pub struct Args {}

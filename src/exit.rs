@@ -1,0 +1,128 @@
+//! Exit statuses, and the only place that prints a final error or ends the process.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+/// How a command ended: the one table of exit statuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: all that was asked for is done.
+    Done,
+    /// 1: some records failed, or a worker gave up by policy.
+    Failed,
+    /// 2: usage, configuration, connection, authorisation, missing topic, stalled, stdout unwritable.
+    Usage,
+    /// 75: ended with work abandoned.
+    Abandoned,
+    /// 76: fenced, or a fatal client error.
+    Fenced,
+    /// 78: the worker's command can't be run.
+    CannotRun,
+    /// 128+n: ended by signal n before all was done, after draining.
+    Signal(i32),
+    /// The status of the command that `kq dev -- COMMAND` ran.
+    Command(u8),
+}
+
+impl Exit {
+    /// The number that the parent process sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Abandoned => 75,
+            Self::Fenced => 76,
+            Self::CannotRun => 78,
+            Self::Signal(n) => (128 + n) as u8,
+            Self::Command(code) => code,
+        }
+    }
+}
+
+/// An error that ends kq with a status other than 2, which is what a plain error means.
+#[derive(Debug)]
+struct Ending {
+    exit: Exit,
+    cause: anyhow::Error,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.cause)
+    }
+}
+
+impl std::error::Error for Ending {}
+
+/// Gives an error the exit status that it ends kq with.
+pub fn with(exit: Exit, cause: anyhow::Error) -> anyhow::Error {
+    anyhow::Error::new(Ending { exit, cause })
+}
+
+/// Prints an error, once, and maps the outcome to the process's exit status.
+pub fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
+    let exit = outcome.unwrap_or_else(|e| {
+        if is_broken_pipe(&e) {
+            return Exit::Done;
+        }
+        if let Some(usage) = e.downcast_ref::<clap::Error>() {
+            let _ = usage.print();
+            // Help and version are answers (0); anything else is a usage error (2).
+            return if usage.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+        let _ = writeln!(io::stderr(), "kq: {e:#}");
+        e.downcast_ref::<Ending>().map_or(Exit::Usage, |ending| ending.exit)
+    });
+    ExitCode::from(exit.code())
+}
+
+/// Whether a closed stdout is anywhere in the error's chain: a normal end in a pipe.
+pub fn is_broken_pipe(e: &anyhow::Error) -> bool {
+    let here = |e: &anyhow::Error| {
+        e.chain()
+            .filter_map(|cause| cause.downcast_ref::<io::Error>())
+            .any(|io| io.kind() == io::ErrorKind::BrokenPipe)
+    };
+    here(e) || e.downcast_ref::<Ending>().is_some_and(|ending| here(&ending.cause))
+}
+
+/// Ends the process now, running no destructors: the second signal, or an end
+/// that must not wait in the Kafka client's Drop (it has no upper bound while
+/// brokers are away).
+#[expect(clippy::exit, reason = "this module owns the end of the process")]
+pub fn at_once(exit: Exit) -> ! {
+    let _ = io::stdout().flush();
+    std::process::exit(i32::from(exit.code()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_those_of_the_table() {
+        let codes = [
+            Exit::Done,
+            Exit::Failed,
+            Exit::Usage,
+            Exit::Abandoned,
+            Exit::Fenced,
+            Exit::CannotRun,
+            Exit::Signal(2),
+            Exit::Signal(15),
+            Exit::Command(7),
+        ]
+        .map(Exit::code);
+        assert_eq!(codes, [0, 1, 2, 75, 76, 78, 130, 143, 7]);
+    }
+
+    #[test]
+    fn a_broken_pipe_is_found_under_context() {
+        let e = anyhow::Error::new(io::Error::from(io::ErrorKind::BrokenPipe)).context("write stdout");
+        assert!(is_broken_pipe(&e));
+        assert!(is_broken_pipe(&with(Exit::Failed, e)));
+        assert!(!is_broken_pipe(&anyhow::anyhow!("no pipe here")));
+    }
+}

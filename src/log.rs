@@ -1,0 +1,57 @@
+//! Lines for people on stderr: notes, warnings and, with `-v`, what happens inside.
+
+use std::fmt::Display;
+use std::io::Write as _;
+
+/// Where notes go and how many of them: a plain value that is passed down.
+///
+/// `-q` hides notes, never errors; each `-v` shows one level more
+/// (1: what kq does, 2: librdkafka's own log lines, 3: its debug contexts).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Log {
+    level: i8,
+}
+
+impl Log {
+    /// A log that is quiet (`-q`), normal, or `verbose` levels deep.
+    pub fn new(quiet: bool, verbose: u8) -> Self {
+        let level = if quiet { -1 } else { verbose.min(100) as i8 };
+        Self { level }
+    }
+
+    /// Whether notes are hidden.
+    pub fn is_quiet(self) -> bool {
+        self.level < 0
+    }
+
+    /// Whether lines of this level are shown.
+    pub fn shows(self, level: u8) -> bool {
+        self.level >= level as i8
+    }
+
+    /// Something that went wrong for a part of the input: shown even with `-q`.
+    pub fn error(self, message: impl Display) {
+        line(message);
+    }
+
+    /// Something a person should know: hidden by `-q`.
+    pub fn note(self, message: impl Display) {
+        if self.level >= 0 {
+            line(message);
+        }
+    }
+
+    /// Something that only `-v` (1), `-vv` (2) or `-vvv` (3) shows.
+    pub fn verbose(self, level: u8, message: impl Display) {
+        if self.shows(level) {
+            line(message);
+        }
+    }
+}
+
+/// One whole line in one write, so that lines of several threads never mix.
+/// A stderr that is closed is nobody's loss.
+fn line(message: impl Display) {
+    let text = format!("kq: {message}\n");
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}

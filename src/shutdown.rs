@@ -1,0 +1,81 @@
+//! Signals: the first INT, TERM or HUP asks to drain, the second ends at once.
+
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context as _;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::exit::{self, Exit};
+
+/// A request to stop, passed down as a value. Clones share one request.
+#[derive(Clone, Default)]
+pub struct Shutdown {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// The first signal's number, 0 while there was none.
+    signal: AtomicI32,
+    notify: tokio::sync::Notify,
+    /// What the second signal still does before the process ends.
+    last_act: Mutex<Option<Box<dyn Fn() + Send>>>,
+}
+
+impl Shutdown {
+    /// Catches INT, TERM and HUP from here on, on a thread of its own.
+    ///
+    /// A signal that was ignored when kq started (`nohup`, or a background job
+    /// of a shell without job control) stays caught all the same: asking kq to stop stops it.
+    pub fn install() -> anyhow::Result<Self> {
+        let this = Self::default();
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("catch signals")?;
+        let inner = Arc::clone(&this.inner);
+        std::thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || {
+                for signal in signals.forever() {
+                    if inner.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                        inner.notify.notify_waiters();
+                        continue;
+                    }
+                    if let Some(act) = inner.last_act.lock().ok().and_then(|mut act| act.take()) {
+                        act();
+                    }
+                    exit::at_once(Exit::Signal(signal));
+                }
+            })
+            .context("start the signal thread")?;
+        Ok(this)
+    }
+
+    /// The signal that asked to stop, if one came.
+    pub fn signal(&self) -> Option<i32> {
+        match self.inner.signal.load(Ordering::Relaxed) {
+            0 => None,
+            n => Some(n),
+        }
+    }
+
+    /// Waits for the first signal and gives its number.
+    pub async fn requested(&self) -> i32 {
+        loop {
+            let notified = self.inner.notify.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if let Some(signal) = self.signal() {
+                return signal;
+            }
+            notified.await;
+        }
+    }
+
+    /// What the second signal does before the process ends: kill the commands that run.
+    pub fn on_second_signal(&self, act: impl Fn() + Send + 'static) {
+        if let Ok(mut last_act) = self.inner.last_act.lock() {
+            *last_act = Some(Box::new(act));
+        }
+    }
+}
