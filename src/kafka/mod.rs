@@ -1,1 +1,3 @@
 //! Everything that speaks to Kafka through librdkafka.
+
+pub mod ffi;
