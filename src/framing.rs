@@ -1,1 +1,263 @@
-//! (being written)
+//! Bytes to frames: delimiters, escapes, the key's delimiter, the tail at the end. Pure: no clock, no IO.
+
+use std::ops::Range;
+
+use anyhow::{Result, bail};
+use memchr::{memchr, memchr_iter, memmem};
+
+/// Above this size the buffer grows by an eighth and not twofold, so that one
+/// large frame costs its own length of memory and a little more.
+const GROW_GENTLY_ABOVE: usize = 1 << 20;
+
+/// A buffer larger than this is given back once what it holds is small again.
+const SHRINK_ABOVE: usize = 4 << 20;
+
+/// Cuts a stream of bytes into frames at a delimiter of one or more bytes.
+///
+/// The caller reads into [`Framer::space`], says how much came with
+/// [`Framer::advance`], takes frames until there is none, and reads again.
+/// At the end of the input [`Framer::finish`] gives the tail. Frames are
+/// borrowed from the buffer, so nothing is copied or allocated per frame, and
+/// every byte is searched once, however long a frame is. Bytes in are bytes
+/// out: a carriage return before a newline stays.
+///
+/// Memory is bounded by the longest frame; who reads input that may hold no
+/// delimiter at all compares [`Framer::buffered`] with its own limit.
+pub struct Framer {
+    delimiter: Delimiter,
+    /// All of it is initialised: bytes `start..end` are input, the rest is room.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// No delimiter begins in `start..scanned`.
+    scanned: usize,
+}
+
+enum Delimiter {
+    /// Nothing delimits: the whole input is one frame.
+    Never,
+    Byte(u8),
+    Bytes(Box<memmem::Finder<'static>>),
+}
+
+impl Delimiter {
+    fn len(&self) -> usize {
+        match self {
+            Self::Never => 0,
+            Self::Byte(_) => 1,
+            Self::Bytes(finder) => finder.needle().len(),
+        }
+    }
+
+    fn find(&self, haystack: &[u8]) -> Option<usize> {
+        match self {
+            Self::Never => None,
+            Self::Byte(byte) => memchr(*byte, haystack),
+            Self::Bytes(finder) => finder.find(haystack),
+        }
+    }
+}
+
+impl Framer {
+    /// A framer for this delimiter. With an empty one nothing is ever cut:
+    /// [`Framer::finish`] gives the whole input.
+    pub fn new(delimiter: &[u8]) -> Self {
+        let delimiter = match delimiter {
+            [] => Delimiter::Never,
+            [byte] => Delimiter::Byte(*byte),
+            bytes => Delimiter::Bytes(Box::new(memmem::Finder::new(bytes).into_owned())),
+        };
+        Self { delimiter, buffer: Vec::new(), start: 0, end: 0, scanned: 0 }
+    }
+
+    /// Room for at least `min` bytes of input, after which [`Framer::advance`] is due.
+    /// Ranges that [`Framer::take_frames`] gave end their life here.
+    pub fn space(&mut self, min: usize) -> &mut [u8] {
+        let live = self.end - self.start;
+        if self.buffer.len() > SHRINK_ABOVE && (live + min).saturating_mul(8) < self.buffer.len() {
+            let mut smaller = vec![0; (live + min).max(SHRINK_ABOVE / 4)];
+            smaller[..live].copy_from_slice(&self.buffer[self.start..self.end]);
+            self.buffer = smaller;
+            self.moved_to_front(live);
+        } else if live == 0 {
+            self.moved_to_front(0);
+        }
+        if self.buffer.len() - self.end < min {
+            // Moving costs at most what was consumed before; where it does not
+            // make enough room, growth pays for it.
+            if self.start > 0 {
+                self.buffer.copy_within(self.start..self.end, 0);
+                self.moved_to_front(live);
+            }
+            let needed = live + min;
+            // Half of the buffer free after a move, or moves would be frequent.
+            let wanted = if self.buffer.len() < GROW_GENTLY_ABOVE { needed.max(live * 2) } else { needed };
+            if self.buffer.len() < wanted {
+                let step = if wanted < GROW_GENTLY_ABOVE { wanted } else { self.buffer.len() / 8 };
+                self.buffer.reserve_exact((wanted - self.buffer.len()).max(step));
+                self.buffer.resize(self.buffer.capacity(), 0);
+            }
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    fn moved_to_front(&mut self, live: usize) {
+        self.scanned -= self.start;
+        self.start = 0;
+        self.end = live;
+    }
+
+    /// Takes in the first `n` bytes that were written to [`Framer::space`].
+    ///
+    /// # Panics
+    /// If there was no room for `n` bytes.
+    pub fn advance(&mut self, n: usize) {
+        assert!(n <= self.buffer.len() - self.end, "advanced past the space");
+        self.end += n;
+    }
+
+    /// The next whole frame, without its delimiter. `None` is no failure: read more.
+    pub fn next_frame(&mut self) -> Option<&[u8]> {
+        let range = self.next_range()?;
+        Some(&self.buffer[range])
+    }
+
+    /// The next whole frame as a range of [`Framer::buffer`], valid until the
+    /// next [`Framer::space`].
+    pub fn next_range(&mut self) -> Option<Range<usize>> {
+        if let Some(found) = self.delimiter.find(&self.buffer[self.scanned..self.end]) {
+            let at = self.scanned + found;
+            let frame = self.start..at;
+            self.start = at + self.delimiter.len();
+            self.scanned = self.start;
+            return Some(frame);
+        }
+        // A delimiter may have come in part.
+        let partial = self.delimiter.len().saturating_sub(1);
+        self.scanned = self.scanned.max(self.end.saturating_sub(partial)).max(self.start);
+        None
+    }
+
+    /// Appends the ranges of up to `max` whole frames to `out` and says how many.
+    /// They index [`Framer::buffer`] and are valid until the next [`Framer::space`].
+    pub fn take_frames(&mut self, max: usize, out: &mut Vec<Range<usize>>) -> usize {
+        let before = out.len();
+        if max == 0 {
+            return 0;
+        }
+        let Delimiter::Byte(byte) = self.delimiter else {
+            while out.len() - before < max {
+                let Some(range) = self.next_range() else { break };
+                out.push(range);
+            }
+            return out.len() - before;
+        };
+        let base = self.scanned;
+        let mut start = self.start;
+        for found in memchr_iter(byte, &self.buffer[base..self.end]) {
+            let at = base + found;
+            out.push(start..at);
+            start = at + 1;
+            if out.len() - before == max {
+                self.start = start;
+                self.scanned = start;
+                return max;
+            }
+        }
+        self.start = start;
+        self.scanned = self.end;
+        out.len() - before
+    }
+
+    /// What the ranges of [`Framer::take_frames`] index.
+    pub fn buffer(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// At the end of the input, once [`Framer::next_frame`] gives `None`: the tail
+    /// that no delimiter ended, if there is one. An input that ends in a delimiter has
+    /// no extra empty frame. The framer is then ready for another input.
+    pub fn finish(&mut self) -> Option<&[u8]> {
+        let range = self.finish_range()?;
+        Some(&self.buffer[range])
+    }
+
+    /// [`Framer::finish`] as a range of [`Framer::buffer`].
+    pub fn finish_range(&mut self) -> Option<Range<usize>> {
+        let tail = self.start..self.end;
+        self.start = self.end;
+        self.scanned = self.end;
+        (!tail.is_empty()).then_some(tail)
+    }
+
+    /// How many bytes are held that no call has given out: after `next_frame`
+    /// gave `None`, those of an incomplete frame.
+    pub fn buffered(&self) -> usize {
+        self.end - self.start
+    }
+}
+
+/// Splits `key<delimiter>value` at the first delimiter. `None` where there is
+/// none, or where the delimiter is empty.
+pub fn split_key<'a>(frame: &'a [u8], delimiter: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = match delimiter {
+        [] => None,
+        [byte] => memchr(*byte, frame),
+        bytes => memmem::find(frame, bytes),
+    }?;
+    Some((&frame[..at], &frame[at + delimiter.len()..]))
+}
+
+/// Undoes the escapes of a delimiter or a format: `\n`, `\t`, `\r`, `\\`, `\0`,
+/// `\xH` and `\xHH` (hexadecimal), and as in kcat and C an octal `\0NNN`.
+/// The error names the escape that is none of these.
+pub fn unescape(s: &str) -> Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(s.len());
+    let mut rest = s;
+    while let Some(at) = rest.find('\\') {
+        out.extend_from_slice(&rest.as_bytes()[..at]);
+        let (byte, length) = escape(&rest[at..])?;
+        out.push(byte);
+        rest = &rest[at + length..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+    Ok(out)
+}
+
+/// The byte that the escape at the start of `s` stands for, and the escape's length.
+pub(crate) fn escape(s: &str) -> Result<(u8, usize)> {
+    let bytes = s.as_bytes();
+    let byte = match bytes.get(1) {
+        Some(b'n') => b'\n',
+        Some(b't') => b'\t',
+        Some(b'r') => b'\r',
+        Some(b'\\') => b'\\',
+        Some(b'0') => return Ok(number(bytes, 2, 3, 8).unwrap_or((0, 2))),
+        Some(b'x') => {
+            let Some(found) = number(bytes, 2, 2, 16) else {
+                let shown: String = s.chars().take(4).collect();
+                bail!("bad escape {shown:?}: \\x takes one or two hexadecimal digits, as in \\x1f");
+            };
+            return Ok(found);
+        }
+        Some(_) => {
+            let other: String = s.chars().take(2).collect();
+            bail!(r"unknown escape {other}: known are \n \t \r \0 \\ and \xNN; a backslash is \\");
+        }
+        None => bail!(r"a backslash at the end escapes nothing: a backslash is \\"),
+    };
+    Ok((byte, 2))
+}
+
+/// Up to `most` digits from `from` on, as long as the number fits a byte, with where they end.
+fn number(bytes: &[u8], from: usize, most: usize, radix: u32) -> Option<(u8, usize)> {
+    let mut value = None;
+    let mut end = from;
+    while end < from + most {
+        let Some(digit) = bytes.get(end).and_then(|b| char::from(*b).to_digit(radix)) else { break };
+        let Ok(next) = u8::try_from(u32::from(value.unwrap_or(0u8)) * radix + digit) else { break };
+        value = Some(next);
+        end += 1;
+    }
+    value.map(|value| (value, end))
+}
