@@ -29,12 +29,11 @@ pub mod process;
 pub mod record;
 pub mod shutdown;
 
-use clap::Parser as _;
 use exit::Exit;
 
 /// Runs kq with this process's arguments and environment.
 pub fn main() -> std::process::ExitCode {
-    exit::report(cli::Cli::try_parse().map_err(anyhow::Error::from).and_then(|cli| run(&cli)))
+    exit::report(cli::parse(std::env::args_os()).map_err(anyhow::Error::from).and_then(|cli| run(&cli)))
 }
 
 /// Runs one parsed command line to its end and says how it ended.
@@ -46,6 +45,10 @@ pub fn run(cli: &cli::Cli) -> anyhow::Result<Exit> {
         Command::Produce(args) => commands::produce::run(args, &config()?),
         Command::Consume(args) => commands::consume::run(args, &config()?),
         Command::Worker(args) => commands::worker::run(args, &config()?),
+        Command::Properties => {
+            config::properties::write_list(&mut std::io::stdout().lock())?;
+            Ok(Exit::Done)
+        }
         Command::Dev(args) => {
             commands::dev::run(args, log::Log::new(cli.connection.quiet, cli.connection.verbose))
         }

@@ -1,4 +1,8 @@
-//! Every flag, environment variable and help text; no logic.
+//! Every flag, environment variable and help text; no logic but that of reading them.
+#![allow(
+    clippy::doc_markdown,
+    reason = "these comments are the help texts: a terminal shows backticks as they are"
+)]
 
 pub mod consume;
 pub mod dev;
@@ -6,12 +10,23 @@ pub mod produce;
 pub mod topic;
 pub mod worker;
 
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
+
+use crate::config::security::Secret;
+
 /// kq: put records into Kafka, get them out, run a command for each.
 #[derive(clap::Parser, Debug)]
 #[command(
     name = "kq",
     version,
+    long_version = long_version(),
     about,
+    after_help = EXAMPLES,
     propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true
@@ -22,6 +37,19 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  KQ_TOPIC=foo kq topic create --partitions 4 --rf 2
+  cat data.jsonl | kq produce foo
+  kq consume foo --group g
+  kq worker foo -- ./handler.sh
+
+No cluster at hand? `kq dev` is one, for development.
+A flag ranks above its KQ_* variable, and -X above both. An empty variable counts as unset.
+
+Exit status: 0 all done, 1 some records failed, 2 usage, configuration or connection,
+75 work abandoned, 76 fenced, 78 the worker's command can't be run, 128+n ended by signal n.";
 
 /// The subcommands.
 #[derive(clap::Subcommand, Debug)]
@@ -36,18 +64,216 @@ pub enum Command {
     Worker(worker::Args),
     /// Run an embedded Kafka-compatible broker, for development
     Dev(dev::Args),
+    /// `-X list`: print librdkafka's properties
+    #[command(skip)]
+    Properties,
 }
 
-/// Flags that every command takes (global).
+/// Flags that every command takes, as typed; `config` resolves them with the environment.
+///
+/// The variables are read there and not by clap: an empty one must count as unset, and
+/// whether a flag or a variable said it decides its rank.
 #[derive(clap::Args, Debug, Default)]
+#[command(next_help_heading = "Connection")]
 pub struct ConnectionArgs {
-    /// Brokers to start from, host:port, comma-separated [default: localhost:9092]
-    #[arg(short, long, env = "KQ_BROKERS", global = true, value_name = "HOST:PORT,…")]
+    /// Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]
+    #[arg(short, long, global = true, value_name = "HOST:PORT,…")]
     pub brokers: Option<String>,
+    /// The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    pub client_id: Option<String>,
+    /// To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]
+    #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
+    pub timeout: Option<String>,
+    /// Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them
+    #[arg(short = 'X', global = true, value_name = "NAME=VALUE", value_parser = clap::value_parser!(Secret))]
+    pub properties: Vec<Secret>,
+    /// Encrypt the connection [env: KQ_TLS=1]
+    #[arg(long, global = true, help_heading = "TLS and SASL", hide_short_help = true)]
+    pub tls: bool,
+    /// Don't, even with SASL off this machine [env: KQ_TLS=0]
+    #[arg(long, global = true, help_heading = "TLS and SASL", hide_short_help = true)]
+    pub no_tls: bool,
+    /// CA certificates to trust instead of the system's, PEM; turns TLS on [env: KQ_TLS_CA]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "TLS and SASL", hide_short_help = true)]
+    pub tls_ca: Option<String>,
+    /// This client's certificate, PEM [env: KQ_TLS_CERT]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "TLS and SASL", hide_short_help = true)]
+    pub tls_cert: Option<String>,
+    /// Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "TLS and SASL", hide_short_help = true)]
+    pub tls_key: Option<String>,
+    /// The key's password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]
+    #[arg(
+        long, global = true, value_name = "PASSWORD", help_heading = "TLS and SASL", hide_short_help = true,
+        value_parser = clap::value_parser!(Secret)
+    )]
+    pub tls_key_password: Option<Secret>,
+    /// Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]
+    #[arg(long, global = true, help_heading = "TLS and SASL", hide_short_help = true)]
+    pub tls_insecure: bool,
+    /// PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on
+    /// loopback [env: KQ_SASL_MECHANISM]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "TLS and SASL", hide_short_help = true)]
+    pub sasl_mechanism: Option<String>,
+    /// User to log in as [env: KQ_SASL_USERNAME]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "TLS and SASL", hide_short_help = true)]
+    pub sasl_username: Option<String>,
+    /// Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]
+    #[arg(
+        long, global = true, value_name = "PASSWORD", help_heading = "TLS and SASL", hide_short_help = true,
+        value_parser = clap::value_parser!(Secret)
+    )]
+    pub sasl_password: Option<Secret>,
+    /// File that holds the password [env: KQ_SASL_PASSWORD_FILE]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "TLS and SASL", hide_short_help = true)]
+    pub sasl_password_file: Option<String>,
     /// Hide notes and summaries; errors stay
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Output")]
     pub quiet: bool,
     /// Say more; repeat for librdkafka's own log
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
+    /// Colours in help and errors; NO_COLOR is honoured [default: auto]
+    #[arg(long, global = true, value_name = "WHEN", help_heading = "Output", hide_short_help = true)]
+    pub color: Option<ColorChoice>,
+}
+
+/// Reads a whole command line, the program's name first.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if asks_for_properties(&args) {
+        return Ok(Cli { connection: ConnectionArgs::default(), command: Command::Properties });
+    }
+    // Of a global flag that stands before and after the subcommand, clap keeps only the
+    // latter's values; of `-X` every one counts, so each is noted as it is read.
+    let properties = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&properties);
+    let note = move |text: &str| {
+        let secret = Secret::from(text);
+        noted.lock().unwrap_or_else(PoisonError::into_inner).push(secret.clone());
+        Ok::<Secret, Infallible>(secret)
+    };
+    let mut command =
+        Cli::command().color(color(&args)).mut_arg("properties", |arg| arg.value_parser(note.clone()));
+    let parsed = command.try_get_matches_from_mut(&args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let mut cli = parsed.map_err(|e| kcat_mode(&e, &mut command).unwrap_or(e))?;
+    let mut properties = std::mem::take(&mut *properties.lock().unwrap_or_else(PoisonError::into_inner));
+    // Read innermost command first; what counts is the order on the command line.
+    properties.sort_by_key(|given: &Secret| {
+        args.iter().rposition(|arg| arg.to_str().is_some_and(|arg| arg.ends_with(given.reveal())))
+    });
+    cli.connection.properties = properties;
+    Ok(cli)
+}
+
+/// The arguments that are kq's own: what follows `--` is a worker's command.
+fn own(args: &[OsString]) -> impl Iterator<Item = &str> {
+    args.iter().skip(1).take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str())
+}
+
+/// `-X list`, as kcat has it: asked of any command, or of none.
+fn asks_for_properties(args: &[OsString]) -> bool {
+    let mut before = "";
+    own(args).any(|arg| {
+        let asks = arg == "-Xlist" || (before == "-X" && arg == "list");
+        before = arg;
+        asks
+    })
+}
+
+/// `--color`, before anything is parsed: the parser's own errors obey it too.
+fn color(args: &[OsString]) -> ColorChoice {
+    let mut before = "";
+    let mut choice = ColorChoice::Auto;
+    for arg in own(args) {
+        let given = if before == "--color" { Some(arg) } else { arg.strip_prefix("--color=") };
+        if let Some(given) = given {
+            choice = given.parse().unwrap_or(choice);
+        }
+        before = arg;
+    }
+    choice
+}
+
+/// The error for one of kcat's mode flags: which subcommand it is here.
+fn kcat_mode(e: &clap::Error, command: &mut clap::Command) -> Option<clap::Error> {
+    if e.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(flag)) = e.get(ContextKind::InvalidArg) else { return None };
+    let (what, instead) = match flag.as_str() {
+        "-P" => ("produce", "kq produce TOPIC"),
+        "-C" => ("consume", "kq consume TOPIC"),
+        "-G" => ("consume in a group", "kq consume TOPIC --group GROUP"),
+        "-L" => ("list", "kq topic list"),
+        "-Q" => ("query offsets by time", "kq consume TOPIC --from @TIME"),
+        _ => return None,
+    };
+    Some(command.error(
+        ErrorKind::UnknownArgument,
+        format!("kcat's {flag} ({what}) is a subcommand here: `{instead}` (see `kq help`)"),
+    ))
+}
+
+/// kq's version with what of librdkafka is linked in.
+fn long_version() -> String {
+    let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
+    let features = rdkafka::ClientConfig::new()
+        .create_native_config()
+        .and_then(|conf| conf.get("builtin.features"))
+        .unwrap_or_default();
+    format!("{}\nlibrdkafka {librdkafka} ({})", env!("CARGO_PKG_VERSION"), features.replace(',', ", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &[&str]) -> Result<Cli, clap::Error> {
+        parse(std::iter::once("kq").chain(line.iter().copied()).map(OsString::from))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn properties_before_and_after_the_subcommand_both_count() {
+        let cli = read(&["-X", "client.id=a", "topic", "-Xacks=1", "list", "-X", "linger.ms=1"]).unwrap();
+        let given: Vec<&str> = cli.connection.properties.iter().map(Secret::reveal).collect();
+        assert_eq!(given, ["client.id=a", "acks=1", "linger.ms=1"]);
+        let cli = read(&["-X", "acks=1", "-X", "acks=2", "topic", "list", "-X", "acks=1"]).unwrap();
+        assert_eq!(cli.connection.properties.last().map(Secret::reveal), Some("acks=1"));
+    }
+
+    #[test]
+    fn x_list_needs_no_subcommand_and_stops_at_the_worker_command() {
+        for line in [&["-X", "list"][..], &["-Xlist"], &["topic", "list", "-X", "list"]] {
+            assert!(matches!(read(line).unwrap().command, Command::Properties), "{line:?}");
+        }
+        let args = ["kq", "worker", "foo", "--", "cmd", "-X", "list"].map(OsString::from);
+        assert!(!asks_for_properties(&args));
+    }
+
+    #[test]
+    fn kcat_mode_flags_name_the_subcommand() {
+        for (flag, subcommand) in [
+            ("-P", "kq produce"),
+            ("-C", "kq consume"),
+            ("-G", "--group"),
+            ("-L", "kq topic list"),
+            ("-Q", "--from @TIME"),
+        ] {
+            let e = read(&[flag, "-t", "foo"]).unwrap_err();
+            assert!(e.to_string().contains(subcommand), "{e}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_in_debug_output() {
+        let cli = read(&["topic", "list", "--sasl-password", "hunter2", "-X", "sasl.password=hunter2"]);
+        assert!(!format!("{:?}", cli.unwrap()).contains("hunter2"));
+    }
 }

@@ -1,0 +1,274 @@
+//! The one connection and configuration module: default < env < flag < `-X`, and the only builder of
+//! librdkafka configurations.
+
+pub mod duration;
+pub mod environment;
+pub mod properties;
+pub mod security;
+pub mod topic;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+
+use crate::cli::ConnectionArgs;
+use crate::log::Log;
+use environment::{Given, Lookup, Source, pick};
+use properties::{Property, canonical};
+
+/// Where a cluster is looked for when nobody says.
+pub const DEFAULT_BROKERS: &str = "localhost:9092";
+/// How long one is looked for when nobody says.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A day: what is longer is a slip of the pen.
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
+
+/// The resolved connection.
+///
+/// Cheap to clone. `{:?}` shows no secret.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `host:port,…`
+    pub brokers: String,
+    /// To find a cluster at the start, and to finish one request.
+    pub timeout: Duration,
+    pub client_id: String,
+    /// `KQ_TOPIC`, where set and not empty.
+    pub env_topic: Option<String>,
+    /// `KQ_GROUP`, where set and not empty; a command's own `-g` ranks above it.
+    pub group: Option<String>,
+    pub log: Log,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+    /// What was given, in ascending rank; of one name the last counts.
+    settings: Vec<(Source, Property)>,
+}
+
+impl Config {
+    /// Resolves flags and this process's environment: default < env < flag < `-X`.
+    pub fn resolve(args: &ConnectionArgs) -> anyhow::Result<Self> {
+        Self::resolve_with(args, &environment::process)
+    }
+
+    /// [`Config::resolve`] with the environment given: `env` looks one variable up.
+    pub fn resolve_with(args: &ConnectionArgs, env: Lookup<'_>) -> anyhow::Result<Self> {
+        let variable = |name: &str| env(name).filter(|value| !value.is_empty());
+
+        let mut settings = Vec::new();
+        if let Some(x) = variable("KQ_X") {
+            settings.extend(environment::split_x(&x)?.into_iter().map(|p| (Source::EnvX, p)));
+        }
+        for x in &args.properties {
+            settings.push((Source::X, Property::parse(x.reveal(), "-X")?));
+        }
+
+        let brokers = pick(env, args.brokers.as_deref(), "-b/--brokers", "KQ_BROKERS")?;
+        if let Some(Given { value, source, name }) = brokers {
+            settings.push((source, property("bootstrap.servers", check_brokers(&value, name)?)));
+        }
+        let client_id = pick(env, args.client_id.as_deref(), "--client-id", "KQ_CLIENT_ID")?;
+        if let Some(Given { value, source, .. }) = client_id {
+            settings.push((source, property("client.id", value)));
+        }
+        let timeout = pick(env, args.timeout.as_deref(), "--timeout", "KQ_TIMEOUT")?
+            .map_or(Ok(DEFAULT_TIMEOUT), |given| check_timeout(&given))?;
+
+        let mut this = Self {
+            brokers: String::new(),
+            timeout,
+            client_id: String::new(),
+            env_topic: variable("KQ_TOPIC"),
+            group: variable("KQ_GROUP"),
+            log: Log::new(args.quiet, args.verbose),
+            tls: false,
+            settings,
+        };
+        this.settings.sort_by_key(|(source, _)| *source);
+        this.brokers = this.given("bootstrap.servers").unwrap_or(DEFAULT_BROKERS).to_owned();
+        this.client_id = this.given("client.id").unwrap_or("kq").to_owned();
+
+        let security = security::resolve(args, env, &this.brokers)?;
+        this.settings.extend(security.into_iter().map(|s| (s.source, property(s.name, s.value))));
+        this.settings.sort_by_key(|(source, _)| *source);
+        this.tls = this.given("security.protocol").is_some_and(|p| p.to_ascii_lowercase().ends_with("ssl"));
+        Ok(this)
+    }
+
+    /// A librdkafka configuration with the connection, TLS, SASL and `-X` settings in it.
+    ///
+    /// `role` lists the properties that the command sets as its defaults: they rank
+    /// below what the environment, flags and `-X` say of the same property. Names in
+    /// the result are canonical ([`canonical`]), so that aliases never meet in it.
+    pub fn client(&self, role: &[(&str, &str)]) -> anyhow::Result<ClientConfig> {
+        self.client_with(role, &[])
+    }
+
+    /// [`Config::client`] with properties from the command's own flags too: `flags` rank
+    /// above the environment (`KQ_X`) and below `-X`.
+    pub fn client_with(&self, role: &[(&str, &str)], flags: &[(&str, &str)]) -> anyhow::Result<ClientConfig> {
+        let mut properties: BTreeMap<&str, String> = BTreeMap::new();
+        let defaults = self.defaults();
+        for (name, value) in defaults.iter().map(|(n, v)| (*n, v.as_str())).chain(role.iter().copied()) {
+            properties.insert(canonical(name), value.to_owned());
+        }
+        let (above, below): (Vec<_>, Vec<_>) =
+            self.settings.iter().partition(|(source, _)| *source == Source::X);
+        for (_, property) in below {
+            properties.insert(&property.name, property.value.clone());
+        }
+        for (name, value) in flags {
+            properties.insert(canonical(name), (*value).to_owned());
+        }
+        for (_, property) in above {
+            properties.insert(&property.name, property.value.clone());
+        }
+        self.reconcile(&mut properties);
+
+        let mut config = ClientConfig::new();
+        for (name, value) in properties {
+            config.set(name, value);
+        }
+        config.set_log_level(if config.get("debug").is_some() {
+            RDKafkaLogLevel::Debug
+        } else {
+            RDKafkaLogLevel::Info
+        });
+        config.create_native_config().map_err(|e| anyhow!("librdkafka refuses its configuration: {e}"))?;
+        Ok(config)
+    }
+
+    /// The effective connection as `KQ_*` variables, wherever it came from, without
+    /// secrets: what a child that calls kq needs. The child's `KQ_X`, `KQ_TOPIC` and
+    /// `KQ_GROUP` are for the caller to take out.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let mut variables = vec![
+            ("KQ_BROKERS".to_owned(), self.brokers.clone()),
+            ("KQ_CLIENT_ID".to_owned(), self.client_id.clone()),
+            ("KQ_TIMEOUT".to_owned(), duration::format(self.timeout)),
+        ];
+        if self.given("security.protocol").is_some() {
+            variables.push(("KQ_TLS".to_owned(), self.tls.to_string()));
+        }
+        if self.given("enable.ssl.certificate.verification") == Some("false") {
+            variables.push(("KQ_TLS_INSECURE".to_owned(), "true".to_owned()));
+        }
+        self.export(
+            &[
+                ("KQ_TLS_CA", "ssl.ca.location"),
+                ("KQ_TLS_CERT", "ssl.certificate.location"),
+                ("KQ_TLS_KEY", "ssl.key.location"),
+                ("KQ_SASL_MECHANISM", "sasl.mechanisms"),
+                ("KQ_SASL_USERNAME", "sasl.username"),
+            ],
+            &mut variables,
+        );
+        variables
+    }
+
+    /// [`Config::environment`] with the passwords in it.
+    pub fn environment_with_credentials(&self) -> Vec<(String, String)> {
+        let mut variables = self.environment();
+        self.export(
+            &[("KQ_TLS_KEY_PASSWORD", "ssl.key.password"), ("KQ_SASL_PASSWORD", "sasl.password")],
+            &mut variables,
+        );
+        variables
+    }
+
+    fn export(&self, names: &[(&str, &str)], variables: &mut Vec<(String, String)>) {
+        for (variable, name) in names {
+            if let Some(value) = self.given(name) {
+                variables.push(((*variable).to_owned(), value.to_owned()));
+            }
+        }
+    }
+
+    /// What was given for a property, by whoever ranks highest.
+    fn given(&self, name: &str) -> Option<&str> {
+        let name = canonical(name);
+        self.settings.iter().rev().find(|(_, p)| p.name == name).map(|(_, p)| p.value.as_str())
+    }
+
+    /// kq's own defaults, below everything else.
+    fn defaults(&self) -> Vec<(&'static str, String)> {
+        let ms = |low: u64, high: u64| (self.timeout.as_millis() as u64).clamp(low, high).to_string();
+        let mut defaults = vec![
+            ("bootstrap.servers", DEFAULT_BROKERS.to_owned()),
+            ("client.id", "kq".to_owned()),
+            ("client.software.name", "kq".to_owned()),
+            ("client.software.version", env!("CARGO_PKG_VERSION").to_owned()),
+            // OpenSSL is linked in and knows no system folder by itself.
+            ("ssl.ca.location", "probe".to_owned()),
+            // Its 30 s would hide a missing topic for longer than the time-out.
+            ("topic.metadata.propagation.max.ms", ms(0, 3_600_000)),
+            ("socket.timeout.ms", ms(1_000, 300_000)),
+            ("socket.connection.setup.timeout.ms", ms(1_000, 30_000)),
+            // A cluster that comes up, or back, is found within a second.
+            ("reconnect.backoff.max.ms", "1000".to_owned()),
+            ("log.connection.close", "false".to_owned()),
+        ];
+        if self.log.shows(3) {
+            defaults.push(("debug", "generic,broker,topic,metadata,cgrp,security,admin,eos".to_owned()));
+        }
+        defaults
+    }
+
+    /// Settles what librdkafka would refuse or take for a contradiction.
+    fn reconcile(&self, properties: &mut BTreeMap<&str, String>) {
+        if properties.contains_key("ssl.ca.pem") && self.given("ssl.ca.location").is_none() {
+            properties.remove("ssl.ca.location");
+        }
+        // "`fetch.wait.max.ms` should be set lower than `socket.timeout.ms` by at least 1000ms"
+        // (rd_kafka_conf_finalize), a refusal that a short --timeout must not draw.
+        if self.given("socket.timeout.ms").is_none() {
+            let number = |name: &str| properties.get(name).and_then(|v| v.parse::<u64>().ok());
+            let floor = number("fetch.wait.max.ms").unwrap_or(500) + 1_500;
+            let timeout = number("socket.timeout.ms").unwrap_or(0).max(floor);
+            properties.insert("socket.timeout.ms", timeout.to_string());
+        }
+    }
+}
+
+fn property(name: &str, value: String) -> Property {
+    Property { name: canonical(name).to_owned(), value }
+}
+
+/// Brokers as given, without blanks and empty entries; a bad port or protocol is an error.
+fn check_brokers(text: &str, origin: &str) -> anyhow::Result<String> {
+    let brokers: Vec<&str> = text.split(',').map(str::trim).filter(|broker| !broker.is_empty()).collect();
+    if brokers.is_empty() {
+        bail!("{origin} `{text}` names no broker (write host:port, or several with commas)");
+    }
+    for broker in &brokers {
+        if let Some((protocol, _)) = broker.split_once("://")
+            && !["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
+                .contains(&protocol.to_ascii_lowercase().as_str())
+        {
+            bail!("{origin} `{broker}`: a broker is host:port, without `{protocol}://`");
+        }
+        let host = security::host(broker);
+        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '/') {
+            bail!("{origin} `{broker}` is no host:port");
+        }
+        let after_host = broker.rsplit(host).next().unwrap_or_default().trim_start_matches(']');
+        if let Some(port) = after_host.strip_prefix(':')
+            && !port.parse::<u16>().is_ok_and(|port| port > 0)
+        {
+            bail!("{origin} `{broker}`: `{port}` is no port (1 to 65535)");
+        }
+    }
+    Ok(brokers.join(","))
+}
+
+fn check_timeout(given: &Given) -> anyhow::Result<Duration> {
+    let timeout = duration::parse(&given.value).map_err(|e| anyhow!("{}: {e}", given.name))?;
+    if timeout < Duration::from_millis(1) || timeout > LONGEST_TIMEOUT {
+        bail!("{} {}: give a time between 1ms and 24h", given.name, given.value);
+    }
+    Ok(timeout)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+//! librdkafka's properties: which there are, which kq keeps for itself, and the nearest right name.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use anyhow::{anyhow, bail};
+use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
+
+/// name, client, values, alias of: see the file's first line. The linked library
+/// offers no list of its names that safe code could reach.
+const TABLE: &str = include_str!("properties.tsv");
+
+/// What a command's promises rest on, and what to use instead.
+const RESERVED: &[(&str, &str)] = &[
+    ("group.id", "use -g/--group of `kq consume` and `kq worker`, or KQ_GROUP"),
+    ("enable.auto.commit", "kq commits what was written or finished, and only with a group"),
+    ("enable.auto.offset.store", "kq commits what was written or finished, and only with a group"),
+    ("enable.partition.eof", "use `kq consume --until end` (or -e)"),
+    ("delivery.report.only.error", "kq counts every delivery report; use --report to see them"),
+];
+
+/// A librdkafka property under its canonical name, with a value that librdkafka takes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Property {
+    pub name: String,
+    pub value: String,
+}
+
+impl fmt::Debug for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = if is_secret(&self.name) { "***" } else { &self.value };
+        write!(f, "{}={value}", self.name)
+    }
+}
+
+impl Property {
+    /// Reads `name=value` and has librdkafka check it. `origin` is where it stood
+    /// (`-X`, `KQ_X`); a value is shown in an error only where it can't be a secret.
+    pub fn parse(text: &str, origin: &str) -> anyhow::Result<Self> {
+        let Some((name, value)) = text.split_once('=') else {
+            bail!("{origin} `{text}`: write name=value (`-X list` prints the names)");
+        };
+        let mut name = name.trim();
+        // kcat's spelling of a topic's property, which librdkafka takes too.
+        if let Some(bare) = name.strip_prefix("topic.")
+            && !is_listed(name)
+            && is_listed(bare)
+        {
+            name = bare;
+        }
+        if let Some((_, instead)) = RESERVED.iter().find(|(reserved, _)| *reserved == canonical(name)) {
+            bail!("{origin} `{name}` is kq's own to set: {instead}");
+        }
+        match refusal(name, value) {
+            None => Ok(Self { name: canonical(name).to_owned(), value: value.to_owned() }),
+            Some((RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _)) => Err(unknown(name, origin)),
+            Some((_, _)) if is_secret(name) => {
+                bail!("{origin} {name}: librdkafka refuses the value (not shown, it is a secret)")
+            }
+            Some((_, why)) => bail!("{origin} {name}={value}: {}", refused_value(name, &why)),
+        }
+    }
+}
+
+/// What librdkafka has against a property, if anything.
+fn refusal(name: &str, value: &str) -> Option<(RDKafkaConfRes, String)> {
+    match ClientConfig::new().set(name, value).create_native_config() {
+        Ok(_) => None,
+        Err(KafkaError::ClientConfig(kind, why, _, _)) => Some((kind, why)),
+        Err(e) => Some((RDKafkaConfRes::RD_KAFKA_CONF_INVALID, e.to_string())),
+    }
+}
+
+fn refused_value(name: &str, why: &str) -> String {
+    match row(name).map(|row| row.values) {
+        Some(values) if values.contains(['|', '.']) => format!("{name} takes {}", values.replace('|', ", ")),
+        _ => why.to_owned(),
+    }
+}
+
+fn unknown(name: &str, origin: &str) -> anyhow::Error {
+    match nearest(name) {
+        Some(near) => anyhow!("{origin} `{name}`: librdkafka has no such property; did you mean `{near}`?"),
+        None => {
+            anyhow!("{origin} `{name}`: librdkafka has no such property (`kq -X list` prints those it has)")
+        }
+    }
+}
+
+/// The listed name that is most like `name`, if one is like it.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase().replace(['_', '-'], ".");
+    let likeness = |row: &Row| strsim::damerau_levenshtein(&name, row.name);
+    let near = rows().min_by_key(likeness)?;
+    (likeness(&near) <= name.len().div_ceil(3)).then_some(near.name)
+}
+
+/// The name that librdkafka knows a property by, of which others are aliases: two
+/// settings of one property must meet under one name for the later to win.
+pub fn canonical(name: &str) -> &str {
+    row(name).and_then(|row| row.alias_of).unwrap_or(name)
+}
+
+/// Whether a property's value is never to be shown.
+pub fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["password", "secret", "key.pem", "assertion", "oauthbearer.config"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
+/// Prints every property of the linked librdkafka with its default and the values it takes.
+pub fn write_list(out: &mut dyn Write) -> io::Result<()> {
+    let defaults = ClientConfig::new().create_native_config().ok();
+    let mut table = tabwriter::TabWriter::new(Vec::new()).padding(2);
+    writeln!(table, "PROPERTY\tCLIENT\tDEFAULT\tVALUES")?;
+    for row in rows() {
+        let default = defaults.as_ref().and_then(|conf| conf.get(row.name).ok()).unwrap_or_default();
+        let default = if default.is_empty() { "-" } else { &default };
+        match row.alias_of {
+            Some(name) => writeln!(table, "{}\t{}\t{default}\tsame as {name}", row.name, row.client)?,
+            None => writeln!(table, "{}\t{}\t{default}\t{}", row.name, row.client, row.values)?,
+        }
+    }
+    let table = table.into_inner().map_err(|e| io::Error::other(e.to_string()))?;
+    out.write_all(&table)?;
+    let (_, version) = rdkafka::util::get_rdkafka_version();
+    writeln!(
+        out,
+        "\nWhat each does: https://github.com/confluentinc/librdkafka/blob/v{version}/CONFIGURATION.md"
+    )?;
+    out.flush()
+}
+
+/// One property of the table.
+struct Row {
+    name: &'static str,
+    client: &'static str,
+    values: &'static str,
+    alias_of: Option<&'static str>,
+}
+
+fn rows() -> impl Iterator<Item = Row> {
+    TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+        let mut fields = line.split('\t');
+        Some(Row {
+            name: fields.next()?,
+            client: fields.next()?,
+            values: fields.next()?,
+            alias_of: fields.next(),
+        })
+    })
+}
+
+fn row(name: &str) -> Option<Row> {
+    rows().find(|row| row.name == name)
+}
+
+fn is_listed(name: &str) -> bool {
+    row(name).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Property::parse(text, "-X").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_listed_property_is_known_to_the_linked_library() {
+        let conf = ClientConfig::new().create_native_config().unwrap();
+        assert!(rows().count() > 150);
+        for row in rows() {
+            // A property without a default answers so; only an unknown one is "unknown".
+            if let Err(KafkaError::ClientConfig(kind, ..)) = conf.get(row.name) {
+                let at_set = refusal(row.name, "");
+                assert!(
+                    kind != RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN
+                        || !matches!(at_set, Some((RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _))),
+                    "{}",
+                    row.name
+                );
+            }
+            assert!(row.alias_of.is_none_or(is_listed), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn a_typo_draws_the_nearest_right_name() {
+        assert!(error("fetch.wait.max.sm=1").contains("`fetch.wait.max.ms`"));
+        assert!(error("Linger_MS=1").contains("`linger.ms`"));
+        assert!(error("zzz=1").contains("-X list"));
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_what_is_right() {
+        let e = error("compression.codec=lzma");
+        assert!(e.contains("compression.codec=lzma") && e.contains("snappy"), "{e}");
+        assert!(error("fetch.wait.max.ms=soon").contains("fetch.wait.max.ms=soon"));
+    }
+
+    #[test]
+    fn reserved_properties_name_the_flag_to_use() {
+        assert!(error("group.id=g").contains("--group"));
+        assert!(error("enable.partition.eof=true").contains("--until end"));
+        for (name, _) in RESERVED {
+            assert!(error(&format!("{name}=true")).contains("kq's own"), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_error_never_shows_a_value_of_an_unknown_name() {
+        assert!(!error("sasl.pasword=hunter2").contains("hunter2"));
+    }
+
+    #[test]
+    fn aliases_meet_under_one_name() {
+        assert_eq!(Property::parse("linger.ms=1", "-X").unwrap().name, "queue.buffering.max.ms");
+        assert_eq!(canonical("bootstrap.servers"), canonical("metadata.broker.list"));
+    }
+
+    #[test]
+    fn kcat_spelling_of_topic_properties_is_understood() {
+        let p = Property::parse("topic.request.required.acks=1", "-X").unwrap();
+        assert_eq!(p.name, "request.required.acks");
+    }
+
+    #[test]
+    fn debug_output_masks_secrets() {
+        let p = Property::parse("sasl.password=hunter2", "-X").unwrap();
+        assert_eq!(format!("{p:?}"), "sasl.password=***");
+    }
+}

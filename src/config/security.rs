@@ -1,0 +1,269 @@
+//! TLS and SASL: from flags and environment to librdkafka's security properties.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use anyhow::{Context as _, bail};
+
+use super::environment::{self, Given, Lookup, Source, pick};
+use crate::cli::ConnectionArgs;
+
+/// A value that is shown nowhere: not by `{:?}`, not in errors, not in help.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value itself, for librdkafka or for a child that may have it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(value: &str) -> Self {
+        Self(value.to_owned())
+    }
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(value)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A librdkafka property that a connection setting stands for, and how it ranks.
+pub(super) struct Setting {
+    pub source: Source,
+    pub name: &'static str,
+    pub value: String,
+}
+
+/// Resolves the TLS and SASL settings.
+///
+/// TLS is on with `--tls` or any `--tls-…` flag, and with SASL unless every one of
+/// `brokers` is on loopback; `--no-tls` turns it off. Flags decide before the environment.
+pub(super) fn resolve(args: &ConnectionArgs, env: Lookup<'_>, brokers: &str) -> anyhow::Result<Vec<Setting>> {
+    let mut settings = Vec::new();
+
+    let files = tls_files(args, env, &mut settings)?;
+    let sasl = sasl(args, env, &mut settings)?;
+
+    let tls = if args.tls && args.no_tls {
+        bail!("--tls and --no-tls contradict each other (give one of them)");
+    } else if args.no_tls {
+        if files == Some(Source::Flag) {
+            bail!("--no-tls contradicts the other --tls flags (give one or the other)");
+        }
+        Some((false, Source::Flag))
+    } else if args.tls || files == Some(Source::Flag) {
+        Some((true, Source::Flag))
+    } else if let Some(on) = environment::switch(env, "KQ_TLS")? {
+        Some((on, Source::Env))
+    } else {
+        files.map(|source| (true, source))
+    };
+
+    let on = match (tls, sasl) {
+        (Some((on, _)), _) => on,
+        (None, Some(_)) => !all_on_loopback(brokers),
+        (None, None) => false,
+    };
+    if let Some(source) = [tls.map(|(_, source)| source), sasl].into_iter().flatten().max() {
+        let protocol = match (on, sasl.is_some()) {
+            (false, false) => "plaintext",
+            (true, false) => "ssl",
+            (false, true) => "sasl_plaintext",
+            (true, true) => "sasl_ssl",
+        };
+        settings.push(Setting { source, name: "security.protocol", value: protocol.to_owned() });
+    }
+    Ok(settings)
+}
+
+/// The certificate and key settings, and the highest source among them.
+fn tls_files(
+    args: &ConnectionArgs,
+    env: Lookup<'_>,
+    settings: &mut Vec<Setting>,
+) -> anyhow::Result<Option<Source>> {
+    let mut highest = None;
+    let mut set = |given: &Given, name, value: String| {
+        highest = highest.max(Some(given.source));
+        settings.push(Setting { source: given.source, name, value });
+    };
+
+    let ca = pick(env, args.tls_ca.as_deref(), "--tls-ca", "KQ_TLS_CA")?;
+    if let Some(ca) = &ca {
+        readable(ca)?;
+        set(ca, "ssl.ca.location", ca.value.clone());
+    }
+
+    let cert = pick(env, args.tls_cert.as_deref(), "--tls-cert", "KQ_TLS_CERT")?;
+    let mut key = pick(env, args.tls_key.as_deref(), "--tls-key", "KQ_TLS_KEY")?;
+    if let Some(cert) = &cert {
+        let pem = readable(cert)?;
+        set(cert, "ssl.certificate.location", cert.value.clone());
+        if key.is_none() {
+            // One PEM file may hold both.
+            if !pem.windows(11).any(|w| w == b"PRIVATE KEY") {
+                bail!("{} {} holds no private key: give it with --tls-key", cert.name, cert.value);
+            }
+            key = Some(cert.clone());
+        }
+    }
+    if let Some(key) = &key {
+        if cert.is_none() {
+            bail!("{} needs the certificate too: give it with --tls-cert", key.name);
+        }
+        readable(key)?;
+        set(key, "ssl.key.location", key.value.clone());
+    }
+
+    let password = args.tls_key_password.as_ref().map(Secret::reveal);
+    if let Some(password) = pick(env, password, "--tls-key-password", "KQ_TLS_KEY_PASSWORD")? {
+        if key.is_none() {
+            bail!("{} is for a key: give that with --tls-key", password.name);
+        }
+        set(&password, "ssl.key.password", password.value.clone());
+    }
+
+    let insecure = if args.tls_insecure {
+        Some(Source::Flag)
+    } else {
+        environment::switch(env, "KQ_TLS_INSECURE")?.filter(|on| *on).map(|_| Source::Env)
+    };
+    if let Some(source) = insecure {
+        let given = Given { value: String::new(), source, name: "--tls-insecure" };
+        set(&given, "enable.ssl.certificate.verification", "false".to_owned());
+        set(&given, "ssl.endpoint.identification.algorithm", "none".to_owned());
+    }
+    Ok(highest)
+}
+
+/// The content of a file that a setting names: a bad path fails before any connection
+/// is tried. A folder (of CA certificates) counts as empty.
+fn readable(given: &Given) -> anyhow::Result<Vec<u8>> {
+    if std::path::Path::new(&given.value).is_dir() {
+        return Ok(Vec::new());
+    }
+    std::fs::read(&given.value).with_context(|| format!("{} {}", given.name, given.value))
+}
+
+/// The SASL settings, and where the mechanism came from: SASL is on where it is given.
+fn sasl(
+    args: &ConnectionArgs,
+    env: Lookup<'_>,
+    settings: &mut Vec<Setting>,
+) -> anyhow::Result<Option<Source>> {
+    let mechanism = pick(env, args.sasl_mechanism.as_deref(), "--sasl-mechanism", "KQ_SASL_MECHANISM")?;
+    let username = pick(env, args.sasl_username.as_deref(), "--sasl-username", "KQ_SASL_USERNAME")?;
+    let password = sasl_password(args, env)?;
+
+    let Some(mechanism) = mechanism else {
+        if let Some(stray) = username.or(password) {
+            bail!("{} needs --sasl-mechanism too: {MECHANISMS}", stray.name);
+        }
+        return Ok(None);
+    };
+    let name = mechanism.value.to_ascii_uppercase();
+    let needs_login = match name.as_str() {
+        "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512" => true,
+        "OAUTHBEARER" => false,
+        "GSSAPI" => bail!("{} GSSAPI: this build has no Kerberos; it has {MECHANISMS}", mechanism.name),
+        _ => bail!("{} {}: write {MECHANISMS}", mechanism.name, mechanism.value),
+    };
+    if needs_login && username.is_none() {
+        bail!("SASL {name} needs a user: --sasl-username or KQ_SASL_USERNAME");
+    }
+    if needs_login && password.is_none() {
+        bail!(
+            "SASL {name} needs a password: --sasl-password-file, KQ_SASL_PASSWORD_FILE or KQ_SASL_PASSWORD"
+        );
+    }
+    settings.push(Setting { source: mechanism.source, name: "sasl.mechanisms", value: name });
+    if let Some(username) = username {
+        settings.push(Setting { source: username.source, name: "sasl.username", value: username.value });
+    }
+    if let Some(password) = password {
+        settings.push(Setting { source: password.source, name: "sasl.password", value: password.value });
+    }
+    Ok(Some(mechanism.source))
+}
+
+const MECHANISMS: &str = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER";
+
+/// The password, given as it is or as a file that holds it (one newline at its end is no part of it).
+fn sasl_password(args: &ConnectionArgs, env: Lookup<'_>) -> anyhow::Result<Option<Given>> {
+    let direct = args.sasl_password.as_ref().map(Secret::reveal);
+    let direct = pick(env, direct, "--sasl-password", "KQ_SASL_PASSWORD")?;
+    let file = args.sasl_password_file.as_deref();
+    let file = pick(env, file, "--sasl-password-file", "KQ_SASL_PASSWORD_FILE")?;
+    match (direct, file) {
+        (Some(direct), Some(file)) if direct.source == file.source => {
+            bail!("{} and {} are both given (give one of them)", direct.name, file.name)
+        }
+        (Some(direct), Some(file)) if direct.source > file.source => Ok(Some(direct)),
+        (_, Some(file)) => {
+            let text = std::fs::read_to_string(&file.value)
+                .with_context(|| format!("{} {}", file.name, file.value))?;
+            let text = text.strip_suffix('\n').unwrap_or(&text);
+            let text = text.strip_suffix('\r').unwrap_or(text);
+            if text.is_empty() {
+                bail!("{} {} is empty", file.name, file.value);
+            }
+            Ok(Some(Given { value: text.to_owned(), ..file }))
+        }
+        (direct, None) => Ok(direct),
+    }
+}
+
+/// Whether every broker of `host:port,…` is this machine by name or address.
+pub fn all_on_loopback(brokers: &str) -> bool {
+    brokers.split(',').all(|broker| {
+        let host = host(broker.trim());
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        host == "localhost"
+            || host.ends_with(".localhost")
+            || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    })
+}
+
+/// The host of `[protocol://]host[:port]`, an IPv6 address without its brackets.
+pub(super) fn host(broker: &str) -> &str {
+    let broker = broker.split_once("://").map_or(broker, |(_, rest)| rest);
+    if let Some(v6) = broker.strip_prefix('[') {
+        return v6.split(']').next().unwrap_or(v6);
+    }
+    match broker.split_once(':') {
+        // More than one colon is a bare IPv6 address.
+        Some((_, rest)) if rest.contains(':') => broker,
+        Some((host, _)) => host,
+        None => broker,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_known_by_name_and_by_address() {
+        for brokers in ["localhost", "localhost:9092,127.0.0.1:1", "[::1]:9092", "::1", "a.localhost:1"] {
+            assert!(all_on_loopback(brokers), "{brokers}");
+        }
+        for brokers in ["kafka:9092", "localhost:1,kafka:2", "10.0.0.1:9092", "localhost.example.com"] {
+            assert!(!all_on_loopback(brokers), "{brokers}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_in_debug_output() {
+        assert_eq!(format!("{:?}", Secret::from("hunter2")), "***");
+    }
+}

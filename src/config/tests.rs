@@ -1,0 +1,254 @@
+//! Precedence and the connection's rules, with the environment injected.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::security::Secret;
+
+fn resolve(args: &ConnectionArgs, env: &[(&str, &str)]) -> anyhow::Result<Config> {
+    let env: HashMap<&str, &str> = env.iter().copied().collect();
+    Config::resolve_with(args, &|name| env.get(name).map(|value| (*value).to_owned()))
+}
+
+fn property_of(config: &Config, name: &str) -> Option<String> {
+    config.client(&[]).unwrap().get(canonical(name)).map(str::to_owned)
+}
+
+fn error(args: &ConnectionArgs, env: &[(&str, &str)]) -> String {
+    format!("{:#}", resolve(args, env).unwrap_err())
+}
+
+fn brokers(brokers: &str) -> ConnectionArgs {
+    ConnectionArgs { brokers: Some(brokers.to_owned()), ..Default::default() }
+}
+
+#[test]
+fn with_nothing_given_the_defaults_hold() {
+    let config = resolve(&ConnectionArgs::default(), &[]).unwrap();
+    assert_eq!((config.brokers.as_str(), config.client_id.as_str()), ("localhost:9092", "kq"));
+    assert_eq!(config.timeout, Duration::from_secs(10));
+    assert_eq!((config.env_topic, config.group, config.tls), (None, None, false));
+}
+
+#[test]
+fn every_empty_variable_counts_as_unset() {
+    let names = [
+        "KQ_BROKERS",
+        "KQ_TOPIC",
+        "KQ_GROUP",
+        "KQ_CLIENT_ID",
+        "KQ_TIMEOUT",
+        "KQ_TLS",
+        "KQ_TLS_CA",
+        "KQ_TLS_CERT",
+        "KQ_TLS_KEY",
+        "KQ_TLS_KEY_PASSWORD",
+        "KQ_TLS_INSECURE",
+        "KQ_SASL_MECHANISM",
+        "KQ_SASL_USERNAME",
+        "KQ_SASL_PASSWORD",
+        "KQ_SASL_PASSWORD_FILE",
+        "KQ_X",
+    ];
+    let env: Vec<(&str, &str)> = names.iter().map(|name| (*name, "")).collect();
+    let empty = resolve(&ConnectionArgs::default(), &env).unwrap();
+    let unset = resolve(&ConnectionArgs::default(), &[]).unwrap();
+    assert_eq!(format!("{empty:?}"), format!("{unset:?}"));
+}
+
+#[test]
+fn an_empty_flag_is_an_error_and_not_a_default() {
+    assert!(error(&brokers(""), &[("KQ_BROKERS", "a:1")]).contains("-b/--brokers is empty"));
+}
+
+#[test]
+fn brokers_of_x_are_the_brokers_that_messages_name() {
+    let args = ConnectionArgs { properties: vec!["metadata.broker.list=x:1".into()], ..brokers("flag:1") };
+    let config = resolve(&args, &[("KQ_BROKERS", "env:1")]).unwrap();
+    assert_eq!(config.brokers, "x:1");
+    assert_eq!(property_of(&config, "bootstrap.servers").as_deref(), Some("x:1"));
+}
+
+#[test]
+fn a_broker_that_is_none_is_named() {
+    assert!(error(&brokers("http://a:1"), &[]).contains("http://"));
+    assert!(error(&brokers("a:99999"), &[]).contains("99999"));
+    assert!(error(&brokers("a:"), &[]).contains("no port"));
+    assert!(error(&brokers(" , "), &[]).contains("no broker"));
+    assert!(error(&ConnectionArgs::default(), &[("KQ_BROKERS", "a b:1")]).contains("KQ_BROKERS"));
+    assert_eq!(resolve(&brokers(" a , b:2, [::1]:3 ,"), &[]).unwrap().brokers, "a,b:2,[::1]:3");
+}
+
+#[test]
+fn the_timeout_reaches_what_would_outlast_it() {
+    let args = ConnectionArgs { timeout: Some("3s".to_owned()), ..Default::default() };
+    let config = resolve(&args, &[("KQ_TIMEOUT", "7")]).unwrap();
+    assert_eq!(config.timeout, Duration::from_secs(3));
+    assert_eq!(property_of(&config, "topic.metadata.propagation.max.ms").as_deref(), Some("3000"));
+    assert_eq!(property_of(&config, "socket.timeout.ms").as_deref(), Some("3000"));
+    let e = error(&ConnectionArgs::default(), &[("KQ_TIMEOUT", "soon")]);
+    assert!(e.contains("KQ_TIMEOUT") && e.contains("soon"), "{e}");
+    let args = ConnectionArgs { timeout: Some("0".to_owned()), ..Default::default() };
+    assert!(error(&args, &[]).contains("--timeout 0"));
+}
+
+#[test]
+fn a_short_timeout_still_makes_a_client() {
+    use rdkafka::consumer::BaseConsumer;
+    let args = ConnectionArgs { timeout: Some("1ms".to_owned()), ..Default::default() };
+    let config = resolve(&args, &[("KQ_X", "fetch.wait.max.ms=5000")]).unwrap();
+    config.client(&[]).unwrap().create::<BaseConsumer>().unwrap();
+}
+
+#[test]
+fn a_command_default_yields_to_the_user_and_a_command_flag_to_x_only() {
+    let config = resolve(&ConnectionArgs::default(), &[("KQ_X", "linger.ms=7")]).unwrap();
+    let at = |role: &[(&str, &str)], flags: &[(&str, &str)]| {
+        let client = config.client_with(role, flags).unwrap();
+        client.get("queue.buffering.max.ms").map(str::to_owned)
+    };
+    assert_eq!(at(&[("linger.ms", "1")], &[]).as_deref(), Some("7"));
+    assert_eq!(at(&[], &[("linger.ms", "2")]).as_deref(), Some("2"));
+    let args = ConnectionArgs { properties: vec!["linger.ms=9".into()], ..Default::default() };
+    let config = resolve(&args, &[]).unwrap();
+    let client = config.client_with(&[], &[("queue.buffering.max.ms", "2")]).unwrap();
+    assert_eq!(client.get("queue.buffering.max.ms"), Some("9"));
+}
+
+fn sasl() -> ConnectionArgs {
+    ConnectionArgs {
+        sasl_mechanism: Some("scram-sha-256".to_owned()),
+        sasl_username: Some("u".to_owned()),
+        sasl_password: Some("hunter2".into()),
+        ..Default::default()
+    }
+}
+
+fn protocol(args: &ConnectionArgs, env: &[(&str, &str)]) -> Option<String> {
+    property_of(&resolve(args, env).unwrap(), "security.protocol")
+}
+
+#[test]
+fn sasl_turns_tls_on_unless_every_broker_is_on_loopback() {
+    assert_eq!(protocol(&sasl(), &[]).as_deref(), Some("sasl_plaintext"));
+    let remote = [("KQ_BROKERS", "localhost:1,kafka:9092")];
+    assert_eq!(protocol(&sasl(), &remote).as_deref(), Some("sasl_ssl"));
+    let args = ConnectionArgs { no_tls: true, ..sasl() };
+    assert_eq!(protocol(&args, &remote).as_deref(), Some("sasl_plaintext"));
+    let args = ConnectionArgs { tls: true, ..sasl() };
+    assert_eq!(protocol(&args, &[]).as_deref(), Some("sasl_ssl"));
+}
+
+#[test]
+fn a_ca_alone_turns_tls_on() {
+    let ca = tempfile::NamedTempFile::new().unwrap();
+    let path = ca.path().to_str().unwrap();
+    let args = ConnectionArgs { tls_ca: Some(path.to_owned()), ..Default::default() };
+    assert_eq!(protocol(&args, &[]).as_deref(), Some("ssl"));
+    assert_eq!(protocol(&args, &[("KQ_TLS", "0")]).as_deref(), Some("ssl"), "a flag ranks above");
+    let env = [("KQ_TLS_CA", path)];
+    assert_eq!(protocol(&ConnectionArgs::default(), &env).as_deref(), Some("ssl"));
+    let off = [("KQ_TLS_CA", path), ("KQ_TLS", "no")];
+    assert_eq!(protocol(&ConnectionArgs::default(), &off).as_deref(), Some("plaintext"));
+    let args = ConnectionArgs { no_tls: true, ..args };
+    assert!(error(&args, &[]).contains("--no-tls"));
+}
+
+#[test]
+fn without_a_ca_the_system_is_probed() {
+    let args = ConnectionArgs { tls: true, ..Default::default() };
+    assert_eq!(property_of(&resolve(&args, &[]).unwrap(), "ssl.ca.location").as_deref(), Some("probe"));
+}
+
+#[test]
+fn a_file_that_is_not_there_fails_before_any_connection() {
+    let args = ConnectionArgs { tls_ca: Some("/no/such/ca.pem".to_owned()), ..Default::default() };
+    let e = error(&args, &[]);
+    assert!(e.contains("--tls-ca /no/such/ca.pem") && e.contains("No such file"), "{e}");
+}
+
+#[test]
+fn half_a_login_says_which_half_is_missing() {
+    let args = ConnectionArgs { sasl_password: None, ..sasl() };
+    assert!(error(&args, &[]).contains("KQ_SASL_PASSWORD"));
+    let args = ConnectionArgs { sasl_username: None, ..sasl() };
+    assert!(error(&args, &[]).contains("--sasl-username"));
+    let args = ConnectionArgs { sasl_mechanism: None, ..sasl() };
+    assert!(error(&args, &[]).contains("--sasl-mechanism"));
+    let args = ConnectionArgs { sasl_mechanism: Some("LDAP".to_owned()), ..sasl() };
+    assert!(error(&args, &[]).contains("SCRAM-SHA-512"));
+}
+
+#[test]
+fn a_password_file_loses_its_last_newline_and_no_more() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "pass word\n\n").unwrap();
+    let args = ConnectionArgs {
+        sasl_password: None,
+        sasl_password_file: Some(file.path().to_str().unwrap().to_owned()),
+        ..sasl()
+    };
+    // A flag's file ranks above a password in the environment.
+    let config = resolve(&args, &[("KQ_SASL_PASSWORD", "other")]).unwrap();
+    assert_eq!(property_of(&config, "sasl.password").as_deref(), Some("pass word\n"));
+    let args = ConnectionArgs { sasl_password: Some("x".into()), ..args };
+    assert!(error(&args, &[]).contains("both given"));
+}
+
+#[test]
+fn secrets_are_not_in_debug_output_nor_in_a_childs_environment() {
+    let config = resolve(&sasl(), &[("KQ_X", "ssl.key.password=hunter2")]).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert!(!format!("{:?}", config.environment()).contains("hunter2"));
+    let env = config.environment_with_credentials();
+    assert!(env.contains(&("KQ_SASL_PASSWORD".to_owned(), "hunter2".to_owned())));
+}
+
+#[test]
+fn a_child_resolves_to_the_same_connection() {
+    let args = ConnectionArgs {
+        timeout: Some("1500ms".to_owned()),
+        client_id: Some("me".to_owned()),
+        tls_insecure: true,
+        properties: vec![Secret::from("bootstrap.servers=kafka:9")],
+        ..sasl()
+    };
+    let parent = resolve(&args, &[]).unwrap();
+    let env = parent.environment_with_credentials();
+    let env: Vec<(&str, &str)> = env.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    let child = resolve(&ConnectionArgs::default(), &env).unwrap();
+    let map = |config: &Config| {
+        let client = config.client(&[]).unwrap();
+        let map = client.config_map();
+        map.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(map(&parent), map(&child));
+    assert_eq!((child.brokers.as_str(), child.timeout), ("kafka:9", Duration::from_millis(1500)));
+}
+
+proptest! {
+    /// default < KQ_CLIENT_ID < KQ_X < flag < -X, whichever of them are given.
+    #[test]
+    fn the_highest_rank_that_was_given_wins(
+        env in proptest::option::of("[a-z]{1,5}"),
+        env_x in proptest::option::of("[a-z]{1,5}"),
+        flag in proptest::option::of("[a-z]{1,5}"),
+        x in proptest::option::of("[a-z]{1,5}"),
+    ) {
+        let args = ConnectionArgs {
+            client_id: flag.clone(),
+            properties: x.iter().map(|x| format!("client.id={x}").into()).collect(),
+            ..Default::default()
+        };
+        let env_x_text = env_x.as_ref().map(|x| format!("client.id={x}"));
+        let mut vars = Vec::new();
+        vars.extend(env.as_deref().map(|v| ("KQ_CLIENT_ID", v)));
+        vars.extend(env_x_text.as_deref().map(|v| ("KQ_X", v)));
+        let config = resolve(&args, &vars).unwrap();
+        let expected = x.or(flag).or(env_x).or(env).unwrap_or_else(|| "kq".to_owned());
+        prop_assert_eq!(property_of(&config, "client.id"), Some(expected.clone()));
+        prop_assert_eq!(config.client_id, expected);
+    }
+}

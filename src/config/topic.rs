@@ -1,0 +1,121 @@
+//! Topic names: which one is meant, and whether it is legal. No network.
+
+use std::path::Path;
+
+use anyhow::{anyhow, bail};
+
+/// The longest topic name that Kafka accepts, in bytes.
+const MAX_LEN: usize = 249;
+
+/// The one topic that a command works on: its positional, else `-t`, else `KQ_TOPIC`.
+///
+/// A name that Kafka would refuse is refused here, and so is a positional beside
+/// `-t`, which leaves nothing for the positional to be.
+pub fn one(positional: Option<&str>, flag: Option<&str>, env: Option<&str>) -> anyhow::Result<String> {
+    let name = match (positional, flag) {
+        (Some(name), Some(flag)) => {
+            bail!("two topics: the argument `{name}` and -t `{flag}` (give one of them)")
+        }
+        (Some(name), None) | (None, Some(name)) => name,
+        (None, None) => env.ok_or_else(missing)?,
+    };
+    check(name)?;
+    Ok(name.to_owned())
+}
+
+/// The topics that a command works on: all its positionals and every `-t`, else `KQ_TOPIC`.
+pub fn several(positional: &[String], flags: &[String], env: Option<&str>) -> anyhow::Result<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for name in positional.iter().chain(flags) {
+        check(name)?;
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    if names.is_empty() {
+        names.push(one(None, None, env)?);
+    }
+    Ok(names)
+}
+
+/// The usage error of a command that was given no topic.
+pub fn missing() -> anyhow::Error {
+    anyhow!("no topic: name it as the argument or with -t TOPIC, or set KQ_TOPIC")
+}
+
+/// Refuses a name that no Kafka cluster accepts (Kafka's `Topic.validate`): up to
+/// 249 of `a-z A-Z 0-9 . _ -`, neither `.` nor `..`.
+pub fn check(name: &str) -> anyhow::Result<()> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() {
+        bail!("the topic's name is empty: name it as the argument or with -t TOPIC, or set KQ_TOPIC");
+    }
+    if name == "." || name == ".." {
+        bail!("`{name}` can't be a topic's name");
+    }
+    if let Some(c) = name.chars().find(|&c| !legal(c)) {
+        if let Some(hint) = file_hint(name) {
+            bail!("`{name}` can't be a topic's name; {hint}");
+        }
+        bail!(
+            "`{name}` can't be a topic's name: it holds {c:?} (letters, digits, `.`, `_` and `-` are legal)"
+        );
+    }
+    if name.len() > MAX_LEN {
+        bail!("a topic's name of {} bytes is too long: Kafka takes up to {MAX_LEN}", name.len());
+    }
+    Ok(())
+}
+
+/// What to say where a TOPIC is the name of a file too: most likely the topic was forgotten.
+pub fn file_hint(name: &str) -> Option<String> {
+    Path::new(name)
+        .is_file()
+        .then(|| format!("it is a file here: name the topic first, as in `kq produce TOPIC {name}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_argument_or_the_flag_ranks_above_the_environment() {
+        assert_eq!(one(Some("a"), None, Some("e")).unwrap(), "a");
+        assert_eq!(one(None, Some("f"), Some("e")).unwrap(), "f");
+        assert_eq!(one(None, None, Some("e")).unwrap(), "e");
+        assert!(one(Some("a"), Some("f"), None).unwrap_err().to_string().contains("two topics"));
+    }
+
+    #[test]
+    fn no_topic_names_both_ways_to_give_one() {
+        let e = one(None, None, None).unwrap_err().to_string();
+        assert!(e.contains("argument") && e.contains("KQ_TOPIC") && e.contains("-t"), "{e}");
+    }
+
+    #[test]
+    fn several_topics_keep_their_order_and_lose_repeats() {
+        let names = several(&["b".into(), "a".into()], &["b".into()], Some("e")).unwrap();
+        assert_eq!(names, ["b", "a"]);
+        assert_eq!(several(&[], &[], Some("e")).unwrap(), ["e"]);
+    }
+
+    #[test]
+    fn an_illegal_character_is_named() {
+        let e = check("a topic").unwrap_err().to_string();
+        assert!(e.contains("' '"), "{e}");
+        assert!(check("..").is_err());
+        assert!(check(&"x".repeat(250)).is_err());
+        assert!(check(&"x".repeat(249)).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn legal_names_pass_and_others_do_not(name in "\\PC{0,12}") {
+            let legal = !name.is_empty()
+                && name != "." && name != ".."
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+            prop_assert_eq!(check(&name).is_ok(), legal);
+        }
+    }
+}
