@@ -171,5 +171,7 @@ pub fn parse_time(s: &str) -> Result<i64> {
             return Ok(time.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp().as_millisecond());
         }
     }
-    bail!("{s:?} is no time: give epoch milliseconds, or as 2024-05-01, 2024-05-01T12:30:00 (UTC) or 2024-05-01T12:30:00+02:00")
+    bail!(
+        "{s:?} is no time: give epoch milliseconds, or as 2024-05-01, 2024-05-01T12:30:00 (UTC) or 2024-05-01T12:30:00+02:00"
+    )
 }

@@ -1,1 +1,73 @@
-//! (being written)
+//! stdout as a good citizen of the pipe: buffered while busy, flushed when idle, watched for its reader.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
+
+use anyhow::Context as _;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// Bytes that are gathered before they are written while records keep coming.
+const CHUNK: usize = 256 * 1024;
+
+/// stdout with a buffer of its own: nothing is written behind the caller's back,
+/// so that what is committed can wait for what is flushed.
+pub struct Output {
+    file: File,
+    buffer: Vec<u8>,
+    terminal: bool,
+}
+
+impl Output {
+    /// This process's stdout.
+    pub fn stdout() -> anyhow::Result<Self> {
+        let stdout = io::stdout();
+        let file = File::from(stdout.as_fd().try_clone_to_owned().context("open stdout")?);
+        Ok(Self { file, buffer: Vec::with_capacity(CHUNK + 64 * 1024), terminal: stdout.is_terminal() })
+    }
+
+    /// Whether a person looks at it: control bytes are escaped then.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Where to append; call [`Output::relieve`] after each record.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Writes out if enough has gathered; says whether it did, and so nothing is held back.
+    pub fn relieve(&mut self) -> io::Result<bool> {
+        if self.buffer.len() < CHUNK {
+            return Ok(false);
+        }
+        self.flush()?;
+        Ok(true)
+    }
+
+    /// Writes out all that was appended. After an error nothing counts as written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if !self.buffer.is_empty() {
+            self.file.write_all(&self.buffer)?;
+            self.buffer.clear();
+            if self.buffer.capacity() > 8 * CHUNK {
+                self.buffer.shrink_to(2 * CHUNK);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the reader at the other end of a pipe or socket is gone, asked without writing.
+    pub fn is_closed(&self) -> bool {
+        let mut fds = [PollFd::new(&self.file, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(poll(&mut fds, Some(&now)), Ok(n) if n > 0)
+            && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    }
+}
+
+/// A line of a listing or an answer to stdout, for commands that print little.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("write stdout")
+}

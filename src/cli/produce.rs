@@ -1,5 +1,158 @@
 //! Flags of `kq produce`.
 
-/// (being written)
+use std::path::PathBuf;
+
+/// Each line of stdin or of the FILEs, in order, becomes a record's value: any bytes, any
+/// length up to the broker's limit. A last line without a newline is a record, too.
+///
+/// Status 0 means that the cluster has acknowledged every record; 1 that some were not, which
+/// is said with file and line of the first; a signal delivers what was read and says where it
+/// stopped.
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The topic (or KQ_TOPIC), then files to read instead of stdin; `-` is stdin
+    #[arg(value_name = "TOPIC|FILE")]
+    pub positionals: Vec<String>,
+
+    /// The topic; all positionals are FILEs then
+    #[arg(short, long, value_name = "TOPIC")]
+    pub topic: Option<String>,
+
+    /// What ends a record in the input: a string with \n \t \0 \xNN
+    #[arg(short = 'D', long, value_name = "STR", default_value = "\\n", conflicts_with_all = ["nul", "whole"], help_heading = "Framing")]
+    pub delimiter: String,
+
+    /// A NUL byte ends a record (as find -print0 writes them)
+    #[arg(short = '0', long = "null-delimited", conflicts_with = "whole", help_heading = "Framing")]
+    pub nul: bool,
+
+    /// Each FILE, or all of stdin, is one record
+    #[arg(long, help_heading = "Framing")]
+    pub whole: bool,
+
+    /// Each record starts with its key, then this string (escapes as in -D)
+    #[arg(short = 'K', long, value_name = "STR", conflicts_with_all = ["key", "json"], help_heading = "Framing")]
+    pub key_delimiter: Option<String>,
+
+    /// With -K: a record without the delimiter has no key, instead of being an error
+    #[arg(long, requires = "key_delimiter", help_heading = "Framing")]
+    pub key_optional: bool,
+
+    /// A value (with -K: or a key) equal to TOKEN is null: a tombstone
+    #[arg(long, value_name = "TOKEN", conflicts_with = "json", help_heading = "Framing")]
+    pub null: Option<String>,
+
+    /// An empty value (with -K: or key) is null, as in kcat
+    #[arg(short = 'Z', long, conflicts_with = "json", help_heading = "Framing")]
+    pub empty_is_null: bool,
+
+    /// Leave empty records out
+    #[arg(long, help_heading = "Framing")]
+    pub skip_empty: bool,
+
+    /// Each line is a record in the JSON form that `kq consume -J` writes
+    #[arg(short = 'J', long, help_heading = "Framing")]
+    pub json: bool,
+
+    /// With -J: honour each record's partition
+    #[arg(long, requires = "json", help_heading = "Framing")]
+    pub keep_partition: bool,
+
+    /// With -J: honour each record's topic (TOPIC serves those without one)
+    #[arg(long, requires = "json", help_heading = "Framing")]
+    pub topic_from_record: bool,
+
+    /// The key of every record
+    #[arg(short, long, conflicts_with = "json", help_heading = "Record")]
+    pub key: Option<String>,
+
+    /// A header of every record, repeatable; NAME alone has a null value
+    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", help_heading = "Record")]
+    pub headers: Vec<String>,
+
+    /// The partition of every record [default: the partitioner decides]
+    #[arg(short, long, value_parser = clap::value_parser!(i32).range(0..), conflicts_with = "keep_partition", help_heading = "Record")]
+    pub partition: Option<i32>,
+
+    /// The timestamp of every record: epoch milliseconds, RFC 3339, or a date in UTC [default: now]
+    #[arg(long, value_name = "TIME", help_heading = "Record")]
+    pub timestamp: Option<String>,
+
+    /// Compress each value by itself, and say so in a content-encoding header
+    #[arg(long, value_name = "CODEC", value_parser = ["snappy"], help_heading = "Record")]
+    pub value_codec: Option<String>,
+
+    /// Compression of batches on the wire: none, gzip, snappy, lz4, zstd, with :LEVEL where it has levels
+    #[arg(
+        short = 'z',
+        long,
+        value_name = "CODEC[:LEVEL]",
+        default_value = "snappy",
+        help_heading = "Delivery"
+    )]
+    pub compression: String,
+
+    /// Which partition a key goes to: murmur2 is Java's, consistent is kcat's
+    #[arg(long, default_value = "murmur2_random", value_parser = ["murmur2_random", "murmur2", "consistent_random", "consistent", "fnv1a_random", "fnv1a", "random"], help_heading = "Delivery")]
+    pub partitioner: String,
+
+    /// Which replicas must have a record before it counts: all, 1, or 0 (turns idempotence off)
+    #[arg(long, default_value = "all", value_parser = ["all", "-1", "1", "0"], help_heading = "Delivery")]
+    pub acks: String,
+
+    /// Without the idempotent producer (clusters that refuse IDEMPOTENT_WRITE); retries may duplicate
+    #[arg(long, help_heading = "Delivery")]
+    pub no_idempotence: bool,
+
+    /// How long a record may take to be acknowledged before it counts as failed
+    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = crate::offset::parse_duration, help_heading = "Delivery")]
+    pub delivery_timeout: std::time::Duration,
+
+    /// Stop after COUNT records
+    #[arg(short = 'n', long, value_name = "COUNT", help_heading = "Delivery")]
+    pub count: Option<u64>,
+
+    /// At most this many records a second
+    #[arg(long, value_name = "N", value_parser = rate, help_heading = "Delivery")]
+    pub rate: Option<f64>,
+
+    /// Refuse a topic that does not exist, where the broker would create it
+    #[arg(long, help_heading = "Delivery")]
+    pub no_create: bool,
+
+    /// Print partition and offset of every acknowledged record on stdout, one JSON object a line
+    #[arg(long, value_name = "FORMAT", value_parser = ["json"], help_heading = "Delivery")]
+    pub report: Option<String>,
+}
+
+/// `N` or `N/s`: records a second, more than 0.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.strip_suffix("/s").unwrap_or(text).parse::<f64>() {
+        Ok(n) if n.is_finite() && n > 0.0 => Ok(n),
+        _ => Err("a number of records a second, such as 100 or 100/s".into()),
+    }
+}
+
+impl Args {
+    /// The topic that was named, if one was, and the files.
+    pub fn topic_and_files(&self) -> (Option<&str>, Vec<PathBuf>) {
+        match &self.topic {
+            Some(topic) => (Some(topic), self.positionals.iter().map(PathBuf::from).collect()),
+            None => (
+                self.positionals.first().map(String::as_str),
+                self.positionals.iter().skip(1).map(PathBuf::from).collect(),
+            ),
+        }
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cat data.jsonl | kq produce foo            each line is a record, Snappy on the wire
+  kq produce foo a.jsonl b.jsonl             files, in order, with a progress bar
+  kq produce users -K : users.txt            key:value lines; Java's partition for each key
+  printf 'id1:' | kq produce users -K : -Z   a tombstone for id1
+  kq consume a -e -J | kq produce b -J       copy a topic: keys, headers, nulls, timestamps
+  tail -f app.log | kq produce logs          live: idle input is flushed at once
+";

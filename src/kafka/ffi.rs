@@ -445,15 +445,17 @@ impl Producer {
     }
 
     /// Queues many values without key or header for one partition, in order: half the cost of
-    /// [`Producer::send`]. Gives how many were taken; the rest, where a full queue
-    /// (`QueueFull`) or another error stopped it, still belongs to the caller.
+    /// [`Producer::send`]. Gives how many of them are dealt with: what a full queue held back,
+    /// and all after it, still belongs to the caller, who polls and tries again. A value that
+    /// can't be queued for another reason is dealt with, and handed to `refused` with its tag.
     pub fn send_values<'v>(
         &self,
         topic: &Topic<'_>,
         partition: i32,
         values: impl Iterator<Item = (&'v [u8], u64)>,
         scratch: &mut Scratch,
-    ) -> (usize, Option<RDKafkaErrorCode>) {
+        refused: &mut dyn FnMut(u64, RDKafkaErrorCode),
+    ) -> usize {
         scratch.0.clear();
         scratch.0.extend(values.map(|(value, tag)| sys::rd_kafka_message_t {
             err: RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
@@ -466,21 +468,30 @@ impl Producer {
             offset: 0,
             _private: tag as usize as *mut c_void,
         }));
+        let count = scratch.0.len();
         // SAFETY: topic and client are live; the values outlive the call, which copies them
         // (MSG_F_COPY); the array has the length that is stated.
-        let taken = unsafe {
+        let queued = unsafe {
             sys::rd_kafka_produce_batch(
                 topic.rkt,
                 partition,
                 MSG_F_COPY,
                 scratch.0.as_mut_ptr(),
-                scratch.0.len() as c_int,
+                count as c_int,
             )
-        } as usize;
-        // Messages are taken in order until the first that is not: a full queue fails all after it.
-        let error = scratch.0.iter().find_map(|message| code_of(message.err));
-        scratch.0.clear();
-        (taken, error)
+        };
+        if queued as usize == count {
+            return count;
+        }
+        for (index, message) in scratch.0.iter().enumerate() {
+            match code_of(message.err) {
+                None => {}
+                // The queue is full for this one and all that follow.
+                Some(RDKafkaErrorCode::QueueFull) => return index,
+                Some(code) => refused(message._private as u64, code),
+            }
+        }
+        count
     }
 
     /// Serves delivery reports for up to `timeout` (returns after the first round of them).

@@ -1,0 +1,100 @@
+//! Where records come from: stdin and files, opened, watched and read in chunks.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// An input and what to call it in errors.
+pub struct Input {
+    /// `stdin`, or the path as it was given.
+    pub name: String,
+    path: Option<PathBuf>,
+}
+
+/// What one look at an input gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// So many bytes were read.
+    Bytes(usize),
+    /// Nothing came within the time.
+    Idle,
+    End,
+}
+
+/// The inputs named on the command line; no name at all is stdin.
+/// Each file is looked at before any record is sent, so that a wrong path costs nothing.
+pub fn inputs(files: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
+    if files.is_empty() {
+        return Ok(vec![Input { name: "stdin".into(), path: None }]);
+    }
+    if files.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
+        bail!("`-` (stdin) can be read once only");
+    }
+    files.iter().map(|file| Input::named(file)).collect()
+}
+
+impl Input {
+    fn named(file: &Path) -> anyhow::Result<Self> {
+        if file.as_os_str() == "-" {
+            return Ok(Self { name: "stdin".into(), path: None });
+        }
+        let name = file.display().to_string();
+        let metadata = std::fs::metadata(file).with_context(|| format!("read {name}: nothing was sent"))?;
+        if metadata.is_dir() {
+            bail!("read {name}: it is a directory; name the files in it (nothing was sent)");
+        }
+        if metadata.is_file() {
+            File::open(file).with_context(|| format!("read {name}: nothing was sent"))?;
+        }
+        Ok(Self { name, path: Some(file.to_owned()) })
+    }
+
+    /// Its size in bytes, where it is a file that has one.
+    pub fn size(&self) -> Option<u64> {
+        let metadata = match &self.path {
+            Some(path) => std::fs::metadata(path).ok()?,
+            None => File::from(io::stdin().as_fd().try_clone_to_owned().ok()?).metadata().ok()?,
+        };
+        metadata.is_file().then_some(metadata.len())
+    }
+
+    /// Opens it for reading.
+    pub fn open(&self) -> anyhow::Result<Reader> {
+        let file = match &self.path {
+            Some(path) => File::open(path).with_context(|| format!("read {}", self.name))?,
+            None => File::from(io::stdin().as_fd().try_clone_to_owned().context("open stdin")?),
+        };
+        Ok(Reader { file })
+    }
+}
+
+/// An open input.
+pub struct Reader {
+    file: File,
+}
+
+impl Reader {
+    /// Reads what is there into `space`, waiting up to `wait` for the first byte.
+    pub fn read(&mut self, space: &mut [u8], wait: Duration) -> io::Result<Chunk> {
+        let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
+        let timeout = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(Chunk::Idle),
+            Ok(_) => {}
+            Err(e) => return Err(e.into()),
+        }
+        match self.file.read(space) {
+            Ok(0) => Ok(Chunk::End),
+            Ok(n) => Ok(Chunk::Bytes(n)),
+            Err(e) if matches!(e.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {
+                Ok(Chunk::Idle)
+            }
+            Err(e) => Err(e),
+        }
+    }
+}

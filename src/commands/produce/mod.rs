@@ -1,0 +1,481 @@
+//! `kq produce`: lines of stdin or of files into a topic, each acknowledged or named.
+
+mod input;
+mod progress;
+mod shape;
+mod tally;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+
+use crate::cli::produce::Args;
+use crate::config::{self, Config};
+use crate::exit::{self, Exit};
+use crate::framing::{Framer, unescape};
+use crate::kafka::ffi::{Delivery, Scratch, Topic};
+use crate::kafka::producer::{self, Connected};
+use crate::output::Output;
+use crate::shutdown::Shutdown;
+use input::{Chunk, Input};
+use progress::Progress;
+use rdkafka::types::RDKafkaErrorCode;
+use shape::Shape;
+use tally::{Cause, Place, Tally};
+
+/// How much is read at once.
+const READ: usize = 256 * 1024;
+/// Unkeyed records that go to one partition before the next one's turn, as Java's sticky
+/// partitioner does: one look-up and one queue for all of them.
+const STICKY: usize = 1000;
+/// How long an idle input is watched before signals are looked at again.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Produces all that the inputs hold and says what came of it.
+pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
+    let (named, files) = args.topic_and_files();
+    let topic = config::topic::one(named, None, config.env_topic.as_deref())?;
+    let shape = Shape::new(args)?;
+    let inputs = input::inputs(&files)?;
+    let framer = Framer::new(&delimiter(args)?);
+    let report = args.report.as_ref().map(|_| Output::stdout()).transpose()?;
+    if files.is_empty() && named.is_some_and(|name| std::path::Path::new(name).is_file()) {
+        config.log.note(format_args!(
+            "topic {topic} is also a file here; `kq produce TOPIC {topic}` would read it"
+        ));
+    }
+    let shutdown = Shutdown::install()?;
+    let connected = producer::connect(config, &producer_settings(args), &topic, !args.no_create)?;
+    let session = Session::new(args, config, &connected, shape, &shutdown, report, &topic)?;
+    session.run(framer, &inputs)
+}
+
+fn delimiter(args: &Args) -> anyhow::Result<Vec<u8>> {
+    if args.whole {
+        return Ok(Vec::new());
+    }
+    if args.nul {
+        return Ok(vec![0]);
+    }
+    let delimiter = unescape(&args.delimiter).context("-D")?;
+    if delimiter.is_empty() {
+        return Err(anyhow!("-D: an empty delimiter ends no record; --whole makes each file one"));
+    }
+    Ok(delimiter)
+}
+
+/// The properties that the flags ask for.
+fn producer_settings(args: &Args) -> Vec<(&'static str, String)> {
+    let (codec, level) =
+        args.compression.split_once(':').map_or((args.compression.as_str(), None), |(c, l)| (c, Some(l)));
+    let mut settings = vec![
+        ("compression.codec", codec.to_owned()),
+        ("partitioner", args.partitioner.clone()),
+        ("message.timeout.ms", args.delivery_timeout.as_millis().max(1).to_string()),
+        ("acks", args.acks.clone()),
+        (
+            "enable.idempotence",
+            (!args.no_idempotence && !matches!(args.acks.as_str(), "0" | "1")).to_string(),
+        ),
+    ];
+    if let Some(level) = level {
+        settings.push(("compression.level", level.to_owned()));
+    }
+    settings
+}
+
+/// One run of `kq produce`.
+struct Session<'a> {
+    args: &'a Args,
+    config: &'a Config,
+    connected: &'a Connected,
+    topics: HashMap<String, Topic<'a>>,
+    main: String,
+    shape: Shape,
+    shutdown: &'a Shutdown,
+    report: Option<Output>,
+    tally: Tally,
+    scratch: Scratch,
+    /// Index into the partitions that have a leader, of the one whose turn it is.
+    turn: usize,
+    sent: u64,
+    since_turn: usize,
+    started: Instant,
+    /// When a delivery report came last, or a note about their absence was written.
+    last_news: Instant,
+    stop: Option<Stop>,
+}
+
+/// Why reading ended before the input did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    Count,
+    Signal(i32),
+    Invalid,
+    Hopeless,
+    ReportClosed,
+}
+
+impl<'a> Session<'a> {
+    #[expect(clippy::too_many_arguments, reason = "the stages of run(), handed over once")]
+    fn new(
+        args: &'a Args,
+        config: &'a Config,
+        connected: &'a Connected,
+        shape: Shape,
+        shutdown: &'a Shutdown,
+        report: Option<Output>,
+        topic: &str,
+    ) -> anyhow::Result<Self> {
+        let topics = HashMap::from([(topic.to_owned(), connected.producer.topic(topic)?)]);
+        let now = Instant::now();
+        if matches!(args.acks.as_str(), "0" | "1") {
+            config.log.note(format_args!(
+                "--acks {}: idempotence is off, a retry may duplicate a record",
+                args.acks
+            ));
+        }
+        Ok(Self {
+            args,
+            config,
+            connected,
+            topics,
+            main: topic.to_owned(),
+            shape,
+            shutdown,
+            report,
+            tally: Tally::default(),
+            scratch: Scratch::default(),
+            turn: first_turn(connected.partitions.len()),
+            sent: 0,
+            since_turn: 0,
+            started: now,
+            last_news: now,
+            stop: None,
+        })
+    }
+
+    fn run(mut self, mut framer: Framer, inputs: &[Input]) -> anyhow::Result<Exit> {
+        let mut progress = Progress::new(inputs, self.config.log);
+        let mut at = Place { input: 0, line: 0 };
+        let mut unread = None;
+        for (index, input) in inputs.iter().enumerate() {
+            at = Place { input: index, line: 0 };
+            let read = self.feed(&mut framer, input, &mut at, &mut progress);
+            unread = read.err();
+            if unread.is_some() || self.stop.is_some() {
+                break;
+            }
+        }
+        self.drain(&mut progress);
+        progress.finish();
+        self.finish(inputs, at, unread)
+    }
+
+    /// Reads one input to its end, or until something says stop.
+    fn feed(
+        &mut self,
+        framer: &mut Framer,
+        input: &Input,
+        at: &mut Place,
+        progress: &mut Progress,
+    ) -> anyhow::Result<()> {
+        let mut reader = input.open()?;
+        let mut ranges: Vec<Range<usize>> = Vec::with_capacity(STICKY);
+        loop {
+            self.look_for_signals();
+            if self.stop.is_some() {
+                return Ok(());
+            }
+            let wait = if self.connected.producer.in_flight() > 0 { Duration::from_millis(5) } else { TICK };
+            match reader.read(framer.space(READ), wait).with_context(|| format!("read {}", input.name))? {
+                Chunk::Idle => {}
+                Chunk::Bytes(n) => {
+                    framer.advance(n);
+                    progress.read(n as u64);
+                    while self.stop.is_none() {
+                        ranges.clear();
+                        if framer.take_frames(STICKY, &mut ranges) == 0 {
+                            break;
+                        }
+                        self.send(framer.buffer(), &ranges, at);
+                    }
+                }
+                Chunk::End => {
+                    match framer.finish() {
+                        Some(tail) => self.send(tail, &[0..tail.len()], at),
+                        // An empty file is one empty record.
+                        None if self.args.whole => self.send(&[], &[0..0], at),
+                        None => {}
+                    }
+                    return Ok(());
+                }
+            }
+            self.serve(Duration::ZERO);
+            progress.delivered(self.tally.delivered);
+        }
+    }
+
+    fn look_for_signals(&mut self) {
+        if let (None, Some(signal)) = (self.stop, self.shutdown.signal()) {
+            self.stop = Some(Stop::Signal(signal));
+        }
+    }
+
+    /// Queues these frames of `buffer`, each a record; a full queue makes it wait.
+    fn send(&mut self, buffer: &[u8], mut frames: &[Range<usize>], at: &mut Place) {
+        if self.shape.is_plain() && !self.args.skip_empty && self.may_choose_partition() {
+            while !frames.is_empty() && self.stop.is_none() {
+                let allowed = self.allowance(frames.len());
+                let (now, rest) = frames.split_at(allowed);
+                frames = rest;
+                self.send_plain(buffer, now, at);
+            }
+            return;
+        }
+        for frame in frames {
+            if self.stop.is_some() {
+                return;
+            }
+            self.send_shaped(&buffer[frame.clone()], at);
+        }
+    }
+
+    /// Whether kq may put a record without a key where it likes: the partitioner would, too.
+    fn may_choose_partition(&self) -> bool {
+        self.args.partition.is_some() || self.args.partitioner.ends_with("random")
+    }
+
+    /// Records without key and header, all to one partition.
+    fn send_plain(&mut self, buffer: &[u8], mut frames: &[Range<usize>], at: &mut Place) {
+        let connected = self.connected;
+        while !frames.is_empty() {
+            let partition = self.args.partition.unwrap_or_else(|| self.sticky_partition(frames.len()));
+            let (input, line) = (at.input, at.line);
+            let values = frames
+                .iter()
+                .zip(line + 1..)
+                .map(|(frame, line)| (&buffer[frame.clone()], Place { input, line }.tag()));
+            let tally = &mut self.tally;
+            let taken = connected.producer.send_values(
+                &self.topics[&self.main],
+                partition,
+                values,
+                &mut self.scratch,
+                &mut |tag, code| tally.fail(Place::of(tag), Cause::Undelivered { code, partition }),
+            );
+            self.tally.bytes += frames[..taken].iter().map(|frame| frame.len() as u64).sum::<u64>();
+            at.line += taken as u64;
+            self.count_sent(taken as u64);
+            frames = &frames[taken..];
+            if !frames.is_empty() && !self.wait_for_room() {
+                return;
+            }
+        }
+    }
+
+    /// One record of any shape.
+    fn send_shaped(&mut self, frame: &[u8], at: &mut Place) {
+        at.line += 1;
+        if self.args.skip_empty && frame.is_empty() {
+            return;
+        }
+        self.allowance(1);
+        let (connected, place) = (self.connected, *at);
+        let free = self.may_choose_partition();
+        loop {
+            // The closure borrows the shape, so what it changes is taken out of self for its length.
+            let shape = std::mem::take(&mut self.shape);
+            let outcome = shape.apply(frame, place.tag(), |topic, mut out| {
+                let topic = topic.unwrap_or(&self.main).to_owned();
+                if out.partition.is_none() && out.key.is_none() && free && topic == self.main {
+                    out.partition = Some(self.sticky_partition(1));
+                }
+                let bytes = (out.key.map_or(0, <[u8]>::len) + out.value.map_or(0, <[u8]>::len)) as u64;
+                self.topic(&topic).and_then(|topic| connected.producer.send(topic, &out).map(|()| bytes))
+            });
+            self.shape = shape;
+            match outcome {
+                Ok(Ok(bytes)) => {
+                    self.tally.bytes += bytes;
+                    return self.count_sent(1);
+                }
+                Ok(Err(RDKafkaErrorCode::QueueFull)) => {
+                    if !self.wait_for_room() {
+                        at.line -= 1;
+                        return;
+                    }
+                }
+                Ok(Err(code)) => {
+                    return self.tally.fail(place, Cause::Undelivered { code, partition: -1 });
+                }
+                Err(e) => {
+                    self.tally.fail(place, Cause::Invalid(format!("{e:#}")));
+                    self.stop = Some(Stop::Invalid);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The handle of a topic that records name themselves.
+    fn topic(&mut self, name: &str) -> Result<&Topic<'a>, RDKafkaErrorCode> {
+        if !self.topics.contains_key(name) {
+            let topic = self.connected.producer.topic(name).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+            self.topics.insert(name.to_owned(), topic);
+        }
+        Ok(&self.topics[name])
+    }
+
+    /// The partition whose turn it is for `count` records without a key.
+    fn sticky_partition(&mut self, count: usize) -> i32 {
+        if self.since_turn + count > STICKY {
+            self.turn += 1;
+            self.since_turn = 0;
+        }
+        self.since_turn += count;
+        self.connected.partitions[self.turn % self.connected.partitions.len()]
+    }
+
+    fn count_sent(&mut self, count: u64) {
+        self.sent += count;
+        if self.args.count.is_some_and(|most| self.sent >= most) {
+            self.stop = Some(Stop::Count);
+        }
+    }
+
+    /// How many of `wanted` records may be sent now under `-n` and `--rate`; waits until it is
+    /// at least one, or until something says stop.
+    fn allowance(&mut self, wanted: usize) -> usize {
+        let left = self.args.count.map_or(u64::MAX, |most| most - self.sent);
+        let wanted = wanted.min(usize::try_from(left).unwrap_or(usize::MAX));
+        let Some(rate) = self.args.rate else { return wanted };
+        loop {
+            let due = (self.started.elapsed().as_secs_f64() * rate) as u64 + 1;
+            let now = usize::try_from(due.saturating_sub(self.sent)).unwrap_or(usize::MAX);
+            if now > 0 || self.shutdown.signal().is_some() {
+                return wanted.min(now.max(1));
+            }
+            let until = Duration::from_secs_f64(
+                (self.sent as f64 / rate - self.started.elapsed().as_secs_f64()).max(0.0),
+            );
+            self.serve(until.clamp(Duration::from_millis(1), TICK));
+        }
+    }
+
+    /// Waits for the queue to have room again; false where a signal came meanwhile.
+    fn wait_for_room(&mut self) -> bool {
+        self.serve(Duration::from_millis(10));
+        self.look_for_signals();
+        self.stop.is_none()
+    }
+
+    /// Takes delivery reports in, waiting up to `timeout` for the first.
+    fn serve(&mut self, timeout: Duration) {
+        let (tally, report) = (&mut self.tally, &mut self.report);
+        let before = tally.delivered + tally.failed;
+        self.connected.producer.poll(timeout, &mut |delivery: Delivery| {
+            tally.report(delivery);
+            if let (Some(report), None) = (report.as_mut(), delivery.error) {
+                let place = Place::of(delivery.tag);
+                append_report(report.buffer(), place, delivery);
+            }
+        });
+        if self.tally.hopeless.is_some() && self.stop.is_none() {
+            self.stop = Some(Stop::Hopeless);
+        }
+        if self.tally.delivered + self.tally.failed > before || self.connected.producer.in_flight() == 0 {
+            self.last_news = Instant::now();
+        } else if self.last_news.elapsed() >= Duration::from_secs(10) {
+            self.last_news = Instant::now();
+            self.config.log.note(format_args!(
+                "{} records wait for an acknowledgement: {}",
+                self.connected.producer.in_flight(),
+                self.connected.causes.last().unwrap_or_else(|| "the brokers do not answer".into())
+            ));
+        }
+        if let Some(report) = &mut self.report
+            && report.flush().is_err()
+        {
+            self.report = None;
+            self.stop.get_or_insert(Stop::ReportClosed);
+        }
+    }
+
+    /// Waits until each queued record was acknowledged or failed. In short steps, since the
+    /// client's own flush moves in steps of 100 ms.
+    fn drain(&mut self, progress: &mut Progress) {
+        let mut step = Duration::from_micros(200);
+        while self.connected.producer.in_flight() > 0 {
+            self.serve(step);
+            step = (step * 2).min(Duration::from_millis(20));
+            progress.delivered(self.tally.delivered);
+        }
+        self.serve(Duration::ZERO);
+    }
+
+    /// The summary, the failures, and the exit status.
+    fn finish(self, inputs: &[Input], at: Place, unread: Option<anyhow::Error>) -> anyhow::Result<Exit> {
+        let log = self.config.log;
+        let place = |place: Place| match inputs.get(place.input) {
+            Some(input) => format!("{}:{}", input.name, place.line),
+            None => format!("record {}", place.line),
+        };
+        log.note(self.tally.summary(self.started.elapsed()));
+        if let Some((first, cause)) = &self.tally.first {
+            let failed = self.tally.failed;
+            let what = if failed == 1 {
+                "1 record failed:".to_owned()
+            } else {
+                format!("{failed} records failed, the first:")
+            };
+            log.error(format_args!("{what} {}: {cause}", place(*first)));
+        }
+        match self.stop {
+            Some(Stop::Invalid) => {
+                log.error(format_args!("stopped at {}; nothing after it was read", place(at)))
+            }
+            Some(Stop::Hopeless) => {
+                log.error(format_args!("stopped after {}: no later record could succeed", place(at)))
+            }
+            Some(Stop::Signal(signal)) => {
+                log.note(format_args!(
+                    "stopped by signal {signal} after {}; what was read before is delivered",
+                    place(at)
+                ));
+            }
+            Some(Stop::Count | Stop::ReportClosed) | None => {}
+        }
+        if let Some(e) = unread {
+            return Err(exit::with(Exit::Failed, e.context(format!("stopped after {}", place(at)))));
+        }
+        use RDKafkaErrorCode as E;
+        Ok(match (self.tally.hopeless, self.stop) {
+            (Some(E::Fatal), _) => Exit::Fenced,
+            (Some(E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed | E::Authentication), _) => {
+                Exit::Usage
+            }
+            _ if self.tally.failed > 0 => Exit::Failed,
+            (_, Some(Stop::Signal(signal))) => Exit::Signal(signal),
+            _ => Exit::Done,
+        })
+    }
+}
+
+/// `{"input":"…","line":1,"partition":0,"offset":42}` and a newline.
+fn append_report(out: &mut Vec<u8>, place: Place, delivery: Delivery) {
+    use std::io::Write as _;
+    let _ = writeln!(
+        out,
+        r#"{{"input":{},"line":{},"partition":{},"offset":{}}}"#,
+        place.input, place.line, delivery.partition, delivery.offset
+    );
+}
+
+/// A start that differs from run to run, so that many short runs fill all partitions.
+fn first_turn(partitions: usize) -> usize {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(std::process::id()) as usize % partitions.max(1)
+}

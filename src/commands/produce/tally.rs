@@ -1,0 +1,194 @@
+//! What came of the records: counts, the first failure, the summary. Pure: no clock, no IO.
+
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::kafka::ffi::Delivery;
+
+/// Where in the input a record stood, packed into the number that librdkafka hands back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Index of the input, below 2^24.
+    pub input: usize,
+    /// 1-based number of the record in it, below 2^40.
+    pub line: u64,
+}
+
+impl Place {
+    const LINE_BITS: u32 = 40;
+
+    /// The place as one number.
+    pub fn tag(self) -> u64 {
+        ((self.input as u64) << Self::LINE_BITS) | (self.line & ((1 << Self::LINE_BITS) - 1))
+    }
+
+    /// The place of a number that [`Place::tag`] gave.
+    pub fn of(tag: u64) -> Self {
+        Self { input: (tag >> Self::LINE_BITS) as usize, line: tag & ((1 << Self::LINE_BITS) - 1) }
+    }
+}
+
+/// Why a record is not in the topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The frame is no record of the form that was asked for.
+    Invalid(String),
+    /// It was not acknowledged.
+    Undelivered { code: RDKafkaErrorCode, partition: i32 },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(why) => f.write_str(why),
+            Self::Undelivered { code, partition } => {
+                match code {
+                    RDKafkaErrorCode::MessageSizeTooLarge => {
+                        f.write_str("larger than the topic takes (its max.message.bytes)")?
+                    }
+                    RDKafkaErrorCode::MessageTimedOut => {
+                        f.write_str("not acknowledged within --delivery-timeout")?
+                    }
+                    RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => {
+                        f.write_str("given up before it was acknowledged")?;
+                    }
+                    code => write!(f, "{}", describe(*code))?,
+                }
+                if *partition >= 0 {
+                    write!(f, " (partition {partition})")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// librdkafka's sentence for a code, without its `Broker:` in front.
+fn describe(code: RDKafkaErrorCode) -> String {
+    let text = code.to_string();
+    let text =
+        text.split_once(" (").map_or(text.as_str(), |(name, rest)| rest.strip_suffix(')').unwrap_or(name));
+    text.trim_start_matches("Broker: ").trim_start_matches("Local: ").to_owned()
+}
+
+/// Counts of one run.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Acknowledged records, and the bytes of all that were queued.
+    pub delivered: u64,
+    pub bytes: u64,
+    pub failed: u64,
+    /// The failure that stands first in the input.
+    pub first: Option<(Place, Cause)>,
+    /// An error after which no other record can succeed.
+    pub hopeless: Option<RDKafkaErrorCode>,
+}
+
+impl Tally {
+    /// Takes a delivery report in.
+    pub fn report(&mut self, delivery: Delivery) {
+        match delivery.error {
+            None => self.delivered += 1,
+            Some(code) => {
+                if is_hopeless(code) {
+                    self.hopeless = Some(code);
+                }
+                self.fail(
+                    Place::of(delivery.tag),
+                    Cause::Undelivered { code, partition: delivery.partition },
+                );
+            }
+        }
+    }
+
+    /// Counts a record that failed.
+    pub fn fail(&mut self, place: Place, cause: Cause) {
+        self.failed += 1;
+        if self.first.as_ref().is_none_or(|(first, _)| place < *first) {
+            self.first = Some((place, cause));
+        }
+    }
+
+    /// `1,000 records, 136.0 kB in 0.52 s (1,923 records/s, 261.5 kB/s)`.
+    pub fn summary(&self, elapsed: Duration) -> String {
+        let seconds = elapsed.as_secs_f64().max(1e-6);
+        let plural = if self.delivered == 1 { "" } else { "s" };
+        format!(
+            "{} record{plural} acknowledged, {} in {} ({} records/s, {}/s)",
+            indicatif::HumanCount(self.delivered),
+            indicatif::DecimalBytes(self.bytes),
+            human_seconds(elapsed),
+            indicatif::HumanCount((self.delivered as f64 / seconds) as u64),
+            indicatif::DecimalBytes((self.bytes as f64 / seconds) as u64),
+        )
+    }
+}
+
+fn human_seconds(elapsed: Duration) -> String {
+    if elapsed < Duration::from_secs(1) {
+        format!("{} ms", elapsed.as_millis())
+    } else {
+        format!("{:.2} s", elapsed.as_secs_f64())
+    }
+}
+
+/// Whether the error concerns the client or the topic, and so every record to come.
+fn is_hopeless(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as E;
+    matches!(
+        code,
+        E::Fatal
+            | E::TopicAuthorizationFailed
+            | E::ClusterAuthorizationFailed
+            | E::TransactionalIdAuthorizationFailed
+            | E::UnknownTopic
+            | E::UnknownTopicOrPartition
+            | E::UnknownPartition
+            | E::InvalidTopic
+            | E::InvalidRequiredAcks
+            | E::Authentication
+            | E::InvalidRecord
+            | E::PolicyViolation
+            | E::UnsupportedForMessageFormat
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_place_survives_its_number(input in 0usize..1 << 24, line in 0u64..1 << 40) {
+            let place = Place { input, line };
+            prop_assert_eq!(Place::of(place.tag()), place);
+        }
+
+        #[test]
+        fn places_sort_as_the_input_stands(a in (0usize..9, 1u64..9), b in (0usize..9, 1u64..9)) {
+            let (a, b) = (Place { input: a.0, line: a.1 }, Place { input: b.0, line: b.1 });
+            prop_assert_eq!(a.cmp(&b), a.tag().cmp(&b.tag()));
+        }
+    }
+
+    #[test]
+    fn the_first_failure_is_the_one_that_stands_first_in_the_input() {
+        let mut tally = Tally::default();
+        for line in [7, 3, 5] {
+            tally.report(Delivery {
+                tag: Place { input: 0, line }.tag(),
+                error: Some(RDKafkaErrorCode::MessageSizeTooLarge),
+                partition: 2,
+                offset: -1,
+            });
+        }
+        assert_eq!(tally.failed, 3);
+        let (place, cause) = tally.first.unwrap();
+        assert_eq!(place.line, 3);
+        assert_eq!(cause.to_string(), "larger than the topic takes (its max.message.bytes) (partition 2)");
+    }
+}

@@ -1,0 +1,89 @@
+//! A producer that is connected to its topic, with kq's defaults.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::config::Config;
+use crate::kafka::errors::Causes;
+use crate::kafka::ffi::{Producer, TopicMetadata};
+
+/// What kq wants of every producer unless somebody says otherwise: nothing lost, nothing twice.
+///
+/// - `message.max.bytes` is out of the way: the broker's limit decides, and an oversized record
+///   fails alone.
+/// - `batch.size` stays under the broker's default `max.message.bytes` (1,048,588).
+/// - The queue is bounded by bytes, so that memory stays flat whatever the record size.
+pub const DEFAULTS: [(&str, &str); 9] = [
+    ("acks", "all"),
+    ("enable.idempotence", "true"),
+    ("compression.codec", "snappy"),
+    ("partitioner", "murmur2_random"),
+    ("linger.ms", "5"),
+    ("message.max.bytes", "1000000000"),
+    ("batch.size", "1000000"),
+    ("queue.buffering.max.messages", "50000"),
+    ("queue.buffering.max.kbytes", "24576"),
+];
+
+/// How long a topic may be unknown before it counts as missing: a broker that creates it on
+/// first use says "unknown" a few times first.
+const CREATION: Duration = Duration::from_secs(3);
+
+/// A producer whose cluster answered and whose topic is there.
+pub struct Connected {
+    pub producer: Producer,
+    /// The topic's partitions that have a leader; never empty.
+    pub partitions: Vec<i32>,
+    pub causes: Arc<Causes>,
+}
+
+/// Connects to the cluster and finds the topic, within the configured time-out.
+/// `create`: a topic that is missing may be created by the broker, where it does so.
+pub fn connect(
+    config: &Config,
+    flags: &[(&str, String)],
+    topic: &str,
+    create: bool,
+) -> anyhow::Result<Connected> {
+    let mut flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    flags.push(("allow.auto.create.topics", if create { "true" } else { "false" }));
+    let causes = Arc::new(Causes::new(config.log));
+    let producer = Producer::new(&config.client_with(&DEFAULTS, &flags)?, Arc::clone(&causes) as _)?;
+    let deadline = Instant::now() + config.timeout;
+    let missing_after = Instant::now() + CREATION.min(config.timeout);
+    let mut pause = Duration::from_millis(5);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let metadata = producer
+            .metadata(Some(topic), left.max(Duration::from_millis(1)))
+            .map_err(|code| causes.explain(code, &config.brokers, config.timeout))?;
+        match readiness(&metadata, topic) {
+            Ok(partitions) => return Ok(Connected { producer, partitions, causes }),
+            Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                if !create || Instant::now() >= missing_after {
+                    return Err(anyhow!("topic {topic} does not exist; create it: kq topic create {topic}"));
+                }
+            }
+            Err(RDKafkaErrorCode::LeaderNotAvailable) if Instant::now() < deadline => {}
+            Err(RDKafkaErrorCode::LeaderNotAvailable) => {
+                return Err(anyhow!("topic {topic}: no partition has a leader; are its brokers up?"));
+            }
+            Err(code) => return Err(causes.explain_topic(code, topic)),
+        }
+        producer.poll(pause, &mut |_| {});
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+}
+
+/// The partitions that can take records, or what stands in the way.
+fn readiness(metadata: &[TopicMetadata], topic: &str) -> Result<Vec<i32>, RDKafkaErrorCode> {
+    let found = metadata.iter().find(|t| t.name == topic).ok_or(RDKafkaErrorCode::UnknownTopicOrPartition)?;
+    if let Some(code) = found.error {
+        return Err(code);
+    }
+    let led: Vec<i32> = found.partitions.iter().filter(|p| p.leader >= 0).map(|p| p.id).collect();
+    if led.is_empty() { Err(RDKafkaErrorCode::LeaderNotAvailable) } else { Ok(led) }
+}
