@@ -1,0 +1,29 @@
+//! What every integration test stands on: the real binary in a clean environment, a cluster, waiting with a limit.
+//!
+//! ```ignore
+//! mod support;
+//! use support::Cluster;
+//!
+//! let cluster = Cluster::get();
+//! let topic = cluster.topic("orders");
+//! cluster.kq(["produce", &topic]).stdin("a\nb\n").run().success();
+//! cluster.kq(["consume", &topic, "-e"]).run().success().stdout("a\nb\n");
+//! ```
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "each test crate uses its own part of this module"
+)]
+
+mod cluster;
+mod kq;
+mod output;
+mod running;
+mod wait;
+
+pub use cluster::Cluster;
+pub use kq::Kq;
+pub use output::Output;
+pub use running::Running;
+pub use wait::{wait_for, wait_until};
