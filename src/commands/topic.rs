@@ -1,9 +1,276 @@
-//! `kq topic`.
+//! `kq topic`: create, list, describe, alter, delete.
 
-use crate::cli::topic::Args;
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, anyhow, bail};
+use serde_json::{Value, json};
+use tabwriter::TabWriter;
+
+use crate::cli::topic::{Alter, Args, Command, Create, Delete, Describe, List, Topics};
+use crate::config::{Config, topic};
 use crate::exit::Exit;
+use crate::kafka::admin::{Admin, CreateError, Creation, Partition, Topic};
+use crate::log::Log;
 
-/// (being written)
-pub fn run(_args: &Args, _config: &crate::config::Config) -> anyhow::Result<Exit> {
-    anyhow::bail!("being written")
+/// Runs one of the subcommands.
+pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
+    match &args.command {
+        Command::Create(args) => create(args, config),
+        Command::List(args) => list(args, config),
+        Command::Describe(args) => describe(args, config),
+        Command::Alter(args) => alter(args, config),
+        Command::Delete(args) => delete(args, config),
+    }
+}
+
+fn create(args: &Create, config: &Config) -> anyhow::Result<Exit> {
+    let names = named(&args.topics, config)?;
+    for name in &names {
+        if let Some(hint) = topic::file_hint(name) {
+            config.log.note(format_args!("topic {name}: {hint}"));
+        }
+    }
+    let creation = Creation {
+        partitions: args.partitions,
+        replication_factor: args.replication_factor,
+        configs: args.configs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+    };
+    let admin = Admin::connect(config)?;
+    let outcomes =
+        admin.create(&names, &creation).with_context(|| format!("create topic {}", names.join(", ")))?;
+    each(config.log, outcomes, |name, outcome| match outcome {
+        Ok(()) => {
+            let made = admin.await_usable(name, args.partitions.map(|n| n as usize))?;
+            config.log.note(format_args!("created topic {}", shape(&made)));
+            Ok(())
+        }
+        Err(CreateError::Exists) if args.if_not_exists => {
+            let there = admin.await_usable(name, None)?;
+            match args.partitions {
+                Some(asked) if asked as usize != there.partitions.len() => config.log.error(format_args!(
+                    "topic {} is there already, and not with {} as asked",
+                    shape(&there),
+                    count(asked as usize, "partition")
+                )),
+                _ => config.log.note(format_args!("topic {} is there already", shape(&there))),
+            }
+            Ok(())
+        }
+        Err(CreateError::Exists) => {
+            bail!("create topic {name}: it is there already (--if-not-exists takes that as done)")
+        }
+        Err(CreateError::Other(e)) => Err(e.context(format!("create topic {name}"))),
+    })
+}
+
+fn list(args: &List, config: &Config) -> anyhow::Result<Exit> {
+    let cluster = Admin::connect(config)?.metadata(None)?;
+    let topics: Vec<&Topic> = cluster.topics.iter().filter(|t| args.internal || !t.is_internal()).collect();
+    if args.json {
+        return print_json(topics.iter().map(|topic| {
+            json!({
+                "topic": topic.name,
+                "partitions": topic.partitions.len(),
+                "replication_factor": topic.replication_factor(),
+                "internal": topic.is_internal(),
+            })
+        }));
+    }
+    if topics.is_empty() {
+        config.log.note(format_args!("no topics on {} (`kq topic create NAME` makes one)", config.brokers));
+        return Ok(Exit::Done);
+    }
+    let rows = topics
+        .iter()
+        .map(|topic| format!("{}\t{}\t{}", topic.name, topic.partitions.len(), topic.replication_factor()));
+    print(&table("TOPIC\tPARTITIONS\tREPLICATION", rows)?)
+}
+
+fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
+    let all = args.topics.names.is_empty() && args.topics.flags.is_empty() && config.env_topic.is_none();
+    let names = if all { Vec::new() } else { named(&args.topics, config)? };
+    let admin = Admin::connect(config)?;
+    let topics = if all {
+        admin.metadata(None)?.topics.into_iter().filter(|topic| !topic.is_internal()).collect()
+    } else {
+        let find = |name: &String| {
+            admin.topic(name)?.ok_or_else(|| {
+                anyhow!(
+                    "topic {name}: there is no such topic on {} (`kq topic list` shows those there are)",
+                    config.brokers
+                )
+            })
+        };
+        names.iter().map(find).collect::<anyhow::Result<Vec<Topic>>>()?
+    };
+    let mut text = Vec::new();
+    let mut objects = Vec::new();
+    for topic in &topics {
+        let configs =
+            admin.configs(&topic.name).with_context(|| format!("configuration of topic {}", topic.name))?;
+        let marks = topic
+            .partitions
+            .iter()
+            .map(|p| Ok((p, if p.leader < 0 { None } else { Some(admin.watermarks(&topic.name, p.id)?) })))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        if args.json {
+            objects.push(described(topic, &configs, &marks));
+            continue;
+        }
+        if !text.is_empty() {
+            text.push(b'\n');
+        }
+        writeln!(text, "{}", shape(topic))?;
+        for (name, value) in &configs {
+            writeln!(text, "  {name}={value}")?;
+        }
+        let rows = marks.iter().map(|(p, marks)| {
+            let mark =
+                |of: fn(&(i64, i64)) -> i64| marks.as_ref().map_or("-".to_owned(), |m| of(m).to_string());
+            let leader = if p.leader < 0 { "none".to_owned() } else { p.leader.to_string() };
+            format!(
+                "{}\t{leader}\t{}\t{}\t{}\t{}",
+                p.id,
+                ids(&p.replicas),
+                ids(&p.isr),
+                mark(|m| m.0),
+                mark(|m| m.1)
+            )
+        });
+        text.extend(table("PARTITION\tLEADER\tREPLICAS\tISR\tLOW\tHIGH", rows)?);
+    }
+    if args.json { print_json(objects.into_iter()) } else { print(&text) }
+}
+
+fn described(
+    topic: &Topic,
+    configs: &[(String, String)],
+    marks: &[(&Partition, Option<(i64, i64)>)],
+) -> Value {
+    let partitions: Vec<Value> = marks
+        .iter()
+        .map(|(p, marks)| {
+            json!({
+                "partition": p.id,
+                "leader": (p.leader >= 0).then_some(p.leader),
+                "replicas": p.replicas,
+                "isr": p.isr,
+                "low": marks.map(|m| m.0),
+                "high": marks.map(|m| m.1),
+            })
+        })
+        .collect();
+    let config: serde_json::Map<String, Value> =
+        configs.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    json!({
+        "topic": topic.name,
+        "replication_factor": topic.replication_factor(),
+        "internal": topic.is_internal(),
+        "config": config,
+        "partitions": partitions,
+    })
+}
+
+fn alter(args: &Alter, config: &Config) -> anyhow::Result<Exit> {
+    let names = named(&args.topics, config)?;
+    let asked = args.partitions as usize;
+    let admin = Admin::connect(config)?;
+    let names = names.into_iter().map(|name| (name, ())).collect();
+    each(config.log, names, |name, ()| {
+        let there =
+            admin.topic(name)?.ok_or_else(|| anyhow!("alter topic {name}: there is no such topic"))?;
+        match there.partitions.len() {
+            n if n == asked => {
+                config.log.note(format_args!("topic {} already", shape(&there)));
+                return Ok(());
+            }
+            n if n > asked => bail!(
+                "alter topic {name}: it has {}, and can't have fewer (make a new topic and copy it: \
+                 kq consume {name} -e -J | kq produce NEW -J)",
+                count(n, "partition")
+            ),
+            _ => {}
+        }
+        admin.grow(name, asked).with_context(|| format!("alter topic {name}"))?;
+        let now = admin.await_usable(name, Some(asked))?;
+        config.log.note(format_args!("altered topic {}", shape(&now)));
+        Ok(())
+    })
+}
+
+fn delete(args: &Delete, config: &Config) -> anyhow::Result<Exit> {
+    let names = topic::several(&args.names, &args.flags, None)?;
+    let admin = Admin::connect(config)?;
+    let outcomes = admin.delete(&names).with_context(|| format!("delete topic {}", names.join(", ")))?;
+    each(config.log, outcomes, |name, outcome| {
+        outcome.with_context(|| format!("delete topic {name}"))?;
+        admin.await_gone(name)?;
+        config.log.note(format_args!("deleted topic {name}"));
+        Ok(())
+    })
+}
+
+fn named(topics: &Topics, config: &Config) -> anyhow::Result<Vec<String>> {
+    topic::several(&topics.names, &topics.flags, config.env_topic.as_deref())
+}
+
+/// Does something for each topic, to the last even where one fails; the last failure is the
+/// command's, those before it are told at once.
+fn each<T>(
+    log: Log,
+    topics: Vec<(String, T)>,
+    mut act: impl FnMut(&str, T) -> anyhow::Result<()>,
+) -> anyhow::Result<Exit> {
+    let mut failure: Option<anyhow::Error> = None;
+    for (name, value) in topics {
+        if let Err(e) = act(&name, value) {
+            if let Some(earlier) = failure.replace(e) {
+                log.error(format_args!("{earlier:#}"));
+            }
+        }
+    }
+    failure.map_or(Ok(Exit::Done), Err)
+}
+
+/// `foo: 4 partitions, replication factor 2`
+fn shape(topic: &Topic) -> String {
+    format!(
+        "{}: {}, replication factor {}",
+        topic.name,
+        count(topic.partitions.len(), "partition"),
+        topic.replication_factor()
+    )
+}
+
+fn count(n: usize, thing: &str) -> String {
+    if n == 1 { format!("1 {thing}") } else { format!("{n} {thing}s") }
+}
+
+fn ids(ids: &[i32]) -> String {
+    ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// A table for people: a header, columns aligned at the left.
+fn table(header: &str, rows: impl Iterator<Item = String>) -> anyhow::Result<Vec<u8>> {
+    let mut table = TabWriter::new(Vec::new()).padding(3);
+    writeln!(table, "{header}")?;
+    for row in rows {
+        writeln!(table, "{row}")?;
+    }
+    table.into_inner().map_err(|e| anyhow!("{e}"))
+}
+
+fn print_json(objects: impl Iterator<Item = Value>) -> anyhow::Result<Exit> {
+    let mut text = Vec::new();
+    for object in objects {
+        serde_json::to_writer(&mut text, &object)?;
+        text.push(b'\n');
+    }
+    print(&text)
+}
+
+fn print(text: &[u8]) -> anyhow::Result<Exit> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text).and_then(|()| stdout.flush()).context("write stdout")?;
+    Ok(Exit::Done)
 }

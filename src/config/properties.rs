@@ -115,14 +115,12 @@ pub fn is_secret(name: &str) -> bool {
 pub fn write_list(out: &mut dyn Write) -> io::Result<()> {
     let defaults = ClientConfig::new().create_native_config().ok();
     let mut table = tabwriter::TabWriter::new(Vec::new()).padding(2);
-    writeln!(table, "PROPERTY\tCLIENT\tDEFAULT\tVALUES")?;
+    writeln!(table, "PROPERTY\tCLIENT\tVALUES")?;
     for row in rows() {
         let default = defaults.as_ref().and_then(|conf| conf.get(row.name).ok()).unwrap_or_default();
-        let default = if default.is_empty() { "-" } else { &default };
-        match row.alias_of {
-            Some(name) => writeln!(table, "{}\t{}\t{default}\tsame as {name}", row.name, row.client)?,
-            None => writeln!(table, "{}\t{}\t{default}\t{}", row.name, row.client, row.values)?,
-        }
+        let values = row.alias_of.map_or_else(|| row.values.to_owned(), |name| format!("same as {name}"));
+        let default = if default.is_empty() { default } else { format!(" (default {default})") };
+        writeln!(table, "{}\t{}\t{values}{default}", row.name, row.client)?;
     }
     let table = table.into_inner().map_err(|e| io::Error::other(e.to_string()))?;
     out.write_all(&table)?;

@@ -1,5 +1,6 @@
 //! Everything that speaks to Kafka through librdkafka.
 
+pub mod admin;
 pub mod errors;
 pub mod ffi;
 pub mod producer;

@@ -1,0 +1,465 @@
+//! The cluster as an administrator sees it: reached within the time-out or explained; topics made,
+//! changed, described and removed.
+
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::sync::{Arc, OnceLock, mpsc};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, bail};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::metadata::Metadata;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, ClientContext};
+
+use super::errors::{Causes, words};
+use crate::config::{Config, duration};
+
+/// How long a cluster may stay silent before a person is told what is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks at something that is awaited.
+const STEP: Duration = Duration::from_millis(20);
+
+/// One partition as the cluster's metadata has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    pub id: i32,
+    /// The leader's broker id, -1 where there is none.
+    pub leader: i32,
+    /// Broker ids of all replicas, the preferred leader first.
+    pub replicas: Vec<i32>,
+    /// Broker ids of the replicas in sync.
+    pub isr: Vec<i32>,
+}
+
+/// One topic as the cluster's metadata has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    pub name: String,
+    /// In ascending order of their ids.
+    pub partitions: Vec<Partition>,
+    pub error: Option<RDKafkaErrorCode>,
+}
+
+impl Topic {
+    /// How many replicas each partition has.
+    pub fn replication_factor(&self) -> usize {
+        self.partitions.iter().map(|p| p.replicas.len()).max().unwrap_or(0)
+    }
+
+    /// Whether it belongs to Kafka itself: those names begin with two underscores.
+    pub fn is_internal(&self) -> bool {
+        self.name.starts_with("__")
+    }
+
+    /// Whether it has partitions and each has a leader.
+    fn is_led(&self) -> bool {
+        self.error.is_none() && !self.partitions.is_empty() && self.partitions.iter().all(|p| p.leader >= 0)
+    }
+}
+
+/// One answer to a metadata request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// `host:port` of each broker.
+    pub brokers: Vec<String>,
+    /// Those asked for; sorted by name.
+    pub topics: Vec<Topic>,
+}
+
+impl From<&Metadata> for Cluster {
+    fn from(metadata: &Metadata) -> Self {
+        let mut topics: Vec<Topic> = metadata
+            .topics()
+            .iter()
+            .map(|topic| {
+                let mut partitions: Vec<Partition> = topic
+                    .partitions()
+                    .iter()
+                    .map(|p| Partition {
+                        id: p.id(),
+                        leader: p.leader(),
+                        replicas: p.replicas().to_vec(),
+                        isr: p.isr().to_vec(),
+                    })
+                    .collect();
+                partitions.sort_by_key(|p| p.id);
+                Topic { name: topic.name().to_owned(), partitions, error: topic.error().map(Into::into) }
+            })
+            .collect();
+        topics.sort_by(|a, b| a.name.cmp(&b.name));
+        let brokers = metadata.brokers().iter().map(|b| format!("{}:{}", b.host(), b.port())).collect();
+        Self { brokers, topics }
+    }
+}
+
+/// What to make: `None` leaves it to the broker.
+#[derive(Clone, Debug, Default)]
+pub struct Creation<'a> {
+    pub partitions: Option<i32>,
+    pub replication_factor: Option<i32>,
+    /// The topic's own configuration, `(name, value)`.
+    pub configs: Vec<(&'a str, &'a str)>,
+}
+
+/// Why a topic could not be made.
+#[derive(Debug)]
+pub enum CreateError {
+    /// There is one of this name.
+    Exists,
+    /// Anything else, in words.
+    Other(anyhow::Error),
+}
+
+/// Hears what librdkafka reports to its application.
+struct Ear(Causes);
+
+impl ClientContext for Ear {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level as i32, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown), reason);
+    }
+}
+
+impl ConsumerContext for Ear {}
+
+/// An admin client is silent: what keeps it from its brokers is heard by the [`Admin`]'s other client.
+struct Silent;
+
+impl ClientContext for Silent {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+    fn error(&self, _: KafkaError, _: &str) {}
+}
+
+/// A connection to a cluster that has answered.
+///
+/// Its clients are never dropped: librdkafka's destructor has no upper bound while
+/// brokers are away. An `Admin` is for the length of a command.
+pub struct Admin {
+    config: Config,
+    causes: Causes,
+    /// Asks, and hears of errors. A consumer, since a producer's questions create topics.
+    asker: Arc<ManuallyDrop<BaseConsumer<Ear>>>,
+    changer: OnceLock<ManuallyDrop<AdminClient<Silent>>>,
+}
+
+impl Admin {
+    /// Connects, and proves that a broker answers; else says within the time-out which
+    /// broker did not and why.
+    pub fn connect(config: &Config) -> anyhow::Result<Self> {
+        let this = Self::unproven(config, &config.brokers)?;
+        let start = Instant::now();
+        this.ask(move |client, timeout| {
+            // The lightest question: a client asks it by itself as soon as it is connected.
+            if client.client().fetch_cluster_id(timeout).is_some() {
+                return Ok(());
+            }
+            // No id in time; or none at all, from a broker older than 0.10.1, which answers this.
+            let left = timeout.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut));
+            }
+            client.fetch_metadata(None, left).map(|_| ())
+        })?;
+        Ok(this)
+    }
+
+    fn unproven(config: &Config, brokers: &str) -> anyhow::Result<Self> {
+        let causes = Causes::new(config.log);
+        let mut client = client_config(config)?;
+        client.set("metadata.broker.list", brokers);
+        let asker: BaseConsumer<Ear> =
+            client.create_with_context(Ear(causes.clone())).map_err(|e| creation_error(&e))?;
+        Ok(Self {
+            config: config.clone(),
+            causes,
+            asker: Arc::new(ManuallyDrop::new(asker)),
+            changer: OnceLock::new(),
+        })
+    }
+
+    /// The cluster's view of one topic (which is not created by asking), or of all topics.
+    pub fn metadata(&self, topic: Option<&str>) -> anyhow::Result<Cluster> {
+        let topic = topic.map(str::to_owned);
+        self.ask(move |client, timeout| {
+            client.fetch_metadata(topic.as_deref(), timeout).map(|m| Cluster::from(&m))
+        })
+    }
+
+    /// One topic, where it is there.
+    pub fn topic(&self, name: &str) -> anyhow::Result<Option<Topic>> {
+        let topic = self.metadata(Some(name))?.topics.into_iter().find(|topic| topic.name == name);
+        match topic {
+            Some(Topic { error: Some(code), .. }) if is_absence(code) => Ok(None),
+            Some(Topic { error: Some(code), .. }) if code != RDKafkaErrorCode::LeaderNotAvailable => {
+                bail!("topic {name}: {}", words(code))
+            }
+            topic => Ok(topic),
+        }
+    }
+
+    /// The low and the high watermark of a partition (the stable offset is not told apart).
+    pub fn watermarks(&self, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
+        let name = topic.to_owned();
+        self.ask(move |client, timeout| client.fetch_watermarks(&name, partition, timeout))
+            .with_context(|| format!("watermarks of {topic}[{partition}]"))
+    }
+
+    /// Makes topics; gives each name's outcome in the order of `names`.
+    pub fn create(
+        &self,
+        names: &[String],
+        creation: &Creation<'_>,
+    ) -> anyhow::Result<Vec<(String, Result<(), CreateError>)>> {
+        let topics: Vec<NewTopic<'_>> = names
+            .iter()
+            .map(|name| {
+                let factor = TopicReplication::Fixed(creation.replication_factor.unwrap_or(-1));
+                let mut topic = NewTopic::new(name, creation.partitions.unwrap_or(-1), factor);
+                for (key, value) in &creation.configs {
+                    topic = topic.set(key, value);
+                }
+                topic
+            })
+            .collect();
+        let outcomes = self.change(|client, options| client.create_topics(&topics, options));
+        let outcomes = outcomes.map_err(|e| self.creation_words(e, creation))?;
+        Ok(outcomes
+            .into_iter()
+            .map(|outcome| match outcome {
+                Ok(name) => (name, Ok(())),
+                Err((name, RDKafkaErrorCode::TopicAlreadyExists)) => (name, Err(CreateError::Exists)),
+                Err((name, code)) => {
+                    let e = self.creation_words(code, creation);
+                    (name, Err(CreateError::Other(e)))
+                }
+            })
+            .collect())
+    }
+
+    /// Removes topics; gives each name's outcome.
+    pub fn delete(&self, names: &[String]) -> anyhow::Result<Vec<(String, anyhow::Result<()>)>> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let outcomes = self.change(|client, options| client.delete_topics(&names, options));
+        let outcomes = outcomes.map_err(|code| anyhow!(words(code)))?;
+        Ok(outcomes
+            .into_iter()
+            .map(|outcome| match outcome {
+                Ok(name) => (name, Ok(())),
+                Err((name, code)) => (name, Err(anyhow!(words(code)))),
+            })
+            .collect())
+    }
+
+    /// Gives a topic more partitions, `count` in all.
+    pub fn grow(&self, name: &str, count: usize) -> anyhow::Result<()> {
+        let partitions = [NewPartitions::new(name, count)];
+        let outcomes = self.change(|client, options| client.create_partitions(&partitions, options));
+        match outcomes.map_err(|code| anyhow!(words(code)))?.into_iter().next() {
+            Some(Err((_, code))) => Err(anyhow!(words(code))),
+            _ => Ok(()),
+        }
+    }
+
+    /// A topic's configuration as far as it was set on the topic: `(name, value)`, sorted.
+    pub fn configs(&self, name: &str) -> anyhow::Result<Vec<(String, String)>> {
+        let topics = [ResourceSpecifier::Topic(name)];
+        let outcomes = self.change(|client, options| client.describe_configs(&topics, options));
+        let resource = outcomes.map_err(|code| anyhow!(words(code)))?.into_iter().next();
+        let resource = resource.transpose().map_err(|code| anyhow!(words(code)))?;
+        let mut configs: Vec<(String, String)> = resource
+            .map(|resource| resource.entries)
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|entry| entry.source == ConfigSource::DynamicTopic)
+            .map(|entry| (entry.name, entry.value.unwrap_or_default()))
+            .collect();
+        configs.sort();
+        Ok(configs)
+    }
+
+    /// Waits until every broker knows the topic with all its leaders, and with `partitions`
+    /// where that is given: until any client can use it.
+    pub fn await_usable(&self, name: &str, partitions: Option<usize>) -> anyhow::Result<Topic> {
+        let usable = |cluster: &Cluster| {
+            let topic = cluster.topics.iter().find(|topic| topic.name == name)?;
+            (topic.is_led() && partitions.is_none_or(|n| topic.partitions.len() == n)).then(|| topic.clone())
+        };
+        let deadline = Instant::now() + self.config.timeout;
+        let (topic, brokers) = await_answer(deadline, || {
+            let cluster = self.metadata(Some(name))?;
+            Ok(usable(&cluster).map(|topic| (topic, cluster.brokers)))
+        })?
+        .ok_or_else(|| self.not_usable(name))?;
+        // A broker hears of a change a little after the one that answered. A client that knows one
+        // broker only asks that one first.
+        for broker in brokers.iter().filter(|_| brokers.len() > 1) {
+            let other = Self::unproven(&self.config, broker)?;
+            await_answer(deadline, || Ok(usable(&other.metadata(Some(name))?)))
+                .with_context(|| format!("ask {broker} for topic {name}"))?
+                .ok_or_else(|| self.not_usable(name))?;
+        }
+        Ok(topic)
+    }
+
+    /// Waits until the topic is gone.
+    pub fn await_gone(&self, name: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + self.config.timeout;
+        await_answer(deadline, || Ok(self.topic(name)?.is_none().then_some(())))?.ok_or_else(|| {
+            let timeout = duration::format(self.config.timeout);
+            anyhow!("topic {name} is marked for deletion, but still there after {timeout}")
+        })
+    }
+
+    fn not_usable(&self, name: &str) -> anyhow::Error {
+        let timeout = duration::format(self.config.timeout);
+        anyhow!(
+            "topic {name} was made, but not every partition has a leader after {timeout} \
+             (look with `kq topic describe {name}`)"
+        )
+    }
+
+    /// Puts a question to the cluster on a thread of its own, and serves the client's events
+    /// meanwhile, so that an answer that does not come can be explained.
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&BaseConsumer<Ear>, Duration) -> KafkaResult<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let timeout = self.config.timeout;
+        let start = Instant::now();
+        let (answer, answered) = mpsc::sync_channel(1);
+        let asker = Arc::clone(&self.asker);
+        // Not waited for where the cluster stays silent: it ends by itself at the time-out.
+        std::thread::Builder::new()
+            .name("question".into())
+            .spawn(move || {
+                let _ = answer.send(question(&asker, timeout));
+            })
+            .context("start a thread")?;
+        let mut patient = true;
+        loop {
+            match answered.recv_timeout(STEP) {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(e)) => {
+                    self.serve();
+                    let code = e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::OperationTimedOut);
+                    return Err(self.causes.explain(code, &self.config.brokers, timeout));
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => self.serve(),
+                Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the question to the cluster was lost"),
+            }
+            if self.causes.are_final(&self.config.brokers) || start.elapsed() > timeout {
+                let code = RDKafkaErrorCode::OperationTimedOut;
+                return Err(self.causes.explain(code, &self.config.brokers, timeout));
+            }
+            if patient && start.elapsed() > PATIENCE {
+                patient = false;
+                let cause =
+                    self.causes.last().unwrap_or_else(|| format!("{}: no answer", self.config.brokers));
+                self.config.log.note(format_args!("{cause}; trying for {}", duration::format(timeout)));
+            }
+        }
+    }
+
+    /// Serves the client's callbacks.
+    fn serve(&self) {
+        while self.asker.poll(Duration::ZERO).is_some() {}
+    }
+
+    /// Sends a request that changes something (or that only admin clients can send), and
+    /// waits for the outcome within the time-out.
+    fn change<T, F>(
+        &self,
+        request: impl FnOnce(&AdminClient<Silent>, &AdminOptions) -> F,
+    ) -> Result<T, RDKafkaErrorCode>
+    where
+        F: Future<Output = KafkaResult<T>>,
+    {
+        let timeout = Some(self.config.timeout);
+        let options = AdminOptions::new().request_timeout(timeout).operation_timeout(timeout);
+        let code = |e: KafkaError| e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(|_| RDKafkaErrorCode::CriticalSystemResource)?;
+        let client = self.changer().map_err(code)?;
+        runtime.block_on(request(client, &options)).map_err(code)
+    }
+
+    fn changer(&self) -> KafkaResult<&AdminClient<Silent>> {
+        if let Some(client) = self.changer.get() {
+            return Ok(client);
+        }
+        let config = client_config(&self.config).map_err(|e| KafkaError::ClientCreation(e.to_string()))?;
+        let client = config.create_with_context(Silent)?;
+        Ok(self.changer.get_or_init(|| ManuallyDrop::new(client)))
+    }
+
+    /// Why a topic could not be made, with what to do.
+    fn creation_words(&self, code: RDKafkaErrorCode, creation: &Creation<'_>) -> anyhow::Error {
+        match code {
+            RDKafkaErrorCode::InvalidReplicationFactor => {
+                let brokers = self.metadata(None).map_or(0, |cluster| cluster.brokers.len());
+                let asked = creation.replication_factor.map_or_else(String::new, |n| format!("{n} "));
+                let are = if brokers == 1 { "1 broker" } else { &format!("{brokers} brokers") };
+                anyhow!(
+                    "a replication factor of {asked}is more than the cluster can hold: it has {are} \
+                     (give --rf {brokers} or less)"
+                )
+            }
+            RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion
+                if creation.partitions.is_none() || creation.replication_factor.is_none() =>
+            {
+                anyhow!("a broker older than 2.4 has no defaults for new topics: give --partitions and --rf")
+            }
+            RDKafkaErrorCode::InvalidPartitions => anyhow!("{} (give --partitions 1 or more)", words(code)),
+            RDKafkaErrorCode::InvalidConfig => {
+                anyhow!("the broker refuses a --config: an unknown name, or a value that it can't take")
+            }
+            RDKafkaErrorCode::PolicyViolation => {
+                anyhow!("a policy of the cluster forbids it (create.topic.policy.class.name)")
+            }
+            code => anyhow!(words(code)),
+        }
+    }
+}
+
+/// A client that asks and creates nothing by asking.
+fn client_config(config: &Config) -> anyhow::Result<ClientConfig> {
+    config.client(&[("allow.auto.create.topics", "false")])
+}
+
+/// librdkafka's refusal to start a client, which is about its configuration: a file that is no certificate …
+fn creation_error(e: &KafkaError) -> anyhow::Error {
+    match e {
+        KafkaError::ClientCreation(why) => anyhow!("the connection can't be set up: {why}"),
+        e => anyhow!("the connection can't be set up: {e}"),
+    }
+}
+
+fn is_absence(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)
+}
+
+/// Looks again and again until there is an answer or the deadline is past.
+fn await_answer<T>(
+    deadline: Instant,
+    mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<Option<T>> {
+    loop {
+        if let Some(answer) = look()? {
+            return Ok(Some(answer));
+        }
+        if Instant::now() > deadline {
+            return Ok(None);
+        }
+        std::thread::sleep(STEP);
+    }
+}
