@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 /// The most bytes that one value may decode to unless `--max-decoded` says otherwise.
 pub const MAX_DECODED: usize = 64 << 20;
 
-/// Opens a stream in Snappy's framing format: the stream identifier chunk (framing_format.txt, 4.1).
+/// Opens a stream in Snappy's framing format: the stream identifier chunk (`framing_format.txt`, 4.1).
 const SNAPPY_FRAMED: &[u8] = b"\xff\x06\x00\x00sNaPpY";
 /// Opens what Java's `SnappyOutputStream` writes (xerial snappy-java), before two 32-bit versions.
 const SNAPPY_XERIAL: &[u8] = b"\x82SNAPPY\x00";

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::{self, Write as _};
-use std::process::ExitCode;
 
 /// How a command ended: the one table of exit statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +60,8 @@ pub fn with(exit: Exit, cause: anyhow::Error) -> anyhow::Error {
     anyhow::Error::new(Ending { exit, cause })
 }
 
-/// Prints an error, once, and maps the outcome to the process's exit status.
-pub fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
+/// Prints an error, once, and ends the process with the outcome's status.
+pub fn end(outcome: anyhow::Result<Exit>) -> ! {
     let exit = outcome.unwrap_or_else(|e| {
         if is_broken_pipe(&e) {
             return Exit::Done;
@@ -75,7 +74,7 @@ pub fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
         let _ = writeln!(io::stderr(), "kq: {e:#}");
         e.downcast_ref::<Ending>().map_or(Exit::Usage, |ending| ending.exit)
     });
-    ExitCode::from(exit.code())
+    at_once(exit)
 }
 
 /// Whether a closed stdout is anywhere in the error's chain: a normal end in a pipe.
@@ -88,13 +87,13 @@ pub fn is_broken_pipe(e: &anyhow::Error) -> bool {
     here(e) || e.downcast_ref::<Ending>().is_some_and(|ending| here(&ending.cause))
 }
 
-/// Ends the process now, running no destructors: the second signal, or an end
-/// that must not wait in the Kafka client's Drop (it has no upper bound while
-/// brokers are away).
-#[expect(clippy::exit, reason = "this module owns the end of the process")]
+/// Ends the process now: no destructors, no exit handlers.
+///
+/// Neither would end in bounded time: the Kafka client's Drop waits for brokers that are away,
+/// and OpenSSL's exit handler would free what librdkafka's threads still use.
 pub fn at_once(exit: Exit) -> ! {
     let _ = io::stdout().flush();
-    std::process::exit(i32::from(exit.code()))
+    signal_hook::low_level::exit(i32::from(exit.code()))
 }
 
 #[cfg(test)]

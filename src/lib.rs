@@ -32,8 +32,8 @@ pub mod shutdown;
 use exit::Exit;
 
 /// Runs kq with this process's arguments and environment.
-pub fn main() -> std::process::ExitCode {
-    exit::report(cli::parse(std::env::args_os()).map_err(anyhow::Error::from).and_then(|cli| run(&cli)))
+pub fn main() -> ! {
+    exit::end(cli::parse(std::env::args_os()).map_err(anyhow::Error::from).and_then(|cli| run(&cli)))
 }
 
 /// Runs one parsed command line to its end and says how it ended.

@@ -1,5 +1,5 @@
 //! The binary: everything is in the library, `kq::main` is the program.
 
-fn main() -> std::process::ExitCode {
+fn main() {
     kq::main()
 }

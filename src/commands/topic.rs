@@ -223,10 +223,10 @@ fn each<T>(
 ) -> anyhow::Result<Exit> {
     let mut failure: Option<anyhow::Error> = None;
     for (name, value) in topics {
-        if let Err(e) = act(&name, value) {
-            if let Some(earlier) = failure.replace(e) {
-                log.error(format_args!("{earlier:#}"));
-            }
+        if let Err(e) = act(&name, value)
+            && let Some(earlier) = failure.replace(e)
+        {
+            log.error(format_args!("{earlier:#}"));
         }
     }
     failure.map_or(Ok(Exit::Done), Err)

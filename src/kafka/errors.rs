@@ -1,6 +1,7 @@
 //! From librdkafka's errors and log lines to a sentence that a person can act on.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -151,18 +152,34 @@ impl Cause {
 pub struct Causes {
     log: Log,
     known: Arc<Mutex<BTreeMap<String, Cause>>>,
+    all_down: Arc<AtomicBool>,
 }
 
 impl Causes {
     /// Knows nothing yet; librdkafka's own lines go through `log`, at `-vv`.
     pub fn new(log: Log) -> Self {
-        Self { log, known: Arc::default() }
+        Self { log, known: Arc::default(), all_down: Arc::default() }
     }
 
     /// Takes an error event: `reason` is librdkafka's, `BROKER/ID: what happened`.
     pub fn error(&self, code: RDKafkaErrorCode, reason: &str) {
         self.log.verbose(2, format_args!("librdkafka: {reason}"));
+        if code == RDKafkaErrorCode::AllBrokersDown {
+            self.all_down.store(true, Ordering::Relaxed);
+        }
         self.note(Some(code), reason);
+    }
+
+    /// Whether librdkafka found every broker away since the last [`Causes::clear`]. It does
+    /// not say when they are back: who sees a sign of life clears it.
+    pub fn all_down(&self) -> bool {
+        self.all_down.load(Ordering::Relaxed)
+    }
+
+    /// Forgets what is known: a broker has answered.
+    pub fn clear(&self) {
+        self.all_down.store(false, Ordering::Relaxed);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Takes a line of librdkafka's log; `level` as in syslog.
@@ -235,7 +252,6 @@ impl Causes {
 
 impl Causes {
     /// The error for a request about one topic that the cluster refused.
-    #[expect(clippy::unused_self, reason = "beside explain, for the callers of both")]
     pub fn explain_topic(&self, code: RDKafkaErrorCode, topic: &str) -> anyhow::Error {
         anyhow!("topic {topic}: {}", words(code))
     }

@@ -1,6 +1,8 @@
 //! Everything that speaks to Kafka through librdkafka.
 
 pub mod admin;
+pub mod connect;
+pub mod consumer;
 pub mod errors;
 pub mod ffi;
 pub mod producer;

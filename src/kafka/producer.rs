@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::config::Config;
+use crate::kafka::connect;
 use crate::kafka::errors::Causes;
 use crate::kafka::ffi::{Producer, TopicMetadata};
 
@@ -56,10 +57,7 @@ pub fn connect(
     let missing_after = Instant::now() + CREATION.min(config.timeout);
     let mut pause = Duration::from_millis(5);
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let metadata = producer
-            .metadata(Some(topic), left.max(Duration::from_millis(1)))
-            .map_err(|code| causes.explain(code, &config.brokers, config.timeout))?;
+        let metadata = connect::metadata(config, &causes, |wait| producer.metadata(Some(topic), wait))?;
         match readiness(&metadata, topic) {
             Ok(partitions) => return Ok(Connected { producer, partitions, causes }),
             Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {

@@ -119,7 +119,6 @@ enum Stop {
 }
 
 impl<'a> Session<'a> {
-    #[expect(clippy::too_many_arguments, reason = "the stages of run(), handed over once")]
     fn new(
         args: &'a Args,
         config: &'a Config,
@@ -205,9 +204,9 @@ impl<'a> Session<'a> {
                 }
                 Chunk::End => {
                     match framer.finish() {
-                        Some(tail) => self.send(tail, &[0..tail.len()], at),
+                        Some(tail) => self.send(tail, std::slice::from_ref(&(0..tail.len())), at),
                         // An empty file is one empty record.
-                        None if self.args.whole => self.send(&[], &[0..0], at),
+                        None if self.args.whole => self.send(&[], std::slice::from_ref(&(0..0)), at),
                         None => {}
                     }
                     return Ok(());
@@ -435,10 +434,10 @@ impl<'a> Session<'a> {
         }
         match self.stop {
             Some(Stop::Invalid) => {
-                log.error(format_args!("stopped at {}; nothing after it was read", place(at)))
+                log.error(format_args!("stopped at {}; nothing after it was read", place(at)));
             }
             Some(Stop::Hopeless) => {
-                log.error(format_args!("stopped after {}: no later record could succeed", place(at)))
+                log.error(format_args!("stopped after {}: no later record could succeed", place(at)));
             }
             Some(Stop::Signal(signal)) => {
                 log.note(format_args!(
@@ -451,17 +450,20 @@ impl<'a> Session<'a> {
         if let Some(e) = unread {
             return Err(exit::with(Exit::Failed, e.context(format!("stopped after {}", place(at)))));
         }
-        use RDKafkaErrorCode as E;
         Ok(match (self.tally.hopeless, self.stop) {
-            (Some(E::Fatal), _) => Exit::Fenced,
-            (Some(E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed | E::Authentication), _) => {
-                Exit::Usage
-            }
+            (Some(RDKafkaErrorCode::Fatal), _) => Exit::Fenced,
+            (Some(code), _) if is_refusal(code) => Exit::Usage,
             _ if self.tally.failed > 0 => Exit::Failed,
             (_, Some(Stop::Signal(signal))) => Exit::Signal(signal),
             _ => Exit::Done,
         })
     }
+}
+
+/// Whether the cluster does not let this client do it: not the records' fault.
+fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as E;
+    matches!(code, E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed | E::Authentication)
 }
 
 /// `{"input":"…","line":1,"partition":0,"offset":42}` and a newline.

@@ -96,9 +96,15 @@ impl Shape {
                 ),
             },
         };
-        self.finish(key, self.non_null(value), &self.headers, self.timestamp, self.partition, tag, |out| {
-            send(None, out)
-        })
+        Ok(self.finish(
+            key,
+            self.non_null(value),
+            &self.headers,
+            self.timestamp,
+            self.partition,
+            tag,
+            |out| send(None, out),
+        ))
     }
 
     fn apply_json<T>(
@@ -117,7 +123,7 @@ impl Shape {
             extended = [record.headers.as_slice(), &self.headers].concat();
             &extended
         };
-        self.finish(
+        Ok(self.finish(
             record.key.as_deref(),
             record.value.as_deref(),
             headers,
@@ -125,7 +131,7 @@ impl Shape {
             partition,
             tag,
             |out| send(topic, out),
-        )
+        ))
     }
 
     fn non_null<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
@@ -143,7 +149,7 @@ impl Shape {
         partition: Option<i32>,
         tag: u64,
         send: impl FnOnce(Outgoing<'_>) -> T,
-    ) -> anyhow::Result<T> {
+    ) -> T {
         let compressed = if self.compress_value { value.map(codec::snappy_block) } else { None };
         let headers: Vec<Header<'_>> = headers
             .iter()
@@ -151,7 +157,7 @@ impl Shape {
             .map(|(name, value)| Header { name, value: value.as_deref() })
             .collect();
         let value = compressed.as_deref().or(value);
-        Ok(send(Outgoing { partition, key, value, headers: &headers, timestamp, tag }))
+        send(Outgoing { partition, key, value, headers: &headers, timestamp, tag })
     }
 }
 

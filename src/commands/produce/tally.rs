@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode;
 
+use crate::kafka::errors::words;
 use crate::kafka::ffi::Delivery;
 
 /// Where in the input a record stood, packed into the number that librdkafka hands back.
@@ -46,15 +47,15 @@ impl fmt::Display for Cause {
             Self::Undelivered { code, partition } => {
                 match code {
                     RDKafkaErrorCode::MessageSizeTooLarge => {
-                        f.write_str("larger than the topic takes (its max.message.bytes)")?
+                        f.write_str("larger than the topic takes (its max.message.bytes)")?;
                     }
                     RDKafkaErrorCode::MessageTimedOut => {
-                        f.write_str("not acknowledged within --delivery-timeout")?
+                        f.write_str("not acknowledged within --delivery-timeout")?;
                     }
                     RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => {
                         f.write_str("given up before it was acknowledged")?;
                     }
-                    code => write!(f, "{}", describe(*code))?,
+                    code => f.write_str(&words(*code))?,
                 }
                 if *partition >= 0 {
                     write!(f, " (partition {partition})")?;
@@ -63,14 +64,6 @@ impl fmt::Display for Cause {
             }
         }
     }
-}
-
-/// librdkafka's sentence for a code, without its `Broker:` in front.
-fn describe(code: RDKafkaErrorCode) -> String {
-    let text = code.to_string();
-    let text =
-        text.split_once(" (").map_or(text.as_str(), |(name, rest)| rest.strip_suffix(')').unwrap_or(name));
-    text.trim_start_matches("Broker: ").trim_start_matches("Local: ").to_owned()
 }
 
 /// Counts of one run.

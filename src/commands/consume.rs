@@ -1,9 +1,0 @@
-//! `kq consume`.
-
-use crate::cli::consume::Args;
-use crate::exit::Exit;
-
-/// (being written)
-pub fn run(_args: &Args, _config: &crate::config::Config) -> anyhow::Result<Exit> {
-    anyhow::bail!("being written")
-}

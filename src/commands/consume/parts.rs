@@ -1,0 +1,186 @@
+//! How far each partition was read, and whether all that was asked for is there. Pure: no clock, no IO.
+
+use std::sync::Arc;
+
+/// One assigned partition.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub topic: Arc<str>,
+    pub partition: i32,
+    /// The offset that follows the last record dealt with; `None` before the first.
+    pub next: Option<i64>,
+    /// Exclusive: reading stops before this offset. `None`: it does not stop by offset.
+    pub until: Option<i64>,
+    /// Reading stops before the first record of this time, in ms since the epoch.
+    pub until_time: Option<i64>,
+    /// Whether `next` changed since it was stored last.
+    pub unstored: bool,
+    /// Whether the broker answered for it: a record, or that there is none.
+    pub answered: bool,
+    pub done: bool,
+}
+
+impl Part {
+    /// A partition that is read from `start` on (`None`: from the committed offset).
+    pub fn new(topic: Arc<str>, partition: i32, start: Option<i64>, until: Option<i64>) -> Self {
+        let done = matches!((start, until), (Some(start), Some(until)) if start >= until);
+        Self { topic, partition, next: None, until, until_time: None, unstored: false, answered: false, done }
+    }
+
+    /// Whether a record at this offset and time is asked for; one that is not ends the partition.
+    pub fn wants(&mut self, offset: i64, time: Option<i64>) -> bool {
+        self.answered = true;
+        if self.until.is_some_and(|until| offset >= until)
+            || matches!((self.until_time, time), (Some(until), Some(time)) if time >= until)
+        {
+            self.done = true;
+        }
+        !self.done
+    }
+
+    /// Everything before `next` was dealt with: written, filtered out, or is not there.
+    pub fn passed(&mut self, next: i64) {
+        self.next = Some(next);
+        self.unstored = true;
+        if self.until.is_some_and(|until| next >= until) {
+            self.done = true;
+        }
+    }
+
+    /// The partition's end was reached: nothing is left before `end`.
+    pub fn reached_end(&mut self, end: i64, now_ms: i64) {
+        self.answered = true;
+        if self.done {
+            return;
+        }
+        // Markers and compacted records at the tail are never delivered: they are passed here.
+        if self.next.is_some_and(|next| next < end) {
+            self.passed(end);
+        }
+        if self.until.is_some_and(|until| end >= until) || self.until_time.is_some_and(|time| now_ms >= time)
+        {
+            self.done = true;
+        }
+    }
+}
+
+/// The partitions that are assigned now.
+#[derive(Debug, Default)]
+pub struct Parts {
+    all: Vec<Part>,
+    /// Index of the one that was looked up last: records come in runs.
+    last: usize,
+}
+
+impl Parts {
+    /// Adds a partition, or starts it anew.
+    pub fn add(&mut self, part: Part) {
+        self.remove(&part.topic, part.partition);
+        self.all.push(part);
+    }
+
+    /// Takes a partition out.
+    pub fn remove(&mut self, topic: &str, partition: i32) -> Option<Part> {
+        let index = self.all.iter().position(|p| p.partition == partition && &*p.topic == topic)?;
+        Some(self.all.swap_remove(index))
+    }
+
+    /// The partition, if it is assigned.
+    pub fn find(&mut self, topic: &str, partition: i32) -> Option<&mut Part> {
+        let is = |p: &Part| p.partition == partition && &*p.topic == topic;
+        if !self.all.get(self.last).is_some_and(is) {
+            self.last = self.all.iter().position(is)?;
+        }
+        self.all.get_mut(self.last)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Part> {
+        self.all.iter()
+    }
+
+    /// All of them, to change.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Part> {
+        self.all.iter_mut()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Whether each assigned partition has all that was asked of it; not where there is none.
+    pub fn all_done(&self) -> bool {
+        !self.all.is_empty() && self.all.iter().all(|p| p.done)
+    }
+
+    /// Whether the brokers have answered for each partition at least once.
+    pub fn all_answered(&self) -> bool {
+        self.all.iter().all(|p| p.answered || p.done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn part(start: i64, until: i64) -> Part {
+        Part::new("t".into(), 0, Some(start), Some(until))
+    }
+
+    #[test]
+    fn an_empty_stretch_is_done_at_once() {
+        assert!(part(5, 5).done);
+        assert!(part(9, 5).done);
+        assert!(!part(4, 5).done);
+    }
+
+    #[test]
+    fn a_hole_at_the_tail_does_not_hang_it() {
+        let mut p = part(0, 10);
+        assert!(p.wants(7, None));
+        p.passed(8);
+        assert!(!p.done);
+        p.reached_end(10, 0);
+        assert!(p.done);
+        assert_eq!(p.next, Some(10));
+    }
+
+    #[test]
+    fn an_end_before_anything_was_read_commits_nothing() {
+        let mut p = Part::new("t".into(), 0, None, None);
+        p.reached_end(10, 0);
+        assert_eq!((p.next, p.done), (None, false));
+    }
+
+    #[test]
+    fn a_future_time_ends_when_the_clock_has_passed_it() {
+        let mut p = Part::new("t".into(), 0, Some(0), None);
+        p.until_time = Some(100);
+        p.reached_end(0, 99);
+        assert!(!p.done);
+        p.reached_end(0, 100);
+        assert!(p.done);
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_the_offsets_before_the_end_are_wanted(start in 0i64..50, until in 0i64..50, gaps in prop::collection::vec(1i64..4, 0..60)) {
+            let mut p = part(start, until);
+            let mut offset = start;
+            for gap in gaps {
+                if p.done {
+                    break;
+                }
+                let wanted = p.wants(offset, None);
+                prop_assert_eq!(wanted, offset < until);
+                if wanted {
+                    p.passed(offset + 1);
+                    prop_assert_eq!(p.done, offset + 1 >= until);
+                }
+                offset += gap;
+            }
+        }
+    }
+}

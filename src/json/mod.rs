@@ -1,0 +1,25 @@
+//! The JSON record, both ways: what is written can be read back without loss. Pure: no clock, no IO.
+
+mod parse;
+mod write;
+
+use crate::record::OwnedHeader;
+
+pub use parse::parse_json;
+pub use write::append_json;
+
+/// A record as it is read from JSON: what a producer may be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JsonRecord {
+    pub topic: Option<String>,
+    /// Never negative.
+    pub partition: Option<i32>,
+    /// Milliseconds since the epoch.
+    pub timestamp: Option<i64>,
+    /// `None` is null, which is not empty.
+    pub key: Option<Vec<u8>>,
+    /// `None` is a tombstone, which is not empty.
+    pub value: Option<Vec<u8>>,
+    /// In the record's order, duplicates too.
+    pub headers: Vec<OwnedHeader>,
+}

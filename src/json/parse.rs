@@ -1,0 +1,470 @@
+//! JSON to a record: kq's form, and those of kcat, rpk and kaf. Pure: no clock, no IO.
+
+use std::fmt;
+
+use anyhow::{Result, anyhow};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::de::{self, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+use super::JsonRecord;
+use crate::record::OwnedHeader;
+
+/// Reads one record from a line of JSON.
+///
+/// Understood are kq's own form (see [`super::append_json`]), and of others:
+///
+/// - kcat `-J`: `payload` for the value, `ts` for the timestamp, headers in one
+///   flat array, `["h","v","h2",null]`;
+/// - rpk: headers as `{"key":"h","value":"v"}`;
+/// - kaf `json-each-row`: the same with `payload`, and an RFC 3339 `timestamp`.
+///
+/// Only the value is needed: `value`, `value_base64` or `payload`, exactly one of
+/// them and once, since a record whose value was forgotten is not a tombstone,
+/// which is `"value":null`. The same holds for the key (`key`, `key_base64`) and
+/// every other field, which may be absent or null. A timestamp of -1 is none.
+///
+/// Fields of other names are passed over (`offset`, `tstype`, `broker`, …), except
+/// where that would lose something: a known name in other letter case (`Key`),
+/// and kcat's `key_error` and `payload_error`, which stand by a null that was none.
+pub fn parse_json(line: &[u8]) -> Result<JsonRecord> {
+    serde_json::from_slice(line).map_err(|e| {
+        // The line is the caller's to name; serde_json would call each one line 1.
+        let column = e.column();
+        let what = e.to_string();
+        let what = what.split(" at line ").next().unwrap_or(&what);
+        match std::str::from_utf8(line) {
+            Err(e) => anyhow!(
+                "not a JSON record: byte {} is not UTF-8; bytes go under value_base64, key_base64 or {{\"base64\":\"…\"}}",
+                e.valid_up_to() + 1
+            ),
+            Ok(text) if text.trim().is_empty() => anyhow!("not a JSON record: the line is empty"),
+            Ok(_) if column > 0 => anyhow!("not a JSON record: {what} (column {column})"),
+            Ok(_) => anyhow!("not a JSON record: {what}"),
+        }
+    })
+}
+
+impl<'de> de::Deserialize<'de> for JsonRecord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(RecordVisitor)
+    }
+}
+
+/// The names that mean something, each for one thing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Topic,
+    Partition,
+    Timestamp,
+    Key,
+    KeyBase64,
+    Value,
+    ValueBase64,
+    Headers,
+    /// kcat's note that a null stands for what it could not decode.
+    Undecoded,
+    Other,
+}
+
+const FIELDS: [(&str, Field); 13] = [
+    ("topic", Field::Topic),
+    ("partition", Field::Partition),
+    ("offset", Field::Other),
+    ("timestamp", Field::Timestamp),
+    ("ts", Field::Timestamp),
+    ("key", Field::Key),
+    ("key_base64", Field::KeyBase64),
+    ("value", Field::Value),
+    ("payload", Field::Value),
+    ("value_base64", Field::ValueBase64),
+    ("headers", Field::Headers),
+    ("key_error", Field::Undecoded),
+    ("payload_error", Field::Undecoded),
+];
+
+/// A field's name, and what it means.
+struct FieldName;
+
+impl<'de> DeserializeSeed<'de> for FieldName {
+    type Value = (Field, &'static str);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for FieldName {
+    type Value = (Field, &'static str);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        if let Some((known, field)) = FIELDS.iter().find(|(known, _)| *known == name) {
+            return Ok((*field, known));
+        }
+        match FIELDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            Some((known, _)) => Err(E::custom(format_args!("unknown field {name:?}: write {known:?}"))),
+            None => Ok((Field::Other, "")),
+        }
+    }
+}
+
+struct RecordVisitor;
+
+impl<'de> Visitor<'de> for RecordVisitor {
+    type Value = JsonRecord;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#"an object such as {"key":"k","value":"v"}"#)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonRecord, A::Error> {
+        let mut topic = Once::new("topic");
+        let mut partition = Once::new("partition");
+        let mut timestamp = Once::new("timestamp");
+        let mut key = Once::new("key");
+        let mut value = Once::new("value");
+        let mut headers = Once::new("headers");
+        while let Some((field, name)) = map.next_key_seed(FieldName)? {
+            match field {
+                Field::Topic => topic.set(name, map.next_value_seed(Text { field: name })?)?,
+                Field::Partition => partition.set(name, map.next_value_seed(Partition)?)?,
+                Field::Timestamp => timestamp.set(name, map.next_value_seed(Time { field: name })?)?,
+                Field::Key => key.set(name, map.next_value_seed(Text { field: name })?)?,
+                Field::KeyBase64 => key.set(name, map.next_value_seed(Base64 { field: name })?)?,
+                Field::Value => value.set(name, map.next_value_seed(Text { field: name })?)?,
+                Field::ValueBase64 => value.set(name, map.next_value_seed(Base64 { field: name })?)?,
+                Field::Headers => headers.set(name, map.next_value_seed(Headers)?)?,
+                Field::Undecoded => {
+                    if let Some(why) = map.next_value::<Option<String>>()? {
+                        return Err(A::Error::custom(format_args!(
+                            "{name} says that bytes are missing: {why}"
+                        )));
+                    }
+                }
+                Field::Other => {
+                    map.next_value::<de::IgnoredAny>()?;
+                }
+            }
+        }
+        if value.name.is_none() {
+            return Err(A::Error::custom(
+                "no value: give \"value\" or \"value_base64\"; a tombstone is \"value\":null",
+            ));
+        }
+        Ok(JsonRecord {
+            // Text came from a string, so it is UTF-8 still.
+            topic: topic.content.and_then(|bytes| String::from_utf8(bytes).ok()),
+            partition: partition.content,
+            timestamp: timestamp.content,
+            key: key.content,
+            value: value.content,
+            headers: headers.content.unwrap_or_default(),
+        })
+    }
+}
+
+/// What may be said once, under whichever of its names.
+struct Once<T> {
+    what: &'static str,
+    name: Option<&'static str>,
+    content: Option<T>,
+}
+
+impl<T> Once<T> {
+    fn new(what: &'static str) -> Self {
+        Self { what, name: None, content: None }
+    }
+
+    fn set<E: de::Error>(&mut self, name: &'static str, content: Option<T>) -> Result<(), E> {
+        match self.name.replace(name) {
+            None => {
+                self.content = content;
+                Ok(())
+            }
+            Some(first) if first == name => Err(E::custom(format_args!("{name:?} stands twice"))),
+            Some(first) => {
+                let what = self.what;
+                Err(E::custom(format_args!("both {first:?} and {name:?} give the {what}: give one")))
+            }
+        }
+    }
+}
+
+/// A string or null, as bytes.
+struct Text {
+    field: &'static str,
+}
+
+impl<'de> DeserializeSeed<'de> for Text {
+    type Value = Option<Vec<u8>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for Text {
+    type Value = Option<Vec<u8>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a string or null as {:?}", self.field)?;
+        match self.field {
+            "value" | "payload" | "key" => f.write_str(" (JSON within it is written as a string)"),
+            _ => Ok(()),
+        }
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(text.as_bytes().to_vec()))
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Self::Value, E> {
+        Ok(Some(text.into_bytes()))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+/// A string of base64 or null, as the bytes that it stands for.
+struct Base64 {
+    field: &'static str,
+}
+
+impl<'de> DeserializeSeed<'de> for Base64 {
+    type Value = Option<Vec<u8>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for Base64 {
+    type Value = Option<Vec<u8>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a string of base64 or null as {:?}", self.field)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        match BASE64.decode(text) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) => Err(E::custom(format_args!(
+                "{:?} is not base64 (standard alphabet, padded): {e}",
+                self.field
+            ))),
+        }
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+struct Partition;
+
+impl<'de> DeserializeSeed<'de> for Partition {
+    type Value = Option<i32>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for Partition {
+    type Value = Option<i32>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number from 0 on or null as \"partition\"")
+    }
+
+    fn visit_u64<E: de::Error>(self, n: u64) -> Result<Self::Value, E> {
+        i32::try_from(n).map(Some).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(n), &self))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+struct Time {
+    field: &'static str,
+}
+
+impl<'de> DeserializeSeed<'de> for Time {
+    type Value = Option<i64>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for Time {
+    type Value = Option<i64>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "whole milliseconds since the epoch, RFC 3339, or null as {:?}", self.field)
+    }
+
+    fn visit_u64<E: de::Error>(self, n: u64) -> Result<Self::Value, E> {
+        i64::try_from(n).map(Some).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(n), &self))
+    }
+
+    fn visit_i64<E: de::Error>(self, n: i64) -> Result<Self::Value, E> {
+        // Kafka's own word for no timestamp.
+        Ok((n != -1).then_some(n))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        match text.parse::<jiff::Timestamp>() {
+            Ok(time) => Ok(Some(time.as_millisecond())),
+            Err(_) => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+        }
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+/// Headers in any of their shapes, told apart element by element: a pair, an
+/// object, or a name that the next element is the value of.
+struct Headers;
+
+impl<'de> DeserializeSeed<'de> for Headers {
+    type Value = Option<Vec<OwnedHeader>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Headers {
+    type Value = Option<Vec<OwnedHeader>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#"an array or null as "headers", such as [["name","value"]]"#)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut headers = Vec::new();
+        while let Some(element) = seq.next_element_seed(HeaderElement)? {
+            headers.push(match element {
+                Element::Header(header) => header,
+                Element::Name(name) => {
+                    let Some(value) = seq.next_element_seed(Bytes("a header's value"))? else {
+                        return Err(A::Error::custom("the last header has a name and no value"));
+                    };
+                    (name, value)
+                }
+            });
+        }
+        Ok(Some(headers))
+    }
+}
+
+enum Element {
+    Header(OwnedHeader),
+    /// kcat's flat form: the value is the next element.
+    Name(Vec<u8>),
+}
+
+struct HeaderElement;
+
+impl<'de> DeserializeSeed<'de> for HeaderElement {
+    type Value = Element;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for HeaderElement {
+    type Value = Element;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#"a header such as ["name","value"] or {"key":"name","value":"value"}"#)
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Element, E> {
+        Ok(Element::Name(name.as_bytes().to_vec()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Element, A::Error> {
+        let pair = |found| A::Error::invalid_length(found, &"a header's name and its value");
+        let name = seq.next_element_seed(Bytes("a header's name"))?.ok_or_else(|| pair(0))?;
+        let name = name.ok_or_else(|| A::Error::custom("a header's name is null"))?;
+        let value = seq.next_element_seed(Bytes("a header's value"))?.ok_or_else(|| pair(1))?;
+        if seq.next_element::<de::IgnoredAny>()?.is_some() {
+            return Err(pair(3));
+        }
+        Ok(Element::Header((name, value)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Element, A::Error> {
+        let mut name = Once::new("header's name");
+        let mut value = Once::new("header's value");
+        while let Some(field) = map.next_key::<String>()? {
+            match field.as_str() {
+                "key" => name.set("key", map.next_value_seed(Bytes("a header's name"))?)?,
+                "value" => value.set("value", map.next_value_seed(Bytes("a header's value"))?)?,
+                // A name in kcat's flat form that is not UTF-8 would look like this; kcat writes none.
+                other => return Err(A::Error::unknown_field(other, &["key", "value"])),
+            }
+        }
+        let name = name.content.ok_or_else(|| A::Error::missing_field("key"))?;
+        // rpk and kaf write a null value as an empty or as no value.
+        Ok(Element::Header((name, value.content)))
+    }
+}
+
+/// A header's name or value: a string, null, or `{"base64":"…"}`.
+struct Bytes(&'static str);
+
+impl<'de> DeserializeSeed<'de> for Bytes {
+    type Value = Option<Vec<u8>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Bytes {
+    type Value = Option<Vec<u8>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, r#"a string, null or {{"base64":"…"}} as {}"#, self.0)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(text.as_bytes().to_vec()))
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Self::Value, E> {
+        Ok(Some(text.into_bytes()))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut bytes = Once::new("bytes");
+        while let Some(field) = map.next_key::<String>()? {
+            if field != "base64" {
+                return Err(A::Error::unknown_field(&field, &["base64"]));
+            }
+            bytes.set("base64", map.next_value_seed(Base64 { field: "base64" })?)?;
+        }
+        bytes.content.map(Some).ok_or_else(|| A::Error::missing_field("base64"))
+    }
+}

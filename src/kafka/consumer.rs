@@ -1,0 +1,146 @@
+//! A consumer that is connected, the topics it reads, and where their partitions start and end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::config::{self, Config};
+use crate::kafka::connect;
+use crate::kafka::errors::Causes;
+use crate::kafka::ffi::{Consumer, TopicMetadata};
+use crate::offset::{From, Until};
+
+/// What kq wants of every consumer: nothing skipped silently, ends of partitions known, memory
+/// bounded.
+///
+/// - `auto.offset.reset=error`: records gone by retention are counted and said, then passed over
+///   by a seek of kq's; librdkafka's own reset jumps in silence.
+/// - `fetch.queue.backoff.ms`: its default of a second starves partitions, since the limit
+///   counts the queue of all of them.
+pub const DEFAULTS: [(&str, &str); 6] = [
+    ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "true"),
+    ("auto.offset.reset", "error"),
+    ("isolation.level", "read_committed"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("fetch.queue.backoff.ms", "10"),
+];
+
+/// A consumer whose cluster answered and whose topics are there.
+pub struct Connected {
+    pub consumer: Consumer,
+    /// Each topic and its partitions, as the cluster had them at the start.
+    pub topics: Vec<TopicMetadata>,
+    pub causes: Arc<Causes>,
+}
+
+/// Connects to the cluster and finds the topics, within the configured time-out. A name that
+/// starts with `^` is a regular expression over the names of all topics; it may match none.
+pub fn connect(config: &Config, flags: &[(&str, &str)], names: &[String]) -> anyhow::Result<Connected> {
+    let causes = Arc::new(Causes::new(config.log));
+    let consumer = Consumer::new(&config.client_with(&DEFAULTS, flags)?, Arc::clone(&causes) as _)?;
+    let ask = |topic: Option<&str>| connect::metadata(config, &causes, |wait| consumer.metadata(topic, wait));
+    let mut topics: Vec<TopicMetadata> = Vec::new();
+    for name in names {
+        let found = if name.starts_with('^') {
+            let pattern = regex::Regex::new(name).with_context(|| format!("topic {name}"))?;
+            ask(None)?.into_iter().filter(|topic| pattern.is_match(&topic.name)).collect()
+        } else {
+            config::topic::check(name)?;
+            vec![existing(ask(Some(name))?, name, &causes)?]
+        };
+        for topic in found {
+            if !topics.iter().any(|t| t.name == topic.name) {
+                topics.push(topic);
+            }
+        }
+    }
+    Ok(Connected { consumer, topics, causes })
+}
+
+/// The one topic of that name, or an error that says what to do.
+fn existing(metadata: Vec<TopicMetadata>, name: &str, causes: &Causes) -> anyhow::Result<TopicMetadata> {
+    use RDKafkaErrorCode as E;
+    let topic = metadata.into_iter().find(|topic| topic.name == name);
+    match topic.as_ref().and_then(|topic| topic.error) {
+        Some(E::UnknownTopicOrPartition | E::UnknownTopic) => {}
+        Some(code) => return Err(causes.explain_topic(code, name)),
+        None => {
+            if let Some(topic) = topic.filter(|topic| !topic.partitions.is_empty()) {
+                return Ok(topic);
+            }
+        }
+    }
+    Err(anyhow!("topic {name} does not exist; `kq topic list` shows those that do"))
+}
+
+/// Low and high watermark of a partition; the error names it.
+pub fn watermarks(
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    timeout: Duration,
+) -> anyhow::Result<(i64, i64)> {
+    consumer
+        .watermarks(topic, partition, timeout)
+        .map_err(|code| anyhow!("watermarks of {topic}[{partition}]: {code}"))
+}
+
+/// The first offset whose record has this timestamp (ms) or a later one; `None` where there is
+/// no such record yet.
+pub fn offset_at(
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    time: i64,
+    timeout: Duration,
+) -> anyhow::Result<Option<i64>> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(time.max(0)))?;
+    consumer
+        .offsets_for_times(&list, timeout)
+        .map_err(|code| anyhow!("offset of {topic}[{partition}] at time {time}: {code}"))?;
+    Ok(match list.elements().first().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset) {
+        Some(Offset::Offset(offset)) => Some(offset),
+        _ => None,
+    })
+}
+
+/// The offset to start from in a partition with these watermarks.
+pub fn start(
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    from: From,
+    (low, high): (i64, i64),
+    timeout: Duration,
+) -> anyhow::Result<i64> {
+    Ok(match from {
+        From::Beginning => low,
+        From::End => high,
+        From::Offset(offset) => offset,
+        From::Relative(back) => (high - back).max(low),
+        From::Time(time) => offset_at(consumer, topic, partition, time, timeout)?.unwrap_or(high),
+        From::Stored => bail!("`stored` is the group's committed offset: name the group with -g"),
+    })
+}
+
+/// The offset to stop before in a partition with this high watermark; `None` where that is not
+/// known yet: a time that no record has reached.
+pub fn end(
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    until: Until,
+    high: i64,
+    timeout: Duration,
+) -> anyhow::Result<Option<i64>> {
+    Ok(match until {
+        Until::End => Some(high),
+        Until::Offset(offset) => Some(offset),
+        Until::Time(time) => offset_at(consumer, topic, partition, time, timeout)?,
+    })
+}
