@@ -113,6 +113,8 @@ struct Context {
     /// Set for the length of one `poll`: whom the callbacks on this thread serve.
     deliveries: Cell<Option<*mut (dyn FnMut(Delivery) + 'static)>>,
     rebalance: Cell<Option<(*const Consumer, *mut (dyn Rebalance + 'static))>>,
+    /// Partitions that went during the poll that is under way.
+    revoked: RefCell<Vec<Assigned>>,
 }
 
 /// A librdkafka client handle with its callbacks' context; never destroyed.
@@ -128,7 +130,12 @@ impl Handle {
         observer: Arc<dyn Observer>,
     ) -> anyhow::Result<Self> {
         let native = config.create_native_config().context("librdkafka configuration")?;
-        let context = Box::new(Context { observer, deliveries: Cell::new(None), rebalance: Cell::new(None) });
+        let context = Box::new(Context {
+            observer,
+            deliveries: Cell::new(None),
+            rebalance: Cell::new(None),
+            revoked: RefCell::default(),
+        });
         let mut reason = [0 as c_char; 512];
         // SAFETY: the configuration is valid until rd_kafka_new takes it (it takes it only on
         // success, when it must not be freed again); the context is boxed and lives as long as
@@ -296,6 +303,7 @@ unsafe extern "C" fn on_rebalance(
             } else {
                 let lost = sys::rd_kafka_assignment_lost(rk) != 0;
                 (*handler).revoked(&*consumer, &changed, lost);
+                (*consumer).handle.context.revoked.borrow_mut().extend(changed);
             }
         }
         let outcome = match (assign, cooperative) {
@@ -585,6 +593,8 @@ pub enum Event<'a> {
 pub struct Consumer {
     handle: Handle,
     queue: *mut sys::rd_kafka_queue_t,
+    /// Whether fetching may go on from the application's position: in a group, or after a pause.
+    resumes: bool,
     /// The memory of the last batch, used again for the next.
     spare: RefCell<Vec<*mut sys::rd_kafka_message_t>>,
 }
@@ -597,7 +607,8 @@ pub struct Batch<'a> {
 }
 
 impl Consumer {
-    /// Starts a consumer; it neither subscribes nor assigns yet.
+    /// Starts a consumer; it neither subscribes nor assigns yet. One that commits by itself
+    /// (`enable.auto.commit`) is taken for a member of a group.
     /// `config` must name a `group.id`, which librdkafka wants even for partitions of one's own.
     pub fn new(config: &ClientConfig, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
         let handle = Handle::new(config, sys::rd_kafka_type_t::RD_KAFKA_CONSUMER, observer)?;
@@ -609,7 +620,9 @@ impl Consumer {
         if queue.is_null() {
             bail!("a consumer needs a group.id");
         }
-        Ok(Self { handle, queue, spare: RefCell::default() })
+        let resumes = config.get("enable.partition.eof") == Some("true")
+            && config.get("enable.auto.commit") == Some("true");
+        Ok(Self { handle, queue, resumes, spare: RefCell::default() })
     }
 
     /// The cluster's view of one topic, or of all.
@@ -775,25 +788,74 @@ impl Consumer {
             if messages.len() < most {
                 messages.resize(most, ptr::null_mut());
             }
-            // The batch call waits for a full batch or the whole time-out, so ask for one first.
-            // SAFETY: the queue is live and the array has room for what is asked.
-            let length = unsafe {
-                let first =
-                    sys::rd_kafka_consume_batch_queue(self.queue, millis(timeout), messages.as_mut_ptr(), 1);
-                if first == 1 && most > 1 {
-                    1 + sys::rd_kafka_consume_batch_queue(
-                        self.queue,
-                        0,
-                        messages.as_mut_ptr().add(1),
-                        most - 1,
-                    )
-                    .max(0)
-                } else {
-                    first.max(0)
-                }
-            } as usize;
+            let room = &mut messages[..most];
+            let length =
+                if self.resumes { self.take_singly(timeout, room) } else { self.take_batch(timeout, room) };
             Batch { consumer: self, messages, length }
         })
+    }
+
+    /// The batch call, for partitions that are never paused nor shared with a group.
+    ///
+    /// It counts an end of partition as a record (`rd_kafka_q_serve_rkmessages` moves the
+    /// application's position one past it), so that whatever goes on from that position after a
+    /// pause or a rebalance would skip a record, or ask for an offset that is not there.
+    fn take_batch(&self, timeout: Duration, room: &mut [*mut sys::rd_kafka_message_t]) -> usize {
+        // It waits for a full batch or the whole time-out, so ask for one first.
+        // SAFETY: the queue is live and the array has room for what is asked.
+        let length = unsafe {
+            let first = sys::rd_kafka_consume_batch_queue(self.queue, millis(timeout), room.as_mut_ptr(), 1);
+            if first == 1 && room.len() > 1 {
+                1 + sys::rd_kafka_consume_batch_queue(self.queue, 0, room.as_mut_ptr().add(1), room.len() - 1)
+                    .max(0)
+            } else {
+                first.max(0)
+            }
+        };
+        length as usize
+    }
+
+    /// One record a call, which keeps the position right at an end of partition.
+    fn take_singly(&self, timeout: Duration, room: &mut [*mut sys::rd_kafka_message_t]) -> usize {
+        self.handle.context.revoked.borrow_mut().clear();
+        let mut length = 0;
+        let mut wait = millis(timeout);
+        while length < room.len() {
+            // SAFETY: the client is live; the message, where there is one, is ours.
+            let message = unsafe { sys::rd_kafka_consumer_poll(self.handle.rk, wait) };
+            if message.is_null() {
+                break;
+            }
+            room[length] = message;
+            length += 1;
+            wait = 0;
+        }
+        let revoked = std::mem::take(&mut *self.handle.context.revoked.borrow_mut());
+        if revoked.is_empty() {
+            return length;
+        }
+        // What was taken before its partition went is somebody else's now.
+        let mut kept = 0;
+        for index in 0..length {
+            // SAFETY: the message is live and ours, with its topic; it is either kept in the
+            // array, once, or given back, once.
+            unsafe {
+                let message = room[index];
+                let topic = if (*message).rkt.is_null() {
+                    ptr::null()
+                } else {
+                    sys::rd_kafka_topic_name((*message).rkt)
+                };
+                let topic = text(topic);
+                if revoked.iter().any(|r| r.partition == (*message).partition && *r.topic == *topic) {
+                    sys::rd_kafka_message_destroy(message);
+                } else {
+                    room[kept] = message;
+                    kept += 1;
+                }
+            }
+        }
+        kept
     }
 
     /// Leaves the group, serving the last rebalance, and waits until that is done or `timeout`

@@ -344,7 +344,10 @@ impl Session<'_> {
     fn take_error(&mut self, topic: &str, partition: i32, offset: i64, code: RDKafkaErrorCode, reason: &str) {
         use RDKafkaErrorCode as E;
         match code {
-            E::AutoOffsetReset => self.take_gap(topic, partition, offset),
+            E::AutoOffsetReset => {
+                self.config.log.verbose(1, format_args!("{topic}[{partition}]@{offset}: {reason}"));
+                self.take_gap(topic, partition, offset);
+            }
             E::Fatal => {
                 self.broken = Some(exit::with(Exit::Fenced, anyhow!("fenced: {reason}")));
             }
@@ -373,7 +376,8 @@ impl Session<'_> {
 
     /// The offset to read from is not in the partition any more, or not yet.
     fn take_gap(&mut self, topic: &str, partition: i32, offset: i64) {
-        let position = self.parts.find(topic, partition).and_then(|part| part.next).unwrap_or(offset);
+        let Some(part) = self.parts.find(topic, partition) else { return };
+        let position = part.next.unwrap_or(offset);
         let outcome = consumer::watermarks(self.consumer(), topic, partition, self.config.timeout).and_then(|(low, high)| {
             if position >= 0 && position < low {
                 self.count_gone(topic, partition, position, low);
@@ -514,9 +518,7 @@ impl Session<'_> {
         let mut uncommitted = None;
         if self.group.is_some() {
             // The close below commits too, but does not say whether it could.
-            if let Err(code) = connected.consumer.commit_stored(self.args.close_timeout) {
-                uncommitted = Some(code);
-            }
+            uncommitted = self.commit().err();
             connected.consumer.close(self.args.close_timeout, &mut self);
         }
         if let Some(broken) = self.broken.take() {
@@ -558,6 +560,27 @@ impl Session<'_> {
         }
         let failed = uncommitted.is_some() || self.undecoded > 0 || self.gone > 0;
         Ok(if failed { Exit::Failed } else { Exit::Done })
+    }
+
+    /// Commits what is stored. In the middle of a rebalance the group takes no commit, so
+    /// wait for its end, within `--close-timeout`.
+    fn commit(&mut self) -> Result<(), RDKafkaErrorCode> {
+        use RDKafkaErrorCode as E;
+        let connected = self.connected;
+        let deadline = Instant::now() + self.args.close_timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match connected.consumer.commit_stored(left) {
+                Err(E::RebalanceInProgress | E::IllegalGeneration)
+                    if !left.is_zero() && !self.parts.is_empty() =>
+                {
+                    drop(connected.consumer.poll(TICK, BATCH, self));
+                }
+                // The partitions went meanwhile, and what was stored was committed as they did.
+                Err(E::RebalanceInProgress | E::IllegalGeneration) if self.parts.is_empty() => return Ok(()),
+                other => return other,
+            }
+        }
     }
 
     /// Where a partition that the group gave us starts: its committed offset, unless there is none.

@@ -193,6 +193,7 @@ impl<'a> Session<'a> {
                 Chunk::Idle => {}
                 Chunk::Bytes(n) => {
                     framer.advance(n);
+                    self.next_turn();
                     progress.read(n as u64);
                     while self.stop.is_none() {
                         ranges.clear();
@@ -328,11 +329,16 @@ impl<'a> Session<'a> {
         Ok(&self.topics[name])
     }
 
+    /// The next partition's turn, so that a slow input fills all of them, too.
+    fn next_turn(&mut self) {
+        self.turn += 1;
+        self.since_turn = 0;
+    }
+
     /// The partition whose turn it is for `count` records without a key.
     fn sticky_partition(&mut self, count: usize) -> i32 {
         if self.since_turn + count > STICKY {
-            self.turn += 1;
-            self.since_turn = 0;
+            self.next_turn();
         }
         self.since_turn += count;
         self.connected.partitions[self.turn % self.connected.partitions.len()]
