@@ -53,6 +53,7 @@ Exit status: 0 all done, 1 some records failed, 2 usage, configuration or connec
 
 /// The subcommands.
 #[derive(clap::Subcommand, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Command {
     /// Create and list topics
     Topic(topic::Args),

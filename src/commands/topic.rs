@@ -1,16 +1,48 @@
 //! `kq topic`: create, list, describe, alter, delete.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 
 use anyhow::{Context as _, anyhow, bail};
-use serde_json::{Value, json};
+use serde::Serialize;
 use tabwriter::TabWriter;
 
 use crate::cli::topic::{Alter, Args, Command, Create, Delete, Describe, List, Topics};
 use crate::config::{Config, topic};
 use crate::exit::Exit;
-use crate::kafka::admin::{Admin, CreateError, Creation, Partition, Topic};
+use crate::kafka::admin::{Admin, CreateError, Creation, Topic};
 use crate::log::Log;
+
+/// A line of `list --json`.
+#[derive(Serialize)]
+struct Listed<'a> {
+    topic: &'a str,
+    partitions: usize,
+    replication_factor: usize,
+    internal: bool,
+}
+
+/// A line of `describe --json`.
+#[derive(Serialize)]
+struct Described<'a> {
+    topic: &'a str,
+    replication_factor: usize,
+    internal: bool,
+    /// As far as it was set on the topic.
+    config: BTreeMap<String, String>,
+    partitions: Vec<PartitionDescription<'a>>,
+}
+
+/// A partition in a line of `describe --json`; without a leader it has no watermarks.
+#[derive(Serialize)]
+struct PartitionDescription<'a> {
+    partition: i32,
+    leader: Option<i32>,
+    replicas: &'a [i32],
+    isr: &'a [i32],
+    low: Option<i64>,
+    high: Option<i64>,
+}
 
 /// Runs one of the subcommands.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
@@ -67,13 +99,11 @@ fn list(args: &List, config: &Config) -> anyhow::Result<Exit> {
     let cluster = Admin::connect(config)?.metadata(None)?;
     let topics: Vec<&Topic> = cluster.topics.iter().filter(|t| args.internal || !t.is_internal()).collect();
     if args.json {
-        return print_json(topics.iter().map(|topic| {
-            json!({
-                "topic": topic.name,
-                "partitions": topic.partitions.len(),
-                "replication_factor": topic.replication_factor(),
-                "internal": topic.is_internal(),
-            })
+        return print_json(topics.iter().map(|topic| Listed {
+            topic: &topic.name,
+            partitions: topic.partitions.len(),
+            replication_factor: topic.replication_factor(),
+            internal: topic.is_internal(),
         }));
     }
     if topics.is_empty() {
@@ -104,7 +134,6 @@ fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
         names.iter().map(find).collect::<anyhow::Result<Vec<Topic>>>()?
     };
     let mut text = Vec::new();
-    let mut objects = Vec::new();
     for topic in &topics {
         let configs =
             admin.configs(&topic.name).with_context(|| format!("configuration of topic {}", topic.name))?;
@@ -114,7 +143,25 @@ fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
             .map(|p| Ok((p, if p.leader < 0 { None } else { Some(admin.watermarks(&topic.name, p.id)?) })))
             .collect::<anyhow::Result<Vec<_>>>()?;
         if args.json {
-            objects.push(described(topic, &configs, &marks));
+            let partitions = marks.iter().map(|(p, marks)| PartitionDescription {
+                partition: p.id,
+                leader: (p.leader >= 0).then_some(p.leader),
+                replicas: &p.replicas,
+                isr: &p.isr,
+                low: marks.map(|m| m.0),
+                high: marks.map(|m| m.1),
+            });
+            serde_json::to_writer(
+                &mut text,
+                &Described {
+                    topic: &topic.name,
+                    replication_factor: topic.replication_factor(),
+                    internal: topic.is_internal(),
+                    config: configs.into_iter().collect(),
+                    partitions: partitions.collect(),
+                },
+            )?;
+            text.push(b'\n');
             continue;
         }
         if !text.is_empty() {
@@ -139,36 +186,7 @@ fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
         });
         text.extend(table("PARTITION\tLEADER\tREPLICAS\tISR\tLOW\tHIGH", rows)?);
     }
-    if args.json { print_json(objects.into_iter()) } else { print(&text) }
-}
-
-fn described(
-    topic: &Topic,
-    configs: &[(String, String)],
-    marks: &[(&Partition, Option<(i64, i64)>)],
-) -> Value {
-    let partitions: Vec<Value> = marks
-        .iter()
-        .map(|(p, marks)| {
-            json!({
-                "partition": p.id,
-                "leader": (p.leader >= 0).then_some(p.leader),
-                "replicas": p.replicas,
-                "isr": p.isr,
-                "low": marks.map(|m| m.0),
-                "high": marks.map(|m| m.1),
-            })
-        })
-        .collect();
-    let config: serde_json::Map<String, Value> =
-        configs.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-    json!({
-        "topic": topic.name,
-        "replication_factor": topic.replication_factor(),
-        "internal": topic.is_internal(),
-        "config": config,
-        "partitions": partitions,
-    })
+    print(&text)
 }
 
 fn alter(args: &Alter, config: &Config) -> anyhow::Result<Exit> {
@@ -260,7 +278,7 @@ fn table(header: &str, rows: impl Iterator<Item = String>) -> anyhow::Result<Vec
     table.into_inner().map_err(|e| anyhow!("{e}"))
 }
 
-fn print_json(objects: impl Iterator<Item = Value>) -> anyhow::Result<Exit> {
+fn print_json(objects: impl Iterator<Item = impl Serialize>) -> anyhow::Result<Exit> {
     let mut text = Vec::new();
     for object in objects {
         serde_json::to_writer(&mut text, &object)?;

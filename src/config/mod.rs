@@ -193,7 +193,9 @@ impl Config {
 
     /// kq's own defaults, below everything else.
     fn defaults(&self) -> Vec<(&'static str, String)> {
-        let ms = |low: u64, high: u64| (self.timeout.as_millis() as u64).clamp(low, high).to_string();
+        let timeout = self.timeout.as_millis() as u64;
+        let ms = |low: u64, high: u64| timeout.clamp(low, high).to_string();
+        let part = |low: u64, high: u64| (timeout / 4 * 3).clamp(low, high).to_string();
         let mut defaults = vec![
             ("bootstrap.servers", DEFAULT_BROKERS.to_owned()),
             ("client.id", "kq".to_owned()),
@@ -204,7 +206,9 @@ impl Config {
             // Its 30 s would hide a missing topic for longer than the time-out.
             ("topic.metadata.propagation.max.ms", ms(0, 3_600_000)),
             ("socket.timeout.ms", ms(1_000, 300_000)),
-            ("socket.connection.setup.timeout.ms", ms(1_000, 30_000)),
+            // A little less, so that a broker that stays silent has a cause to show in time.
+            ("socket.connection.setup.timeout.ms", part(1_000, 30_000)),
+            ("api.version.request.timeout.ms", part(10, 30_000)),
             // A cluster that comes up, or back, is found within a second.
             ("reconnect.backoff.max.ms", "1000".to_owned()),
             ("log.connection.close", "false".to_owned()),

@@ -100,7 +100,10 @@ fn tls_files(
 
     let ca = pick(env, args.tls_ca.as_deref(), "--tls-ca", "KQ_TLS_CA")?;
     if let Some(ca) = &ca {
-        readable(ca)?;
+        let pem = readable(ca)?;
+        if !std::path::Path::new(&ca.value).is_dir() && !holds(&pem, b"CERTIFICATE-----") {
+            bail!("{} {} holds no certificate in PEM form", ca.name, ca.value);
+        }
         set(ca, "ssl.ca.location", ca.value.clone());
     }
 
@@ -108,10 +111,13 @@ fn tls_files(
     let mut key = pick(env, args.tls_key.as_deref(), "--tls-key", "KQ_TLS_KEY")?;
     if let Some(cert) = &cert {
         let pem = readable(cert)?;
+        if !holds(&pem, b"CERTIFICATE-----") {
+            bail!("{} {} holds no certificate in PEM form", cert.name, cert.value);
+        }
         set(cert, "ssl.certificate.location", cert.value.clone());
         if key.is_none() {
             // One PEM file may hold both.
-            if !pem.windows(11).any(|w| w == b"PRIVATE KEY") {
+            if !holds(&pem, b"PRIVATE KEY-----") {
                 bail!("{} {} holds no private key: give it with --tls-key", cert.name, cert.value);
             }
             key = Some(cert.clone());
@@ -121,7 +127,9 @@ fn tls_files(
         if cert.is_none() {
             bail!("{} needs the certificate too: give it with --tls-cert", key.name);
         }
-        readable(key)?;
+        if !holds(&readable(key)?, b"PRIVATE KEY-----") {
+            bail!("{} {} holds no private key in PEM form", key.name, key.value);
+        }
         set(key, "ssl.key.location", key.value.clone());
     }
 
@@ -144,6 +152,10 @@ fn tls_files(
         set(&given, "ssl.endpoint.identification.algorithm", "none".to_owned());
     }
     Ok(highest)
+}
+
+fn holds(file: &[u8], mark: &[u8]) -> bool {
+    memchr::memmem::find(file, mark).is_some()
 }
 
 /// The content of a file that a setting names: a bad path fails before any connection

@@ -145,6 +145,8 @@ fn sasl_turns_tls_on_unless_every_broker_is_on_loopback() {
 fn a_ca_alone_turns_tls_on() {
     let ca = tempfile::NamedTempFile::new().unwrap();
     let path = ca.path().to_str().unwrap();
+    assert!(error(&ConnectionArgs::default(), &[("KQ_TLS_CA", path)]).contains("no certificate"));
+    std::fs::write(path, "-----BEGIN CERTIFICATE-----\n").unwrap();
     let args = ConnectionArgs { tls_ca: Some(path.to_owned()), ..Default::default() };
     assert_eq!(protocol(&args, &[]).as_deref(), Some("ssl"));
     assert_eq!(protocol(&args, &[("KQ_TLS", "0")]).as_deref(), Some("ssl"), "a flag ranks above");

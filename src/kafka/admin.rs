@@ -21,7 +21,7 @@ use super::errors::{Causes, words};
 use crate::config::{Config, duration};
 
 /// How long a cluster may stay silent before a person is told what is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(1_500);
 /// Between two looks at something that is awaited.
 const STEP: Duration = Duration::from_millis(20);
 
@@ -421,7 +421,12 @@ impl Admin {
             }
             RDKafkaErrorCode::InvalidPartitions => anyhow!("{} (give --partitions 1 or more)", words(code)),
             RDKafkaErrorCode::InvalidConfig => {
-                anyhow!("the broker refuses a --config: an unknown name, or a value that it can't take")
+                let configs: Vec<String> =
+                    creation.configs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                anyhow!(
+                    "the broker refuses --config {}: an unknown name, or a value that it can't take",
+                    configs.join(" --config ")
+                )
             }
             RDKafkaErrorCode::PolicyViolation => {
                 anyhow!("a policy of the cluster forbids it (create.topic.policy.class.name)")

@@ -19,8 +19,12 @@ enum Cause {
     Refused,
     /// The name has no address; holds the resolver's words.
     Unresolved(String),
-    /// The TCP connection or what follows it took too long.
+    /// The TCP connection took too long.
     TimedOut,
+    /// The TLS handshake was not answered.
+    SilentHandshake,
+    /// Connected, but the first request was not answered.
+    Silent,
     /// TLS was spoken to something that does not speak it.
     NoTlsThere,
     /// The connection was closed during the TLS handshake.
@@ -39,6 +43,8 @@ enum Cause {
     WantsCertificate,
     /// The login was refused; holds the broker's words.
     Login(String),
+    /// The broker offers other ways to log in; holds them, or nothing where there is none.
+    Mechanisms(String),
     /// Whatever else, in librdkafka's words.
     Other(String),
 }
@@ -63,6 +69,8 @@ impl Cause {
         let words = || strip_circumstances(text).to_owned();
         Some(if code == Some(RDKafkaErrorCode::AllBrokersDown) {
             return None;
+        } else if let Some((_, offered)) = text.split_once("supported mechanisms:") {
+            Self::Mechanisms(strip_circumstances(offered).trim().to_owned())
         } else if code == Some(RDKafkaErrorCode::Authentication) || has("authentication fail") {
             Self::Login(login_words(strip_circumstances(text)))
         } else if has("connection refused") {
@@ -70,6 +78,10 @@ impl Cause {
         } else if code == Some(RDKafkaErrorCode::Resolve) || has("failed to resolve") {
             let why = words();
             Self::Unresolved(why.rsplit_once("': ").map_or(why.clone(), |(_, why)| why.to_owned()))
+        } else if has("timed out in state ssl_handshake") {
+            Self::SilentHandshake
+        } else if has("apiversionrequest failed") || has("timed out in state apiversion") {
+            Self::Silent
         } else if has("setup timed out") || has("connection timed out") || has("operation timed out") {
             Self::TimedOut
         } else if has("wrong version number") || has("record layer failure") || has("packet length too long")
@@ -110,6 +122,22 @@ impl Cause {
             Self::TimedOut => {
                 ("no answer to the connection".to_owned(), "check the address, and firewalls between")
             }
+            Self::SilentHandshake => (
+                "no answer to the TLS handshake".to_owned(),
+                "is it a Kafka broker's TLS port? try --no-tls, or its TLS port",
+            ),
+            Self::Silent => (
+                "connected, but no answer to the first request".to_owned(),
+                "is it a Kafka broker's port? try --tls, or its plain-text port",
+            ),
+            Self::Mechanisms(offered) if offered.is_empty() => (
+                "no login is wanted on this port".to_owned(),
+                "leave the --sasl flags and KQ_SASL_* out, or take its SASL port",
+            ),
+            Self::Mechanisms(offered) => (
+                format!("login refused: the broker offers {offered}"),
+                "give one of them with --sasl-mechanism",
+            ),
             Self::NoTlsThere => (
                 "TLS mismatch, the broker does not speak TLS on this port".to_owned(),
                 "try --no-tls, or its TLS port",
@@ -335,7 +363,7 @@ fn verify_words(text: &str) -> String {
             return words.to_owned();
         }
     }
-    "it is not signed by a CA that is trusted".to_owned()
+    "it is not signed by a CA that is trusted, or it is for another name".to_owned()
 }
 
 /// The size in `Invalid response size 352518912 (0..100000000)`.
@@ -457,6 +485,23 @@ mod tests {
         assert!(read(&[0x15, 3, 3, 0]).contains("--tls"));
         assert!(read(b"HTTP").contains("HTTP server"));
         assert!(read(b"SSH-").contains("does not speak Kafka"));
+    }
+
+    #[test]
+    fn a_mechanism_that_the_broker_lacks_draws_those_it_has() {
+        let handshake = |offered: &str| {
+            explain(&[(
+                RDKafkaErrorCode::Authentication,
+                &format!(
+                    "sasl_plaintext://k:1/bootstrap: SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms: {offered} (after 2ms in state AUTH_HANDSHAKE)"
+                ),
+            )])
+        };
+        assert!(
+            handshake("SCRAM-SHA-256,SCRAM-SHA-512")
+                .contains("the broker offers SCRAM-SHA-256,SCRAM-SHA-512 (")
+        );
+        assert!(handshake("").contains("no login is wanted"));
     }
 
     #[test]
