@@ -195,7 +195,7 @@ impl Config {
     fn defaults(&self) -> Vec<(&'static str, String)> {
         let timeout = self.timeout.as_millis() as u64;
         let ms = |low: u64, high: u64| timeout.clamp(low, high).to_string();
-        let part = |low: u64, high: u64| (timeout / 4 * 3).clamp(low, high).to_string();
+        let part = |low: u64, high: u64| (timeout / 2).clamp(low, high).to_string();
         let mut defaults = vec![
             ("bootstrap.servers", DEFAULT_BROKERS.to_owned()),
             ("client.id", "kq".to_owned()),
@@ -206,7 +206,8 @@ impl Config {
             // Its 30 s would hide a missing topic for longer than the time-out.
             ("topic.metadata.propagation.max.ms", ms(0, 3_600_000)),
             ("socket.timeout.ms", ms(1_000, 300_000)),
-            // A little less, so that a broker that stays silent has a cause to show in time.
+            // Half of it, since librdkafka looks once a second: a broker that stays silent shall have a
+            // cause to show in time.
             ("socket.connection.setup.timeout.ms", part(1_000, 30_000)),
             ("api.version.request.timeout.ms", part(10, 30_000)),
             // A cluster that comes up, or back, is found within a second.

@@ -59,6 +59,7 @@ impl Cause {
                 | Self::Untrusted(_)
                 | Self::WantsCertificate
                 | Self::Login(_)
+                | Self::Mechanisms(_)
         )
     }
 
