@@ -417,7 +417,6 @@ impl<'de> Visitor<'de> for HeaderElement {
             match field.as_str() {
                 "key" => name.set("key", map.next_value_seed(Bytes("a header's name"))?)?,
                 "value" => value.set("value", map.next_value_seed(Bytes("a header's value"))?)?,
-                // A name in kcat's flat form that is not UTF-8 would look like this; kcat writes none.
                 other => return Err(A::Error::unknown_field(other, &["key", "value"])),
             }
         }
