@@ -154,12 +154,11 @@ log.cleaner.dedupe.buffer.size=4194304
 PROPERTIES
 }
 
-# Starts NODES KRaft brokers in DIR: kraft_up VERSION NODES DIR
-kraft_up() {
-  local version=$1 nodes=$2 dir=$3 ports voters='' bootstrap='' n formats=()
+# Writes the properties of NODES KRaft brokers into DIR: kraft_properties NODES DIR
+kraft_properties() {
+  local nodes=$1 dir=$2 ports voters='' n
   mapfile -t ports < <(free_ports $((2 * nodes)))
   for ((n = 0; n < nodes; n++)); do
-    bootstrap+=${bootstrap:+,}127.0.0.1:${ports[n]}
     voters+=${voters:+,}$((n + 1))@127.0.0.1:${ports[nodes + n]}
   done
   for ((n = 0; n < nodes; n++)); do
@@ -179,30 +178,14 @@ controller.quorum.voters=$voters
 log.dirs=$node/data
 PROPERTIES
     } >"$node/server.properties"
-    format_node "$version" "$node/server.properties" &
-    formats+=($!)
   done
-  for n in "${formats[@]}"; do wait "$n" || die "a node could not be formatted"; done
-  for ((n = 1; n <= nodes; n++)); do
-    start_node "$version" "$dir/node-$n" kafka.Kafka "$dir/node-$n/server.properties"
-  done
-  wait_ready "$dir" "$bootstrap" "$nodes"
-  echo "$bootstrap" >"$dir/bootstrap"
 }
 
-# Starts ZooKeeper and NODES brokers in DIR: zookeeper_up VERSION NODES DIR
-zookeeper_up() {
-  local version=$1 nodes=$2 dir=$3 ports bootstrap='' n
+# Writes the properties of a ZooKeeper and NODES brokers into DIR: zookeeper_properties NODES DIR
+zookeeper_properties() {
+  local nodes=$1 dir=$2 ports n
   mapfile -t ports < <(free_ports $((nodes + 1)))
-  mkdir -p "$dir/zookeeper"
-  cat >"$dir/zookeeper/zk.properties" <<PROPERTIES
-dataDir=$dir/zookeeper/data
-clientPort=${ports[nodes]}
-clientPortAddress=127.0.0.1
-admin.enableServer=false
-maxClientCnxns=0
-PROPERTIES
-  start_node "$version" "$dir/zookeeper" org.apache.zookeeper.server.quorum.QuorumPeerMain "$dir/zookeeper/zk.properties"
+  zookeeper_config "$dir" 127.0.0.1 "${ports[nodes]}"
   for ((n = 0; n < nodes; n++)); do
     local node=$dir/node-$((n + 1))
     mkdir -p "$node"
@@ -217,21 +200,44 @@ zookeeper.connection.timeout.ms=30000
 log.dirs=$node/data
 PROPERTIES
     } >"$node/server.properties"
-    start_node "$version" "$node" kafka.Kafka "$node/server.properties"
-    bootstrap+=${bootstrap:+,}127.0.0.1:${ports[n]}
   done
-  wait_ready "$dir" "$bootstrap" "$nodes"
-  echo "$bootstrap" >"$dir/bootstrap"
 }
 
-# Starts a cluster of any version that the pom names: cluster_up VERSION NODES DIR
-cluster_up() {
-  local version=$1 nodes=$2 dir=$3
+# Writes ZooKeeper's own: zookeeper_config DIR ADDRESS PORT
+zookeeper_config() {
+  mkdir -p "$1/zookeeper"
+  cat >"$1/zookeeper/zk.properties" <<PROPERTIES
+dataDir=$1/zookeeper/data
+clientPortAddress=$2
+clientPort=$3
+admin.enableServer=false
+maxClientCnxns=0
+PROPERTIES
+}
+
+# What clients start from, by the properties in DIR: the last listener that each broker advertises.
+bootstrap_of() {
+  sed -n 's|^advertised.listeners=.*//||p' "$1"/node-*/server.properties | paste -sd,
+}
+
+# Starts what DIR has properties for, and waits until it answers: start_all VERSION DIR
+start_all() {
+  local version=$1 dir=$2 node nodes=0 formats=()
   need java kcat setsid
-  [[ ! -e $dir ]] || die "$dir is there already: '$here/cluster.sh down $dir' removes it"
   jars "$version" >/dev/null
-  case $version in
-    4.*) kraft_up "$version" "$nodes" "$dir" ;;
-    *) zookeeper_up "$version" "$nodes" "$dir" ;;
-  esac
+  for node in "$dir"/node-*; do
+    nodes=$((nodes + 1))
+    grep -q '^process.roles=' "$node/server.properties" || continue
+    format_node "$version" "$node/server.properties" &
+    formats+=($!)
+  done
+  for node in "${formats[@]}"; do wait "$node" || die "a node could not be formatted"; done
+  if [[ -e $dir/zookeeper/zk.properties ]]; then
+    start_node "$version" "$dir/zookeeper" org.apache.zookeeper.server.quorum.QuorumPeerMain "$dir/zookeeper/zk.properties"
+  fi
+  for node in "$dir"/node-*; do
+    start_node "$version" "$node" kafka.Kafka "$node/server.properties"
+  done
+  wait_ready "$dir" "$(bootstrap_of "$dir")" "$nodes"
+  bootstrap_of "$dir" >"$dir/bootstrap"
 }

@@ -1,0 +1,61 @@
+//! The main job on an old cluster with ZooKeeper: topics, produce, consume, a group, the worker. Started by tests/kafka/run.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use support::{Cluster, Kq};
+
+/// The old cluster that the harness started, and how many copies it can hold.
+fn cluster() -> Cluster {
+    let cluster = Cluster::get();
+    assert!(!cluster.is_embedded(), "KQ_TEST_BROKERS names no Apache Kafka: run tests/kafka/run");
+    cluster
+}
+
+fn lines(count: usize) -> String {
+    (0..count).map(|n| format!("line {n}\n")).collect()
+}
+
+#[test]
+fn a_topic_is_created_and_listed() {
+    let cluster = cluster();
+    let topic = cluster.topic("old");
+    cluster.kq(["topic", "create", &topic, "--partitions", "3", "--rf", "1"]).run().success();
+    cluster.kq(["topic", "list"]).run().success().stdout_has(&topic);
+    cluster.kq(["topic", "create", &topic, "--partitions", "3", "--rf", "1"]).run().status(2).stderr_has(&topic);
+}
+
+#[test]
+fn records_of_every_codec_come_back() {
+    let cluster = cluster();
+    // zstd came with 2.1: an old broker refuses it, and kq says so.
+    for codec in ["none", "gzip", "snappy", "lz4"] {
+        let topic = cluster.topic("codec");
+        cluster.kq(["topic", "create", &topic, "--partitions", "1", "--rf", "1"]).run().success();
+        cluster.kq(["produce", &topic, "-z", codec]).stdin(lines(1000)).run().success();
+        cluster.kq(["consume", &topic, "-e"]).run().success().stdout(lines(1000));
+        let kcat: Kq = cluster.kcat(["-C", "-t", &topic, "-e", "-q"]);
+        kcat.run().success().stdout(lines(1000));
+    }
+}
+
+#[test]
+fn a_group_resumes_where_it_committed() {
+    let cluster = cluster();
+    let (topic, group) = (cluster.topic("old"), cluster.topic("group"));
+    cluster.kq(["topic", "create", &topic, "--partitions", "1", "--rf", "1"]).run().success();
+    cluster.kq(["produce", &topic]).stdin("a\nb\nc\n").run().success();
+    let consume = |more: &[&str]| cluster.kq(["consume", &topic, "--group", &group]).args(more).run().success();
+    consume(&["-n", "2"]).stdout("a\nb\n");
+    consume(&["-e"]).stdout("c\n");
+    consume(&["-e"]).stdout("");
+}
+
+#[test]
+fn a_worker_runs_its_command_for_each_record() {
+    let cluster = cluster();
+    let topic = cluster.topic("old");
+    cluster.kq(["topic", "create", &topic, "--partitions", "1", "--rf", "1"]).run().success();
+    cluster.kq(["produce", &topic]).stdin("a\nb\nc\n").run().success();
+    cluster.kq(["worker", &topic, "-n", "3", "-j", "1", "--", "cat"]).run().success().stdout("a\nb\nc\n");
+}
