@@ -140,7 +140,8 @@ fn a_topic_with_three_copies_has_them_in_sync() {
     cluster.kq(["produce", &topic]).stdin("a\nb\n").run().success();
     let in_sync = || {
         let metadata = cluster.kcat(["-L", "-t", &topic]).run().success();
-        let isrs = metadata.text().lines().filter_map(|line| Some(line.split_once("isrs: ")?.1.split(',').count()));
+        let isrs =
+            metadata.text().lines().filter_map(|line| Some(line.split_once("isrs: ")?.1.split(',').count()));
         isrs.collect::<Vec<_>>() == [3, 3, 3, 3]
     };
     wait_until("four partitions with three copies in sync", Duration::from_secs(30), in_sync);

@@ -22,7 +22,11 @@ fn a_topic_is_created_and_listed() {
     let topic = cluster.topic("old");
     cluster.kq(["topic", "create", &topic, "--partitions", "3", "--rf", "1"]).run().success();
     cluster.kq(["topic", "list"]).run().success().stdout_has(&topic);
-    cluster.kq(["topic", "create", &topic, "--partitions", "3", "--rf", "1"]).run().status(2).stderr_has(&topic);
+    cluster
+        .kq(["topic", "create", &topic, "--partitions", "3", "--rf", "1"])
+        .run()
+        .status(2)
+        .stderr_has(&topic);
 }
 
 #[test]
@@ -45,7 +49,8 @@ fn a_group_resumes_where_it_committed() {
     let (topic, group) = (cluster.topic("old"), cluster.topic("group"));
     cluster.kq(["topic", "create", &topic, "--partitions", "1", "--rf", "1"]).run().success();
     cluster.kq(["produce", &topic]).stdin("a\nb\nc\n").run().success();
-    let consume = |more: &[&str]| cluster.kq(["consume", &topic, "--group", &group]).args(more).run().success();
+    let consume =
+        |more: &[&str]| cluster.kq(["consume", &topic, "--group", &group]).args(more).run().success();
     consume(&["-n", "2"]).stdout("a\nb\n");
     consume(&["-e"]).stdout("c\n");
     consume(&["-e"]).stdout("");

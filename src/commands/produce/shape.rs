@@ -183,7 +183,9 @@ mod tests {
         shape
     }
 
-    fn key_and_value(shape: &Shape, frame: &[u8]) -> anyhow::Result<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+    type KeyValue = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+    fn key_and_value(shape: &Shape, frame: &[u8]) -> anyhow::Result<KeyValue> {
         shape.apply(frame, 0, |_, out| (out.key.map(<[u8]>::to_vec), out.value.map(<[u8]>::to_vec)))
     }
 
