@@ -1,0 +1,270 @@
+//! `kq produce` against a broker: framing, delivery, and an exit status that never lies.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Cluster, Kq, wait_until};
+
+/// TERM and INT, by number.
+const TERM: i32 = 15;
+const INT: i32 = 2;
+
+/// What the topic holds, as kcat prints it in this format.
+fn kcat(cluster: &Cluster, topic: &str, format: &str) -> Vec<u8> {
+    cluster.kcat(["-C", "-e", "-q", "-o", "beginning", "-t", topic, "-f", format]).run().success().stdout
+}
+
+/// The values of a topic with one partition, in order.
+fn values(cluster: &Cluster, topic: &str) -> String {
+    String::from_utf8(kcat(cluster, topic, "%s\n")).expect("text")
+}
+
+#[test]
+fn the_line_of_the_readme_works_word_for_word() {
+    let cluster = Cluster::get();
+    let kq = cluster.program("sh", ["-c", "cat data.jsonl | kq produce foo"]);
+    kq.file("data.jsonl", "{\"id\":1}\n{\"id\":2}\n{\"id\":3}\n");
+    // The broker makes the topic; on a shared one it may hold records of earlier runs.
+    kq.run().success().stderr_has("3 records acknowledged");
+    let held = kcat(&cluster, "foo", "%s\n");
+    assert!(String::from_utf8(held).expect("text").contains("{\"id\":2}\n"));
+}
+
+#[test]
+fn lines_of_stdin_are_records_and_the_last_needs_no_newline() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("lines", 1);
+    cluster.kq(["produce", &topic]).stdin("a\n\nb c\r\nlast").run().success().stdout("");
+    assert_eq!(values(&cluster, &topic), "a\n\nb c\r\nlast\n");
+}
+
+#[test]
+fn empty_input_is_no_record_and_no_error() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("empty", 1);
+    cluster.kq(["produce", &topic]).stdin("").run().success().stderr_has("0 records");
+    assert_eq!(values(&cluster, &topic), "");
+}
+
+#[test]
+fn any_bytes_arrive_as_they_are() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("bytes", 1);
+    let all: Vec<u8> = (0..=255).filter(|&b| b != b'\n').collect();
+    cluster.kq(["produce", &topic]).stdin(&all).run().success();
+    assert_eq!(kcat(&cluster, &topic, "%s"), all);
+}
+
+#[test]
+fn files_are_read_in_order_and_a_dash_is_stdin() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("files", 1);
+    let kq = cluster.kq(["produce", &topic, "a", "-", "b"]).stdin("2\n");
+    kq.file("a", "1\n");
+    kq.file("b", "3");
+    kq.run().success();
+    assert_eq!(values(&cluster, &topic), "1\n2\n3\n");
+}
+
+#[test]
+fn with_t_every_positional_is_a_file() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("flag", 1);
+    let kq = cluster.kq(["produce", "-t", &topic, "a", "b"]);
+    kq.file("a", "1\n");
+    kq.file("b", "2\n");
+    kq.run().success();
+    assert_eq!(values(&cluster, &topic), "1\n2\n");
+}
+
+#[test]
+fn delimiters_nul_and_whole_files_frame_records() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("frames", 1);
+    cluster.kq(["produce", &topic, "-D", "\\x7c\\x7c"]).stdin("a||b|c||d").run().success();
+    cluster.kq(["produce", &topic, "-0"]).stdin("e\nf\0g\0").run().success();
+    let whole = cluster.kq(["produce", &topic, "--whole", "x", "empty"]);
+    whole.file("x", "two\nlines\n");
+    whole.file("empty", "");
+    whole.run().success();
+    assert_eq!(kcat(&cluster, &topic, "[%s]"), b"[a][b|c][d][e\nf][g][two\nlines\n][]");
+}
+
+#[test]
+fn keys_nulls_and_headers_arrive() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("keys", 1);
+    cluster.kq(["produce", &topic, "-K", ":", "-Z"]).stdin("a:1\nb:\n:2\nc:x:y\n").run().success();
+    cluster.kq(["produce", &topic, "-k", "k", "--null", "NUL"]).stdin("NUL\nv\n").run().success();
+    cluster.kq(["produce", &topic, "-H", "h=1", "-H", "n", "-H", "h="]).stdin("v\n").run().success();
+    assert_eq!(
+        String::from_utf8(kcat(&cluster, &topic, "%K %k %S %s %h\n")).expect("text"),
+        "1 a 1 1 \n1 b -1  \n-1  1 2 \n1 c 3 x:y \n1 k -1  \n1 k 1 v \n-1  1 v h=1,n=NULL,h=\n"
+    );
+}
+
+#[test]
+fn a_line_without_its_key_is_named_and_stops_the_reading() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("nokey", 1);
+    cluster
+        .kq(["produce", &topic, "-K", ":"])
+        .stdin("a:1\nb:2\nbroken\nc:3\n")
+        .run()
+        .status(1)
+        .stderr_has("stdin:3")
+        .stderr_has("--key-optional");
+    assert_eq!(values(&cluster, &topic), "1\n2\n");
+    cluster.kq(["produce", &topic, "-K", ":", "--key-optional"]).stdin("free\n").run().success();
+    assert_eq!(values(&cluster, &topic), "1\n2\nfree\n");
+}
+
+#[test]
+fn snappy_is_the_default_and_every_codec_arrives() {
+    let cluster = Cluster::get();
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd", "zstd:3"] {
+        let topic = cluster.create("codec", 1);
+        let lines = "the same line again and again\n".repeat(200);
+        cluster.kq(["produce", &topic, "-z", codec]).stdin(&lines).run().success();
+        assert_eq!(values(&cluster, &topic), lines, "{codec}");
+    }
+    let help = Kq::new(["produce", "--help"]).run().success();
+    assert!(help.text().contains("[default: snappy]"));
+}
+
+#[test]
+fn keys_go_where_javas_partitioner_puts_them() {
+    // murmur2 of "a" … "e" modulo 4, from org.apache.kafka.common.utils.Utils (Kafka 4.1).
+    let cluster = Cluster::get();
+    let topic = cluster.create("murmur", 4);
+    cluster.kq(["produce", &topic, "-K", ":"]).stdin("a:1\nb:1\nc:1\nd:1\ne:1\n").run().success();
+    let again = cluster.create("murmur", 4);
+    cluster
+        .kcat(["-P", "-t", &again, "-K", ":", "-X", "topic.partitioner=murmur2"])
+        .stdin("a:1\nb:1\nc:1\nd:1\ne:1\n")
+        .run()
+        .success();
+    let sorted = |topic: &str| {
+        let mut lines: Vec<String> = String::from_utf8(kcat(&cluster, topic, "%k %p\n"))
+            .expect("text")
+            .lines()
+            .map(Into::into)
+            .collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&topic), sorted(&again));
+}
+
+#[test]
+fn a_partition_can_be_chosen_and_one_that_is_not_there_fails() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("part", 3);
+    cluster.kq(["produce", &topic, "-p", "2"]).stdin("a\nb\n").run().success();
+    assert_eq!(kcat(&cluster, &topic, "%p %s\n"), b"2 a\n2 b\n");
+    cluster.kq(["produce", &topic, "-p", "7"]).stdin("a\n").run().status(1).stderr_has("stdin:1");
+}
+
+#[test]
+fn a_record_above_the_brokers_limit_fails_alone() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("large", 1);
+    let large = "x".repeat(3_000_000);
+    let lines = format!("{}{large}\n{}", "before\n".repeat(1000), "after\n".repeat(1000));
+    // Uncompressed, since the broker's limit is on what travels.
+    cluster
+        .kq(["produce", &topic, "-z", "none"])
+        .stdin(lines)
+        .run()
+        .status(1)
+        .stderr_has("2,000 records acknowledged")
+        .stderr_has("1 record failed: stdin:1001:");
+    assert_eq!(values(&cluster, &topic).lines().count(), 2000);
+}
+
+#[test]
+fn a_wrong_path_is_found_before_anything_is_sent() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("paths", 1);
+    let kq = cluster.kq(["produce", &topic, "a", "missing"]);
+    kq.file("a", "1\n");
+    kq.run().status(2).stderr_has("missing").stderr_has("nothing was sent");
+    let kq = cluster.kq(["produce", &topic, "."]);
+    kq.run().status(2).stderr_has("directory");
+    assert_eq!(values(&cluster, &topic), "");
+}
+
+#[test]
+fn a_missing_topic_is_refused_where_creation_is_not_wanted() {
+    let cluster = Cluster::get();
+    let topic = cluster.topic("missing");
+    cluster
+        .kq(["produce", &topic, "--no-create"])
+        .stdin("a\n")
+        .run()
+        .status(2)
+        .stderr_has(&format!("kq topic create {topic}"));
+}
+
+#[test]
+fn a_count_and_a_signal_stop_the_reading_and_deliver_what_was_read() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("count", 1);
+    cluster.kq(["produce", &topic, "-n", "2"]).stdin("1\n2\n3\n").run().success();
+    assert_eq!(values(&cluster, &topic), "1\n2\n");
+    for (signal, status, expected) in [(TERM, 143, "1\n2\nlive\n"), (INT, 130, "1\n2\nlive\nlive\n")] {
+        let mut running = cluster.kq(["produce", &topic]).stdin_open().spawn();
+        running.write("live\n");
+        wait_until("the record to arrive", Duration::from_secs(20), || values(&cluster, &topic) == expected);
+        running.signal(signal);
+        running.wait_for_stderr("stopped by signal");
+        running.wait().status(status).stderr_has("stdin:1");
+    }
+}
+
+#[test]
+fn idle_input_is_flushed_while_the_pipe_stays_open() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("live", 1);
+    let mut running = cluster.kq(["produce", &topic]).stdin_open().spawn();
+    running.write("one\n");
+    wait_until("the first record", Duration::from_secs(20), || values(&cluster, &topic) == "one\n");
+    running.write("two\n");
+    wait_until("the second record", Duration::from_secs(20), || values(&cluster, &topic) == "one\ntwo\n");
+    running.close_stdin();
+    running.wait().success().stderr_has("2 records acknowledged");
+}
+
+#[test]
+fn a_report_names_partition_and_offset_of_each_record() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("report", 1);
+    let out = cluster.kq(["produce", &topic, "--report", "json"]).stdin("a\nb\n").run().success();
+    assert_eq!(
+        out.text(),
+        "{\"input\":0,\"line\":1,\"partition\":0,\"offset\":0}\n{\"input\":0,\"line\":2,\"partition\":0,\"offset\":1}\n"
+    );
+}
+
+#[test]
+fn values_compressed_by_themselves_say_so_and_are_undone() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("valuecodec", 1);
+    let line = "again and again ".repeat(50);
+    cluster.kq(["produce", &topic, "--value-codec", "snappy"]).stdin(&line).run().success();
+    assert_eq!(kcat(&cluster, &topic, "%h"), b"content-encoding=snappy");
+    assert!(kcat(&cluster, &topic, "%s").len() < line.len() / 2);
+    cluster.kq(["consume", &topic, "-e"]).run().success().stdout(format!("{line}\n"));
+}
+
+#[test]
+fn wrong_flags_say_what_is_wrong() {
+    let kq = |args: &[&str]| Kq::new(args).stdin("").run().status(2);
+    kq(&["produce"]).stderr_has("KQ_TOPIC");
+    kq(&["produce", "t", "-D", ""]).stderr_has("-D");
+    kq(&["produce", "t", "-K", "\\q"]).stderr_has("-K");
+    kq(&["produce", "t", "-H", "=v"]).stderr_has("-H");
+    kq(&["produce", "t", "--acks", "2"]).stderr_has("--acks");
+    kq(&["produce", "t", "-z", "brotli"]).stderr_has("brotli");
+}
