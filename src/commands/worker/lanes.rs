@@ -1,0 +1,210 @@
+//! Which record of a partition may run now: order by key, by partition, or none. Pure: no clock, no IO.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+/// `--order`: which records wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Order {
+    /// Records of one key in one partition run one after the other
+    Key,
+    /// Records of one partition run one after the other
+    Partition,
+    /// Any record runs at any time
+    None,
+}
+
+/// Records of one lane run one after the other, in offset order.
+///
+/// A key is its hash: two keys that collide wait for each other, which is safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lane(pub u64);
+
+impl Order {
+    /// The lane of a record with this key; without one it runs freely.
+    pub fn lane(self, key: Option<&[u8]>) -> Option<Lane> {
+        match self {
+            Self::Key => key.map(|key| {
+                let mut hasher = DefaultHasher::new();
+                key.hash(&mut hasher);
+                Lane(hasher.finish())
+            }),
+            Self::Partition => Some(Lane(0)),
+            Self::None => None,
+        }
+    }
+}
+
+/// The queue of one partition: what may run, and what waits for its lane.
+#[derive(Debug)]
+pub struct Lanes<T> {
+    ready: VecDeque<(Option<Lane>, T)>,
+    /// The lanes that are held, by a ready item or one that was popped, and what waits for them.
+    held: HashMap<Lane, VecDeque<T>>,
+    waiting: usize,
+}
+
+impl<T> Default for Lanes<T> {
+    fn default() -> Self {
+        Self { ready: VecDeque::new(), held: HashMap::new(), waiting: 0 }
+    }
+}
+
+impl<T> Lanes<T> {
+    /// Queues an item behind all others of its lane.
+    pub fn push(&mut self, lane: Option<Lane>, item: T) {
+        if let Some(queue) = lane.and_then(|lane| self.held.get_mut(&lane)) {
+            queue.push_back(item);
+            self.waiting += 1;
+            return;
+        }
+        if let Some(lane) = lane {
+            self.held.insert(lane, VecDeque::new());
+        }
+        self.ready.push_back((lane, item));
+    }
+
+    /// The next item that may run. It holds its lane until [`Lanes::release`].
+    pub fn pop(&mut self) -> Option<(Option<Lane>, T)> {
+        self.ready.pop_front()
+    }
+
+    /// Puts an item that was popped back, before all others: its retry is due.
+    pub fn push_again(&mut self, lane: Option<Lane>, item: T) {
+        self.ready.push_front((lane, item));
+    }
+
+    /// Lets the next of a lane run: the item that held it is done.
+    pub fn release(&mut self, lane: Option<Lane>) {
+        let Some(lane) = lane else { return };
+        let Some(queue) = self.held.get_mut(&lane) else { return };
+        match queue.pop_front() {
+            Some(item) => {
+                self.waiting -= 1;
+                self.ready.push_back((Some(lane), item));
+            }
+            None => {
+                self.held.remove(&lane);
+            }
+        }
+    }
+
+    /// Forgets everything queued. Lanes held by popped items stay held.
+    pub fn clear(&mut self) {
+        for (lane, _) in self.ready.drain(..) {
+            if let Some(lane) = lane {
+                self.held.remove(&lane);
+            }
+        }
+        for queue in self.held.values_mut() {
+            queue.clear();
+        }
+        self.waiting = 0;
+    }
+
+    /// Whether something may run now.
+    pub fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// How many items are queued, ready or waiting.
+    pub fn len(&self) -> usize {
+        self.ready.len() + self.waiting
+    }
+
+    /// Whether nothing is queued.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_held_lane_holds_back_its_own_records_only() {
+        let mut lanes = Lanes::default();
+        let (a, b) = (Order::Key.lane(Some(b"a")), Order::Key.lane(Some(b"b")));
+        lanes.push(a, 1);
+        lanes.push(a, 2);
+        lanes.push(b, 3);
+        lanes.push(None, 4);
+        let order: Vec<i32> = std::iter::from_fn(|| lanes.pop()).map(|(_, item)| item).collect();
+        assert_eq!(order, [1, 3, 4]);
+        lanes.release(a);
+        assert_eq!(lanes.pop(), Some((a, 2)));
+    }
+
+    #[test]
+    fn records_without_a_key_run_freely_in_key_order() {
+        assert_eq!(Order::Key.lane(None), None);
+        assert_ne!(Order::Key.lane(Some(b"")), None);
+        assert_eq!(Order::Partition.lane(None), Order::Partition.lane(Some(b"k")));
+        assert_eq!(Order::None.lane(Some(b"k")), None);
+    }
+
+    #[test]
+    fn a_retry_goes_before_everything_and_keeps_its_lane() {
+        let mut lanes = Lanes::default();
+        let lane = Order::Partition.lane(None);
+        lanes.push(lane, 1);
+        lanes.push(lane, 2);
+        let (lane, item) = lanes.pop().unwrap();
+        assert!(!lanes.is_ready());
+        lanes.push_again(lane, item);
+        assert_eq!(lanes.pop(), Some((lane, 1)));
+        assert!(!lanes.is_ready());
+    }
+
+    proptest! {
+        #[test]
+        fn every_item_runs_once_in_lane_order_and_never_two_of_a_lane(
+            keys in prop::collection::vec(prop::option::of(0..4u64), 0..120),
+            picks in prop::collection::vec(any::<usize>(), 400),
+        ) {
+            let mut lanes = Lanes::default();
+            let mut running: Vec<(Option<Lane>, usize)> = Vec::new();
+            let mut ran = Vec::new();
+            let mut arrivals = keys.iter().enumerate();
+            for pick in picks {
+                if pick % 3 == 0 && let Some((i, key)) = arrivals.next() {
+                    lanes.push(key.map(Lane), i);
+                } else if pick % 3 == 1 && let Some((lane, i)) = lanes.pop() {
+                    prop_assert!(lane.is_none() || running.iter().all(|&(other, _)| other != lane));
+                    running.push((lane, i));
+                } else if !running.is_empty() {
+                    let (lane, i) = running.remove(pick % running.len());
+                    if pick % 5 == 0 {
+                        lanes.push_again(lane, i);
+                    } else {
+                        ran.push(i);
+                        lanes.release(lane);
+                    }
+                }
+            }
+            for (i, key) in arrivals {
+                lanes.push(key.map(Lane), i);
+            }
+            loop {
+                if let Some((lane, i)) = lanes.pop() {
+                    ran.push(i);
+                    lanes.release(lane);
+                } else if let Some((lane, i)) = running.pop() {
+                    ran.push(i);
+                    lanes.release(lane);
+                } else {
+                    break;
+                }
+            }
+            prop_assert!(lanes.is_empty());
+            for lane in keys.iter().flatten() {
+                let of_lane: Vec<usize> = ran.iter().copied().filter(|&i| keys[i] == Some(*lane)).collect();
+                prop_assert!(of_lane.is_sorted());
+            }
+            ran.sort_unstable();
+            prop_assert_eq!(ran, (0..keys.len()).collect::<Vec<_>>());
+        }
+    }
+}

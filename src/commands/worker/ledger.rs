@@ -1,0 +1,506 @@
+//! What the worker holds: per partition and assignment epoch, what is queued, running, resolved.
+//! Pure: time is passed in, no IO.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::lanes::{Lane, Lanes, Order};
+use crate::commit::Tracker;
+use crate::record::{Record, RecordRef};
+
+/// A partition by name.
+pub type Name = (Arc<str>, i32);
+
+/// How much is held at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Records that run at the same time.
+    pub jobs: usize,
+    /// Last seen + 1 − committable, a partition.
+    pub max_span: u64,
+    /// Records queued, in all.
+    pub queue_len: usize,
+    /// Bytes queued, in all.
+    pub queue_bytes: usize,
+    /// `-n`: records resolved before the worker ends.
+    pub count: Option<u64>,
+}
+
+/// Names one run of one record. A ticket of an ended epoch is void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    pub epoch: u64,
+    pub offset: i64,
+}
+
+/// A record to run the command for.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub ticket: Ticket,
+    pub record: Arc<Record>,
+    /// From 1.
+    pub attempt: u32,
+    /// A lane sticks to one process of a persistent command.
+    pub lane: Option<Lane>,
+}
+
+/// What became of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Succeeded, skipped, or its dead letter was acknowledged.
+    Resolved,
+    /// To be run again, not before this.
+    Retry(Instant),
+    /// Neither: it stays uncommitted, and its lane stays held.
+    Abandoned,
+}
+
+/// A record in the worker's hands.
+#[derive(Clone, Debug)]
+struct Item {
+    record: Arc<Record>,
+    /// Attempts that ended.
+    attempts: u32,
+}
+
+#[derive(Debug)]
+struct Running {
+    item: Item,
+    lane: Option<Lane>,
+    since: Instant,
+}
+
+/// One assigned partition, from assign to revoke.
+#[derive(Debug)]
+struct Partition {
+    name: Name,
+    tracker: Tracker,
+    /// Delivered by the client, and not taken: the queue is full or the span is reached.
+    parked: VecDeque<Arc<Record>>,
+    lanes: Lanes<Item>,
+    running: HashMap<i64, Running>,
+    retrying: usize,
+    queued_bytes: usize,
+    /// Exclusive end of what is asked for.
+    until: Option<i64>,
+    /// Nothing more is taken: the end was reached.
+    ended: bool,
+    /// Nothing more is taken or started: it is being revoked.
+    draining: bool,
+    paused: bool,
+    /// Whether it waits in [`Ledger::turns`].
+    in_turn: bool,
+    stored: Option<i64>,
+}
+
+impl Partition {
+    fn queued(&self) -> usize {
+        self.lanes.len() + self.retrying
+    }
+}
+
+/// Everything the worker holds.
+#[derive(Debug)]
+pub struct Ledger {
+    order: Order,
+    limits: Limits,
+    names: HashMap<Arc<str>, HashMap<i32, u64>>,
+    partitions: HashMap<u64, Partition>,
+    last_epoch: u64,
+    /// Partitions that have something to run, in turn.
+    turns: VecDeque<u64>,
+    /// Records that wait for their next attempt, by when; the number tells equal times apart.
+    retries: BTreeMap<(Instant, u64), (u64, Option<Lane>, Item)>,
+    retry_number: u64,
+    queued: usize,
+    queued_bytes: usize,
+    parked: usize,
+    running: usize,
+    resolved: u64,
+    /// Taken and not resolved.
+    unresolved: u64,
+    /// Nothing new is taken or started.
+    stopped: bool,
+}
+
+/// What a queued record weighs: its bytes and what holding it costs.
+fn weight(record: &Record) -> usize {
+    let headers: usize =
+        record.headers.iter().map(|(name, value)| 64 + name.len() + value.as_ref().map_or(0, Vec::len)).sum();
+    200 + headers + record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len)
+}
+
+impl Ledger {
+    /// An empty ledger: nothing assigned.
+    pub fn new(order: Order, limits: Limits) -> Self {
+        Self {
+            order,
+            limits,
+            names: HashMap::new(),
+            partitions: HashMap::new(),
+            last_epoch: 0,
+            turns: VecDeque::new(),
+            retries: BTreeMap::new(),
+            retry_number: 0,
+            queued: 0,
+            queued_bytes: 0,
+            parked: 0,
+            running: 0,
+            resolved: 0,
+            unresolved: 0,
+            stopped: false,
+        }
+    }
+
+    fn epoch(&self, topic: &str, partition: i32) -> Option<u64> {
+        self.names.get(topic)?.get(&partition).copied()
+    }
+
+    /// Begins a new epoch of a partition; `until` is the exclusive end of what is asked for.
+    pub fn assign(&mut self, name: &Name, until: Option<i64>) {
+        self.end(name);
+        self.last_epoch += 1;
+        self.names.entry(Arc::clone(&name.0)).or_default().insert(name.1, self.last_epoch);
+        let partition = Partition {
+            name: name.clone(),
+            tracker: Tracker::default(),
+            parked: VecDeque::new(),
+            lanes: Lanes::default(),
+            running: HashMap::new(),
+            retrying: 0,
+            queued_bytes: 0,
+            until,
+            ended: false,
+            draining: false,
+            paused: false,
+            in_turn: false,
+            stored: None,
+        };
+        self.partitions.insert(self.last_epoch, partition);
+    }
+
+    /// Takes a delivered record in. Records of a partition that is not assigned,
+    /// that ended, or that drains are refused: nothing of them is committed.
+    pub fn receive(&mut self, record: RecordRef<'_>) {
+        let Some(epoch) = self.epoch(record.topic, record.partition) else { return };
+        let Some((topic, _)) = self.names.get_key_value(record.topic) else { return };
+        let topic = Arc::clone(topic);
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
+        if self.stopped || partition.draining || partition.ended {
+            return;
+        }
+        if partition.until.is_some_and(|until| record.offset >= until) {
+            partition.ended = true;
+            return;
+        }
+        partition.parked.push_back(Arc::new(Record {
+            topic,
+            partition: record.partition,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: record
+                .headers
+                .iter()
+                .map(|h| (h.name.to_vec(), h.value.map(<[u8]>::to_vec)))
+                .collect(),
+        }));
+        self.parked += 1;
+        self.admit(epoch);
+    }
+
+    /// Takes note of the end of a partition, as the client reports it.
+    pub fn reach_end(&mut self, topic: &str, partition: i32, offset: i64) {
+        let Some(epoch) = self.epoch(topic, partition) else { return };
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
+        if self.stopped || partition.draining || !partition.parked.is_empty() {
+            return;
+        }
+        partition.tracker.reach_end(partition.until.map_or(offset, |until| until.min(offset)));
+        partition.ended |= partition.until.is_some_and(|until| offset >= until);
+    }
+
+    /// Moves parked records of a partition into its lanes, as far as the limits let it.
+    fn admit(&mut self, epoch: u64) {
+        let share = self.share();
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
+        while let Some(record) = partition.parked.front() {
+            let full = partition.queued() >= share.0 || partition.queued_bytes >= share.1;
+            let done = self.limits.count.is_some_and(|count| self.resolved + self.unresolved >= count);
+            if full || done || !partition.tracker.admits(record.offset, self.limits.max_span) {
+                break;
+            }
+            let Some(record) = partition.parked.pop_front() else { break };
+            self.parked -= 1;
+            if !partition.tracker.receive(record.offset) {
+                continue;
+            }
+            partition.ended |= partition.until.is_some_and(|until| record.offset + 1 >= until);
+            let bytes = weight(&record);
+            partition.queued_bytes += bytes;
+            self.queued_bytes += bytes;
+            self.queued += 1;
+            self.unresolved += 1;
+            partition.lanes.push(self.order.lane(record.key.as_deref()), Item { record, attempts: 0 });
+        }
+        self.take_turn(epoch);
+    }
+
+    /// Queues a partition for its turn if it has something to run.
+    fn take_turn(&mut self, epoch: u64) {
+        if let Some(partition) = self.partitions.get_mut(&epoch)
+            && !partition.in_turn
+            && partition.lanes.is_ready()
+        {
+            partition.in_turn = true;
+            self.turns.push_back(epoch);
+        }
+    }
+
+    /// What one partition may queue: (records, bytes). Twice its even share, so
+    /// that the total, which costs no pause, is reached first when all are alike.
+    fn share(&self) -> (usize, usize) {
+        let part = |total: usize, least: usize| {
+            (2 * total / self.partitions.len().max(1)).clamp(least.min(total), total)
+        };
+        (part(self.limits.queue_len, 64), part(self.limits.queue_bytes, 256 * 1024))
+    }
+
+    /// Whether nothing should be read at all for now: the queues are full in all.
+    pub fn is_full(&self) -> bool {
+        self.queued + self.parked >= self.limits.queue_len || self.queued_bytes >= self.limits.queue_bytes
+    }
+
+    /// Partitions to pause and to resume now: paused when full, resumed at a
+    /// quarter of that, since each pause throws the client's prefetch away.
+    pub fn flow(&mut self) -> (Vec<Name>, Vec<Name>) {
+        let share = self.share();
+        let (mut pause, mut resume) = (Vec::new(), Vec::new());
+        for partition in self.partitions.values_mut().filter(|partition| !partition.draining) {
+            if !partition.paused && !partition.parked.is_empty() {
+                partition.paused = true;
+                pause.push(partition.name.clone());
+            } else if partition.paused
+                && partition.parked.is_empty()
+                && partition.queued() <= share.0 / 4
+                && partition.queued_bytes <= share.1 / 4
+                && partition.tracker.span() <= self.limits.max_span / 2
+            {
+                partition.paused = false;
+                resume.push(partition.name.clone());
+            }
+        }
+        (pause, resume)
+    }
+
+    /// The next record to run, if one may run now.
+    pub fn next(&mut self, now: Instant) -> Option<Job> {
+        if self.stopped || self.running >= self.limits.jobs {
+            return None;
+        }
+        while let Some(due) = self.retries.first_entry().filter(|due| due.key().0 <= now) {
+            let (epoch, lane, item) = due.remove();
+            if let Some(partition) = self.partitions.get_mut(&epoch) {
+                partition.retrying -= 1;
+                partition.lanes.push_again(lane, item);
+                self.take_turn(epoch);
+            }
+        }
+        while let Some(epoch) = self.turns.pop_front() {
+            let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
+            partition.in_turn = false;
+            let Some((lane, item)) = partition.lanes.pop() else { continue };
+            let bytes = weight(&item.record);
+            partition.queued_bytes -= bytes;
+            self.queued_bytes -= bytes;
+            self.queued -= 1;
+            self.running += 1;
+            let record = Arc::clone(&item.record);
+            let (offset, attempt) = (record.offset, item.attempts + 1);
+            partition.running.insert(offset, Running { item, lane, since: now });
+            self.take_turn(epoch);
+            // Room was made: what is parked may come in.
+            if self.partitions.get(&epoch).is_some_and(|partition| !partition.parked.is_empty()) {
+                self.admit(epoch);
+            }
+            return Some(Job { ticket: Ticket { epoch, offset }, record, attempt, lane });
+        }
+        None
+    }
+
+    /// When the next retry is due.
+    pub fn next_retry(&self) -> Option<Instant> {
+        self.retries.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// Takes note of how a job ended. False for a ticket of an ended epoch: nothing follows from it.
+    pub fn finish(&mut self, ticket: Ticket, outcome: Outcome) -> bool {
+        let Some(partition) = self.partitions.get_mut(&ticket.epoch) else { return false };
+        let Some(Running { mut item, lane, .. }) = partition.running.remove(&ticket.offset) else {
+            return false;
+        };
+        self.running -= 1;
+        match outcome {
+            Outcome::Resolved => {
+                partition.tracker.resolve(ticket.offset);
+                partition.lanes.release(lane);
+                self.resolved += 1;
+                self.unresolved -= 1;
+            }
+            Outcome::Retry(due) if !self.stopped && !partition.draining => {
+                item.attempts += 1;
+                let bytes = weight(&item.record);
+                partition.retrying += 1;
+                partition.queued_bytes += bytes;
+                self.queued_bytes += bytes;
+                self.queued += 1;
+                self.retry_number += 1;
+                self.retries.insert((due, self.retry_number), (ticket.epoch, lane, item));
+            }
+            Outcome::Retry(_) | Outcome::Abandoned => {}
+        }
+        self.admit(ticket.epoch);
+        true
+    }
+
+    /// Offsets to store: what can be committed and was not handed out before.
+    pub fn to_store(&mut self) -> Vec<(Arc<str>, i32, i64)> {
+        let mut list = Vec::new();
+        for partition in self.partitions.values_mut() {
+            let committable = partition.tracker.committable();
+            if committable > partition.stored
+                && let Some(offset) = committable
+            {
+                partition.stored = committable;
+                list.push((Arc::clone(&partition.name.0), partition.name.1, offset));
+            }
+        }
+        list
+    }
+
+    /// Drops what is queued of a partition and starts nothing more of it: it is being revoked.
+    pub fn drain(&mut self, name: &Name) {
+        let Some(epoch) = self.epoch(&name.0, name.1) else { return };
+        self.drop_queue(epoch);
+        if let Some(partition) = self.partitions.get_mut(&epoch) {
+            partition.draining = true;
+        }
+    }
+
+    fn drop_queue(&mut self, epoch: u64) {
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
+        self.queued -= partition.queued();
+        self.queued_bytes -= partition.queued_bytes;
+        self.parked -= partition.parked.len();
+        partition.parked.clear();
+        partition.lanes.clear();
+        partition.retrying = 0;
+        partition.queued_bytes = 0;
+        self.retries.retain(|_, (of, ..)| *of != epoch);
+    }
+
+    /// Takes and starts nothing more, and drops what is queued.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+        let epochs: Vec<u64> = self.partitions.keys().copied().collect();
+        for epoch in epochs {
+            self.drop_queue(epoch);
+        }
+    }
+
+    /// Ends a partition's epoch: what is not resolved is forgotten, its tickets are void.
+    pub fn end(&mut self, name: &Name) {
+        let Some(epoch) = self.epoch(&name.0, name.1) else { return };
+        self.drop_queue(epoch);
+        if let Some(of_topic) = self.names.get_mut(&name.0) {
+            of_topic.remove(&name.1);
+        }
+        if let Some(partition) = self.partitions.remove(&epoch) {
+            self.running -= partition.running.len();
+            self.unresolved -= partition.tracker.unresolved() as u64;
+        }
+    }
+
+    /// The epoch of an assigned partition.
+    pub fn epoch_of(&self, name: &Name) -> Option<u64> {
+        self.epoch(&name.0, name.1)
+    }
+
+    /// The partitions that are assigned.
+    pub fn assigned(&self) -> Vec<Name> {
+        self.partitions.values().map(|partition| partition.name.clone()).collect()
+    }
+
+    /// How many records of these partitions run.
+    pub fn running_of(&self, names: &[Name]) -> usize {
+        let of = |name: &Name| {
+            self.epoch(&name.0, name.1)
+                .and_then(|epoch| self.partitions.get(&epoch))
+                .map_or(0, |partition| partition.running.len())
+        };
+        names.iter().map(of).sum()
+    }
+
+    /// How many records run.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// How many records are queued or wait for a retry.
+    pub fn queued(&self) -> usize {
+        self.queued + self.parked
+    }
+
+    /// How many records were resolved.
+    pub fn resolved(&self) -> u64 {
+        self.resolved
+    }
+
+    /// Whether a ticket still counts.
+    pub fn is_live(&self, ticket: Ticket) -> bool {
+        self.partitions.get(&ticket.epoch).is_some_and(|partition| partition.running.contains_key(&ticket.offset))
+    }
+
+    /// Whether nothing runs, is queued, or waits.
+    pub fn is_idle(&self) -> bool {
+        self.running == 0 && self.queued() == 0
+    }
+
+    /// Whether all that was asked for is done: `-n` records are resolved, or
+    /// every assigned partition reached its end and has nothing left.
+    pub fn is_complete(&self) -> bool {
+        if self.limits.count.is_some_and(|count| self.resolved >= count) {
+            return true;
+        }
+        self.is_idle()
+            && !self.partitions.is_empty()
+            && self.partitions.values().all(|partition| partition.ended && partition.until.is_some())
+    }
+
+    /// The widest span of all partitions.
+    pub fn span(&self) -> u64 {
+        self.partitions.values().map(|partition| partition.tracker.span()).max().unwrap_or(0)
+    }
+
+    /// The record that has been running longest: its place, and since when.
+    pub fn oldest(&self) -> Option<(Name, i64, Instant)> {
+        self.partitions
+            .values()
+            .flat_map(|p| p.running.iter().map(|(&offset, running)| (p.name.clone(), offset, running.since)))
+            .min_by_key(|(.., since)| *since)
+    }
+
+    /// What runs of these partitions, as `(partition, offset)`: what is abandoned when it does not end.
+    pub fn running_places(&self, names: &[Name]) -> Vec<(Name, i64)> {
+        let mut places: Vec<(Name, i64)> = self
+            .partitions
+            .values()
+            .filter(|partition| names.contains(&partition.name))
+            .flat_map(|p| p.running.keys().map(|&offset| (p.name.clone(), offset)))
+            .collect();
+        places.sort();
+        places
+    }
+}

@@ -1,0 +1,280 @@
+//! What follows when a command failed: the status table and `--exit-map`. Pure: no clock, no IO.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// How one run of the command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with this status.
+    Exit(i32),
+    /// A signal ended it.
+    Signal(i32),
+    /// It ran longer than `--command-timeout`.
+    Timeout,
+    /// It could not be started: not found, not executable, no such interpreter.
+    CannotRun(String),
+    /// A persistent command said so, or its answer broke the protocol.
+    Protocol(String),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(code) => write!(f, "status {code}"),
+            Self::Signal(signal) => write!(f, "killed by signal {signal}"),
+            Self::Timeout => write!(f, "timed out"),
+            Self::CannotRun(why) => write!(f, "can't be run: {why}"),
+            Self::Protocol(why) => write!(f, "{why}"),
+        }
+    }
+}
+
+/// What an end of the command means for its record, by the table and the map alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Resolved.
+    Ok,
+    /// Try again while there are retries left.
+    Retry,
+    /// No retry will help: straight to `--on-failure`.
+    Permanent,
+    /// Resolved without success, by the user's word.
+    Skip,
+    /// The command itself is broken: stop, commit nothing of this record.
+    Broken,
+}
+
+impl FromStr for Meaning {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        Ok(match s {
+            "ok" => Self::Ok,
+            "retry" => Self::Retry,
+            "fail" => Self::Permanent,
+            "skip" => Self::Skip,
+            "stop" => Self::Broken,
+            _ => return Err(format!("{s:?} is none of ok, retry, fail, skip, stop")),
+        })
+    }
+}
+
+/// `--exit-map 3=skip,4=retry`: statuses that mean something else than the table says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExitMap(BTreeMap<u8, Meaning>);
+
+impl FromStr for ExitMap {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        let mut map = BTreeMap::new();
+        for pair in s.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let (code, meaning) =
+                pair.split_once('=').ok_or_else(|| format!("{pair:?} is not STATUS=MEANING, as 3=skip"))?;
+            let code: u8 = code.trim().parse().map_err(|_| format!("{code:?} is no exit status (0-255)"))?;
+            if map.insert(code, meaning.trim().parse()?).is_some() {
+                return Err(format!("status {code} is named twice"));
+            }
+        }
+        if map.is_empty() {
+            return Err("no STATUS=MEANING in it, as 3=skip".into());
+        }
+        Ok(Self(map))
+    }
+}
+
+/// `--on-failure`: what becomes of a record whose command failed for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnFailure {
+    /// Stop the worker; the record stays uncommitted
+    Stop,
+    /// Go on; the record is committed as if it had succeeded
+    Skip,
+    /// Try for ever, with the longest backoff
+    Retry,
+    /// Send it to --dlq, then go on
+    Dlq,
+}
+
+/// What is done next with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Done with it: commit.
+    Resolved,
+    /// Done with it without success, as asked: commit.
+    Skipped,
+    /// Run it again after the backoff.
+    Retry,
+    /// Send it to the dead letters, then commit.
+    DeadLetter,
+    /// Stop the worker; the record stays uncommitted.
+    Stop,
+    /// Stop the worker with 78: the command can't do its work at all.
+    Broken,
+}
+
+/// The failure policy of one worker.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub exit_map: ExitMap,
+    /// Further attempts after the first.
+    pub retries: u32,
+    pub on_failure: OnFailure,
+}
+
+impl Policy {
+    /// What an end means: the exit map first, then the table.
+    pub fn meaning(&self, ended: &Ended) -> Meaning {
+        match ended {
+            Ended::Exit(code) => {
+                let mapped = u8::try_from(*code).ok().and_then(|code| self.exit_map.0.get(&code));
+                mapped.copied().unwrap_or(match code {
+                    0 => Meaning::Ok,
+                    // EX_DATAERR of sysexits.h; 100 is qmail's permanent failure.
+                    65 | 100 => Meaning::Permanent,
+                    // EX_CONFIG of sysexits.h; 126 and 127 are the shell's not executable, not found.
+                    78 | 126 | 127 => Meaning::Broken,
+                    // EX_TEMPFAIL (75), qmail's temporary failure (111), and every other status.
+                    _ => Meaning::Retry,
+                })
+            }
+            Ended::Signal(_) | Ended::Timeout => Meaning::Retry,
+            Ended::Protocol(_) => Meaning::Permanent,
+            Ended::CannotRun(_) => Meaning::Broken,
+        }
+    }
+
+    /// What to do after the attempt numbered `attempt` (from 1) ended.
+    pub fn next(&self, ended: &Ended, attempt: u32) -> Next {
+        match self.meaning(ended) {
+            Meaning::Ok => Next::Resolved,
+            Meaning::Skip => Next::Skipped,
+            Meaning::Broken => Next::Broken,
+            Meaning::Retry if attempt <= self.retries => Next::Retry,
+            Meaning::Retry | Meaning::Permanent => match self.on_failure {
+                OnFailure::Stop => Next::Stop,
+                OnFailure::Skip => Next::Skipped,
+                OnFailure::Retry => Next::Retry,
+                OnFailure::Dlq => Next::DeadLetter,
+            },
+        }
+    }
+
+    /// How many attempts a record gets; `None` is for ever.
+    pub fn max_attempts(&self) -> Option<u64> {
+        (self.on_failure != OnFailure::Retry).then_some(u64::from(self.retries) + 1)
+    }
+}
+
+/// Tells an outage from poison: records that failed for good with no success between them.
+#[derive(Clone, Debug)]
+pub struct Breaker {
+    limit: u32,
+    in_a_row: u32,
+}
+
+impl Breaker {
+    /// Opens at `limit` failures in a row; 0 never opens.
+    pub fn new(limit: u32) -> Self {
+        Self { limit, in_a_row: 0 }
+    }
+
+    /// A record succeeded.
+    pub fn success(&mut self) {
+        self.in_a_row = 0;
+    }
+
+    /// A record failed for good. True where that opens the circuit: this record
+    /// is neither dead-lettered nor skipped any more.
+    pub fn failure(&mut self) -> bool {
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        self.limit > 0 && self.in_a_row >= self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn policy(on_failure: OnFailure, map: &str) -> Policy {
+        let exit_map = if map.is_empty() { ExitMap::default() } else { map.parse().unwrap() };
+        Policy { exit_map, retries: 3, on_failure }
+    }
+
+    #[test]
+    fn the_status_table_holds() {
+        let policy = policy(OnFailure::Stop, "");
+        let meaning = |code| policy.meaning(&Ended::Exit(code));
+        assert_eq!(meaning(0), Meaning::Ok);
+        assert_eq!([75, 111, 1, 2, 64, 255].map(meaning), [Meaning::Retry; 6]);
+        assert_eq!([65, 100].map(meaning), [Meaning::Permanent; 2]);
+        assert_eq!([78, 126, 127].map(meaning), [Meaning::Broken; 3]);
+        assert_eq!(policy.meaning(&Ended::Signal(9)), Meaning::Retry);
+        assert_eq!(policy.meaning(&Ended::Timeout), Meaning::Retry);
+        assert_eq!(policy.meaning(&Ended::CannotRun(String::new())), Meaning::Broken);
+    }
+
+    #[test]
+    fn the_exit_map_ranks_above_the_table() {
+        let policy = policy(OnFailure::Stop, "3=skip, 65=retry,127=ok,9=fail,0=stop");
+        let meaning = |code| policy.meaning(&Ended::Exit(code));
+        assert_eq!(
+            [3, 65, 127, 9, 0, 1].map(meaning),
+            [
+                Meaning::Skip,
+                Meaning::Retry,
+                Meaning::Ok,
+                Meaning::Permanent,
+                Meaning::Broken,
+                Meaning::Retry
+            ]
+        );
+    }
+
+    #[test]
+    fn a_bad_exit_map_says_what_is_wrong() {
+        for (map, part) in
+            [("3", "STATUS=MEANING"), ("x=skip", "\"x\""), ("256=skip", "256"), ("3=go", "\"go\"")]
+        {
+            assert!(map.parse::<ExitMap>().unwrap_err().contains(part), "{map}");
+        }
+        assert!("3=skip,3=retry".parse::<ExitMap>().unwrap_err().contains("twice"));
+        assert!("".parse::<ExitMap>().is_err());
+    }
+
+    #[test]
+    fn a_permanent_failure_spends_no_retry() {
+        assert_eq!(policy(OnFailure::Dlq, "").next(&Ended::Exit(65), 1), Next::DeadLetter);
+        assert_eq!(policy(OnFailure::Dlq, "").next(&Ended::Exit(127), 1), Next::Broken);
+    }
+
+    #[test]
+    fn the_breaker_counts_failures_with_no_success_between() {
+        let mut breaker = Breaker::new(3);
+        assert!(!breaker.failure());
+        assert!(!breaker.failure());
+        breaker.success();
+        assert!(!breaker.failure());
+        assert!(!breaker.failure());
+        assert!(breaker.failure());
+        let mut never = Breaker::new(0);
+        assert!((0..1000).all(|_| !never.failure()));
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_gets_exactly_one_attempt_more_than_retries(retries in 0..20u32, code in 1..64i32) {
+            let policy = Policy { exit_map: ExitMap::default(), retries, on_failure: OnFailure::Dlq };
+            let attempts = (1..).find(|&n| policy.next(&Ended::Exit(code), n) != Next::Retry);
+            prop_assert_eq!(attempts.map(u64::from), policy.max_attempts());
+        }
+
+        #[test]
+        fn retry_for_ever_never_gives_up(attempt in 1..u32::MAX, code in 1..64i32) {
+            prop_assert_eq!(policy(OnFailure::Retry, "").next(&Ended::Exit(code), attempt), Next::Retry);
+        }
+    }
+}
