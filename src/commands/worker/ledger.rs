@@ -201,11 +201,7 @@ impl Ledger {
             timestamp: record.timestamp,
             key: record.key.map(<[u8]>::to_vec),
             value: record.value.map(<[u8]>::to_vec),
-            headers: record
-                .headers
-                .iter()
-                .map(|h| (h.name.to_vec(), h.value.map(<[u8]>::to_vec)))
-                .collect(),
+            headers: record.headers.iter().map(|h| (h.name.to_vec(), h.value.map(<[u8]>::to_vec))).collect(),
         }));
         self.parked += 1;
         self.admit(epoch);
@@ -366,7 +362,7 @@ impl Ledger {
     }
 
     /// Offsets to store: what can be committed and was not handed out before.
-    pub fn to_store(&mut self) -> Vec<(Arc<str>, i32, i64)> {
+    pub fn store_list(&mut self) -> Vec<(Arc<str>, i32, i64)> {
         let mut list = Vec::new();
         for partition in self.partitions.values_mut() {
             let committable = partition.tracker.committable();
@@ -460,7 +456,9 @@ impl Ledger {
 
     /// Whether a ticket still counts.
     pub fn is_live(&self, ticket: Ticket) -> bool {
-        self.partitions.get(&ticket.epoch).is_some_and(|partition| partition.running.contains_key(&ticket.offset))
+        self.partitions
+            .get(&ticket.epoch)
+            .is_some_and(|partition| partition.running.contains_key(&ticket.offset))
     }
 
     /// Whether nothing runs, is queued, or waits.

@@ -7,3 +7,7 @@ use crate::exit::Exit;
 pub fn run(_args: &Args, _config: &crate::config::Config) -> anyhow::Result<Exit> {
     anyhow::bail!("being written")
 }
+
+mod lanes;
+mod ledger;
+mod policy;

@@ -223,14 +223,7 @@ mod tests {
         let meaning = |code| policy.meaning(&Ended::Exit(code));
         assert_eq!(
             [3, 65, 127, 9, 0, 1].map(meaning),
-            [
-                Meaning::Skip,
-                Meaning::Retry,
-                Meaning::Ok,
-                Meaning::Permanent,
-                Meaning::Broken,
-                Meaning::Retry
-            ]
+            [Meaning::Skip, Meaning::Retry, Meaning::Ok, Meaning::Permanent, Meaning::Broken, Meaning::Retry]
         );
     }
 
@@ -268,7 +261,7 @@ mod tests {
         #[test]
         fn a_record_gets_exactly_one_attempt_more_than_retries(retries in 0..20u32, code in 1..64i32) {
             let policy = Policy { exit_map: ExitMap::default(), retries, on_failure: OnFailure::Dlq };
-            let attempts = (1..).find(|&n| policy.next(&Ended::Exit(code), n) != Next::Retry);
+            let attempts = (1..=100u32).find(|&n| policy.next(&Ended::Exit(code), n) != Next::Retry);
             prop_assert_eq!(attempts.map(u64::from), policy.max_attempts());
         }
 

@@ -1,0 +1,132 @@
+//! The orphan guard: a small child that kills the commands when kq dies without doing it.
+//!
+//! The kernel's parent-death signal would need a hook between fork and exec, and
+//! with it every spawn copies the page tables (50 ms at 1 GiB of heap). So one
+//! child, this same binary, holds the read end of a pipe and is told which
+//! process groups live. When the pipe ends, whatever killed kq, it kills them.
+
+use std::collections::HashSet;
+use std::io::{self, Read, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// The hidden first argument that makes kq a guard.
+pub const ARGUMENT: &str = "__guard";
+
+/// The writing end: what is told to the guard. Dropping it ends the guard,
+/// which then kills what it still watches.
+#[derive(Debug)]
+pub struct Guard {
+    pipe: ChildStdin,
+    // Held so that its pid stays ours; it ends by itself when the pipe does.
+    _child: Child,
+}
+
+impl Guard {
+    /// Starts the guard.
+    pub fn start() -> anyhow::Result<Self> {
+        // The running binary, even where its file was replaced meanwhile.
+        let itself = std::path::Path::new("/proc/self/exe");
+        let program =
+            if itself.exists() { itself.to_owned() } else { std::env::current_exe().context("find kq")? };
+        let mut child = Command::new(program)
+            .arg0("kq")
+            .arg(ARGUMENT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Out of reach of the terminal's signals, which are meant for kq.
+            .process_group(0)
+            .spawn()
+            .context("start the orphan guard")?;
+        let pipe = child.stdin.take().context("the orphan guard's pipe")?;
+        Ok(Self { pipe, _child: child })
+    }
+
+    /// A process group lives from now on.
+    pub fn watch(&self, group: i32) {
+        self.tell(group);
+    }
+
+    /// A process group is gone.
+    pub fn forget(&self, group: i32) {
+        self.tell(-group);
+    }
+
+    /// A guard that died can't be told anything; kq goes on without one.
+    fn tell(&self, word: i32) {
+        let _ = (&self.pipe).write_all(&word.to_ne_bytes());
+    }
+}
+
+/// Is the guard: reads what lives until the pipe ends, then kills it.
+/// The words are process group ids, 4 bytes each; a negative one takes it back.
+pub fn watch(mut pipe: impl Read) -> io::Result<HashSet<i32>> {
+    let mut live = HashSet::new();
+    let mut word = [0; 4];
+    loop {
+        match pipe.read_exact(&mut word) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(live),
+            Err(e) => return Err(e),
+        }
+        match i32::from_ne_bytes(word) {
+            group if group > 1 => _ = live.insert(group),
+            group => _ = live.remove(&group.wrapping_neg()),
+        }
+    }
+}
+
+/// The guard's whole life, as the hidden subcommand runs it.
+pub fn main() -> anyhow::Result<()> {
+    // It must outlive a signal to every process of a session or container: only the pipe ends it.
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register(signal, std::sync::Arc::default()).context("ignore signals")?;
+    }
+    let live = watch(Interrupted(io::stdin().lock())).context("read the pipe")?;
+    for group in live {
+        if let Some(pid) = Pid::from_raw(group) {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+    Ok(())
+}
+
+/// Reads on when a signal interrupts a read.
+struct Interrupted<R>(R);
+
+impl<R: Read> Read for Interrupted<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buf) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_taken_back_is_left_over() {
+        let words: Vec<u8> = [7, 8, -7, 9, -5].into_iter().flat_map(i32::to_ne_bytes).collect();
+        assert_eq!(watch(&words[..]).unwrap(), HashSet::from([8, 9]));
+    }
+
+    #[test]
+    fn a_word_cut_short_ends_the_reading() {
+        assert_eq!(watch(&7i32.to_ne_bytes()[..3]).unwrap(), HashSet::new());
+    }
+
+    #[test]
+    fn nothing_but_real_groups_is_ever_watched() {
+        let words: Vec<u8> = [0, 1, i32::MIN].into_iter().flat_map(i32::to_ne_bytes).collect();
+        assert_eq!(watch(&words[..]).unwrap(), HashSet::new());
+    }
+}
