@@ -33,6 +33,9 @@ use exit::Exit;
 
 /// Runs kq with this process's arguments and environment.
 pub fn main() -> ! {
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == process::guard::ARGUMENT) {
+        exit::end(process::guard::main().map(|()| Exit::Done));
+    }
     exit::end(cli::parse(std::env::args_os()).map_err(anyhow::Error::from).and_then(|cli| run(&cli)))
 }
 

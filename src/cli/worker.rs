@@ -1,5 +1,180 @@
 //! Flags of `kq worker`.
 
-/// (being written)
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+use crate::codec::Decode;
+use crate::commands::worker::{ExitMap, OnFailure, Order};
+use crate::config::duration;
+use crate::offset::{self, From, Until};
+
+/// Runs COMMAND for each record, with the record's value on its stdin, and commits the record
+/// once it is done.
+///
+/// Guarantee: at least once. A record's offset is committed only after its command has succeeded,
+/// or the record was sent to the dead letters and the cluster has acknowledged that, or
+/// --on-failure skip said so. After a crash, records that were not committed yet run again, so
+/// COMMAND should bear a second run; KQ_RECORD_ID is the same in both.
+///
+/// COMMAND runs directly. A single argument that holds white space or a shell metacharacter and
+/// is no existing file runs under `sh -c`, as does --shell STRING; a script without `#!` runs
+/// under /bin/sh. Its stdout is written out whole when it ends, its stderr goes line by line to
+/// kq's stderr after topic[partition]@offset. What it leaves running in its process group ends
+/// with it.
+///
+/// The record is in its environment: KQ_RECORD_TOPIC, _PARTITION, _OFFSET, _TIMESTAMP (ms), _KEY
+/// (where it is text), _KEY_BASE64, _KEY_NULL, _VALUE_NULL (1 for a tombstone), _HEADERS (JSON),
+/// _ID (topic/partition/offset), _ATTEMPT, _MAX_ATTEMPTS, _GROUP; _TRUNCATED=1 where one was too
+/// long to pass. KQ_BROKERS and the rest of the connection are set too, so that it can call kq.
+///
+/// Its exit status decides: 0 done; 65, 100 never will be (--on-failure at once); 78, 126, 127
+/// the command itself is broken (kq stops with 78); any other status, a signal or a time-out is
+/// tried again, --retries times, then --on-failure.
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The topics (or KQ_TOPIC); `^orders-.*` is a regular expression
+    #[arg(value_name = "TOPIC")]
+    pub topics: Vec<String>,
+
+    /// A topic; repeatable
+    #[arg(short = 't', long = "topic", value_name = "TOPIC")]
+    pub topic_flags: Vec<String>,
+
+    /// The command to run for each record, and its arguments
+    #[arg(last = true, value_name = "COMMAND", required_unless_present = "shell", conflicts_with = "shell")]
+    pub command: Vec<OsString>,
+
+    /// Run STRING under `sh -c` for each record, instead of a COMMAND
+    #[arg(long, value_name = "STRING")]
+    pub shell: Option<OsString>,
+
+    /// The consumer group (or KQ_GROUP) [default: kq-worker-TOPIC]
+    #[arg(short, long, value_name = "GROUP", help_heading = "Reading")]
+    pub group: Option<String>,
+
+    /// Where the group has committed nothing yet: beginning, end, OFFSET, -N (before the end), @TIME, -DURATION
+    #[arg(short = 'o', long, value_name = "WHERE", default_value = "beginning", allow_hyphen_values = true, value_parser = from, help_heading = "Reading")]
+    pub from: From,
+
+    /// End there (exclusive): end (as it is when a partition is assigned), OFFSET, @TIME
+    #[arg(long, value_name = "WHERE", allow_hyphen_values = true, value_parser = until, help_heading = "Reading")]
+    pub until: Option<Until>,
+
+    /// --until end
+    #[arg(short = 'e', long = "exit-at-end", conflicts_with = "until", help_heading = "Reading")]
+    pub end: bool,
+
+    /// End after COUNT records are done, one way or another
+    #[arg(short = 'n', long, visible_short_alias = 'c', value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Reading")]
+    pub count: Option<u64>,
+
+    /// End when nothing came and nothing ran for this long
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Reading")]
+    pub idle: Option<Duration>,
+
+    /// Undo a value's own compression: auto, none, snappy, gzip, zstd, lz4
+    #[arg(long, value_name = "CODEC", default_value = "auto", help_heading = "Reading")]
+    pub decode: Decode,
+
+    /// Static membership: this name keeps its partitions over a short restart
+    #[arg(long, value_name = "NAME", help_heading = "Reading")]
+    pub instance_id: Option<String>,
+
+    /// How the group's members share partitions; one of a group must know what the others know
+    #[arg(long, value_name = "NAME", default_value = "cooperative-sticky", value_parser = ["cooperative-sticky", "range", "roundrobin"], help_heading = "Reading")]
+    pub assignor: String,
+
+    /// Commands that run at the same time; those that wait on a network want 16 to 64 [default: cores]
+    #[arg(short, long, value_name = "N", help_heading = "Running")]
+    pub jobs: Option<NonZeroUsize>,
+
+    /// Which records wait for each other
+    #[arg(long, value_name = "ORDER", default_value = "key", value_enum, help_heading = "Running")]
+    pub order: Order,
+
+    /// A command that takes longer is told to end (TERM), then killed; its record has failed
+    #[arg(long, value_name = "DURATION", value_parser = positive, help_heading = "Running")]
+    pub command_timeout: Option<Duration>,
+
+    /// How far a partition may be read ahead of its oldest record that is not done
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Running")]
+    pub max_span: u64,
+
+    /// Pass passwords in the command's environment too (KQ_SASL_PASSWORD, KQ_TLS_KEY_PASSWORD)
+    #[arg(long, help_heading = "Running")]
+    pub pass_credentials: bool,
+
+    /// Further attempts after the first
+    #[arg(long, value_name = "N", default_value = "3", help_heading = "Failing")]
+    pub retries: u32,
+
+    /// The wait before a retry: up to FIRST, doubled each time, at most MAX
+    #[arg(long, value_name = "FIRST..MAX", default_value = "500ms..30s", help_heading = "Failing")]
+    pub backoff: Backoff,
+
+    /// What exit statuses mean instead: ok, retry, fail, skip, stop
+    #[arg(long, value_name = "STATUS=MEANING,…", help_heading = "Failing")]
+    pub exit_map: Option<ExitMap>,
+
+    /// What becomes of a record that failed for good [default: dlq with --dlq, else stop]
+    #[arg(long, value_name = "WHAT", value_enum, help_heading = "Failing")]
+    pub on_failure: Option<OnFailure>,
+
+    /// Send records that failed for good to this topic, with headers that say why
+    #[arg(long, value_name = "TOPIC", help_heading = "Failing")]
+    pub dlq: Option<String>,
+
+    /// Stop when so many records failed for good with no success between them; 0 never does
+    #[arg(long, value_name = "N", default_value = "100", help_heading = "Failing")]
+    pub max_consecutive_failures: u32,
+
+    /// When partitions move to another member: how long their commands may still run
+    #[arg(long, value_name = "DURATION", default_value = "18s", value_parser = duration::parse, help_heading = "Ending")]
+    pub drain: Duration,
+
+    /// How long ending may take in all, on TERM, INT or HUP
+    #[arg(long, value_name = "DURATION", default_value = "28s", value_parser = positive, help_heading = "Ending")]
+    pub shutdown_timeout: Duration,
+
+    /// With -n, -e, --until or --idle: give up after so long without contact to the cluster
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = positive, help_heading = "Ending")]
+    pub stall_timeout: Duration,
+}
+
+fn now_ms() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+}
+
+fn from(text: &str) -> anyhow::Result<From> {
+    offset::parse_from(text, now_ms())
+}
+
+fn until(text: &str) -> anyhow::Result<Until> {
+    let now = now_ms();
+    match offset::parse_until(text, now)? {
+        Until::Time(ms) if ms > now => {
+            anyhow::bail!("a worker ends at a time that has passed; leave --until out to follow")
+        }
+        until => Ok(until),
+    }
+}
+
+fn positive(text: &str) -> Result<Duration, String> {
+    let duration = duration::parse(text)?;
+    if duration.is_zero() { Err("give more than 0".into()) } else { Ok(duration) }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kq worker foo -- ./handler.sh
+  kq worker foo -j 16 --dlq foo.dlq -- curl -fsS --data-binary @- http://127.0.0.1:8080/hook
+  kq worker foo -- 'jq -r .name | tee -a names.txt'
+  kq worker foo -g once -e -- ./handler.sh         work off what is there now, then end
+  kq worker foo --exit-map 3=skip --on-failure retry -- ./handler.sh
+
+Exit status: 0 told to stop and drained, or the stop condition was reached; 1 stopped since a record
+failed for good; 2 usage, connection, missing topic; 75 commands were still running when the time to
+end was up; 76 fenced; 78 the command can't be run; 128+n signal n came before the stop condition.";

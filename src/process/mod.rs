@@ -62,11 +62,11 @@ pub struct Limits {
 }
 
 /// A command ready to spawn, in a process group of its own, with all three pipes.
-pub fn command(program: &Program, variables: &[Variables]) -> Command {
+pub fn command(program: &Program, variables: &[&Variables]) -> Command {
     let mut command = Command::new(&program.path);
     command.args(&program.args).process_group(0).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for (name, value) in variables.iter().flatten() {
+    for (name, value) in variables.iter().copied().flatten() {
         match value {
             Some(value) => command.env(name, value),
             None => command.env_remove(name),

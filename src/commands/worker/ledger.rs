@@ -89,6 +89,8 @@ struct Partition {
     /// Nothing more is taken or started: it is being revoked.
     draining: bool,
     paused: bool,
+    /// Its commands were told to end before they were done.
+    terminated: bool,
     /// Whether it waits in [`Ledger::turns`].
     in_turn: bool,
     stored: Option<i64>,
@@ -122,6 +124,7 @@ pub struct Ledger {
     unresolved: u64,
     /// Nothing new is taken or started.
     stopped: bool,
+    all_paused: bool,
 }
 
 /// What a queued record weighs: its bytes and what holding it costs.
@@ -150,6 +153,7 @@ impl Ledger {
             resolved: 0,
             unresolved: 0,
             stopped: false,
+            all_paused: false,
         }
     }
 
@@ -173,7 +177,9 @@ impl Ledger {
             until,
             ended: false,
             draining: false,
-            paused: false,
+            // A pause survives revoke and assign on one client: the first flow resumes it.
+            paused: true,
+            terminated: false,
             in_turn: false,
             stored: None,
         };
@@ -271,14 +277,21 @@ impl Ledger {
 
     /// Partitions to pause and to resume now: paused when full, resumed at a
     /// quarter of that, since each pause throws the client's prefetch away.
-    pub fn flow(&mut self) -> (Vec<Name>, Vec<Name>) {
+    /// `all` pauses every one until the whole queue is down to a quarter.
+    pub fn flow(&mut self, all: bool) -> (Vec<Name>, Vec<Name>) {
         let share = self.share();
         let (mut pause, mut resume) = (Vec::new(), Vec::new());
+        self.all_paused |= all;
+        if self.queued() <= self.limits.queue_len / 4 && self.queued_bytes <= self.limits.queue_bytes / 4 {
+            self.all_paused = false;
+        }
+        let all = self.all_paused;
         for partition in self.partitions.values_mut().filter(|partition| !partition.draining) {
-            if !partition.paused && !partition.parked.is_empty() {
+            if !partition.paused && (all || !partition.parked.is_empty()) {
                 partition.paused = true;
                 pause.push(partition.name.clone());
             } else if partition.paused
+                && !all
                 && partition.parked.is_empty()
                 && partition.queued() <= share.0 / 4
                 && partition.queued_bytes <= share.1 / 4
@@ -376,6 +389,18 @@ impl Ledger {
         list
     }
 
+    /// The commands of these partitions are told to end: how they end says nothing about their records.
+    pub fn terminate(&mut self, names: &[Name]) {
+        for partition in self.partitions.values_mut().filter(|partition| names.contains(&partition.name)) {
+            partition.terminated = true;
+        }
+    }
+
+    /// Whether a ticket's command was told to end.
+    pub fn is_terminated(&self, ticket: Ticket) -> bool {
+        self.partitions.get(&ticket.epoch).is_some_and(|partition| partition.terminated)
+    }
+
     /// Drops what is queued of a partition and starts nothing more of it: it is being revoked.
     pub fn drain(&mut self, name: &Name) {
         let Some(epoch) = self.epoch(&name.0, name.1) else { return };
@@ -422,6 +447,16 @@ impl Ledger {
     /// The epoch of an assigned partition.
     pub fn epoch_of(&self, name: &Name) -> Option<u64> {
         self.epoch(&name.0, name.1)
+    }
+
+    /// The exclusive end of what is asked for in a partition.
+    pub fn until_of(&self, name: &Name) -> Option<i64> {
+        self.epoch(&name.0, name.1).and_then(|epoch| self.partitions.get(&epoch)?.until)
+    }
+
+    /// Whether any partition is assigned.
+    pub fn has_partitions(&self) -> bool {
+        !self.partitions.is_empty()
     }
 
     /// The partitions that are assigned.

@@ -1,13 +1,289 @@
-//! `kq worker`.
+//! `kq worker`: runs a command for each record, at least once.
+//!
+//! One thread owns the consumer and polls for ever ([`poller`]); it waits for a
+//! command only inside a revoke ([`rebalance`]). What was taken in is in the
+//! [`ledger`], whose [`lanes`] say what may run. The [`dispatch`]er starts it on
+//! the runtime and takes all completions from one channel; [`policy`] says what
+//! follows from each.
 
-use crate::cli::worker::Args;
-use crate::exit::Exit;
-
-/// (being written)
-pub fn run(_args: &Args, _config: &crate::config::Config) -> anyhow::Result<Exit> {
-    anyhow::bail!("being written")
-}
-
+mod dead_letter;
+mod dispatch;
+mod ending;
+mod environment;
 mod lanes;
 mod ledger;
+mod observer;
+mod oneshot;
+mod outbox;
 mod policy;
+mod poller;
+mod printer;
+mod rebalance;
+mod shared;
+mod summary;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::cli::worker::Args;
+use crate::config::{Config, topic};
+use crate::exit::{self, Exit};
+use crate::kafka::ffi::{Consumer, Observer};
+use crate::offset::Until;
+use crate::process::guard::Guard;
+use crate::process::{self, Groups, Program};
+use crate::shutdown::Shutdown;
+
+use dispatch::Dispatcher;
+use ledger::{Ledger, Limits};
+use observer::Watch;
+use oneshot::Runner;
+use outbox::Outbox;
+use policy::{Breaker, Policy};
+use poller::{Parts, Poller};
+use rebalance::Rebalancer;
+use shared::{Shared, Stop};
+
+pub use lanes::Order;
+pub use policy::{ExitMap, OnFailure};
+
+/// Records queued, in all.
+const QUEUE_LEN: usize = 8192;
+/// Bytes queued, in all.
+const QUEUE_BYTES: usize = 16 << 20;
+/// What is exported for commands that call kq may need as much of a grace.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// Runs the worker to its end.
+pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    let program = find_program(args).map_err(|e| exit::with(Exit::CannotRun, e))?;
+    let topics = topics(args, config)?;
+    let group = group(args, config, &topics)?;
+    let policy = policy(args, &topics)?;
+    let until = args.until.or(args.end.then_some(Until::End));
+    let has_stop = until.is_some() || args.count.is_some() || args.idle.is_some();
+
+    let groups = Groups::guarded(Guard::start()?);
+    let jobs = args.jobs.map_or_else(cores, std::num::NonZeroUsize::get);
+    let limits = Limits {
+        jobs,
+        max_span: args.max_span,
+        queue_len: QUEUE_LEN.max(2 * jobs),
+        queue_bytes: QUEUE_BYTES,
+        count: args.count,
+    };
+    let shared = Arc::new(Shared::new(Ledger::new(args.order, limits), groups.clone(), config.log));
+    let shutdown = Shutdown::install()?;
+    shutdown.on_second_signal(move || groups.kill_all());
+
+    let watch = Arc::new(Watch::new(Arc::clone(&shared)));
+    let observer: Arc<dyn Observer> = Arc::clone(&watch) as Arc<dyn Observer>;
+    let consumer =
+        Consumer::new(&client(args, config, &group)?, Arc::clone(&observer)).context("start a consumer")?;
+    find_topics(&consumer, &topics, &watch, config)?;
+    let dead_letters = args.dlq.as_deref().map(|topic| {
+        find_topic(&consumer, topic, &watch, config).context("--dlq")?;
+        Ok::<_, anyhow::Error>((Outbox::start(config, observer)?, Arc::from(topic)))
+    });
+    let dead_letters = dead_letters.transpose()?;
+
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let dispatcher = Dispatcher {
+        shared: Arc::clone(&shared),
+        runner: Arc::new(Runner {
+            program,
+            variables: environment::of_worker(config, &group, args.pass_credentials),
+            limits: process::Limits { timeout: args.command_timeout, grace: GRACE },
+            max_attempts: policy.max_attempts(),
+            decode: args.decode,
+        }),
+        printer: printer::for_worker(&shared)?,
+        dead_letters,
+        breaker: Breaker::new(args.max_consecutive_failures),
+        policy,
+        backoff: args.backoff,
+        group,
+    };
+    runtime.spawn(dispatcher.run());
+
+    consumer
+        .subscribe(&topics)
+        .map_err(|code| anyhow::anyhow!("subscribe to {}: {code}", topics.join(", ")))?;
+    let mut poller = Poller::new(Parts {
+        consumer: &consumer,
+        rebalancer: Rebalancer {
+            shared: Arc::clone(&shared),
+            from: args.from,
+            until,
+            timeout: config.timeout,
+            drain: args.drain.min(MAX_POLL_INTERVAL.mul_f64(0.6)),
+            grace: GRACE,
+            started: HashSet::new(),
+            last_assigned: None,
+        },
+        watch,
+        shutdown: &shutdown,
+        idle: args.idle,
+        stall: has_stop.then_some(args.stall_timeout),
+        brokers: config.brokers.clone(),
+        has_end: until.is_some(),
+    });
+    let stop = poller.run();
+    let outcome = ending::end(&mut poller, stop, args.shutdown_timeout, has_stop);
+    config.log.note(shared.tally.sentence(started.elapsed()));
+    runtime.shutdown_background();
+    outcome
+}
+
+/// `max.poll.interval.ms`, librdkafka's default, which the worker leaves alone.
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}
+
+fn find_program(args: &Args) -> anyhow::Result<Program> {
+    if let Some(script) = &args.shell {
+        return Ok(Program::shell(script));
+    }
+    let cwd = std::env::current_dir().context("find the working folder")?;
+    Program::resolve(&args.command, std::env::var_os("PATH").as_deref(), &cwd)
+}
+
+/// The topics to read: a name that starts with `^` is a regular expression.
+fn topics(args: &Args, config: &Config) -> anyhow::Result<Vec<String>> {
+    let (patterns, names): (Vec<String>, Vec<String>) =
+        args.topics.iter().chain(&args.topic_flags).cloned().partition(|name| name.starts_with('^'));
+    for pattern in &patterns {
+        regex::Regex::new(pattern).with_context(|| format!("topic {pattern}"))?;
+    }
+    if names.is_empty() && !patterns.is_empty() {
+        return Ok(patterns);
+    }
+    let mut all = topic::several(&names, &[], config.env_topic.as_deref())?;
+    all.extend(patterns);
+    Ok(all)
+}
+
+/// `-g`, else `KQ_GROUP`, else a name made from the one topic.
+fn group(args: &Args, config: &Config, topics: &[String]) -> anyhow::Result<String> {
+    if let Some(group) = args.group.as_deref().or(config.group.as_deref()) {
+        ensure!(!group.is_empty(), "-g/--group is empty (give a name, or leave the flag out)");
+        return Ok(group.to_owned());
+    }
+    match topics {
+        [topic] if !topic.starts_with('^') => {
+            let group = format!("kq-worker-{topic}");
+            config.log.note(format_args!("group {group} (-g GROUP or KQ_GROUP for another)"));
+            Ok(group)
+        }
+        _ => bail!("several topics or a pattern: name the group with -g GROUP or KQ_GROUP"),
+    }
+}
+
+fn policy(args: &Args, topics: &[String]) -> anyhow::Result<Policy> {
+    let default = if args.dlq.is_some() { OnFailure::Dlq } else { OnFailure::Stop };
+    let policy = Policy {
+        exit_map: args.exit_map.clone().unwrap_or_default(),
+        retries: args.retries,
+        on_failure: args.on_failure.unwrap_or(default),
+    };
+    match &args.dlq {
+        None => ensure!(!policy.needs_dead_letters(), "--on-failure dlq needs --dlq TOPIC"),
+        Some(dlq) => {
+            ensure!(
+                policy.needs_dead_letters(),
+                "--dlq {dlq} is of no use with this --on-failure: leave one of them out"
+            );
+            topic::check(dlq).context("--dlq")?;
+            let reads = |name: &String| {
+                if name.starts_with('^') {
+                    regex::Regex::new(name).is_ok_and(|pattern| pattern.is_match(dlq))
+                } else {
+                    name == dlq
+                }
+            };
+            if let Some(name) = topics.iter().find(|name| reads(name)) {
+                bail!(
+                    "--dlq {dlq}: the worker reads that topic itself ({name}): its dead letters would come back for ever"
+                );
+            }
+        }
+    }
+    Ok(policy)
+}
+
+/// The consumer's settings; worker.md of the product gives the reason of each.
+fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<rdkafka::ClientConfig> {
+    let role = [
+        ("auto.commit.interval.ms", "1000"),
+        ("isolation.level", "read_committed"),
+        ("queued.min.messages", "1000"),
+        ("queued.max.messages.kbytes", "16384"),
+        // Its default of a second starves partitions: the limit counts the forwarded queue as a whole.
+        ("fetch.queue.backoff.ms", "10"),
+        ("allow.auto.create.topics", "false"),
+    ];
+    let mut flags = vec![
+        ("group.id", group),
+        ("enable.auto.commit", "true"),
+        ("enable.auto.offset.store", "false"),
+        ("enable.partition.eof", "true"),
+        // What retention took is reported and counted, then gone past; a silent jump is a silent loss.
+        ("auto.offset.reset", "error"),
+        ("partition.assignment.strategy", args.assignor.as_str()),
+    ];
+    if let Some(id) = &args.instance_id {
+        flags.push(("group.instance.id", id));
+    }
+    config.client_with(&role, &flags)
+}
+
+/// Looks at the cluster once: it must be there, and so must the topics that are named.
+fn find_topics(consumer: &Consumer, topics: &[String], watch: &Watch, config: &Config) -> anyhow::Result<()> {
+    if topics.iter().all(|name| name.starts_with('^')) {
+        return match consumer.metadata(None, config.timeout) {
+            Ok(_) => Ok(()),
+            Err(code) => Err(watch.causes.explain(code, &config.brokers, config.timeout)),
+        };
+    }
+    topics
+        .iter()
+        .filter(|name| !name.starts_with('^'))
+        .try_for_each(|name| find_topic(consumer, name, watch, config))
+}
+
+fn find_topic(consumer: &Consumer, name: &str, watch: &Watch, config: &Config) -> anyhow::Result<()> {
+    let found = consumer
+        .metadata(Some(name), config.timeout)
+        .map_err(|code| watch.causes.explain(code, &config.brokers, config.timeout))?;
+    match found.iter().find(|topic| topic.name == name).and_then(|topic| topic.error) {
+        None => Ok(()),
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+            bail!("topic {name} is not there (kq topic create {name} makes it)")
+        }
+        Some(code) => Err(watch.causes.explain_topic(code, name)),
+    }
+}
+
+/// The exit status and the error that a reason to stop becomes.
+fn outcome(stop: Stop, shared: &Shared, abandoned: u64, has_stop: bool) -> anyhow::Result<Exit> {
+    let plain = if shared.tally.has_failures() { Exit::Failed } else { Exit::Done };
+    match stop {
+        Stop::Complete => Ok(if abandoned > 0 { Exit::Abandoned } else { plain }),
+        Stop::Signal(_) if abandoned > 0 => Ok(Exit::Abandoned),
+        Stop::Signal(signal) if has_stop => Ok(Exit::Signal(signal)),
+        Stop::Signal(_) => Ok(plain),
+        Stop::Closed => Ok(Exit::Done),
+        Stop::Policy(why) => Err(exit::with(Exit::Failed, anyhow::anyhow!("{why}"))),
+        Stop::Broken(why) => Err(exit::with(Exit::CannotRun, anyhow::anyhow!("{why}"))),
+        Stop::Fenced(why) => Err(exit::with(Exit::Fenced, anyhow::anyhow!("{why}"))),
+        Stop::Failed(why) => Err(anyhow::anyhow!("{why}")),
+    }
+}

@@ -1,0 +1,259 @@
+//! Starts what may run, and decides what follows from how it ended.
+
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use rdkafka::types::RDKafkaErrorCode;
+use tokio::sync::mpsc;
+
+use super::dead_letter::{self, Failure};
+use super::ledger::{Job, Outcome};
+use super::oneshot::{Attempt, Place, Runner};
+use super::outbox::{Letter, Outbox};
+use super::policy::{Breaker, Ended, Next, OnFailure, Policy};
+use super::printer::Printer;
+use super::shared::{Shared, Stop};
+use crate::backoff::Backoff;
+
+/// What the dispatcher needs besides the shared state.
+pub struct Dispatcher {
+    pub shared: Arc<Shared>,
+    pub runner: Arc<Runner>,
+    pub printer: Printer,
+    /// Where dead letters go.
+    pub dead_letters: Option<(Outbox, Arc<str>)>,
+    pub policy: Policy,
+    pub breaker: Breaker,
+    pub backoff: Backoff,
+    pub group: String,
+}
+
+/// A completion: everything that ends comes back on one channel of these.
+enum Done {
+    /// The command ended, and its output is out (or not).
+    Ran { job: Job, attempt: Attempt, is_out: bool },
+    /// The dead letter was acknowledged, or can't be.
+    Sent { job: Job, outcome: Result<(), String> },
+}
+
+/// Completions taken in at once.
+const BATCH: usize = 1024;
+
+impl Dispatcher {
+    /// Runs until the runtime is shut down.
+    pub async fn run(mut self) {
+        let (completions, mut inbox) = mpsc::channel(BATCH);
+        let mut batch = Vec::with_capacity(BATCH);
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let next_retry = self.start_what_may_run(&completions);
+            let due = next_retry.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
+            tokio::select! {
+                _ = inbox.recv_many(&mut batch, BATCH) => {}
+                () = shared.work.notified() => {}
+                () = tokio::time::sleep_until(due.into()) => {}
+            }
+            for done in batch.drain(..) {
+                match done {
+                    Done::Ran { job, attempt, is_out } => self.ran(job, attempt, is_out, &completions),
+                    Done::Sent { job, outcome } => self.sent(&job, outcome),
+                }
+            }
+            shared.settle();
+        }
+    }
+
+    fn start_what_may_run(&self, completions: &mpsc::Sender<Done>) -> Option<Instant> {
+        let mut ledger = self.shared.ledger();
+        while let Some(job) = ledger.next(Instant::now()) {
+            let (runner, shared) = (Arc::clone(&self.runner), Arc::clone(&self.shared));
+            let (printer, completions) = (self.printer.clone(), completions.clone());
+            tokio::spawn(async move {
+                let mut attempt = runner.run(&job, &shared).await;
+                let output = std::mem::take(&mut attempt.stdout);
+                let is_out = output.is_empty() || printer.print(output).await;
+                let _ = completions.send(Done::Ran { job, attempt, is_out }).await;
+            });
+        }
+        ledger.next_retry()
+    }
+
+    fn finish(&self, job: &Job, outcome: Outcome) {
+        self.shared.ledger().finish(job.ticket, outcome);
+    }
+
+    /// A command ended: what becomes of its record.
+    fn ran(&mut self, job: Job, attempt: Attempt, is_out: bool, completions: &mpsc::Sender<Done>) {
+        let shared = Arc::clone(&self.shared);
+        let (place, tally, log) = (Place(&job.record), &shared.tally, shared.log);
+        let next = self.policy.next(&attempt.ended, job.attempt);
+        {
+            let ledger = self.shared.ledger();
+            if !ledger.is_live(job.ticket) {
+                return;
+            }
+            // Whoever was told to end and did has not failed.
+            if !is_out || (ledger.is_terminated(job.ticket) && next != Next::Resolved) {
+                drop(ledger);
+                tally.abandoned.fetch_add(1, Relaxed);
+                return self.finish(&job, Outcome::Abandoned);
+            }
+        }
+        if !matches!(next, Next::Resolved) {
+            tally.failed_attempts.fetch_add(1, Relaxed);
+        }
+        match next {
+            Next::Resolved => {
+                self.breaker.success();
+                tally.done.fetch_add(1, Relaxed);
+                log.verbose(1, format_args!("{place}: done"));
+                self.finish(&job, Outcome::Resolved);
+            }
+            Next::Retry => {
+                let delay = self.backoff.delay(job.attempt - 1, random);
+                log.verbose(
+                    1,
+                    format_args!(
+                        "{place}: {} (attempt {}), again in {} ms",
+                        attempt.ended,
+                        job.attempt,
+                        delay.as_millis()
+                    ),
+                );
+                self.finish(&job, Outcome::Retry(Instant::now() + delay));
+            }
+            Next::Broken => {
+                self.shared.stop(Stop::Broken(self.sentence(&job, &attempt)));
+                self.finish(&job, Outcome::Abandoned);
+            }
+            Next::Stop => {
+                let why = self.sentence(&job, &attempt);
+                self.shared.stop(Stop::Policy(format!(
+                    "{why}\nit is not committed: the next start tries it again; --dlq TOPIC or \
+                     --on-failure skip goes past it"
+                )));
+                self.finish(&job, Outcome::Abandoned);
+            }
+            Next::Skipped | Next::DeadLetter if self.breaker_opens(&attempt.ended) => {
+                let why = self.sentence(&job, &attempt);
+                self.shared.stop(Stop::Policy(format!(
+                    "too many records failed in a row (--max-consecutive-failures): it looks like an outage; \
+                     the last was {why}"
+                )));
+                self.finish(&job, Outcome::Abandoned);
+            }
+            Next::Skipped => {
+                tally.skipped.fetch_add(1, Relaxed);
+                log.note(format_args!("{place}: {}, skipped", attempt.ended));
+                self.finish(&job, Outcome::Resolved);
+            }
+            Next::DeadLetter => self.dead_letter(job, &attempt, completions),
+        }
+    }
+
+    /// Counts a failure for good, unless `--exit-map` asked to skip that status.
+    fn breaker_opens(&mut self, ended: &Ended) -> bool {
+        let by_map = self.policy.meaning(ended) == super::policy::Meaning::Skip;
+        !by_map && self.breaker.failure()
+    }
+
+    fn dead_letter(&self, job: Job, attempt: &Attempt, completions: &mpsc::Sender<Done>) {
+        let Some((outbox, topic)) = self.dead_letters.clone() else {
+            self.shared.stop(Stop::Policy("no --dlq TOPIC is given".into()));
+            return self.finish(&job, Outcome::Abandoned);
+        };
+        let failed_at = jiff::Timestamp::now().to_string();
+        let failure = Failure {
+            group: &self.group,
+            attempts: job.attempt,
+            ended: &attempt.ended,
+            stderr: &attempt.stderr,
+            failed_at: &failed_at,
+        };
+        let letter = dead_letter::letter(&topic, &job.record, failure);
+        self.shared.log.note(format_args!("{}: {}, to {topic}", Place(&job.record), attempt.ended));
+        let (shared, backoff) = (Arc::clone(&self.shared), self.backoff);
+        let completions = completions.clone();
+        tokio::spawn(async move {
+            let outcome = deliver(&outbox, letter, backoff, &shared).await;
+            let _ = completions.send(Done::Sent { job, outcome }).await;
+        });
+    }
+
+    /// A dead letter was acknowledged, or never will be.
+    fn sent(&self, job: &Job, outcome: Result<(), String>) {
+        if !self.shared.ledger().is_live(job.ticket) {
+            return;
+        }
+        match outcome {
+            Ok(()) => {
+                self.shared.tally.dead.fetch_add(1, Relaxed);
+                self.finish(job, Outcome::Resolved);
+            }
+            Err(why) => {
+                let place = Place(&job.record);
+                self.shared.stop(Stop::Policy(format!("{place}: the dead letter can't be sent: {why}")));
+                self.finish(job, Outcome::Abandoned);
+            }
+        }
+    }
+
+    /// What failed, where, how, and the last that it said.
+    fn sentence(&self, job: &Job, attempt: &Attempt) -> String {
+        let place = Place(&job.record);
+        let mut sentence = format!("{place}: {}: {}", self.runner.program.shown, attempt.ended);
+        if job.attempt > 1 {
+            sentence = format!("{sentence} (attempt {})", job.attempt);
+        }
+        let said = String::from_utf8_lossy(&attempt.stderr);
+        let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+        for line in &lines[lines.len().saturating_sub(5)..] {
+            sentence = format!("{sentence}\n  stderr: {line}");
+        }
+        sentence
+    }
+}
+
+/// Sends a dead letter until it is acknowledged: its lane waits meanwhile, and
+/// nothing is ever committed past it.
+async fn deliver(
+    outbox: &Outbox,
+    mut letter: Letter,
+    backoff: Backoff,
+    shared: &Shared,
+) -> Result<(), String> {
+    let mut shortened = false;
+    for attempt in 0.. {
+        match outbox.send(letter.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(RDKafkaErrorCode::MessageSizeTooLarge) if !shortened => {
+                shortened = true;
+                letter = dead_letter::without_stderr(letter);
+            }
+            Err(code @ (RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidTopic)) => {
+                return Err(format!("{}: {code}", letter.topic));
+            }
+            Err(code) => {
+                shared.log.error(format_args!("dead letter to {}: {code}; trying again", letter.topic));
+                let least = Duration::from_millis(200);
+                tokio::time::sleep(backoff.delay(attempt.min(32), random).max(least)).await;
+            }
+        }
+    }
+    unreachable!("the loop ends by returning")
+}
+
+/// A number from 0 up to 1, from the randomness that the standard library seeds its maps with.
+fn random() -> f64 {
+    let bits = std::hash::RandomState::new().build_hasher().finish();
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
+
+impl Policy {
+    /// Whether `on_failure` needs a topic for dead letters.
+    pub fn needs_dead_letters(&self) -> bool {
+        self.on_failure == OnFailure::Dlq
+    }
+}

@@ -1,0 +1,110 @@
+//! The end of a worker: take nothing new, drain, TERM, KILL, store, commit, leave; all of it bounded.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::poller::Poller;
+use super::shared::{Shared, Stop};
+use crate::exit::{self, Exit};
+
+/// How the time for ending is shared out: of 28 parts, 18 to drain, 4 of grace,
+/// 2 to flush and store, 4 to close.
+struct Share(Duration);
+
+impl Share {
+    fn of(&self, parts: u32) -> Duration {
+        self.0 / 28 * parts
+    }
+}
+
+/// How long one poll waits while the end is near.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Ends the worker and says with what status.
+pub fn end(poller: &mut Poller<'_>, stop: Stop, limit: Duration, has_stop: bool) -> anyhow::Result<Exit> {
+    let shared = std::sync::Arc::clone(&poller.shared);
+    let share = Share(limit);
+    if matches!(stop, Stop::Fenced(_)) {
+        // Another member has the partitions: nothing is stored and nothing is finished.
+        shared.groups.kill_all();
+        let assigned = shared.ledger().assigned();
+        let mut ledger = shared.ledger();
+        for name in &assigned {
+            ledger.end(name);
+        }
+        drop(ledger);
+        return super::outcome(stop, &shared, 0, has_stop);
+    }
+    let before = shared.tally.abandoned.load(Relaxed);
+    shared.ledger().stop();
+    if let Stop::Signal(signal) = stop {
+        let running = shared.ledger().running();
+        shared
+            .log
+            .note(format_args!("signal {signal}: finishing {running} running, a second signal ends at once"));
+    }
+    let drained = wait(poller, share.of(18)) || {
+        let assigned = shared.ledger().assigned();
+        shared.log.note("commands still run: telling them to end");
+        shared.ledger().terminate(&assigned);
+        shared.groups.terminate(|_| true);
+        wait(poller, share.of(4)) || {
+            shared.groups.kill_all();
+            wait(poller, share.of(1))
+        }
+    };
+    let abandoned = abandoned(&shared, drained) - before;
+    poller.settle();
+    let committed = poller.consumer.commit_stored(share.of(2));
+    let closed = poller.consumer.close(share.of(4), &mut poller.rebalancer);
+    // A revoke on the way out may have been a loss.
+    let stop = match shared.stopping() {
+        Some(fenced @ Stop::Fenced(_)) => fenced,
+        _ => stop,
+    };
+    shared.log.verbose(1, format_args!("left the group: {}", if closed { "yes" } else { "not confirmed" }));
+    if let Err(code) = committed
+        && matches!(stop, Stop::Complete | Stop::Signal(_) | Stop::Closed)
+    {
+        let cause =
+            anyhow::anyhow!("the last commit failed ({code}): what was done since the one before runs again");
+        return Err(exit::with(Exit::Failed, cause));
+    }
+    super::outcome(stop, &shared, abandoned, has_stop)
+}
+
+/// Polls on, so that the membership holds, until nothing runs or the time is up.
+fn wait(poller: &mut Poller<'_>, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        if poller.shared.ledger().running() == 0 {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        poller.poll(POLL, 500);
+        poller.settle();
+    }
+}
+
+/// Names what did not end as itself: its records run again at the next start.
+fn abandoned(shared: &Shared, drained: bool) -> u64 {
+    let left = shared.tally.abandoned.load(Relaxed);
+    if drained {
+        return left;
+    }
+    let mut ledger = shared.ledger();
+    let assigned = ledger.assigned();
+    let places = ledger.running_places(&assigned);
+    for ((topic, partition), offset) in places.iter().take(10) {
+        shared
+            .log
+            .error(format_args!("{topic}[{partition}]@{offset}: abandoned, it runs again at the next start"));
+    }
+    for name in &assigned {
+        ledger.drain(name);
+    }
+    shared.tally.abandoned.fetch_add(places.len() as u64, Relaxed);
+    left + places.len() as u64
+}

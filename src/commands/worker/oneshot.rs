@@ -1,0 +1,111 @@
+//! One process a record: its environment, its input, how it ended.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::environment;
+use super::ledger::Job;
+use super::policy::Ended;
+use super::shared::Shared;
+use crate::codec::{self, Decode, Decoded};
+use crate::process::{self, Ending, Limits, MAX_OUTPUT, Program, Variables};
+use crate::record::Record;
+
+/// How commands are run: the same for every record.
+pub struct Runner {
+    pub program: Program,
+    pub variables: Variables,
+    pub limits: Limits,
+    pub max_attempts: Option<u64>,
+    pub decode: Decode,
+}
+
+/// How one attempt ended, and what it printed.
+pub struct Attempt {
+    pub ended: Ended,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
+/// After so long, and then each time again, a note says that a record is still running.
+const SLOW: Duration = Duration::from_secs(60);
+
+impl Runner {
+    /// Runs the command for one record, to its end.
+    pub async fn run(&self, job: &Job, shared: &Arc<Shared>) -> Attempt {
+        let record = &*job.record;
+        let mut scratch = Vec::new();
+        let value = self.decoded(record, &mut scratch, shared);
+        let of_record = environment::of_record(record, job.attempt, self.max_attempts);
+        let place = Place(record);
+        let mut line = Vec::new();
+        let variables = [&self.variables, &of_record];
+        let command = process::command(&self.program, &variables);
+        let run = process::run(command, value, self.limits, &shared.groups, job.ticket.epoch, |said| {
+            line.clear();
+            let _ = io::Write::write_fmt(&mut line, format_args!("{place}: "));
+            line.extend_from_slice(said);
+            shared.log.passed_on(&line);
+        });
+        tokio::pin!(run);
+        let mut waited = Duration::ZERO;
+        let finished = loop {
+            match tokio::time::timeout(SLOW, &mut run).await {
+                Ok(finished) => break finished,
+                Err(_) => {
+                    waited += SLOW;
+                    shared.log.note(format_args!("{place}: still running after {} s", waited.as_secs()));
+                }
+            }
+        };
+        match finished {
+            Err(e) => Attempt {
+                ended: Ended::CannotRun(format!("{}: {e}", self.program.path.display())),
+                stdout: Vec::new(),
+                stderr: Vec::new(),
+            },
+            Ok(finished) => {
+                let ended = match finished.ending {
+                    Ending::Exit(code) => Ended::Exit(code),
+                    Ending::Signal(signal) => Ended::Signal(signal),
+                    Ending::Timeout => Ended::Timeout,
+                    Ending::TooMuchOutput => Ended::Protocol(format!(
+                        "killed, since it printed more than {} MiB, which is held until it ends",
+                        MAX_OUTPUT >> 20
+                    )),
+                };
+                Attempt { ended, stdout: finished.stdout, stderr: finished.stderr }
+            }
+        }
+    }
+
+    /// The value as the command gets it: decoded where it says that it is compressed.
+    fn decoded<'a>(&self, record: &'a Record, scratch: &'a mut Vec<u8>, shared: &Shared) -> &'a [u8] {
+        let Some(value) = record.value.as_deref() else { return &[] };
+        let encoding = record
+            .headers
+            .iter()
+            .find(|(name, _)| name == b"content-encoding")
+            .and_then(|(_, value)| value.as_deref());
+        match codec::undo(self.decode, encoding, value, codec::MAX_DECODED, scratch) {
+            Decoded::AsIs => value,
+            Decoded::Undone(value) => value,
+            Decoded::Failed(why) => {
+                shared.tally.undecoded.fetch_add(1, Relaxed);
+                shared.log.error(format_args!("{}: {why}; passed on as it is", Place(record)));
+                value
+            }
+        }
+    }
+}
+
+/// A record's place as every message writes it: `topic[partition]@offset`.
+pub struct Place<'a>(pub &'a Record);
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}[{}]@{}", self.0.topic, self.0.partition, self.0.offset)
+    }
+}

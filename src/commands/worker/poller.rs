@@ -1,0 +1,302 @@
+//! The polling thread: owns the consumer, polls for ever, never waits for a command.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use rdkafka::Offset;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::observer::Watch;
+use super::printer;
+use super::rebalance::{self, Rebalancer, list};
+use super::shared::{Shared, Stop};
+use crate::kafka::ffi::{Consumer, Event};
+use crate::offset::From;
+use crate::shutdown::Shutdown;
+
+/// How long one poll waits: what bounds how late anything is noticed here.
+const POLL: Duration = Duration::from_millis(100);
+/// Records taken from the client at once.
+const BATCH: usize = 500;
+/// While the queues are full, the client is asked only so often …
+const FULL: Duration = Duration::from_millis(50);
+/// … and after so long everything is paused: a pause throws the prefetch away.
+const PAUSE_AFTER: Duration = Duration::from_secs(1);
+/// A note says so often that the cluster is still away.
+const AWAY_NOTE: Duration = Duration::from_secs(10);
+/// A member of a group with enough others gets no partition: after so long that is its share.
+const NO_SHARE: Duration = Duration::from_secs(10);
+
+/// The polling thread's own state.
+pub struct Poller<'a> {
+    pub consumer: &'a Consumer,
+    pub rebalancer: Rebalancer,
+    pub shared: Arc<Shared>,
+    pub watch: Arc<Watch>,
+    pub shutdown: &'a Shutdown,
+    pub idle: Option<Duration>,
+    /// Gives up after so long without contact.
+    pub stall: Option<Duration>,
+    pub brokers: String,
+    /// Whether an end of all partitions ends the worker.
+    pub has_end: bool,
+    busy_at: Instant,
+    full_since: Option<Instant>,
+    away_note: Option<Instant>,
+    /// Partitions whose start is settled again after an offset was out of range.
+    asked_away: Option<Instant>,
+}
+
+/// What the poller is made of.
+pub struct Parts<'a> {
+    pub consumer: &'a Consumer,
+    pub rebalancer: Rebalancer,
+    pub watch: Arc<Watch>,
+    pub shutdown: &'a Shutdown,
+    pub idle: Option<Duration>,
+    pub stall: Option<Duration>,
+    pub brokers: String,
+    pub has_end: bool,
+}
+
+impl<'a> Poller<'a> {
+    pub fn new(parts: Parts<'a>) -> Self {
+        Self {
+            shared: Arc::clone(&parts.rebalancer.shared),
+            consumer: parts.consumer,
+            rebalancer: parts.rebalancer,
+            watch: parts.watch,
+            shutdown: parts.shutdown,
+            idle: parts.idle,
+            stall: parts.stall,
+            brokers: parts.brokers,
+            has_end: parts.has_end,
+            busy_at: Instant::now(),
+            full_since: None,
+            away_note: None,
+            asked_away: None,
+        }
+    }
+
+    /// Polls until there is a reason to stop.
+    pub fn run(&mut self) -> Stop {
+        loop {
+            if let Some(signal) = self.shutdown.signal() {
+                self.shared.stop(Stop::Signal(signal));
+            }
+            if let Some(stop) = self.shared.stopping() {
+                return stop;
+            }
+            let most = self.room();
+            self.poll(if most == BATCH { POLL } else { Duration::ZERO }, most);
+            self.settle();
+            self.check_end();
+            self.check_contact();
+            if printer::stdout_is_closed() {
+                self.shared.stop(Stop::Closed);
+            }
+        }
+    }
+
+    /// How much to ask the client for: a full queue first slows the asking, then pauses.
+    fn room(&mut self) -> usize {
+        if !self.shared.ledger().is_full() {
+            self.full_since = None;
+            return BATCH;
+        }
+        self.full_since.get_or_insert_with(Instant::now);
+        if self.shared.wait(Instant::now() + FULL, |ledger| !ledger.is_full()) { BATCH } else { 1 }
+    }
+
+    /// Polls once and takes in what comes.
+    pub fn poll(&mut self, timeout: Duration, most: usize) {
+        let mut out_of_range = Vec::new();
+        let mut came = false;
+        {
+            let batch = self.consumer.poll(timeout, most, &mut self.rebalancer);
+            if !batch.is_empty() {
+                let mut ledger = self.shared.ledger();
+                let _ = batch.for_each(true, |event| {
+                    match event {
+                        Event::Record(record) => {
+                            came = true;
+                            ledger.receive(record);
+                        }
+                        Event::End { topic, partition, offset } => {
+                            came = true;
+                            ledger.reach_end(topic, partition, offset);
+                        }
+                        Event::Error { topic, partition, offset, code, reason } => match code {
+                            RDKafkaErrorCode::AutoOffsetReset => {
+                                out_of_range.push((Arc::<str>::from(topic), partition, offset));
+                            }
+                            _ => self.report(topic, partition, code, reason),
+                        },
+                    }
+                    Ok::<(), std::convert::Infallible>(())
+                });
+            }
+        }
+        if came {
+            self.busy_at = Instant::now();
+            self.shared.work.notify_one();
+            if self.watch.answered() {
+                self.shared.log.note("the cluster answers again");
+            }
+        }
+        for (topic, partition, offset) in out_of_range {
+            self.settle_start(&topic, partition, offset);
+        }
+    }
+
+    /// An error that the consumer's queue held.
+    fn report(&self, topic: &str, partition: i32, code: RDKafkaErrorCode, reason: &str) {
+        let place = if partition < 0 { topic.to_owned() } else { format!("{topic}[{partition}]") };
+        match code {
+            RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::InconsistentGroupProtocol => {
+                let hint = if code == RDKafkaErrorCode::InconsistentGroupProtocol {
+                    " (the group's members share partitions in another way: try --assignor range)"
+                } else {
+                    ""
+                };
+                self.shared.stop(Stop::Failed(format!("{reason}{hint}")));
+            }
+            RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId => {
+                self.shared.stop(Stop::Fenced(reason.to_owned()));
+            }
+            _ => self.shared.log.verbose(1, format_args!("{place}: {reason}")),
+        }
+    }
+
+    /// The offset to read from is not there: retention took it, or the topic was
+    /// made anew. Says so, and goes on at the first record that is there.
+    fn settle_start(&mut self, topic: &Arc<str>, partition: i32, offset: i64) {
+        let name = (Arc::clone(topic), partition);
+        let timeout = self.rebalancer.timeout;
+        let wanted = if offset >= 0 {
+            Some(offset)
+        } else {
+            let asked = list([(&**topic, partition, Offset::Invalid)]);
+            let _ = self.consumer.committed(&asked, timeout);
+            match asked.find_partition(topic, partition).map(|e| e.offset()) {
+                Some(Offset::Offset(offset)) => Some(offset),
+                _ => None,
+            }
+        };
+        let (low, high) = match self.consumer.watermarks(topic, partition, timeout) {
+            Ok(watermarks) => watermarks,
+            Err(code) => {
+                self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: {code}")));
+                return;
+            }
+        };
+        let goal = match wanted {
+            Some(wanted) if wanted < low => {
+                self.shared.tally.lost.fetch_add((low - wanted) as u64, Relaxed);
+                self.shared.log.error(format_args!(
+                    "{topic}[{partition}]: {wanted}..{} gone (retention took them before they were read)",
+                    low - 1
+                ));
+                low
+            }
+            Some(wanted) if wanted > high => {
+                self.shared.log.error(format_args!(
+                    "{topic}[{partition}]: the group's offset {wanted} is past the end {high} (was the topic made anew?); starting at {low}"
+                ));
+                let until = self.shared.ledger().until_of(&name);
+                self.shared.ledger().assign(&name, until);
+                low
+            }
+            Some(wanted) => wanted,
+            None => match self.rebalancer.start(self.consumer, &name, From::Beginning) {
+                Offset::Offset(offset) => offset,
+                _ => low,
+            },
+        };
+        if let Err(code) = self.consumer.seek(topic, partition, goal, timeout) {
+            self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: seek to {goal}: {code}")));
+        }
+    }
+
+    /// Stores what can be committed, pauses and resumes.
+    pub fn settle(&mut self) {
+        rebalance::store(self.consumer, &self.shared);
+        let long_full = self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER);
+        let (pause, resume) = self.shared.ledger().flow(long_full);
+        let partitions = |names: &[super::ledger::Name]| {
+            list(names.iter().map(|(topic, partition)| (&**topic, *partition, Offset::Invalid)))
+        };
+        for (names, outcome) in [
+            (&pause, (!pause.is_empty()).then(|| self.consumer.pause(&partitions(&pause)))),
+            (&resume, (!resume.is_empty()).then(|| self.consumer.resume(&partitions(&resume)))),
+        ] {
+            if let Some(Err(code)) = outcome {
+                self.shared
+                    .log
+                    .verbose(1, format_args!("pause or resume {} partitions: {code}", names.len()));
+            }
+        }
+    }
+
+    /// Whether all that was asked for is done.
+    fn check_end(&mut self) {
+        let (complete, idle, assigned) = {
+            let ledger = self.shared.ledger();
+            (ledger.is_complete(), ledger.is_idle(), ledger.has_partitions())
+        };
+        if !idle {
+            self.busy_at = Instant::now();
+        }
+        if complete {
+            return self.shared.stop(Stop::Complete);
+        }
+        let Some(joined) = self.rebalancer.last_assigned else { return };
+        if !assigned && self.has_end && joined.elapsed() >= NO_SHARE {
+            self.shared.log.note("the group's other members have all partitions: nothing to do here");
+            return self.shared.stop(Stop::Complete);
+        }
+        if let Some(limit) = self.idle
+            && assigned
+            && self.watch.away_since().is_none()
+            && self.busy_at.max(joined).elapsed() >= limit
+        {
+            self.shared.stop(Stop::Complete);
+        }
+    }
+
+    /// Notes an outage, looks whether it is over, gives up where that is asked for.
+    fn check_contact(&mut self) {
+        let Some(since) = self.watch.away_since() else {
+            self.away_note = None;
+            return;
+        };
+        let cause = self.watch.causes.last().unwrap_or_default();
+        if self.away_note.is_none_or(|last| last.elapsed() >= AWAY_NOTE) {
+            self.away_note = Some(Instant::now());
+            let seconds = since.elapsed().as_secs();
+            let brokers = &self.brokers;
+            self.shared.log.note(format_args!("no contact to {brokers} for {seconds} s, waiting ({cause})"));
+        }
+        if self.asked_away.is_none_or(|last| last.elapsed() >= Duration::from_secs(2)) {
+            self.asked_away = Some(Instant::now());
+            let topic = self.shared.ledger().assigned().first().map(|(topic, _)| Arc::clone(topic));
+            if self.consumer.metadata(topic.as_deref(), Duration::from_millis(500)).is_ok()
+                && self.watch.answered()
+            {
+                self.shared.log.note("the cluster answers again");
+            }
+        }
+        if let Some(limit) = self.stall
+            && since.elapsed() >= limit
+        {
+            let brokers = &self.brokers;
+            self.shared.stop(Stop::Failed(format!(
+                "no contact to {brokers} for {} s (--stall-timeout): {cause}",
+                limit.as_secs()
+            )));
+        }
+    }
+}

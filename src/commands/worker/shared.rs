@@ -1,0 +1,99 @@
+//! What the polling thread, the runtime and the signal thread share.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::ledger::Ledger;
+use super::summary::Tally;
+use crate::log::Log;
+use crate::process::Groups;
+
+/// Why the worker stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The stop condition was reached.
+    Complete,
+    /// A signal asked for it.
+    Signal(i32),
+    /// A record failed for good, or too many in a row: by policy.
+    Policy(String),
+    /// The command can't be run.
+    Broken(String),
+    /// The group or the cluster threw this member out, or the client broke.
+    Fenced(String),
+    /// stdout was closed.
+    Closed,
+    /// stdout can't be written, the cluster is out of reach for too long: usage and surroundings.
+    Failed(String),
+}
+
+/// The state of one worker.
+pub struct Shared {
+    ledger: Mutex<Ledger>,
+    /// Notified whenever a completion was taken in.
+    settled: Condvar,
+    /// Wakes the dispatcher: records came in, or a partition came or went.
+    pub work: tokio::sync::Notify,
+    stop: Mutex<Option<Stop>>,
+    pub groups: Groups,
+    pub tally: Tally,
+    pub log: Log,
+}
+
+impl Shared {
+    /// The state at the start: nothing assigned.
+    pub fn new(ledger: Ledger, groups: Groups, log: Log) -> Self {
+        Self {
+            ledger: Mutex::new(ledger),
+            settled: Condvar::new(),
+            work: tokio::sync::Notify::new(),
+            stop: Mutex::new(None),
+            groups,
+            tally: Tally::default(),
+            log,
+        }
+    }
+
+    /// The ledger, for a short while: nothing waits with it held.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that completions were taken in.
+    pub fn settle(&self) {
+        self.settled.notify_all();
+    }
+
+    /// Waits until `done` holds or the time is up; says whether it holds.
+    pub fn wait(&self, deadline: Instant, mut done: impl FnMut(&mut Ledger) -> bool) -> bool {
+        let mut ledger = self.ledger();
+        loop {
+            if done(&mut ledger) {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            // A cap, so that a stop that nobody notifies of is seen in time.
+            let nap = left.min(Duration::from_millis(100));
+            ledger = self.settled.wait_timeout(ledger, nap).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Asks the worker to stop. The first reason counts, unless a later one is
+    /// that the client is of no use any more.
+    pub fn stop(&self, why: Stop) {
+        let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+        if stop.is_none() || matches!(why, Stop::Fenced(_)) {
+            *stop = Some(why);
+        }
+        drop(stop);
+        self.settled.notify_all();
+    }
+
+    /// Why the worker is to stop, if it is.
+    pub fn stopping(&self) -> Option<Stop> {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
