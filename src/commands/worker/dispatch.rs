@@ -57,7 +57,7 @@ impl Dispatcher {
             }
             for done in batch.drain(..) {
                 match done {
-                    Done::Ran { job, attempt, is_out } => self.ran(job, attempt, is_out, &completions),
+                    Done::Ran { job, attempt, is_out } => self.ran(job, &attempt, is_out, &completions),
                     Done::Sent { job, outcome } => self.sent(&job, outcome),
                 }
             }
@@ -85,7 +85,7 @@ impl Dispatcher {
     }
 
     /// A command ended: what becomes of its record.
-    fn ran(&mut self, job: Job, attempt: Attempt, is_out: bool, completions: &mpsc::Sender<Done>) {
+    fn ran(&mut self, job: Job, attempt: &Attempt, is_out: bool, completions: &mpsc::Sender<Done>) {
         let shared = Arc::clone(&self.shared);
         let (place, tally, log) = (Place(&job.record), &shared.tally, shared.log);
         let next = self.policy.next(&attempt.ended, job.attempt);
@@ -125,11 +125,11 @@ impl Dispatcher {
                 self.finish(&job, Outcome::Retry(Instant::now() + delay));
             }
             Next::Broken => {
-                self.shared.stop(Stop::Broken(self.sentence(&job, &attempt)));
+                self.shared.stop(Stop::Broken(self.sentence(&job, attempt)));
                 self.finish(&job, Outcome::Abandoned);
             }
             Next::Stop => {
-                let why = self.sentence(&job, &attempt);
+                let why = self.sentence(&job, attempt);
                 self.shared.stop(Stop::Policy(format!(
                     "{why}\nit is not committed: the next start tries it again; --dlq TOPIC or \
                      --on-failure skip goes past it"
@@ -137,7 +137,7 @@ impl Dispatcher {
                 self.finish(&job, Outcome::Abandoned);
             }
             Next::Skipped | Next::DeadLetter if self.breaker_opens(&attempt.ended) => {
-                let why = self.sentence(&job, &attempt);
+                let why = self.sentence(&job, attempt);
                 self.shared.stop(Stop::Policy(format!(
                     "too many records failed in a row (--max-consecutive-failures): it looks like an outage; \
                      the last was {why}"
@@ -149,7 +149,7 @@ impl Dispatcher {
                 log.note(format_args!("{place}: {}, skipped", attempt.ended));
                 self.finish(&job, Outcome::Resolved);
             }
-            Next::DeadLetter => self.dead_letter(job, &attempt, completions),
+            Next::DeadLetter => self.dead_letter(job, attempt, completions),
         }
     }
 

@@ -111,11 +111,6 @@ impl<T> Lanes<T> {
     pub fn len(&self) -> usize {
         self.ready.len() + self.waiting
     }
-
-    /// Whether nothing is queued.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 #[cfg(test)]
@@ -198,7 +193,7 @@ mod tests {
                     break;
                 }
             }
-            prop_assert!(lanes.is_empty());
+            prop_assert_eq!(lanes.len(), 0);
             for lane in keys.iter().flatten() {
                 let of_lane: Vec<usize> = ran.iter().copied().filter(|&i| keys[i] == Some(*lane)).collect();
                 prop_assert!(of_lane.is_sorted());

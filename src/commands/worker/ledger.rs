@@ -41,8 +41,6 @@ pub struct Job {
     pub record: Arc<Record>,
     /// From 1.
     pub attempt: u32,
-    /// A lane sticks to one process of a persistent command.
-    pub lane: Option<Lane>,
 }
 
 /// What became of a job.
@@ -68,7 +66,6 @@ struct Item {
 struct Running {
     item: Item,
     lane: Option<Lane>,
-    since: Instant,
 }
 
 /// One assigned partition, from assign to revoke.
@@ -161,8 +158,9 @@ impl Ledger {
         self.names.get(topic)?.get(&partition).copied()
     }
 
-    /// Begins a new epoch of a partition; `until` is the exclusive end of what is asked for.
-    pub fn assign(&mut self, name: &Name, until: Option<i64>) {
+    /// Begins a new epoch of a partition, at `position` where that is known; `until`
+    /// is the exclusive end of what is asked for.
+    pub fn assign(&mut self, name: &Name, position: Option<i64>, until: Option<i64>) {
         self.end(name);
         self.last_epoch += 1;
         self.names.entry(Arc::clone(&name.0)).or_default().insert(name.1, self.last_epoch);
@@ -175,7 +173,7 @@ impl Ledger {
             retrying: 0,
             queued_bytes: 0,
             until,
-            ended: false,
+            ended: until.zip(position).is_some_and(|(until, position)| position >= until),
             draining: false,
             // A pause survives revoke and assign on one client: the first flow resumes it.
             paused: true,
@@ -328,13 +326,13 @@ impl Ledger {
             self.running += 1;
             let record = Arc::clone(&item.record);
             let (offset, attempt) = (record.offset, item.attempts + 1);
-            partition.running.insert(offset, Running { item, lane, since: now });
+            partition.running.insert(offset, Running { item, lane });
             self.take_turn(epoch);
             // Room was made: what is parked may come in.
             if self.partitions.get(&epoch).is_some_and(|partition| !partition.parked.is_empty()) {
                 self.admit(epoch);
             }
-            return Some(Job { ticket: Ticket { epoch, offset }, record, attempt, lane });
+            return Some(Job { ticket: Ticket { epoch, offset }, record, attempt });
         }
         None
     }
@@ -484,11 +482,6 @@ impl Ledger {
         self.queued + self.parked
     }
 
-    /// How many records were resolved.
-    pub fn resolved(&self) -> u64 {
-        self.resolved
-    }
-
     /// Whether a ticket still counts.
     pub fn is_live(&self, ticket: Ticket) -> bool {
         self.partitions
@@ -510,19 +503,6 @@ impl Ledger {
         self.is_idle()
             && !self.partitions.is_empty()
             && self.partitions.values().all(|partition| partition.ended && partition.until.is_some())
-    }
-
-    /// The widest span of all partitions.
-    pub fn span(&self) -> u64 {
-        self.partitions.values().map(|partition| partition.tracker.span()).max().unwrap_or(0)
-    }
-
-    /// The record that has been running longest: its place, and since when.
-    pub fn oldest(&self) -> Option<(Name, i64, Instant)> {
-        self.partitions
-            .values()
-            .flat_map(|p| p.running.iter().map(|(&offset, running)| (p.name.clone(), offset, running.since)))
-            .min_by_key(|(.., since)| *since)
     }
 
     /// What runs of these partitions, as `(partition, offset)`: what is abandoned when it does not end.

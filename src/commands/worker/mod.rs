@@ -32,6 +32,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use crate::cli::worker::Args;
 use crate::config::{Config, topic};
 use crate::exit::{self, Exit};
+use crate::kafka::connect;
 use crate::kafka::ffi::{Consumer, Observer};
 use crate::offset::Until;
 use crate::process::guard::Guard;
@@ -55,7 +56,7 @@ pub use policy::{ExitMap, OnFailure};
 const QUEUE_LEN: usize = 8192;
 /// Bytes queued, in all.
 const QUEUE_BYTES: usize = 16 << 20;
-/// What is exported for commands that call kq may need as much of a grace.
+/// Between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(4);
 
 /// Runs the worker to its end.
@@ -142,7 +143,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
 }
 
 /// `max.poll.interval.ms`, librdkafka's default, which the worker leaves alone.
-const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
+const MAX_POLL_INTERVAL: Duration = Duration::from_mins(5);
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
@@ -248,25 +249,21 @@ fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<rdkafka::
 /// Looks at the cluster once: it must be there, and so must the topics that are named.
 fn find_topics(consumer: &Consumer, topics: &[String], watch: &Watch, config: &Config) -> anyhow::Result<()> {
     if topics.iter().all(|name| name.starts_with('^')) {
-        return match consumer.metadata(None, config.timeout) {
-            Ok(_) => Ok(()),
-            Err(code) => Err(watch.causes.explain(code, &config.brokers, config.timeout)),
-        };
+        return connect::metadata(config, &watch.causes, |wait| consumer.metadata(None, wait)).map(drop);
     }
-    topics
-        .iter()
-        .filter(|name| !name.starts_with('^'))
-        .try_for_each(|name| find_topic(consumer, name, watch, config))
+    let mut names = topics.iter().filter(|name| !name.starts_with('^'));
+    names.try_for_each(|name| find_topic(consumer, name, watch, config))
 }
 
 fn find_topic(consumer: &Consumer, name: &str, watch: &Watch, config: &Config) -> anyhow::Result<()> {
-    let found = consumer
-        .metadata(Some(name), config.timeout)
-        .map_err(|code| watch.causes.explain(code, &config.brokers, config.timeout))?;
-    match found.iter().find(|topic| topic.name == name).and_then(|topic| topic.error) {
-        None => Ok(()),
-        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-            bail!("topic {name} is not there (kq topic create {name} makes it)")
+    let found = connect::metadata(config, &watch.causes, |wait| consumer.metadata(Some(name), wait))?;
+    let topic = found.iter().find(|topic| topic.name == name);
+    match topic.and_then(|topic| topic.error) {
+        None if topic.is_some_and(|topic| !topic.partitions.is_empty()) => Ok(()),
+        None | Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+            bail!(
+                "topic {name} does not exist (`kq topic create {name}` makes it, `kq topic list` shows those that do)"
+            )
         }
         Some(code) => Err(watch.causes.explain_topic(code, name)),
     }

@@ -44,10 +44,10 @@ impl Observer for Watch {
             }
             _ => {}
         }
-        self.causes.error(code, reason);
+        Observer::error(&self.causes, code, reason);
     }
 
     fn log(&self, level: i32, facility: &str, message: &str) {
-        self.causes.log(level, facility, message);
+        Observer::log(&self.causes, level, facility, message);
     }
 }

@@ -30,7 +30,7 @@ pub struct Attempt {
 }
 
 /// After so long, and then each time again, a note says that a record is still running.
-const SLOW: Duration = Duration::from_secs(60);
+const SLOW: Duration = Duration::from_mins(1);
 
 impl Runner {
     /// Runs the command for one record, to its end.
@@ -52,13 +52,11 @@ impl Runner {
         tokio::pin!(run);
         let mut waited = Duration::ZERO;
         let finished = loop {
-            match tokio::time::timeout(SLOW, &mut run).await {
-                Ok(finished) => break finished,
-                Err(_) => {
-                    waited += SLOW;
-                    shared.log.note(format_args!("{place}: still running after {} s", waited.as_secs()));
-                }
+            if let Ok(finished) = tokio::time::timeout(SLOW, &mut run).await {
+                break finished;
             }
+            waited += SLOW;
+            shared.log.note(format_args!("{place}: still running after {} s", waited.as_secs()));
         };
         match finished {
             Err(e) => Attempt {

@@ -94,15 +94,14 @@ fn serve(producer: &Producer, mut inbox: mpsc::Receiver<(Letter, Reply)>) {
             continue;
         };
         tag += 1;
-        let topic = match topics.get(&letter.topic) {
-            Some(topic) => topic,
-            None => match producer.topic(&letter.topic) {
-                Ok(topic) => topics.entry(Arc::clone(&letter.topic)).or_insert(topic),
-                Err(_) => {
-                    let _ = reply.send(Err(RDKafkaErrorCode::InvalidTopic));
-                    continue;
-                }
-            },
+        if !topics.contains_key(&letter.topic)
+            && let Ok(topic) = producer.topic(&letter.topic)
+        {
+            topics.insert(Arc::clone(&letter.topic), topic);
+        }
+        let Some(topic) = topics.get(&letter.topic) else {
+            let _ = reply.send(Err(RDKafkaErrorCode::InvalidTopic));
+            continue;
         };
         let headers: Vec<Header<'_>> =
             letter.headers.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect();

@@ -207,7 +207,7 @@ impl<'a> Poller<'a> {
                     "{topic}[{partition}]: the group's offset {wanted} is past the end {high} (was the topic made anew?); starting at {low}"
                 ));
                 let until = self.shared.ledger().until_of(&name);
-                self.shared.ledger().assign(&name, until);
+                self.shared.ledger().assign(&name, None, until);
                 low
             }
             Some(wanted) => wanted,

@@ -9,6 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::ledger::Name;
 use super::shared::{Shared, Stop};
+use crate::kafka::consumer;
 use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
 use crate::offset::{From, Until};
 
@@ -88,8 +89,12 @@ impl Rebalance for Rebalancer {
                 partition.offset = self.start(consumer, &name, from);
             }
             let until = self.end(consumer, &name);
+            let position = match (partition.offset, stored) {
+                (Offset::Offset(offset), _) | (_, Some(Offset::Offset(offset))) => Some(offset),
+                _ => None,
+            };
             self.started.insert(name.clone());
-            self.shared.ledger().assign(&name, until);
+            self.shared.ledger().assign(&name, position, until);
         }
     }
 
@@ -156,52 +161,32 @@ impl Rebalancer {
 
     /// Where to start in a partition without a committed offset.
     pub fn start(&self, consumer: &Consumer, (topic, partition): &Name, from: From) -> Offset {
-        let watermarks = || consumer.watermarks(topic, *partition, self.timeout);
-        let outcome = match from {
-            From::Beginning | From::Stored => return Offset::Beginning,
-            From::End => watermarks().map(|(_, high)| Offset::Offset(high)),
-            From::Offset(offset) => return Offset::Offset(offset),
-            From::Relative(n) => watermarks().map(|(low, high)| Offset::Offset((high - n).max(low))),
-            From::Time(ms) => self.at_time(consumer, topic, *partition, ms),
-        };
-        outcome.unwrap_or_else(|code| {
-            self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: where to start: {code}")));
-            Offset::Beginning
-        })
-    }
-
-    fn at_time(
-        &self,
-        consumer: &Consumer,
-        topic: &str,
-        partition: i32,
-        ms: i64,
-    ) -> Result<Offset, rdkafka::types::RDKafkaErrorCode> {
-        let times = list([(topic, partition, Offset::Offset(ms))]);
-        consumer.offsets_for_times(&times, self.timeout)?;
-        match times.find_partition(topic, partition).map(|e| e.offset()) {
-            Some(Offset::Offset(offset)) => Ok(Offset::Offset(offset)),
-            // Nothing at or after it.
-            _ => consumer.watermarks(topic, partition, self.timeout).map(|(_, high)| Offset::Offset(high)),
+        let from = if from == From::Stored { From::Beginning } else { from };
+        let start = consumer::watermarks(consumer, topic, *partition, self.timeout)
+            .and_then(|ends| consumer::start(consumer, topic, *partition, from, ends, self.timeout));
+        match start {
+            Ok(offset) => Offset::Offset(offset),
+            Err(e) => {
+                self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: where to start: {e:#}")));
+                Offset::Invalid
+            }
         }
     }
 
     /// The exclusive end of what is asked for in a partition.
     fn end(&self, consumer: &Consumer, (topic, partition): &Name) -> Option<i64> {
-        let outcome = match self.until? {
-            Until::End => consumer.watermarks(topic, *partition, self.timeout).map(|(_, high)| high),
-            Until::Offset(offset) => return Some(offset),
-            Until::Time(ms) => self.at_time(consumer, topic, *partition, ms).map(|offset| match offset {
-                Offset::Offset(offset) => offset,
-                _ => i64::MAX,
-            }),
-        };
-        outcome.map_or_else(
-            |code| {
-                self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: where to end: {code}")));
+        let until = self.until?;
+        let end = consumer::watermarks(consumer, topic, *partition, self.timeout).and_then(|(_, high)| {
+            let end = consumer::end(consumer, topic, *partition, until, high, self.timeout)?;
+            // Nothing at or after a time that has passed: all that is there comes before it.
+            Ok(end.unwrap_or(high))
+        });
+        match end {
+            Ok(end) => Some(end),
+            Err(e) => {
+                self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: where to end: {e:#}")));
                 None
-            },
-            Some,
-        )
+            }
+        }
     }
 }

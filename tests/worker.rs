@@ -1,0 +1,509 @@
+//! `kq worker` from outside: the real binary, a cluster, commands that work, fail, hang and hide.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use support::{Cluster, Kq, wait_until};
+
+/// What a wait is given at most.
+const LONG: Duration = Duration::from_secs(30);
+
+/// A topic with these lines in it.
+fn topic_with(cluster: &Cluster, hint: &str, partitions: u32, lines: &str) -> String {
+    let topic = cluster.create(hint, partitions);
+    cluster.kq(["produce", &topic]).stdin(lines).run().success();
+    topic
+}
+
+/// A topic with keyed records: `key:value` lines.
+fn keyed(cluster: &Cluster, hint: &str, partitions: u32, lines: &str) -> String {
+    let topic = cluster.create(hint, partitions);
+    cluster.kq(["produce", &topic, "-K", ":"]).stdin(lines).run().success();
+    topic
+}
+
+/// A worker that works off what is there and ends.
+fn once(cluster: &Cluster, topic: &str, flags: &[&str], command: &[&str]) -> Kq {
+    cluster.kq(["worker", topic, "-e"]).args(flags).arg("--").args(command)
+}
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+fn lines(path: &Path) -> Vec<String> {
+    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// Whether a process of this pid runs; a zombie does not.
+fn runs(pid: &str) -> bool {
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !state.is_empty() && !state.contains(") Z") && !state.contains(") X")
+}
+
+#[test]
+fn the_line_of_the_readme_runs_word_for_word() {
+    let cluster = Cluster::get();
+    cluster.kq(["topic", "create", "foo", "--partitions", "1", "--if-not-exists"]).run().success();
+    cluster.kq(["produce", "foo"]).stdin("one\ntwo\n").run().success();
+    let worker = cluster.program("sh", ["-c", "exec kq worker foo -- ./handler.sh"]);
+    worker.script("handler.sh", "cat\necho\n");
+    let worker = worker.spawn();
+    worker.wait_for_stdout("two");
+    worker.terminate();
+    worker.wait().success().stderr_has("group kq-worker-foo").stderr_has(" done in ");
+}
+
+#[test]
+fn every_record_runs_once_and_the_next_run_finds_nothing() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "once", 3, "a\nb\nc\nd\n");
+    let first = once(&cluster, &topic, &[], &["sh", "-c", "cat; echo !"]).run().success();
+    assert_eq!(sorted(first.text()), ["a!", "b!", "c!", "d!"]);
+    once(&cluster, &topic, &[], &["cat"]).run().success().stdout("");
+}
+
+#[test]
+fn the_record_is_in_the_environment() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("environment", 1);
+    cluster.kq(["produce", &topic, "-k", "key", "-H", "h=v", "-H", "n"]).stdin("value\n").run().success();
+    let shown =
+        once(&cluster, &topic, &["-g", "mine"], &["sh", "-c", "env | grep ^KQ_ | sort"]).run().success();
+    let variables: BTreeMap<&str, &str> = shown.text().lines().filter_map(|l| l.split_once('=')).collect();
+    for (name, value) in [
+        ("KQ_RECORD_TOPIC", topic.as_str()),
+        ("KQ_RECORD_PARTITION", "0"),
+        ("KQ_RECORD_OFFSET", "0"),
+        ("KQ_RECORD_KEY", "key"),
+        ("KQ_RECORD_KEY_BASE64", "a2V5"),
+        ("KQ_RECORD_ATTEMPT", "1"),
+        ("KQ_RECORD_MAX_ATTEMPTS", "4"),
+        ("KQ_RECORD_ID", &format!("{topic}/0/0")),
+        ("KQ_RECORD_HEADERS", r#"[["h","v"],["n",null]]"#),
+        ("KQ_RECORD_GROUP", "mine"),
+        ("KQ_BROKERS", cluster.brokers()),
+    ] {
+        assert_eq!(variables.get(name), Some(&value), "{name} in {variables:?}");
+    }
+    assert!(variables["KQ_RECORD_TIMESTAMP"].parse::<u64>().is_ok());
+    for name in ["KQ_RECORD_KEY_NULL", "KQ_RECORD_VALUE_NULL", "KQ_RECORD_TRUNCATED"] {
+        assert!(!variables.contains_key(name), "{name}");
+    }
+}
+
+#[test]
+fn a_nested_kq_neither_joins_the_group_nor_writes_back() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "nested", 1, "a\n");
+    let shown = cluster
+        .kq([
+            "worker",
+            "-e",
+            "--",
+            "sh",
+            "-c",
+            "echo ${KQ_TOPIC-none} ${KQ_GROUP-none} ${KQ_X-none} ${KQ_SASL_PASSWORD-none}",
+        ])
+        .env("KQ_TOPIC", &topic)
+        .env("KQ_GROUP", "outer")
+        .env("KQ_X", "client.rack=r")
+        .env("KQ_SASL_PASSWORD", "")
+        .run()
+        .success();
+    assert_eq!(shown.text(), "none none none none\n");
+}
+
+#[test]
+fn a_tombstone_is_an_empty_input_and_says_so() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("tombstone", 1);
+    cluster.kq(["produce", &topic, "--null", "NULL", "-k", "k"]).stdin("NULL\n\n").run().success();
+    once(&cluster, &topic, &[], &["sh", "-c", "wc -c; echo ${KQ_RECORD_VALUE_NULL-value}"])
+        .run()
+        .success()
+        .stdout("0\n1\n0\nvalue\n");
+}
+
+#[test]
+fn a_key_runs_in_order_and_other_keys_run_beside_it() {
+    let cluster = Cluster::get();
+    let input: String = (0..60).map(|i| format!("k{}:{i}\n", i % 3)).collect();
+    let topic = keyed(&cluster, "order", 2, &input);
+    let script = "read v; sleep 0.0$((v % 3)); echo \"$KQ_RECORD_KEY $v\"";
+    let shown = once(&cluster, &topic, &["-j", "8"], &["sh", "-c", script]).run().success();
+    let mut of_key: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for line in shown.text().lines() {
+        let (key, value) = line.split_once(' ').expect("key and value");
+        of_key.entry(key).or_default().push(value.parse().expect("a number"));
+    }
+    assert_eq!(of_key.len(), 3);
+    for (key, values) in of_key {
+        assert_eq!(values.len(), 20, "{key}");
+        assert!(values.is_sorted(), "{key}: {values:?}");
+    }
+}
+
+#[test]
+fn jobs_run_beside_each_other_and_no_more_than_asked_for() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "jobs", 1, "1\n2\n3\n4\n5\n6\n");
+    // Each waits until three are there at once, and none may ever see a fourth.
+    let script = "mkdir run.$KQ_RECORD_OFFSET
+        until [ $(ls -d run.* | wc -l) -ge 3 ] || [ -e seen ]; do sleep 0.01; done
+        touch seen; ls -d run.* | wc -l; rmdir run.$KQ_RECORD_OFFSET";
+    let shown = once(&cluster, &topic, &["-j", "3"], &["sh", "-c", script]).run().success();
+    let most = shown.text().lines().map(|n| n.trim().parse::<u32>().expect("a number")).max();
+    assert_eq!(most, Some(3));
+}
+
+#[test]
+fn output_comes_out_whole_however_large() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "whole", 1, "a\nb\nc\nd\n");
+    let script = "read v; for i in $(seq 20000); do echo $v; done";
+    let shown = once(&cluster, &topic, &["-j", "4"], &["sh", "-c", script]).run().success();
+    let mut runs: Vec<&str> = shown.text().lines().collect();
+    assert_eq!(runs.len(), 80_000);
+    runs.dedup();
+    assert_eq!(runs.len(), 4, "the outputs are mixed");
+}
+
+#[test]
+fn an_unread_record_of_megabytes_is_no_problem() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "unread", 1, &format!("{}\n", "x".repeat(900_000)));
+    once(&cluster, &topic, &[], &["true"]).run().success();
+    once(&cluster, &topic, &["-g", "other"], &["wc", "-c"]).run().success().stdout("900000\n");
+}
+
+#[test]
+fn stderr_is_passed_on_after_the_records_place() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "stderr", 1, "a\n");
+    once(&cluster, &topic, &[], &["sh", "-c", "echo one >&2; printf two >&2"])
+        .run()
+        .success()
+        .stderr_has(&format!("\n{topic}[0]@0: one\n{topic}[0]@0: two\n"));
+}
+
+#[test]
+fn a_failure_stops_the_worker_and_says_what_and_where() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "stop", 1, "good\nbad\nlater\n");
+    let script = "read v; echo $v; if [ $v = bad ]; then echo oh no >&2; exit 3; fi";
+    let flags = ["-j", "1", "--retries", "1", "--backoff", "1ms"];
+    once(&cluster, &topic, &flags, &["sh", "-c", script])
+        .run()
+        .status(1)
+        .stderr_has(&format!("{topic}[0]@1: sh -c"))
+        .stderr_has("status 3 (attempt 2)")
+        .stderr_has("stderr: oh no");
+    // It was not committed, and what came before it was.
+    once(&cluster, &topic, &["-j", "1"], &["cat"]).run().success().stdout("badlater");
+}
+
+#[test]
+fn a_record_gets_one_attempt_more_than_retries() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "attempts", 1, "a\n");
+    let flags = ["--retries", "2", "--backoff", "1ms", "--on-failure", "skip"];
+    once(&cluster, &topic, &flags, &["sh", "-c", "echo $KQ_RECORD_ATTEMPT/$KQ_RECORD_MAX_ATTEMPTS; exit 1"])
+        .run()
+        .success()
+        .stdout("1/3\n2/3\n3/3\n")
+        .stderr_has("1 skipped");
+    once(&cluster, &topic, &[], &["cat"]).run().success().stdout("");
+}
+
+#[test]
+fn the_exit_map_ranks_above_the_table() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "map", 1, "a\n");
+    once(&cluster, &topic, &["--exit-map", "3=skip"], &["sh", "-c", "echo ran; exit 3"])
+        .run()
+        .success()
+        .stdout("ran\n");
+    once(&cluster, &topic, &["--exit-map", "3=sk"], &["true"]).run().status(2).stderr_has("\"sk\"");
+}
+
+#[test]
+fn a_dead_letter_keeps_the_record_and_says_why() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("orders", 1);
+    cluster.kq(["produce", &topic, "-k", "k", "-H", "own=1"]).stdin("poison\n").run().success();
+    let dlq = cluster.create("dead", 1);
+    let flags = ["--dlq", &dlq, "--retries", "1", "--backoff", "1ms", "-g", "g1"];
+    once(&cluster, &topic, &flags, &["sh", "-c", "echo why >&2; exit 9"])
+        .run()
+        .success()
+        .stderr_has("1 dead-lettered");
+    let letters = cluster.kq(["consume", &dlq, "-e", "-f", "%k|%s|%h\\n"]).run().success();
+    for part in [
+        "k|poison|own=1,",
+        &format!("kq.dlq.topic={topic},kq.dlq.partition=0,kq.dlq.offset=0,"),
+        "kq.dlq.group=g1,kq.dlq.attempts=2,kq.dlq.reason=exit,kq.dlq.exit-code=9,kq.dlq.stderr=why",
+        "kq.dlq.failed-at=20",
+    ] {
+        assert!(letters.text().contains(part), "{part} in {}", letters.text());
+    }
+    assert_eq!(letters.text().matches("poison").count(), 1);
+    once(&cluster, &topic, &["-g", "g1"], &["cat"]).run().success().stdout("");
+}
+
+#[test]
+fn a_permanent_failure_goes_to_the_dead_letters_at_once() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "permanent", 1, "a\n");
+    let dlq = cluster.create("dead", 1);
+    once(&cluster, &topic, &["--dlq", &dlq], &["sh", "-c", "echo ran; exit 65"])
+        .run()
+        .success()
+        .stdout("ran\n");
+    cluster.kq(["consume", &dlq, "-e"]).run().success().stdout("a\n");
+}
+
+#[test]
+fn an_outage_does_not_pour_the_topic_into_the_dead_letters() {
+    let cluster = Cluster::get();
+    let input: String = (0..50).map(|i| format!("{i}\n")).collect();
+    let topic = topic_with(&cluster, "outage", 1, &input);
+    let dlq = cluster.create("dead", 1);
+    let flags = ["--dlq", &dlq, "--max-consecutive-failures", "5", "-j", "1", "--retries", "0"];
+    once(&cluster, &topic, &flags, &["false"]).run().status(1).stderr_has("--max-consecutive-failures");
+    cluster.kq(["consume", &dlq, "-e"]).run().success().stdout("0\n1\n2\n3\n");
+}
+
+#[test]
+fn dead_letters_that_would_come_back_are_refused() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "loop", 1, "a\n");
+    once(&cluster, &topic, &["--dlq", &topic], &["false"])
+        .run()
+        .status(2)
+        .stderr_has("reads that topic itself");
+    once(&cluster, &topic, &["--on-failure", "dlq"], &["false"]).run().status(2).stderr_has("--dlq TOPIC");
+    once(&cluster, &topic, &["--dlq", "not-there-at-all"], &["false"])
+        .run()
+        .status(2)
+        .stderr_has("not-there-at-all does not exist");
+}
+
+#[test]
+fn a_command_that_cannot_run_is_78_and_nothing_is_committed() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "broken", 1, "a\n");
+    once(&cluster, &topic, &[], &["./nowhere.sh"]).run().status(78).stderr_has("./nowhere.sh");
+    for code in ["78", "126", "127"] {
+        once(&cluster, &topic, &[], &["sh", "-c", &format!("exit {code}")])
+            .run()
+            .status(78)
+            .stderr_has("status");
+    }
+    let worker = once(&cluster, &topic, &[], &["./plain"]);
+    worker.file("plain", "echo no");
+    worker.run().status(78).stderr_has("chmod +x ./plain");
+    once(&cluster, &topic, &[], &["cat"]).run().success().stdout("a");
+}
+
+#[test]
+fn a_string_with_shell_syntax_goes_to_the_shell() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "shell", 1, "a\n");
+    once(&cluster, &topic, &["-g", "1"], &["cat | tr a b"]).run().success().stdout("b");
+    cluster.kq(["worker", &topic, "-e", "-g", "2", "--shell", "cat"]).run().success().stdout("a");
+    let worker = once(&cluster, &topic, &["-g", "3"], &["./bare", "arg"]);
+    worker.script("bare", "cat; echo $1");
+    worker.run().success().stdout("aarg\n");
+}
+
+#[test]
+fn a_command_that_hangs_or_traps_term_is_killed_at_its_time() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "hang", 1, "a\n");
+    let flags = ["--command-timeout", "100ms", "--retries", "0", "--on-failure", "skip"];
+    once(&cluster, &topic, &flags, &["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])
+        .run()
+        .success()
+        .stderr_has("timed out, skipped");
+}
+
+#[test]
+fn a_background_grandchild_ends_with_its_command() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "grandchild", 1, "a\n");
+    let shown = once(&cluster, &topic, &[], &["sh", "-c", "sleep 600 & echo $!"]).run().success();
+    let pid = shown.text().trim().to_owned();
+    wait_until("the grandchild has ended", LONG, || !runs(&pid));
+}
+
+#[test]
+fn a_signal_drains_what_runs_and_commits_it() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "drain", 1, "a\nb\n");
+    let worker = cluster
+        .kq([
+            "worker",
+            &topic,
+            "-j",
+            "1",
+            "--",
+            "sh",
+            "-c",
+            "cat; echo; echo here >&2; while [ ! -e go ]; do sleep 0.01; done",
+        ])
+        .spawn();
+    worker.wait_for_stderr("here");
+    worker.terminate();
+    worker.wait_for_stderr("finishing 1 running");
+    fs::write(worker.dir().join("go"), "").unwrap();
+    worker.wait().success().stdout("a\n");
+    once(&cluster, &topic, &[], &["cat"]).run().success().stdout("b");
+}
+
+#[test]
+fn a_signal_before_the_stop_condition_is_told_in_the_status() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("signal", 1);
+    let worker = cluster.kq(["worker", &topic, "-n", "5", "-v", "--", "cat"]).spawn();
+    worker.wait_for_stderr("assigned:");
+    worker.signal(2);
+    worker.wait().status(130);
+}
+
+#[test]
+fn what_does_not_end_in_time_is_abandoned_and_runs_again() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "abandon", 1, "a\n");
+    let script = "trap '' TERM; echo $$ here >&2; while :; do sleep 1; done";
+    let worker = cluster.kq(["worker", &topic, "--shutdown-timeout", "1s", "--", "sh", "-c", script]).spawn();
+    let said = worker.wait_for_stderr(" here");
+    let pid = said.split("@0: ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a pid").to_owned();
+    worker.terminate();
+    worker.wait().status(75).stderr_has("1 abandoned");
+    wait_until("the command has ended", LONG, || !runs(&pid));
+    once(&cluster, &topic, &[], &["cat"]).run().success().stdout("a");
+}
+
+#[test]
+fn a_second_signal_ends_at_once_and_leaves_no_command() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "second", 1, "a\n");
+    let script = "trap '' TERM; echo $$ here >&2; while :; do sleep 1; done";
+    let worker = cluster.kq(["worker", &topic, "--", "sh", "-c", script]).spawn();
+    let said = worker.wait_for_stderr(" here");
+    let pid = said.split("@0: ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a pid").to_owned();
+    worker.terminate();
+    worker.wait_for_stderr("finishing 1 running");
+    worker.terminate();
+    worker.wait().status(143);
+    wait_until("the command has ended", LONG, || !runs(&pid));
+}
+
+#[test]
+fn a_killed_worker_leaves_no_command_and_loses_no_record() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "killed", 1, "a\n");
+    let script = "echo $$ here >&2; sleep 600";
+    let worker =
+        cluster.kq(["worker", &topic, "-X", "session.timeout.ms=6000", "--", "sh", "-c", script]).spawn();
+    let said = worker.wait_for_stderr(" here");
+    let pid = said.split("@0: ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a pid").to_owned();
+    worker.kill();
+    wait_until("the guard has killed the command", LONG, || !runs(&pid));
+    once(&cluster, &topic, &[], &["cat"]).limit(Duration::from_secs(60)).run().success().stdout("a");
+}
+
+#[test]
+fn a_count_is_exact_and_the_rest_stays() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "count", 1, "a\nb\nc\nd\n");
+    let flags =
+        |n: &str| vec!["worker".to_owned(), topic.clone(), "-n".into(), n.into(), "-j".into(), "1".into()];
+    cluster.kq(flags("3")).args(["--", "cat"]).run().success().stdout("abc");
+    cluster.kq(flags("1")).args(["--", "cat"]).run().success().stdout("d");
+}
+
+#[test]
+fn idle_ends_a_worker_that_has_nothing_to_do() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "idle", 1, "a\n");
+    cluster.kq(["worker", &topic, "--idle", "200ms", "--", "cat"]).run().success().stdout("a");
+}
+
+#[test]
+fn a_start_in_the_middle_holds_only_where_nothing_is_committed() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "from", 1, "a\nb\nc\nd\n");
+    once(&cluster, &topic, &["--from", "2", "-n", "1"], &["cat"]).run().success().stdout("c");
+    once(&cluster, &topic, &["--from", "beginning"], &["cat"]).run().success().stdout("d");
+    once(&cluster, &topic, &["-g", "end", "--from", "-1"], &["cat"]).run().success().stdout("d");
+}
+
+#[test]
+fn a_closed_stdout_ends_quietly_and_what_was_not_written_is_not_committed() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "closed", 1, "a\nb\n");
+    let line = format!("kq worker {topic} -j 1 -- 'cat; echo !' | head -n 1");
+    cluster.program("sh", ["-c", &line]).run().success().stdout("a!\n");
+}
+
+#[test]
+fn two_workers_share_a_group_and_nothing_is_lost_when_one_leaves() {
+    let cluster = Cluster::get();
+    let input: String = (0..200).map(|i| format!("{i}\n")).collect();
+    let topic = cluster.create("share", 4);
+    let out = tempfile::tempdir().unwrap();
+    let log = out.path().join("log");
+    let script = format!("read v; echo $v >> {}; sleep 0.02", log.display());
+    let start = || cluster.kq(["worker", &topic, "-j", "2", "-v", "--", "sh", "-c", &script]).spawn();
+    let first = start();
+    first.wait_for_stderr("assigned:");
+    let second = start();
+    second.wait_for_stderr("assigned:");
+    for (i, line) in input.lines().enumerate() {
+        // One record a partition in turn: an unkeyed batch would go to one of them.
+        cluster
+            .kq(["produce", &topic, "-p", &(i % 4).to_string()])
+            .stdin(format!("{line}\n"))
+            .run()
+            .success();
+        if i == 40 {
+            break;
+        }
+    }
+    for partition in 0..4u32 {
+        let part: String = (41..200).filter(|i| i % 4 == partition).map(|i| format!("{i}\n")).collect();
+        cluster.kq(["produce", &topic, "-p", &partition.to_string()]).stdin(part).run().success();
+    }
+    wait_until("some are done", LONG, || lines(&log).len() > 60);
+    second.terminate();
+    second.wait().success();
+    wait_until("all are done", LONG, || {
+        let mut done = lines(&log);
+        done.sort_unstable();
+        done.dedup();
+        done.len() == 200
+    });
+    first.terminate();
+    first.wait().success();
+    assert_eq!(lines(&log).len(), 200, "a graceful leave repeats nothing");
+}
+
+#[test]
+fn a_topic_that_is_not_there_is_named() {
+    let cluster = Cluster::get();
+    cluster
+        .kq(["worker", "no-such-topic", "--", "cat"])
+        .run()
+        .status(2)
+        .stderr_has("no-such-topic does not exist");
+    cluster.kq(["worker", "--", "cat"]).run().status(2).stderr_has("KQ_TOPIC");
+    cluster.kq(["worker", "foo"]).run().status(2);
+}
