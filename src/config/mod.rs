@@ -212,7 +212,6 @@ impl Config {
             ("api.version.request.timeout.ms", part(10, 30_000)),
             // A cluster that comes up, or back, is found within a second.
             ("reconnect.backoff.max.ms", "1000".to_owned()),
-            ("log.connection.close", "false".to_owned()),
         ];
         if self.log.shows(3) {
             defaults.push(("debug", "generic,broker,topic,metadata,cgrp,security,admin,eos".to_owned()));

@@ -63,8 +63,9 @@ impl Cause {
         )
     }
 
-    /// Reads the cause out of librdkafka's words, without the broker's name before them.
-    fn read(code: Option<RDKafkaErrorCode>, text: &str) -> Option<Self> {
+    /// Reads the cause out of librdkafka's words, without the broker's name before them;
+    /// `protocol` is that of the connection, empty for plain text.
+    fn read(code: Option<RDKafkaErrorCode>, protocol: &str, text: &str) -> Option<Self> {
         let lower = text.to_ascii_lowercase();
         let has = |part: &str| lower.contains(part);
         let words = || strip_circumstances(text).to_owned();
@@ -103,10 +104,15 @@ impl Cause {
                 [b'H', b'T', b'T', b'P'] => Self::NotKafka("an HTTP server"),
                 _ => Self::NotKafka("something that does not speak Kafka's protocol"),
             }
-        } else if has("might require sasl") {
-            Self::WantsLogin
         } else if has("disconnected") || has("connection reset") || has("broken pipe") {
-            Self::Closed
+            // What librdkafka guesses of a close it says for some of them only; the state says it for all.
+            if has("in state apiversion") && !protocol.ends_with("ssl") {
+                Self::WantsTls
+            } else if has("in state up") && !protocol.starts_with("sasl") && age_ms(&lower) < 2_000 {
+                Self::WantsLogin
+            } else {
+                Self::Closed
+            }
         } else {
             Self::Other(words())
         })
@@ -148,8 +154,9 @@ impl Cause {
                 "is it a plain-text port? try --no-tls, or its TLS port",
             ),
             Self::WantsTls => (
-                "TLS mismatch, the broker closed the plain-text connection as a TLS port does".to_owned(),
-                "try --tls, or its plain-text port",
+                "the connection was closed at the first request, as a TLS port does with plain text"
+                    .to_owned(),
+                "TLS mismatch? try --tls, or its plain-text port",
             ),
             Self::NotKafka(what) => (format!("{what} answered, no Kafka broker"), "check the port"),
             Self::Closed => (
@@ -215,14 +222,15 @@ impl Causes {
     pub fn log(&self, level: i32, facility: &str, message: &str) {
         let shown_from = if level >= 7 { 3 } else { 2 };
         self.log.verbose(shown_from, format_args!("librdkafka: {facility}: {message}"));
-        if level <= 4 && matches!(facility, "FAIL" | "ERROR" | "SASL" | "SSL") {
+        // Closed connections are no more than information (6) to librdkafka.
+        if level <= 6 && facility == "FAIL" {
             self.note(None, message);
         }
     }
 
     fn note(&self, code: Option<RDKafkaErrorCode>, text: &str) {
-        let Some((broker, words)) = split_broker(text) else { return };
-        let Some(cause) = Cause::read(code, words) else { return };
+        let Some((protocol, broker, words)) = split_broker(text) else { return };
+        let Some(cause) = Cause::read(code, protocol, words) else { return };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // A refused login is followed by a disconnect, which explains nothing.
         let weaker = matches!(cause, Cause::Closed | Cause::Other(_) | Cause::WantsLogin);
@@ -324,16 +332,22 @@ fn by_cause(known: &BTreeMap<String, Cause>) -> impl Iterator<Item = (String, &C
     groups.into_iter()
 }
 
-/// Parts `[thrd:…]: [protocol://]host:port/ID: words` into `host:port` and the words.
-fn split_broker(text: &str) -> Option<(&str, &str)> {
+/// Parts `[thrd:…]: [protocol://]host:port/ID: words` into protocol, `host:port` and the words.
+fn split_broker(text: &str) -> Option<(&str, &str, &str)> {
     let text = match text.strip_prefix("[thrd:") {
         Some(rest) => rest.split_once("]: ").map_or(rest, |(_, text)| text),
         None => text,
     };
     let (name, words) = text.split_once(": ")?;
-    let name = name.split_once("://").map_or(name, |(_, name)| name);
+    let (protocol, name) = name.split_once("://").unwrap_or(("", name));
     let (broker, _id) = name.rsplit_once('/')?;
-    (!broker.contains(' ') && broker.contains(':')).then_some((broker, words))
+    (!broker.contains(' ') && broker.contains(':')).then_some((protocol, broker, words))
+}
+
+/// How long the connection had been in its state, of `(after 3ms in state UP)`.
+fn age_ms(lower: &str) -> u64 {
+    let age = lower.rsplit_once("(after ").and_then(|(_, rest)| rest.split_once("ms"));
+    age.and_then(|(ms, _)| ms.parse().ok()).unwrap_or(u64::MAX)
 }
 
 /// Without ` (after 3ms in state CONNECT…)` and the like at the end.
@@ -503,6 +517,21 @@ mod tests {
                 .contains("the broker offers SCRAM-SHA-256,SCRAM-SHA-512 (")
         );
         assert!(handshake("").contains("no login is wanted"));
+    }
+
+    #[test]
+    fn a_close_is_explained_by_the_state_it_came_in() {
+        let closed = |state: &str| {
+            let causes = Causes::default();
+            let line = format!(
+                "k:1/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN (after 3ms in state {state})"
+            );
+            causes.log(6, "FAIL", &line);
+            causes.explain(DOWN, "k:1", TIMEOUT).to_string()
+        };
+        assert!(closed("APIVERSION_QUERY").contains("--tls"));
+        assert!(closed("UP").contains("--sasl-mechanism"));
+        assert!(closed("AUTH_REQ").contains("closed the connection"));
     }
 
     #[test]

@@ -1,0 +1,249 @@
+//! Flags, environment and help of the real binary, and what it says of a cluster that can't be reached.
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use support::{Kq, Output};
+
+/// A port of this machine on which nothing listens.
+fn closed_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    listener.local_addr().expect("an address").to_string()
+}
+
+/// A server that does this with each connection, until the test's process ends.
+fn server(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let serve = serve.clone();
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+/// A server that reads a request, answers with these bytes, and closes the connection.
+fn answering(bytes: &'static [u8]) -> String {
+    server(move |mut stream| {
+        let mut request = [0; 512];
+        let _ = stream.read(&mut request);
+        let _ = stream.write_all(bytes);
+    })
+}
+
+/// `kq topic list` against this broker, which must end with status 2 long before the default time-out.
+#[track_caller]
+fn unreachable(broker: &str, timeout: &str, args: &[&str]) -> Output {
+    let output = Kq::new(["-b", broker, "--timeout", timeout, "topic", "list"]).args(args).run().status(2);
+    output
+        .stdout("")
+        .demand("an end within the time-out", |o| o.took < Duration::from_secs(9))
+        .stderr_has(&format!("can't reach {broker}: "))
+}
+
+#[test]
+fn a_dead_broker_is_named_with_the_cause_and_what_to_do() {
+    let broker = closed_port();
+    unreachable(&broker, "1s", &["-q"]).stderr(&format!(
+        "kq: can't reach {broker}: connection refused (is a broker running there? `kq dev` starts one, \
+         -b/KQ_BROKERS names yours)\n"
+    ));
+}
+
+#[test]
+fn a_person_who_waits_is_told_what_for() {
+    let broker = closed_port();
+    unreachable(&broker, "2s", &[]).stderr_has(&format!("kq: {broker}: connection refused; trying for 2s\n"));
+}
+
+#[test]
+fn librdkafka_speaks_with_vv_only() {
+    let broker = closed_port();
+    unreachable(&broker, "1s", &[]).stderr_lacks("librdkafka").stderr_lacks("thrd");
+    unreachable(&broker, "1s", &["-vv"]).stderr_has("librdkafka: FAIL");
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_named() {
+    unreachable("no-such-host.invalid:9092", "1s", &[]).stderr_has("the name does not resolve: ");
+}
+
+#[test]
+fn several_dead_brokers_are_all_named() {
+    let (one, two) = (closed_port(), closed_port());
+    Kq::new(["-b", &format!("{one},{two}"), "--timeout", "3s", "topic", "list", "-q"])
+        .run()
+        .status(2)
+        .stderr_has(&one)
+        .stderr_has(&two);
+}
+
+#[test]
+fn a_server_that_never_answers_is_no_hang() {
+    let silent = server(|stream| {
+        let mut stream = stream;
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    unreachable(&silent, "3s", &["-q"]).stderr_has("connected, but no answer to the first request");
+    unreachable(&silent, "3s", &["-q", "--tls"]).stderr_has("no answer to the TLS handshake");
+}
+
+#[test]
+fn tls_to_a_plain_text_port_is_a_mismatch_and_ends_at_once() {
+    let plain = answering(b"\0\0\0\x08\0\0\0\x01\0\x23\0\0");
+    Kq::new(["-b", &plain, "--tls", "--timeout", "50s", "topic", "list"])
+        .run()
+        .status(2)
+        .stderr_has("TLS mismatch")
+        .stderr_has("--no-tls");
+}
+
+#[test]
+fn plain_text_to_a_tls_port_is_a_mismatch_and_ends_within_the_timeout() {
+    // What a TLS server sends to whom it does not understand: an alert.
+    let tls = answering(&[0x15, 3, 3, 0, 2, 2, 70]);
+    unreachable(&tls, "1s", &["-q"]).stderr_has("TLS mismatch").stderr_has("--tls");
+}
+
+#[test]
+fn an_http_server_is_known_as_one() {
+    let http = answering(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    unreachable(&http, "1s", &[]).stderr_has("an HTTP server answered, no Kafka broker");
+}
+
+#[test]
+fn a_wrong_flag_is_a_usage_error() {
+    Kq::new(["topic", "list", "--jason"])
+        .run()
+        .status(2)
+        .stdout("")
+        .stderr_has("--jason")
+        .stderr_has("--json");
+    Kq::new(["topik"]).run().status(2).stderr_has("topic");
+    Kq::new([] as [&str; 0]).run().status(2).stdout("").stderr_has("Usage: kq");
+}
+
+#[test]
+fn kcat_mode_flags_name_the_subcommand() {
+    for (flag, instead) in [
+        ("-P", "`kq produce TOPIC`"),
+        ("-C", "`kq consume TOPIC`"),
+        ("-G", "`kq consume TOPIC --group GROUP`"),
+        ("-L", "`kq topic list`"),
+        ("-Q", "`kq consume TOPIC --from @TIME`"),
+    ] {
+        Kq::new([flag, "-b", "localhost", "-t", "foo"]).run().status(2).stdout("").stderr_has(instead);
+        Kq::new(["-b", "localhost", flag]).run().status(2).stderr_has(instead);
+    }
+}
+
+#[test]
+fn a_property_that_is_none_draws_the_nearest_right_name() {
+    Kq::new(["topic", "list", "-X", "fetch.wait.max.sm=1"]).run().status(2).stderr(
+        "kq: -X `fetch.wait.max.sm`: librdkafka has no such property; did you mean `fetch.wait.max.ms`?\n",
+    );
+    Kq::new(["topic", "list"])
+        .env("KQ_X", "client.idd=a")
+        .run()
+        .status(2)
+        .stderr_has("KQ_X `client.idd`")
+        .stderr_has("`client.id`");
+    Kq::new(["topic", "list", "-X", "compression.codec=lzma"]).run().status(2).stderr_has("lzma");
+    Kq::new(["topic", "list", "-X", "group.id=g"]).run().status(2).stderr_has("--group");
+}
+
+#[test]
+fn x_list_prints_every_property_with_its_default() {
+    let output = Kq::new(["-X", "list"]).run().success();
+    assert!(output.lines().len() > 150, "{output}");
+    output.stdout_has("fetch.wait.max.ms").stdout_has("(default 500)");
+}
+
+#[test]
+fn the_list_of_properties_ends_quietly_where_nobody_reads() {
+    Kq::program("sh", ["-c", "kq -X list | head -1; kq -X list | true"]).run().success().stderr("");
+}
+
+#[test]
+fn no_topic_names_both_ways_to_name_one() {
+    Kq::new(["topic", "create"])
+        .env("KQ_TOPIC", "")
+        .run()
+        .status(2)
+        .stderr("kq: no topic: name it as the argument or with -t TOPIC, or set KQ_TOPIC\n");
+}
+
+#[test]
+fn an_illegal_topic_name_is_refused_before_any_connection() {
+    Kq::new(["topic", "create", "a topic"]).run().status(2).stderr_has("`a topic` can't be a topic's name");
+    let kq = Kq::new(["topic", "create", "./data.jsonl"]);
+    kq.file("data.jsonl", "{}\n");
+    kq.run().status(2).stderr_has("kq produce TOPIC ./data.jsonl");
+}
+
+#[test]
+fn settings_that_are_none_are_named_with_where_they_came_from() {
+    Kq::new(["topic", "list", "--timeout", "soon"]).run().status(2).stderr_has("--timeout: `soon`");
+    Kq::new(["topic", "list"]).env("KQ_TIMEOUT", "soon").run().status(2).stderr_has("KQ_TIMEOUT: `soon`");
+    Kq::new(["topic", "list"]).env("KQ_BROKERS", "host:port").run().status(2).stderr_has("KQ_BROKERS");
+    Kq::new(["topic", "list", "--tls-ca", "nowhere.pem"]).run().status(2).stderr_has("--tls-ca nowhere.pem");
+}
+
+#[test]
+fn empty_variables_count_as_unset() {
+    let broker = closed_port();
+    let mut kq = Kq::new(["topic", "list", "-q", "-b", &broker, "--timeout", "2"]);
+    for name in
+        ["KQ_BROKERS", "KQ_TIMEOUT", "KQ_TLS", "KQ_SASL_MECHANISM", "KQ_TLS_CA", "KQ_X", "KQ_CLIENT_ID"]
+    {
+        kq = kq.env(name, "");
+    }
+    kq.run().status(2).stderr_has(&format!("can't reach {broker}: connection refused"));
+}
+
+#[test]
+fn secrets_are_in_no_help_and_no_error() {
+    let secret = "hunter2";
+    let broker = closed_port();
+    let sasl = ["--sasl-mechanism", "PLAIN", "--sasl-username", "me", "--timeout", "2s", "-vvv"];
+    for args in [
+        &["--help"][..],
+        &["topic", "create", "--help"],
+        &["topic", "list", "-b", &broker],
+        &["topic", "list", "-X", "sasl.pasword=hunter2"],
+        &["topic", "list", "--sasl-mechanism", "LDAP"],
+    ] {
+        let kq = Kq::new(args).env("KQ_SASL_PASSWORD", secret).env("KQ_TLS_KEY_PASSWORD", "");
+        let kq = if args.contains(&"-b") { kq.args(sasl) } else { kq };
+        let output = kq.run();
+        assert!(!output.text().contains(secret) && !output.stderr.contains(secret), "{output}");
+    }
+}
+
+#[test]
+fn the_version_names_librdkafka_and_its_features() {
+    Kq::new(["--version"]).run().success().stdout_has("\nlibrdkafka ").stdout_has("zstd").stdout_has("ssl");
+    Kq::new(["-V"]).run().success().stdout(format!("kq {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_short_help_is_short_and_the_long_one_has_the_four_lines() {
+    let short = Kq::new(["-h"]).run().success();
+    assert!(short.lines().len() < 45, "{short}");
+    let mut long = Kq::new(["--help"]).run().success();
+    for line in [
+        "KQ_TOPIC=foo kq topic create --partitions 4 --rf 2",
+        "cat data.jsonl | kq produce foo",
+        "kq consume foo --group g",
+        "kq worker foo -- ./handler.sh",
+        "KQ_BROKERS",
+        "KQ_SASL_PASSWORD",
+    ] {
+        long = long.stdout_has(line);
+    }
+}
