@@ -64,7 +64,7 @@ fn works(started: &Started, ip: &str, brokers: usize) {
         assert!(address.starts_with(&format!("{ip}:")), "{address} is not at {ip}");
         assert!(metadata.text().contains(&format!(" at {address}")), "{address} is not in\n{metadata}");
     }
-    let lines: String = (0..1000).map(|n| format!("{n}\n")).collect();
+    let lines: String = (0..1000).flat_map(|n| [n.to_string(), "\n".to_owned()]).collect();
     let replicas = brokers.to_string();
     let kq = |args: &[&str]| Kq::new(["-b", first]).args(args);
     kq(&["topic", "create", "t", "--partitions", "1", "--rf", &replicas]).run().success();
@@ -87,14 +87,14 @@ fn start(version: &str, variables: &[(&str, &str)], chosen: impl Fn(&Service) ->
     let services: Vec<_> = services.into_iter().filter(|service| chosen(service)).collect();
     let mut machine = Machine::of(&services);
     let name = format!("target/kafka/compose-{}-{version}-{}", std::process::id(), variables.len());
-    let started =
-        Started { dir: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name), bootstrap: String::new() };
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name);
+    let mut started = Started { dir, bootstrap: String::new() };
     for (n, broker) in (1..).zip(services.iter().filter(|service| service.is_broker())) {
         let dir = started.dir.join(format!("node-{n}"));
         std::fs::create_dir_all(&dir).expect("make the node's folder");
         let mut properties = machine.properties(broker);
         properties.insert("log.dirs".into(), dir.join("data").display().to_string());
-        let text: String = properties.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        let text: String = properties.iter().flat_map(|(name, value)| [name, "=", value, "\n"]).collect();
         std::fs::write(dir.join("server.properties"), text).expect("write server.properties");
     }
     for zookeeper in

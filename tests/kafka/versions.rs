@@ -1,11 +1,11 @@
-//! The main job on an old cluster with ZooKeeper: topics, produce, consume, a group, the worker. Started by tests/kafka/run.
+//! The main job on an old cluster with `ZooKeeper`: topics, produce, consume, a group, the worker. Started by tests/kafka/run.
 
 #[path = "../support/mod.rs"]
 mod support;
 
-use support::{Cluster, Kq};
+use support::Cluster;
 
-/// The old cluster that the harness started, and how many copies it can hold.
+/// The old cluster that the harness started.
 fn cluster() -> Cluster {
     let cluster = Cluster::get();
     assert!(!cluster.is_embedded(), "KQ_TEST_BROKERS names no Apache Kafka: run tests/kafka/run");
@@ -13,7 +13,7 @@ fn cluster() -> Cluster {
 }
 
 fn lines(count: usize) -> String {
-    (0..count).map(|n| format!("line {n}\n")).collect()
+    (0..count).flat_map(|n| ["line ".to_owned(), n.to_string(), "\n".to_owned()]).collect()
 }
 
 #[test]
@@ -38,8 +38,7 @@ fn records_of_every_codec_come_back() {
         cluster.kq(["topic", "create", &topic, "--partitions", "1", "--rf", "1"]).run().success();
         cluster.kq(["produce", &topic, "-z", codec]).stdin(lines(1000)).run().success();
         cluster.kq(["consume", &topic, "-e"]).run().success().stdout(lines(1000));
-        let kcat: Kq = cluster.kcat(["-C", "-t", &topic, "-e", "-q"]);
-        kcat.run().success().stdout(lines(1000));
+        cluster.kcat(["-C", "-t", &topic, "-e", "-q"]).run().success().stdout(lines(1000));
     }
 }
 

@@ -1,0 +1,107 @@
+//! The committed completions and man pages are what the flags say: compared here, rewritten by `KQ_BLESS=1`.
+
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+/// Set to 1, the tests write the files instead of comparing them.
+const BLESS: &str = "KQ_BLESS";
+const COMMAND: &str = "KQ_BLESS=1 cargo test --test completions";
+
+fn command() -> clap::Command {
+    kq::cli::Cli::command()
+}
+
+/// The path under the repository's root.
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// Demands that the committed file holds this, or writes it where that is asked for.
+#[track_caller]
+fn committed(name: &str, expected: &[u8]) {
+    let path = path(name);
+    if std::env::var_os(BLESS).is_some_and(|value| value == "1") {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("make the folder");
+        std::fs::write(&path, expected).unwrap_or_else(|e| panic!("write {name}: {e}"));
+        return;
+    }
+    let held = std::fs::read(&path).unwrap_or_else(|e| panic!("read {name}: {e}; `{COMMAND}` writes it"));
+    let at = held.split(|&b| b == b'\n').zip(expected.split(|&b| b == b'\n')).position(|(a, b)| a != b);
+    assert!(
+        held == expected,
+        "{name} is not what the flags say (first at line {}): `{COMMAND}` rewrites it",
+        at.map_or_else(|| "after the last".to_owned(), |at| (at + 1).to_string())
+    );
+}
+
+fn completion(shell: Shell) -> Vec<u8> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut command(), "kq", &mut text);
+    text
+}
+
+#[test]
+fn bash_completion_is_up_to_date() {
+    committed("completions/kq.bash", &completion(Shell::Bash));
+}
+
+#[test]
+fn zsh_completion_is_up_to_date() {
+    committed("completions/_kq", &completion(Shell::Zsh));
+}
+
+#[test]
+fn fish_completion_is_up_to_date() {
+    committed("completions/kq.fish", &completion(Shell::Fish));
+}
+
+#[test]
+fn man_pages_are_up_to_date_and_each_command_has_one() {
+    let mut root = command();
+    root.build();
+    let mut pages = vec!["man/kq.1".to_owned()];
+    page("man/kq.1", &root);
+    for subcommand in root.get_subcommands().filter(|c| c.get_name() != "help" && !c.is_hide_set()) {
+        let name = format!("kq-{}", subcommand.get_name());
+        let file = format!("man/{name}.1");
+        page(&file, &subcommand.clone().name(name).bin_name(format!("kq {}", subcommand.get_name())));
+        pages.push(file);
+    }
+    let there = std::fs::read_dir(path("man")).expect("man is there");
+    let mut there: Vec<_> =
+        there.map(|entry| format!("man/{}", entry.expect("an entry").file_name().display())).collect();
+    there.sort();
+    pages.sort();
+    assert_eq!(there, pages, "man holds a page for each command and nothing else");
+}
+
+fn page(file: &str, command: &clap::Command) {
+    let mut text = Vec::new();
+    let page = clap_mangen::Man::new(command.clone())
+        .date("")
+        .manual("kq")
+        .source(format!("kq {}", env!("CARGO_PKG_VERSION")));
+    page.render(&mut text).expect("render a page");
+    committed(file, &text);
+}
+
+#[test]
+fn bash_accepts_its_completion_and_offers_the_subcommands() {
+    let script = r#"
+        set -eu
+        source "$1"
+        COMP_WORDS=(kq to) COMP_CWORD=1
+        _kq kq to kq
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let output = std::process::Command::new("bash")
+        .args(["--norc", "-c", script, "bash"])
+        .arg(path("completions/kq.bash"))
+        .output()
+        .expect("run bash");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", output.status);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "topic\n", "{said}");
+}
