@@ -1,5 +1,135 @@
 //! Flags of `kq dev`.
 
-/// (being written)
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+const LONG_ABOUT: &str = "\
+Run an embedded Kafka-compatible broker, for development
+
+One node in this process, up in milliseconds, for a laptop or a test: any Kafka client can
+use it. No replication, no transactions, no ACLs, no TLS; for more, use Apache Kafka.
+
+With COMMAND: listens on a free port, runs COMMAND with KQ_BROKERS set, and ends with its exit
+status; the data is in a temporary folder that is removed. INT and TERM reach the command.
+Where no kq is found on PATH, the folder of this program is put in front of COMMAND's PATH.
+
+Without COMMAND: says where it listens and stays until INT or TERM, then ends with 0.";
+
+const EXAMPLES: &str = "\
+Examples:
+  kq dev                                              # a broker on localhost:9092, gone at Ctrl-C
+  kq dev --data ./.kq --topic orders:4 --port 9093    # keeps its topics, records and offsets
+  kq dev -- sh -c 'seq 10 | kq produce t; kq consume t -e'
+  kq dev --no-auto-create --topic in -- pytest        # KQ_BROKERS is set for the tests
+
+Sessions of group members may be as short as 100 ms here (Kafka: 6 s), so that tests need not wait.";
+
+/// Flags of `kq dev`.
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+#[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
+pub struct Args {
+    /// Port to listen on, 0 for a free one [default: 9092, with COMMAND a free one]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Address to listen on; off loopback anyone who reaches it can read and write
+    #[arg(long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1")]
+    pub listen: Listen,
+    /// Keep topics, records and offsets in this folder across restarts [default: a temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Make this topic at the start; repeatable
+    #[arg(long = "topic", value_name = "NAME[:PARTITIONS]")]
+    pub topics: Vec<NewTopic>,
+    /// Partitions of a topic that does not say
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    pub partitions: i32,
+    /// Do not make topics on first use
+    #[arg(long)]
+    pub no_auto_create: bool,
+    /// Refuse what one Kafka node refuses: a replication factor above 1
+    #[arg(long)]
+    pub strict: bool,
+    /// Delete the oldest records of a partition above this size in bytes
+    #[arg(long, value_name = "BYTES")]
+    pub retention_bytes: Option<u64>,
+    /// Delete records older than this many milliseconds
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(i64).range(0..))]
+    pub retention_ms: Option<i64>,
+    /// Run this command with `KQ_BROKERS` set, and end with its status
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// Where to listen: an address, and perhaps a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub address: IpAddr,
+    pub port: Option<u16>,
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        let named = if s == "localhost" { "127.0.0.1" } else { s };
+        if let Ok(address) = named.trim_matches(['[', ']']).parse() {
+            return Ok(Self { address, port: None });
+        }
+        let named =
+            named.strip_prefix("localhost:").map_or(named.to_owned(), |port| format!("127.0.0.1:{port}"));
+        match named.parse::<SocketAddr>() {
+            Ok(both) => Ok(Self { address: both.ip(), port: Some(both.port()) }),
+            Err(_) => {
+                Err("expected an IP address, with or without :PORT, as in 127.0.0.1 or 0.0.0.0:9092".into())
+            }
+        }
+    }
+}
+
+/// A topic to make, and perhaps its number of partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTopic {
+    pub name: String,
+    pub partitions: Option<i32>,
+}
+
+impl FromStr for NewTopic {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        let Some((name, count)) = s.split_once(':') else {
+            return Ok(Self { name: s.to_owned(), partitions: None });
+        };
+        match count.parse() {
+            Ok(n) if n > 0 => Ok(Self { name: name.to_owned(), partitions: Some(n) }),
+            _ => Err(format!(
+                "{count:?} is no number of partitions; expected NAME or NAME:PARTITIONS, as in orders:4"
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_taken_with_and_without_a_port() {
+        let listen = |s: &str| s.parse::<Listen>().map(|l| (l.address.to_string(), l.port)).ok();
+        assert_eq!(listen("0.0.0.0"), Some(("0.0.0.0".into(), None)));
+        assert_eq!(listen("localhost:9"), Some(("127.0.0.1".into(), Some(9))));
+        assert_eq!(listen("[::1]:9"), Some(("::1".into(), Some(9))));
+        assert_eq!(listen("example.org"), None);
+    }
+
+    #[test]
+    fn a_topic_is_taken_with_and_without_partitions() {
+        let topic = |s: &str| s.parse::<NewTopic>().map(|t| (t.name, t.partitions)).ok();
+        assert_eq!(topic("a"), Some(("a".into(), None)));
+        assert_eq!(topic("a:3"), Some(("a".into(), Some(3))));
+        assert_eq!(topic("a:0"), None);
+        assert_eq!(topic("a:x"), None);
+    }
+}

@@ -1,9 +1,195 @@
-//! `kq dev`.
+//! `kq dev`: the embedded broker, on its own or around a command.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use rustix::process::{Pid, Resource, Rlimit, Signal};
+use tokio::net::TcpListener;
+use tokio::process::Command;
 
 use crate::cli::dev::Args;
-use crate::exit::Exit;
+use crate::dev::folder::Folder;
+use crate::dev::{self, Broker, Settings, configs};
+use crate::exit::{self, Exit};
+use crate::log::Log;
+use crate::shutdown::Shutdown;
 
-/// (being written)
-pub fn run(_args: &Args, _log: crate::log::Log) -> anyhow::Result<Exit> {
-    anyhow::bail!("being written")
+/// Threads that serve connections.
+const THREADS: usize = 2;
+/// File descriptors that are kept for log files.
+const FILES: usize = 256;
+
+/// Runs the broker until its command ends, or until it is told to stop.
+pub fn run(args: &Args, log: Log) -> anyhow::Result<Exit> {
+    let shutdown = Shutdown::install()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let folder = match &args.data {
+        Some(path) => Folder::open(path)?,
+        None => Folder::temporary(&std::env::temp_dir())?,
+    };
+    let ended = runtime.block_on(broker(args, log, &shutdown, &folder));
+    runtime.shutdown_background();
+    ended
+}
+
+async fn broker(args: &Args, log: Log, shutdown: &Shutdown, folder: &Folder) -> anyhow::Result<Exit> {
+    let settings = Settings {
+        partitions: args.partitions,
+        auto_create: !args.no_auto_create,
+        strict: args.strict,
+        defaults: configs::Defaults {
+            retention_bytes: args.retention_bytes,
+            retention_ms: args.retention_ms,
+        },
+    };
+    let max_connections = raise_file_limit().saturating_sub(FILES).max(64);
+    let listener = dev::listen(address(args)).await?;
+    let broker = Arc::new(Broker::open(folder.path(), settings, log)?);
+    for topic in &args.topics {
+        broker.ensure_topic(&topic.name, topic.partitions)?;
+    }
+    let local = listener.local_addr().context("ask for the port")?;
+    if !local.ip().is_loopback() {
+        log.note(format_args!(
+            "listening on {local}: whoever reaches it can read and write; there is no login"
+        ));
+    }
+    let reachable = reachable(local);
+    if let Some(command) = args.command.split_first() {
+        return around(broker, listener, max_connections, command, shutdown, folder).await;
+    }
+    announce(args, log, &reachable);
+    on_second_signal(shutdown, folder, None);
+    tokio::select! {
+        () = broker.run(listener, max_connections) => {}
+        signal = shutdown.requested() => log.verbose(1, format_args!("signal {signal}: stopping")),
+    }
+    Ok(Exit::Done)
+}
+
+fn address(args: &Args) -> SocketAddr {
+    let usual = if args.command.is_empty() { 9092 } else { 0 };
+    SocketAddr::new(args.listen.address, args.port.or(args.listen.port).unwrap_or(usual))
+}
+
+/// What a client on this machine connects to.
+fn reachable(local: SocketAddr) -> String {
+    let ip = local.ip();
+    match ip {
+        _ if ip.is_unspecified() => format!("127.0.0.1:{}", local.port()),
+        _ => local.to_string(),
+    }
+}
+
+fn announce(args: &Args, log: Log, reachable: &str) {
+    let data = match &args.data {
+        Some(path) => format!("data in {}", path.display()),
+        None => "data is gone at the end (--data DIR keeps it)".to_owned(),
+    };
+    log.note(format_args!("a broker for development listens on {reachable}; one node, {data}"));
+    let brokers = if reachable == "127.0.0.1:9092" { String::new() } else { format!(" -b {reachable}") };
+    log.note(format_args!("try: seq 3 | kq produce{brokers} t && kq consume{brokers} t -e"));
+}
+
+/// Runs the command beside the broker and ends with its status.
+async fn around(
+    broker: Arc<Broker>,
+    listener: TcpListener,
+    max_connections: usize,
+    (program, rest): (&OsString, &[OsString]),
+    shutdown: &Shutdown,
+    folder: &Folder,
+) -> anyhow::Result<Exit> {
+    let local = listener.local_addr().context("ask for the port")?;
+    let serving = tokio::spawn(broker.run(listener, max_connections));
+    let mut command = Command::new(program);
+    command.args(rest).env("KQ_BROKERS", reachable(local));
+    if let Some(path) = path_with_kq() {
+        command.env("PATH", path);
+    }
+    let mut child = command.spawn().map_err(|e| {
+        let code = if e.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
+        let cause = anyhow::Error::new(e).context(format!("run {}", program.display()));
+        exit::with(Exit::Command(code), cause)
+    })?;
+    let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    on_second_signal(shutdown, folder, pid);
+    let status = tokio::select! {
+        status = child.wait() => status,
+        signal = shutdown.requested() => {
+            forward(signal, pid);
+            child.wait().await
+        }
+    };
+    serving.abort();
+    let status = status.with_context(|| format!("wait for {}", program.display()))?;
+    Ok(Exit::Command(code(status)))
+}
+
+/// Passes a signal on, unless the terminal has sent it to the command already.
+fn forward(signal: i32, pid: Option<Pid>) {
+    let from_terminal = signal == signal_hook::consts::SIGINT && is_in_foreground();
+    if let (Some(pid), Some(signal), false) = (pid, Signal::from_named_raw(signal), from_terminal) {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+/// Whether Ctrl-C reaches this process and its command alike.
+fn is_in_foreground() -> bool {
+    let tty = std::fs::File::open("/dev/tty");
+    tty.is_ok_and(|tty| {
+        rustix::termios::tcgetpgrp(&tty).is_ok_and(|group| group == rustix::process::getpgrp())
+    })
+}
+
+/// The second signal ends at once, and still leaves nothing behind.
+fn on_second_signal(shutdown: &Shutdown, folder: &Folder, child: Option<Pid>) {
+    let temporary = folder.is_temporary().then(|| folder.path().to_owned());
+    shutdown.on_second_signal(move || {
+        if let Some(child) = child {
+            let _ = rustix::process::kill_process(child, Signal::KILL);
+        }
+        if let Some(path) = &temporary {
+            let _ = std::fs::remove_dir_all(path);
+        }
+    });
+}
+
+/// The command's status as a shell would give it.
+fn code(status: ExitStatus) -> u8 {
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    u8::try_from(code & 0xff).unwrap_or(u8::MAX)
+}
+
+/// A PATH with this program's folder in front, where no `kq` is on it.
+fn path_with_kq() -> Option<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|folder| folder.join("kq").is_file()) {
+        return None;
+    }
+    let here = std::env::current_exe().ok()?.parent().map(Path::to_owned)?;
+    let folders: Vec<PathBuf> = std::iter::once(here).chain(std::env::split_paths(&path)).collect();
+    std::env::join_paths(folders).ok()
+}
+
+/// Raises the limit of open files to what is allowed: each connection and log file is one.
+fn raise_file_limit() -> usize {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(65_536, |most| most.min(65_536));
+    if limit.current.is_some_and(|now| now < wanted) {
+        let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+        if rustix::process::setrlimit(Resource::Nofile, raised).is_err() {
+            return limit.current.and_then(|now| usize::try_from(now).ok()).unwrap_or(1024);
+        }
+    }
+    usize::try_from(wanted).unwrap_or(1024)
 }

@@ -1,1 +1,130 @@
-//! (being written)
+//! The embedded broker: one node that speaks Kafka's protocol, for a laptop or a test.
+//!
+//! - [`server`] has the connections, [`shape`] checks what comes in, [`dispatch`]
+//!   decodes it and hands it to a function of [`api`].
+//! - [`topics`] and [`log`] keep the records, in files as Kafka's own batches.
+//! - [`groups`] is the coordinator, a pure state machine behind a clock.
+//! - [`folder`] is the place on disk; [`configs`] what a topic can be told.
+
+pub mod api;
+pub mod code;
+pub mod configs;
+pub mod dispatch;
+pub mod folder;
+pub mod groups;
+pub mod log;
+pub mod server;
+pub mod shape;
+pub mod topics;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+use crate::log::Log;
+
+/// The one node's id.
+pub const NODE_ID: i32 = 1;
+/// What clients see as the cluster's id.
+pub const CLUSTER_ID: &str = "kq-dev";
+
+/// How a broker behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Partitions of a topic that does not say.
+    pub partitions: i32,
+    /// Whether topics are made on first use.
+    pub auto_create: bool,
+    /// Whether more than one replica is refused, as one Kafka node does.
+    pub strict: bool,
+    pub defaults: configs::Defaults,
+}
+
+/// One broker. Handlers and connections share it.
+pub struct Broker {
+    pub settings: Settings,
+    pub log: Log,
+    pub topics: topics::Topics,
+    pub coordinator: groups::Coordinator,
+    /// The next producer id to give out.
+    pub next_producer_id: AtomicI64,
+    /// A serial number for members.
+    pub next_member: AtomicU64,
+    /// Milliseconds since the epoch.
+    pub started_ms: i64,
+}
+
+impl Broker {
+    /// Opens the data in `folder`; says on stderr what had to be repaired.
+    pub fn open(folder: &Path, settings: Settings, log: Log) -> anyhow::Result<Self> {
+        let context = || format!("open the data folder {}", folder.display());
+        let topics = topics::Topics::open(folder, settings.defaults, |repaired| log.note(repaired))
+            .with_context(context)?;
+        let coordinator = groups::Coordinator::open(folder.join("offsets")).with_context(context)?;
+        let started_ms = now_ms();
+        let partitions = topics.all().into_iter().flat_map(|topic| topic.partitions());
+        let highest = partitions.map(|partition| partition.log().highest_producer_id()).max().unwrap_or(-1);
+        // A thousand ids a millisecond: a restart never gives out one that was given out before.
+        let first = started_ms.saturating_mul(1000).max(highest.saturating_add(1));
+        Ok(Self {
+            settings,
+            log,
+            topics,
+            coordinator,
+            next_producer_id: AtomicI64::new(first),
+            next_member: AtomicU64::new(0),
+            started_ms,
+        })
+    }
+
+    /// Makes a topic, unless it is there with as many partitions.
+    pub fn ensure_topic(&self, name: &str, partitions: Option<i32>) -> anyhow::Result<()> {
+        if let Some(topic) = self.topics.find(name) {
+            let there = topic.partition_count();
+            match partitions {
+                Some(wanted) if usize::try_from(wanted) != Ok(there) => anyhow::bail!(
+                    "topic {name} is there with {there} partitions, not {wanted}; leave out :{wanted}, or delete the topic"
+                ),
+                _ => return Ok(()),
+            }
+        }
+        let partitions = partitions.unwrap_or(self.settings.partitions);
+        match self.topics.create(name, partitions, BTreeMap::new()) {
+            Ok(_) => Ok(()),
+            Err((_, why)) => anyhow::bail!("make topic {name}: {why}"),
+        }
+    }
+
+    /// Serves connections, lets time pass for groups, and deletes old records, for as long as it is polled.
+    pub async fn run(self: Arc<Self>, listener: TcpListener, max_connections: usize) {
+        tokio::join!(
+            server::serve(Arc::clone(&self), listener, max_connections),
+            self.coordinator.run(),
+            server::retain(Arc::clone(&self)),
+        );
+    }
+}
+
+/// Listens on an address; a port that is in use is an error that says what to do.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "port {} is in use on {}; stop what listens there, or choose another with --port (0 takes a free one)",
+            address.port(),
+            address.ip()
+        ),
+        _ => anyhow::Error::new(e).context(format!("listen on {address}")),
+    })
+}
+
+/// Milliseconds since the epoch.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,138 @@
+//! `CreateTopics`, `DeleteTopics`, `CreatePartitions`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
+use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
+use kafka_protocol::messages::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse,
+};
+
+use super::{configs, message, text};
+use crate::dev::code;
+use crate::dev::dispatch::Context;
+use crate::dev::topics::Refused;
+
+/// Makes topics. They can be used when this is answered.
+pub fn create_topics(context: &Context<'_>, request: &CreateTopicsRequest) -> CreateTopicsResponse {
+    let mut names = BTreeSet::new();
+    let twice: BTreeSet<&str> =
+        request.topics.iter().map(|t| t.name.as_str()).filter(|name| !names.insert(*name)).collect();
+    let topics = request.topics.iter().map(|topic| {
+        let result = CreatableTopicResult::default().with_name(topic.name.clone());
+        let created = if twice.contains(topic.name.as_str()) {
+            Err((code::INVALID_REQUEST, "The topic is named twice in one request.".to_owned()))
+        } else {
+            create(context, topic, request.validate_only)
+        };
+        match created {
+            Ok((partitions, own)) => result
+                .with_num_partitions(partitions)
+                .with_replication_factor(1)
+                .with_configs(Some(shown(context, &own))),
+            Err((error, why)) => {
+                result.with_error_code(error).with_error_message(message(why)).with_configs(None)
+            }
+        }
+    });
+    CreateTopicsResponse::default().with_topics(topics.collect())
+}
+
+fn shown(context: &Context<'_>, own: &BTreeMap<String, String>) -> Vec<CreatableTopicConfigs> {
+    let entries = configs::entries(context.broker, own).into_iter();
+    entries
+        .map(|entry| {
+            CreatableTopicConfigs::default()
+                .with_name(text(entry.name))
+                .with_value(message(entry.value))
+                .with_config_source(entry.source)
+        })
+        .collect()
+}
+
+/// Number of partitions, and the configuration.
+type Created = (i32, BTreeMap<String, String>);
+
+fn create(context: &Context<'_>, topic: &CreatableTopic, only_check: bool) -> Result<Created, Refused> {
+    let broker = context.broker;
+    let name = topic.name.as_str();
+    let partitions = if topic.assignments.is_empty() {
+        if topic.num_partitions == -1 { broker.settings.partitions } else { topic.num_partitions }
+    } else {
+        let indexes: BTreeSet<i32> = topic.assignments.iter().map(|a| a.partition_index).collect();
+        let count = i32::try_from(topic.assignments.len()).unwrap_or(i32::MAX);
+        if topic.num_partitions != -1 || topic.replication_factor != -1 {
+            let why = "Both an assignment and a number of partitions or replicas are given.";
+            return Err((code::INVALID_REQUEST, why.into()));
+        }
+        if indexes != (0..count).collect() || topic.assignments.iter().any(|a| a.broker_ids.is_empty()) {
+            let why = "Partitions must be numbered from 0 without a gap, each with a broker.";
+            return Err((code::INVALID_REPLICA_ASSIGNMENT, why.into()));
+        }
+        count
+    };
+    let assigned = topic.assignments.iter().map(|a| a.broker_ids.len()).max();
+    let replicas = assigned.map_or(topic.replication_factor, |n| i16::try_from(n).unwrap_or(i16::MAX));
+    if replicas == 0 || replicas < -1 {
+        let why = "Replication factor must be larger than 0, or -1 to use the default.";
+        return Err((code::INVALID_REPLICATION_FACTOR, why.into()));
+    }
+    if replicas > 1 && broker.settings.strict {
+        let why =
+            format!("Unable to replicate the partition {replicas} time(s): only 1 broker is registered.");
+        return Err((code::INVALID_REPLICATION_FACTOR, why));
+    }
+    let mut own = BTreeMap::new();
+    for config in &topic.configs {
+        let Some(value) = &config.value else {
+            let why = format!("Null value not supported for topic configs: {}", config.name.as_str());
+            return Err((code::INVALID_CONFIG, why));
+        };
+        own.insert(config.name.as_str().to_owned(), value.as_str().to_owned());
+    }
+    if only_check {
+        broker.topics.check_new(name, partitions, &own)?;
+        return Ok((partitions, own));
+    }
+    broker.topics.create(name, partitions, own.clone())?;
+    if replicas > 1 {
+        broker.log.note(format_args!(
+            "topic {name}: {replicas} replicas were asked for; kq dev is one node and keeps 1 (--strict refuses)"
+        ));
+    }
+    Ok((partitions, own))
+}
+
+/// Deletes topics, their records, and the offsets that groups committed for them.
+pub fn delete_topics(context: &Context<'_>, request: &DeleteTopicsRequest) -> DeleteTopicsResponse {
+    let responses = request.topic_names.iter().map(|name| {
+        let result = DeletableTopicResult::default().with_name(Some(name.clone()));
+        let deleted = context.broker.topics.delete(name).and_then(|()| {
+            let forgotten = context.broker.coordinator.forget_topic(name);
+            forgotten.map_err(|e| (code::KAFKA_STORAGE_ERROR, e.to_string()))
+        });
+        match deleted {
+            Ok(()) => result,
+            Err((error, why)) => result.with_error_code(error).with_error_message(message(why)),
+        }
+    });
+    DeleteTopicsResponse::default().with_responses(responses.collect())
+}
+
+/// Adds partitions to topics.
+pub fn create_partitions(
+    context: &Context<'_>,
+    request: &CreatePartitionsRequest,
+) -> CreatePartitionsResponse {
+    let results = request.topics.iter().map(|topic| {
+        let result = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
+        match context.broker.topics.grow(&topic.name, topic.count, request.validate_only) {
+            Ok(()) => result,
+            Err((error, why)) => result.with_error_code(error).with_error_message(message(why)),
+        }
+    });
+    CreatePartitionsResponse::default().with_results(results.collect())
+}

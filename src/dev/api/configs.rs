@@ -1,0 +1,192 @@
+//! `DescribeConfigs`, `AlterConfigs`, `IncrementalAlterConfigs`.
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
+use kafka_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse as Altered;
+use kafka_protocol::messages::{
+    AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
+
+use super::{message, text};
+use crate::dev::configs::TOPIC;
+use crate::dev::dispatch::Context;
+use crate::dev::topics::Refused;
+use crate::dev::{Broker, NODE_ID, code};
+
+const RESOURCE_TOPIC: i8 = 2;
+const RESOURCE_BROKER: i8 = 4;
+const SOURCE_TOPIC: i8 = 1;
+const SOURCE_BROKER: i8 = 4;
+const SOURCE_DEFAULT: i8 = 5;
+
+/// One configuration as it is shown.
+pub struct Entry {
+    pub name: String,
+    pub value: String,
+    /// Where it comes from, as a number of the protocol.
+    pub source: i8,
+    pub kind: i8,
+    pub read_only: bool,
+}
+
+/// The whole configuration of a topic, in which `own` was set.
+pub fn entries(broker: &Broker, own: &BTreeMap<String, String>) -> Vec<Entry> {
+    let entry = |(name, kind, default): &(&str, crate::dev::configs::Kind, &str)| {
+        let fallback = broker.topics.defaults.value(name).unwrap_or_default();
+        let (value, source) = match own.get(*name) {
+            Some(value) => (value.clone(), SOURCE_TOPIC),
+            None if fallback == *default => (fallback, SOURCE_DEFAULT),
+            None => (fallback, SOURCE_BROKER),
+        };
+        Entry { name: (*name).to_owned(), value, source, kind: kind.code(), read_only: false }
+    };
+    TOPIC.iter().map(entry).collect()
+}
+
+fn broker_entries(broker: &Broker) -> Vec<Entry> {
+    let settings = &broker.settings;
+    let given = [
+        ("auto.create.topics.enable", settings.auto_create.to_string(), 1),
+        ("broker.id", NODE_ID.to_string(), 3),
+        ("default.replication.factor", "1".to_owned(), 3),
+        ("group.initial.rebalance.delay.ms", "0".to_owned(), 3),
+        ("message.max.bytes", "1048588".to_owned(), 3),
+        ("num.partitions", settings.partitions.to_string(), 3),
+        ("offsets.topic.replication.factor", "1".to_owned(), 3),
+    ];
+    let entry = |(name, value, kind): (&str, String, i8)| Entry {
+        name: name.to_owned(),
+        value,
+        source: SOURCE_BROKER,
+        kind,
+        read_only: true,
+    };
+    given.into_iter().map(entry).collect()
+}
+
+fn resource(broker: &Broker, kind: i8, name: &str) -> Result<Vec<Entry>, Refused> {
+    match kind {
+        RESOURCE_TOPIC => match broker.topics.find(name) {
+            Some(topic) => Ok(entries(broker, &topic.configs())),
+            None => Err((code::UNKNOWN_TOPIC_OR_PARTITION, format!("There is no topic {name}."))),
+        },
+        RESOURCE_BROKER if name.is_empty() => Ok(Vec::new()),
+        RESOURCE_BROKER if name == NODE_ID.to_string() => Ok(broker_entries(broker)),
+        RESOURCE_BROKER => {
+            Err((code::INVALID_REQUEST, format!("There is no broker {name}, only broker {NODE_ID}.")))
+        }
+        _ => Err((code::INVALID_REQUEST, format!("kq dev has no configuration of resource type {kind}."))),
+    }
+}
+
+/// Configurations of topics and of the broker, all or those that are named.
+pub fn describe(context: &Context<'_>, request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
+    let results = request.resources.iter().map(|asked| {
+        let result = DescribeConfigsResult::default()
+            .with_resource_type(asked.resource_type)
+            .with_resource_name(asked.resource_name.clone());
+        let found = match resource(context.broker, asked.resource_type, &asked.resource_name) {
+            Ok(found) => found.into_iter(),
+            Err((error, why)) => return result.with_error_code(error).with_error_message(message(why)),
+        };
+        let keys = asked.configuration_keys.as_ref();
+        let wanted =
+            |entry: &Entry| keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == entry.name));
+        let configs = found.filter(wanted).map(|entry| {
+            let synonym = DescribeConfigsSynonym::default()
+                .with_name(text(entry.name.clone()))
+                .with_value(message(entry.value.clone()))
+                .with_source(entry.source);
+            DescribeConfigsResourceResult::default()
+                .with_name(text(entry.name))
+                .with_value(message(entry.value))
+                .with_read_only(entry.read_only)
+                .with_config_source(entry.source)
+                .with_config_type(entry.kind)
+                .with_synonyms(if request.include_synonyms { vec![synonym] } else { Vec::new() })
+        });
+        result.with_configs(configs.collect())
+    });
+    DescribeConfigsResponse::default().with_results(results.collect())
+}
+
+fn own(context: &Context<'_>, kind: i8, name: &str) -> Result<BTreeMap<String, String>, Refused> {
+    if kind != RESOURCE_TOPIC {
+        return Err((code::INVALID_REQUEST, "kq dev alters the configuration of topics only.".into()));
+    }
+    let topic = context.broker.topics.find(name);
+    let missing = || (code::UNKNOWN_TOPIC_OR_PARTITION, format!("There is no topic {name}."));
+    topic.map(|topic| topic.configs()).ok_or_else(missing)
+}
+
+/// Sets the whole configuration: what is not named goes back to its default.
+pub fn alter(context: &Context<'_>, request: &AlterConfigsRequest) -> AlterConfigsResponse {
+    let responses = request.resources.iter().map(|asked| {
+        let name = asked.resource_name.as_str();
+        let altered = own(context, asked.resource_type, name).and_then(|_| {
+            let configs = asked.configs.iter();
+            let new = configs
+                .filter_map(|c| Some((c.name.as_str().to_owned(), c.value.as_ref()?.as_str().to_owned())));
+            context.broker.topics.configure(name, new.collect(), request.validate_only)
+        });
+        let response = AlterConfigsResourceResponse::default()
+            .with_resource_type(asked.resource_type)
+            .with_resource_name(asked.resource_name.clone());
+        match altered {
+            Ok(()) => response,
+            Err((error, why)) => response.with_error_code(error).with_error_message(message(why)),
+        }
+    });
+    AlterConfigsResponse::default().with_responses(responses.collect())
+}
+
+/// Sets (0), deletes (1), appends to (2) or subtracts from (3) single configurations.
+pub fn alter_incrementally(
+    context: &Context<'_>,
+    request: &IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
+    let responses = request.resources.iter().map(|asked| {
+        let name = asked.resource_name.as_str();
+        let altered = own(context, asked.resource_type, name).and_then(|mut own| {
+            for config in &asked.configs {
+                let key = config.name.as_str().to_owned();
+                match (config.config_operation, &config.value) {
+                    (0, Some(value)) => {
+                        own.insert(key, value.as_str().to_owned());
+                    }
+                    (1, _) => {
+                        if !TOPIC.iter().any(|(known, ..)| *known == key) {
+                            return Err((code::INVALID_CONFIG, format!("Unknown topic config name: {key}")));
+                        }
+                        own.remove(&key);
+                    }
+                    (2 | 3, _) => {
+                        let why = format!("Config value append is not allowed for config key: {key}");
+                        return Err((code::INVALID_CONFIG, why));
+                    }
+                    (0, None) => {
+                        return Err((code::INVALID_CONFIG, format!("Null value not supported for: {key}")));
+                    }
+                    (other, _) => {
+                        let why = format!("Unknown operation {other} for {key}");
+                        return Err((code::INVALID_REQUEST, why));
+                    }
+                }
+            }
+            context.broker.topics.configure(name, own, request.validate_only)
+        });
+        let response = Altered::default()
+            .with_resource_type(asked.resource_type)
+            .with_resource_name(asked.resource_name.clone());
+        match altered {
+            Ok(()) => response,
+            Err((error, why)) => response.with_error_code(error).with_error_message(message(why)),
+        }
+    });
+    IncrementalAlterConfigsResponse::default().with_responses(responses.collect())
+}

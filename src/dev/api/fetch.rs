@@ -1,0 +1,204 @@
+//! Fetch: waits until there is enough, and answers with runs of the log files as they are.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut as _, BytesMut};
+use kafka_protocol::messages::FetchRequest;
+use kafka_protocol::messages::fetch_request::FetchPartition;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use crate::dev::code::{self, Code};
+use crate::dev::dispatch::Context;
+use crate::dev::log::Slice;
+use crate::dev::server::{Part, Reply};
+use crate::dev::topics::Partition;
+
+/// The longest wait; a client that asked for more asks again.
+const MAX_WAIT: Duration = Duration::from_mins(5);
+/// The largest answer.
+const MAX_BYTES: u64 = 100 << 20;
+
+/// What one partition has to say.
+struct Found {
+    partition: i32,
+    error: Code,
+    high_watermark: i64,
+    log_start: i64,
+    slice: Option<Slice>,
+}
+
+/// Answers at once where there are `min_bytes`, an error, or a full segment; else when there are, or after `max_wait`.
+pub async fn fetch(context: &Context<'_>, request: &FetchRequest) -> anyhow::Result<Reply> {
+    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(MAX_WAIT);
+    let deadline = Instant::now() + wait;
+    let (mut found, enough) = look(context, request);
+    if !enough && !wait.is_zero() {
+        let grown = Arc::new(Notify::new());
+        let _watch = Watch::new(context, request, &grown);
+        loop {
+            // Watching since before this look, so that no append falls between.
+            let enough;
+            (found, enough) = look(context, request);
+            if enough || timeout_at(deadline, grown.notified()).await.is_err() {
+                break;
+            }
+        }
+        if Instant::now() >= deadline {
+            found = look(context, request).0;
+        }
+    }
+    encode(context, request, found)
+}
+
+/// Hears of appends to the partitions of a request for as long as it lives.
+struct Watch<'a> {
+    partitions: Vec<Arc<Partition>>,
+    grown: &'a Arc<Notify>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(context: &Context<'_>, request: &FetchRequest, grown: &'a Arc<Notify>) -> Self {
+        let asked =
+            request.topics.iter().flat_map(|t| t.partitions.iter().map(move |p| (&t.topic, p.partition)));
+        let partitions: Vec<_> = asked
+            .filter_map(|(topic, index)| context.broker.topics.partition(topic, index))
+            .map(|(_, partition)| partition)
+            .collect();
+        for partition in &partitions {
+            partition.watch(grown);
+        }
+        Self { partitions, grown }
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        for partition in &self.partitions {
+            partition.forget(self.grown);
+        }
+    }
+}
+
+/// What is there now, topic by topic, and whether it is enough to answer.
+fn look(context: &Context<'_>, request: &FetchRequest) -> (Vec<Vec<Found>>, bool) {
+    let mut left = u64::try_from(request.max_bytes).unwrap_or(0).min(MAX_BYTES);
+    let mut total = 0;
+    let mut answer_now = false;
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for asked in &topic.partitions {
+            let (found, more) = look_at(context, &topic.topic, asked, left, total == 0);
+            let len = found.slice.as_ref().map_or(0, |slice| slice.len);
+            total += len;
+            left = left.saturating_sub(len);
+            answer_now |= found.error != code::NONE || more;
+            partitions.push(found);
+        }
+        topics.push(partitions);
+    }
+    let enough = total >= u64::try_from(request.min_bytes).unwrap_or(0);
+    (topics, enough || answer_now)
+}
+
+/// One partition; the second result says whether there is more in later segments.
+fn look_at(
+    context: &Context<'_>,
+    topic: &str,
+    asked: &FetchPartition,
+    left: u64,
+    is_first: bool,
+) -> (Found, bool) {
+    let nothing = Found {
+        partition: asked.partition,
+        error: code::NONE,
+        high_watermark: -1,
+        log_start: -1,
+        slice: None,
+    };
+    let refused = |error| (Found { error, ..nothing }, false);
+    let Some((_, partition)) = context.broker.topics.partition(topic, asked.partition) else {
+        return refused(code::UNKNOWN_TOPIC_OR_PARTITION);
+    };
+    if context.version >= 9 && asked.current_leader_epoch > 0 {
+        return refused(code::UNKNOWN_LEADER_EPOCH);
+    }
+    let log = partition.log();
+    let max = u64::try_from(asked.partition_max_bytes).unwrap_or(0).min(left);
+    // One whole batch at least, however large, or the reader would never get past it (KIP-74).
+    let read = if max == 0 && !is_first {
+        log.read(asked.fetch_offset, 0, false)
+    } else {
+        log.read(asked.fetch_offset, max, is_first)
+    };
+    let (error, slice, more) = match read {
+        Ok(Some(read)) => (code::NONE, read.slice.filter(|slice| slice.len > 0), read.more),
+        Ok(None) => (code::OFFSET_OUT_OF_RANGE, None, false),
+        Err(e) => {
+            context.broker.log.error(format_args!("read {topic}[{}]: {e}", asked.partition));
+            (code::KAFKA_STORAGE_ERROR, None, false)
+        }
+    };
+    let found = Found {
+        partition: asked.partition,
+        error,
+        high_watermark: if error == code::NONE { log.end() } else { -1 },
+        log_start: if error == code::NONE { log.start() } else { -1 },
+        slice,
+    };
+    (found, more)
+}
+
+/// The answer by hand, so that records go from file to socket without being in memory.
+/// Versions 4 to 11, which are not flexible; `FetchResponse.json` of Kafka.
+fn encode(context: &Context<'_>, request: &FetchRequest, found: Vec<Vec<Found>>) -> anyhow::Result<Reply> {
+    let version = context.version;
+    let mut parts = Vec::new();
+    let mut total = 0_u64;
+    let mut out = BytesMut::with_capacity(256);
+    out.put_i32(0);
+    out.put_i32(context.correlation_id);
+    out.put_i32(0); // throttle time
+    if version >= 7 {
+        out.put_i16(code::NONE);
+        out.put_i32(0); // no session: each fetch names all its partitions
+    }
+    out.put_i32(i32::try_from(found.len())?);
+    for (topic, partitions) in request.topics.iter().zip(found) {
+        let name = topic.topic.as_bytes();
+        out.put_i16(i16::try_from(name.len())?);
+        out.put_slice(name);
+        out.put_i32(i32::try_from(partitions.len())?);
+        for found in partitions {
+            out.put_i32(found.partition);
+            out.put_i16(found.error);
+            out.put_i64(found.high_watermark);
+            out.put_i64(found.high_watermark); // last stable offset: there are no transactions
+            if version >= 5 {
+                out.put_i64(found.log_start);
+            }
+            out.put_i32(if request.isolation_level == 1 { 0 } else { -1 }); // aborted transactions
+            if version >= 11 {
+                out.put_i32(-1); // preferred read replica
+            }
+            let len = found.slice.as_ref().map_or(0, |slice| slice.len);
+            out.put_i32(i32::try_from(len)?);
+            if let Some(slice) = found.slice {
+                total += out.len() as u64 + slice.len;
+                parts.push(Part::Bytes(out.split().freeze()));
+                parts.push(Part::Log(slice));
+            }
+        }
+    }
+    total += out.len() as u64;
+    parts.push(Part::Bytes(out.freeze()));
+    let size = i32::try_from(total - 4)?.to_be_bytes();
+    if let Some(Part::Bytes(first)) = parts.first_mut() {
+        let mut with_size = BytesMut::from(&first[..]);
+        with_size[..4].copy_from_slice(&size);
+        *first = with_size.freeze();
+    }
+    Ok(Reply::Parts(parts))
+}

@@ -1,0 +1,103 @@
+//! Metadata, `DescribeCluster`: who is there, and which topics.
+
+use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_protocol::messages::{
+    BrokerId, DescribeClusterRequest, DescribeClusterResponse, MetadataRequest, MetadataResponse, TopicName,
+};
+
+use super::text;
+use crate::dev::code::{self, Code};
+use crate::dev::dispatch::Context;
+use crate::dev::topics::{self, Topic};
+use crate::dev::{CLUSTER_ID, NODE_ID};
+
+/// Topics with their partitions; makes those that are asked for by name and not there.
+pub fn metadata(context: &Context<'_>, request: &MetadataRequest) -> MetadataResponse {
+    // Version 0 says "all" with an empty list, later ones with null.
+    let named = request.topics.as_ref().filter(|topics| context.version > 0 || !topics.is_empty());
+    let topics = match named {
+        None => context.broker.topics.all().iter().map(|topic| described(topic)).collect(),
+        Some(named) => {
+            let asked = named.iter().filter_map(|topic| topic.name.as_ref());
+            asked.map(|name| by_name(context, name, request.allow_auto_topic_creation)).collect()
+        }
+    };
+    let broker = MetadataResponseBroker::default()
+        .with_node_id(BrokerId(NODE_ID))
+        .with_host(text(context.client.local.ip().to_string()))
+        .with_port(i32::from(context.client.local.port()));
+    MetadataResponse::default()
+        .with_brokers(vec![broker])
+        .with_cluster_id(Some(text(CLUSTER_ID)))
+        .with_controller_id(BrokerId(NODE_ID))
+        .with_topics(topics)
+}
+
+fn by_name(context: &Context<'_>, name: &TopicName, allowed: bool) -> MetadataResponseTopic {
+    let broker = context.broker;
+    if let Some(topic) = broker.topics.find(name) {
+        return described(&topic);
+    }
+    if let Err((error, _)) = topics::check_name(name) {
+        return missing(name, error);
+    }
+    // Before version 4 a client could not say; the broker decides.
+    if !broker.settings.auto_create || (context.version >= 4 && !allowed) {
+        return missing(name, code::UNKNOWN_TOPIC_OR_PARTITION);
+    }
+    match broker.topics.create(name, broker.settings.partitions, std::collections::BTreeMap::new()) {
+        Ok(topic) => {
+            broker.log.verbose(1, format_args!("topic {} made on first use", topic.name));
+            described(&topic)
+        }
+        // Another client was faster.
+        Err((code::TOPIC_ALREADY_EXISTS, _)) => match broker.topics.find(name) {
+            Some(topic) => described(&topic),
+            None => missing(name, code::UNKNOWN_TOPIC_OR_PARTITION),
+        },
+        Err((error, why)) => {
+            broker.log.error(format_args!("make topic {}: {why}", name.as_str()));
+            missing(name, error)
+        }
+    }
+}
+
+fn missing(name: &TopicName, error: Code) -> MetadataResponseTopic {
+    MetadataResponseTopic::default().with_error_code(error).with_name(Some(name.clone()))
+}
+
+fn described(topic: &Topic) -> MetadataResponseTopic {
+    let node = vec![BrokerId(NODE_ID)];
+    let partition = |index: usize| {
+        MetadataResponsePartition::default()
+            .with_partition_index(i32::try_from(index).unwrap_or(i32::MAX))
+            .with_leader_id(BrokerId(NODE_ID))
+            .with_leader_epoch(0)
+            .with_replica_nodes(node.clone())
+            .with_isr_nodes(node.clone())
+    };
+    MetadataResponseTopic::default()
+        .with_name(Some(TopicName(text(topic.name.clone()))))
+        .with_partitions((0..topic.partition_count()).map(partition).collect())
+}
+
+/// The one node.
+pub fn cluster(context: &Context<'_>, request: &DescribeClusterRequest) -> DescribeClusterResponse {
+    let response = DescribeClusterResponse::default();
+    // Version 1 can ask for controllers, which are no endpoints of this kind of broker.
+    if context.version >= 1 && request.endpoint_type != 1 {
+        return response.with_error_code(code::INVALID_REQUEST);
+    }
+    let broker = DescribeClusterBroker::default()
+        .with_broker_id(BrokerId(NODE_ID))
+        .with_host(text(context.client.local.ip().to_string()))
+        .with_port(i32::from(context.client.local.port()));
+    response
+        .with_endpoint_type(1)
+        .with_cluster_id(text(CLUSTER_ID))
+        .with_controller_id(BrokerId(NODE_ID))
+        .with_brokers(vec![broker])
+}

@@ -1,0 +1,97 @@
+//! `ListOffsets` and `DeleteRecords`: the two ends of a log, and times.
+
+use kafka_protocol::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
+};
+use kafka_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use kafka_protocol::messages::{
+    DeleteRecordsRequest, DeleteRecordsResponse, ListOffsetsRequest, ListOffsetsResponse,
+};
+
+use crate::dev::code::{self, Code};
+use crate::dev::dispatch::Context;
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+
+/// Offsets by time, exact per record, or of an end of the log.
+pub fn list(context: &Context<'_>, request: &ListOffsetsRequest) -> ListOffsetsResponse {
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|asked| {
+            let response =
+                ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
+            match find(context, &topic.name, asked.partition_index, asked.timestamp) {
+                Ok(Some((time, offset))) => {
+                    {
+                        // Older versions have no field for it.
+                        let epoch = if context.version >= 4 { 0 } else { -1 };
+                        response.with_timestamp(time).with_offset(offset).with_leader_epoch(epoch)
+                    }
+                }
+                Ok(None) => response.with_timestamp(-1).with_offset(-1).with_leader_epoch(-1),
+                Err(error) => {
+                    response.with_error_code(error).with_timestamp(-1).with_offset(-1).with_leader_epoch(-1)
+                }
+            }
+        });
+        ListOffsetsTopicResponse::default()
+            .with_name(topic.name.clone())
+            .with_partitions(partitions.collect())
+    });
+    ListOffsetsResponse::default().with_topics(topics.collect())
+}
+
+fn find(context: &Context<'_>, topic: &str, index: i32, time: i64) -> Result<Option<(i64, i64)>, Code> {
+    let found = context.broker.topics.partition(topic, index);
+    let (_, partition) = found.ok_or(code::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let log = partition.log();
+    let by_time = match time {
+        LATEST => return Ok(Some((-1, log.end()))),
+        EARLIEST => return Ok(Some((-1, log.start()))),
+        MAX_TIMESTAMP => log.find_latest_time(),
+        time if time < 0 => return Err(code::INVALID_REQUEST),
+        time => log.find_time(time),
+    };
+    by_time.map_err(|e| {
+        context.broker.log.error(format_args!("read {topic}[{index}]: {e}"));
+        code::KAFKA_STORAGE_ERROR
+    })
+}
+
+/// Moves the start of logs; -1 is the high watermark.
+pub fn delete_records(context: &Context<'_>, request: &DeleteRecordsRequest) -> DeleteRecordsResponse {
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|asked| {
+            let response =
+                DeleteRecordsPartitionResult::default().with_partition_index(asked.partition_index);
+            match delete(context, &topic.name, asked.partition_index, asked.offset) {
+                Ok(low) => response.with_low_watermark(low),
+                Err(error) => response.with_low_watermark(-1).with_error_code(error),
+            }
+        });
+        DeleteRecordsTopicResult::default()
+            .with_name(topic.name.clone())
+            .with_partitions(partitions.collect())
+    });
+    DeleteRecordsResponse::default().with_topics(topics.collect())
+}
+
+fn delete(context: &Context<'_>, topic: &str, index: i32, offset: i64) -> Result<i64, Code> {
+    let found = context.broker.topics.partition(topic, index);
+    let (_, partition) = found.ok_or(code::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let mut log = partition.log();
+    let offset = if offset == -1 { log.end() } else { offset };
+    if offset < 0 || offset > log.end() {
+        return Err(code::OFFSET_OUT_OF_RANGE);
+    }
+    match log.delete_before(offset) {
+        Ok(()) => Ok(log.start()),
+        Err(e) => {
+            context.broker.log.error(format_args!("delete records of {topic}[{index}]: {e}"));
+            Err(code::KAFKA_STORAGE_ERROR)
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Produce and `InitProducerId`.
+
+use std::sync::atomic::Ordering;
+
+use kafka_protocol::messages::produce_request::PartitionProduceData;
+use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::{
+    InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse, ProducerId,
+};
+
+use super::message;
+use crate::dev::code::{self, Code};
+use crate::dev::dispatch::Context;
+use crate::dev::log::batch::Refusal;
+
+/// Appends one batch a partition. None where the producer wants no answer (acks=0).
+pub fn produce(context: &Context<'_>, request: &ProduceRequest) -> Option<ProduceResponse> {
+    let refused = if !(-1..=1).contains(&request.acks) {
+        code::INVALID_REQUIRED_ACKS
+    } else if request.transactional_id.is_some() {
+        code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    } else {
+        code::NONE
+    };
+    let mut responses = Vec::with_capacity(request.topic_data.len());
+    for topic in &request.topic_data {
+        let partitions =
+            topic.partition_data.iter().map(|data| partition(context, &topic.name, data, refused));
+        responses.push(
+            TopicProduceResponse::default()
+                .with_name(topic.name.clone())
+                .with_partition_responses(partitions.collect()),
+        );
+    }
+    (request.acks != 0).then(|| ProduceResponse::default().with_responses(responses))
+}
+
+fn partition(
+    context: &Context<'_>,
+    topic: &str,
+    data: &PartitionProduceData,
+    refused: Code,
+) -> PartitionProduceResponse {
+    let response = PartitionProduceResponse::default()
+        .with_index(data.index)
+        .with_base_offset(-1)
+        .with_log_append_time_ms(-1)
+        .with_log_start_offset(-1);
+    if refused != code::NONE {
+        return response.with_error_code(refused);
+    }
+    let Some((topic, partition)) = context.broker.topics.partition(topic, data.index) else {
+        return response.with_error_code(code::UNKNOWN_TOPIC_OR_PARTITION);
+    };
+    let records = data.records.as_deref().unwrap_or_default();
+    let appended = {
+        let mut log = partition.log();
+        let appended = log.append(records, &topic.limits(), context.version, crate::dev::now_ms());
+        appended.map(|appended| (appended, log.start()))
+    };
+    match appended {
+        Ok((appended, start)) => {
+            partition.grew();
+            response
+                .with_base_offset(appended.base_offset)
+                .with_log_append_time_ms(appended.log_append_time)
+                .with_log_start_offset(start)
+        }
+        Err(Refusal { code, why }) => {
+            let client = (context.client.peer, context.client_id);
+            context.broker.log.verbose(
+                1,
+                format_args!(
+                    "{} {:?}: refused for {}[{}]: {why}",
+                    client.0, client.1, topic.name, data.index
+                ),
+            );
+            if code == code::KAFKA_STORAGE_ERROR {
+                context.broker.log.error(format_args!("{}[{}]: {why}", topic.name, data.index));
+            }
+            response.with_error_code(code).with_error_message(message(why))
+        }
+    }
+}
+
+/// A producer id of its own for every producer. Ids begin with the time at which the
+/// broker started, so that none is given out twice after a restart.
+pub fn init_producer_id(context: &Context<'_>, request: &InitProducerIdRequest) -> InitProducerIdResponse {
+    let response = InitProducerIdResponse::default().with_producer_id(ProducerId(-1)).with_producer_epoch(-1);
+    if request.transactional_id.is_some() {
+        return response.with_error_code(code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+    }
+    let ProducerId(current) = request.producer_id;
+    if context.version >= 3 && current >= 0 && (0..i16::MAX).contains(&request.producer_epoch) {
+        return response
+            .with_producer_id(ProducerId(current))
+            .with_producer_epoch(request.producer_epoch + 1);
+    }
+    let id = context.broker.next_producer_id.fetch_add(1, Ordering::Relaxed);
+    response.with_producer_id(ProducerId(id)).with_producer_epoch(0)
+}

@@ -1,0 +1,50 @@
+//! Kafka's error codes that this broker answers with. Pure: no clock, no IO.
+//!
+//! The numbers are those of `org.apache.kafka.common.protocol.Errors`.
+
+/// An error code as it stands in a response; 0 is none.
+pub type Code = i16;
+
+macro_rules! codes {
+    ($($name:ident = $code:literal,)*) => {
+        $(#[doc = concat!("`", stringify!($name), "`, ", stringify!($code), ".")] pub const $name: Code = $code;)*
+    };
+}
+
+codes! {
+    NONE = 0,
+    UNKNOWN_SERVER_ERROR = -1,
+    OFFSET_OUT_OF_RANGE = 1,
+    CORRUPT_MESSAGE = 2,
+    UNKNOWN_TOPIC_OR_PARTITION = 3,
+    MESSAGE_TOO_LARGE = 10,
+    OFFSET_METADATA_TOO_LARGE = 12,
+    INVALID_TOPIC_EXCEPTION = 17,
+    INVALID_REQUIRED_ACKS = 21,
+    ILLEGAL_GENERATION = 22,
+    INCONSISTENT_GROUP_PROTOCOL = 23,
+    INVALID_GROUP_ID = 24,
+    UNKNOWN_MEMBER_ID = 25,
+    INVALID_SESSION_TIMEOUT = 26,
+    REBALANCE_IN_PROGRESS = 27,
+    UNSUPPORTED_VERSION = 35,
+    TOPIC_ALREADY_EXISTS = 36,
+    INVALID_PARTITIONS = 37,
+    INVALID_REPLICATION_FACTOR = 38,
+    INVALID_REPLICA_ASSIGNMENT = 39,
+    INVALID_CONFIG = 40,
+    INVALID_REQUEST = 42,
+    UNSUPPORTED_FOR_MESSAGE_FORMAT = 43,
+    OUT_OF_ORDER_SEQUENCE_NUMBER = 45,
+    INVALID_PRODUCER_EPOCH = 47,
+    TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53,
+    KAFKA_STORAGE_ERROR = 56,
+    NON_EMPTY_GROUP = 68,
+    GROUP_ID_NOT_FOUND = 69,
+    FENCED_LEADER_EPOCH = 74,
+    UNKNOWN_LEADER_EPOCH = 75,
+    UNSUPPORTED_COMPRESSION_TYPE = 76,
+    MEMBER_ID_REQUIRED = 79,
+    FENCED_INSTANCE_ID = 82,
+    INVALID_RECORD = 87,
+}

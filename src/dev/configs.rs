@@ -1,0 +1,164 @@
+//! The topic configurations that the broker knows, their defaults and their checks. Pure: no clock, no IO.
+
+use std::collections::BTreeMap;
+
+use crate::dev::log::Limits;
+
+/// What kind of value a configuration takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number from a least to a largest value.
+    Number(i64, i64),
+    Boolean,
+    Ratio,
+    OneOf(&'static [&'static str]),
+    /// Taken as it is.
+    Text,
+}
+
+impl Kind {
+    /// The type's number in `DescribeConfigs`.
+    pub fn code(self) -> i8 {
+        match self {
+            Self::Boolean => 1,
+            Self::Text | Self::OneOf(_) => 2,
+            Self::Number(..) => 5,
+            Self::Ratio => 6,
+        }
+    }
+}
+
+const MAX: i64 = i64::MAX;
+const INT: i64 = i32::MAX as i64;
+
+/// Name, kind and default of each topic configuration, as in Apache Kafka 4.
+/// Those that [`limits`] reads have an effect; the others are kept and shown.
+pub const TOPIC: &[(&str, Kind, &str)] = &[
+    ("cleanup.policy", Kind::OneOf(&["delete"]), "delete"),
+    (
+        "compression.type",
+        Kind::OneOf(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]),
+        "producer",
+    ),
+    ("delete.retention.ms", Kind::Number(0, MAX), "86400000"),
+    ("file.delete.delay.ms", Kind::Number(0, MAX), "60000"),
+    ("flush.messages", Kind::Number(1, MAX), "9223372036854775807"),
+    ("flush.ms", Kind::Number(0, MAX), "9223372036854775807"),
+    ("index.interval.bytes", Kind::Number(0, INT), "4096"),
+    ("max.compaction.lag.ms", Kind::Number(1, MAX), "9223372036854775807"),
+    ("max.message.bytes", Kind::Number(0, INT), "1048588"),
+    ("message.timestamp.after.max.ms", Kind::Number(0, MAX), "3600000"),
+    ("message.timestamp.before.max.ms", Kind::Number(0, MAX), "9223372036854775807"),
+    ("message.timestamp.type", Kind::OneOf(&["CreateTime", "LogAppendTime"]), "CreateTime"),
+    ("min.cleanable.dirty.ratio", Kind::Ratio, "0.5"),
+    ("min.compaction.lag.ms", Kind::Number(0, MAX), "0"),
+    ("min.insync.replicas", Kind::Number(1, INT), "1"),
+    ("preallocate", Kind::Boolean, "false"),
+    ("retention.bytes", Kind::Number(-1, MAX), "-1"),
+    ("retention.ms", Kind::Number(-1, MAX), "-1"),
+    ("segment.bytes", Kind::Number(14, INT), "134217728"),
+    ("segment.index.bytes", Kind::Number(4, INT), "10485760"),
+    ("segment.jitter.ms", Kind::Number(0, MAX), "0"),
+    ("segment.ms", Kind::Number(1, MAX), "604800000"),
+    ("unclean.leader.election.enable", Kind::Boolean, "false"),
+];
+
+/// Checks one configuration; the error says what would be right.
+pub fn check(name: &str, value: &str) -> Result<(), String> {
+    let Some((_, kind, _)) = TOPIC.iter().find(|(known, ..)| *known == name) else {
+        return Err(format!("Unknown topic config name: {name}"));
+    };
+    let bad = |why: String| Err(format!("Invalid value {value} for configuration {name}: {why}"));
+    match kind {
+        Kind::Number(least, most) => match value.trim().parse::<i64>() {
+            Ok(n) if (*least..=*most).contains(&n) => Ok(()),
+            Ok(_) => bad(format!("Value must be between {least} and {most}")),
+            Err(_) => bad("Not a number".into()),
+        },
+        Kind::Boolean => match value.trim() {
+            "true" | "false" => Ok(()),
+            _ => bad("Expected value to be either true or false".into()),
+        },
+        Kind::Ratio => match value.trim().parse::<f64>() {
+            Ok(n) if (0.0..=1.0).contains(&n) => Ok(()),
+            _ => bad("Value must be between 0 and 1".into()),
+        },
+        Kind::OneOf(_) if name == "cleanup.policy" && value != "delete" => {
+            bad("kq dev does not compact; only delete is possible".into())
+        }
+        Kind::OneOf(values) if values.contains(&value) => Ok(()),
+        Kind::OneOf(values) => bad(format!("must be one of {}", values.join(", "))),
+        Kind::Text => Ok(()),
+    }
+}
+
+/// What was set for the whole broker on the command line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Defaults {
+    /// `--retention-bytes`
+    pub retention_bytes: Option<u64>,
+    /// `--retention-ms`
+    pub retention_ms: Option<i64>,
+}
+
+impl Defaults {
+    /// The default of a configuration on this broker.
+    pub fn value(&self, name: &str) -> Option<String> {
+        let given = match name {
+            "retention.bytes" => self.retention_bytes.map(|n| n.to_string()),
+            "retention.ms" => self.retention_ms.map(|n| n.to_string()),
+            _ => None,
+        };
+        given.or_else(|| {
+            TOPIC.iter().find(|(known, ..)| *known == name).map(|(_, _, default)| (*default).to_owned())
+        })
+    }
+}
+
+/// The limits that a topic's own configurations and the defaults make.
+pub fn limits(own: &BTreeMap<String, String>, defaults: &Defaults) -> Limits {
+    let value = |name: &str| own.get(name).cloned().or_else(|| defaults.value(name)).unwrap_or_default();
+    let number = |name: &str| value(name).trim().parse::<i64>().unwrap_or(-1);
+    let retention_bytes = u64::try_from(number("retention.bytes")).ok();
+    let mut segment_bytes = u64::try_from(number("segment.bytes")).unwrap_or(1 << 27);
+    if let Some(bytes) = retention_bytes
+        && !own.contains_key("segment.bytes")
+    {
+        // Only whole segments are deleted: small ones keep closer to what was asked for.
+        segment_bytes = segment_bytes.min((bytes / 8).max(64 * 1024));
+    }
+    Limits {
+        max_message_bytes: usize::try_from(number("max.message.bytes")).unwrap_or(1_048_588),
+        segment_bytes,
+        retention_bytes,
+        retention_ms: Some(number("retention.ms")).filter(|ms| *ms >= 0),
+        log_append_time: value("message.timestamp.type") == "LogAppendTime",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_passes_its_own_check() {
+        for (name, _, default) in TOPIC {
+            assert_eq!(check(name, default), Ok(()));
+        }
+    }
+
+    #[test]
+    fn wrong_names_and_values_are_refused_by_name() {
+        for (name, value) in [("retention", "1"), ("retention.ms", "x"), ("cleanup.policy", "compact")] {
+            assert!(check(name, value).is_err_and(|e| e.contains(name)), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn a_topics_own_value_ranks_above_the_command_lines() {
+        let defaults = Defaults { retention_bytes: Some(1 << 20), retention_ms: None };
+        let own = BTreeMap::from([("retention.bytes".to_owned(), "-1".to_owned())]);
+        assert_eq!(limits(&BTreeMap::new(), &defaults).retention_bytes, Some(1 << 20));
+        assert_eq!(limits(&own, &defaults).retention_bytes, None);
+    }
+}

@@ -1,0 +1,167 @@
+//! From a frame to its answer: header, version, decoding, the handler, encoding.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use kafka_protocol::messages::{
+    AlterConfigsRequest, ApiVersionsResponse, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
+    DescribeConfigsRequest, DescribeGroupsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
+    OffsetFetchRequest, ProduceRequest, SyncGroupRequest, api_versions_response::ApiVersion,
+};
+use kafka_protocol::protocol::{Decodable, Encodable};
+
+use super::api::{admin, configs, fetch, groups, members, metadata, offsets, produce};
+use super::server::{Part, Reply};
+use super::shape::{self, Api};
+use super::{Broker, code};
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    pub peer: SocketAddr,
+    /// The broker's own address as this client sees it: what Metadata answers with.
+    pub local: SocketAddr,
+}
+
+/// One request as a handler sees it, beside its decoded body.
+pub struct Context<'a> {
+    pub broker: &'a Arc<Broker>,
+    pub client: &'a Client,
+    pub client_id: &'a str,
+    pub version: i16,
+    pub correlation_id: i32,
+}
+
+/// Answers one frame (without its length). The second result is a line for `-v`;
+/// the error says why the frame is no Kafka request.
+pub async fn answer(broker: &Arc<Broker>, client: &Client, frame: Bytes) -> Result<(Reply, String), String> {
+    let (header, body) = header(frame)?;
+    let Some(api) = shape::find(header.api_key) else {
+        return Err(format!(
+            "a request of api key {} version {} from client {:?}, which kq dev does not have",
+            header.api_key, header.version, header.client_id
+        ));
+    };
+    let what = format!("{} v{} {:?}", api.name, header.version, header.client_id);
+    if api.key == 18 {
+        return Ok((api_versions(&header)?, what));
+    }
+    if !(api.min..=api.max).contains(&header.version) {
+        return Err(format!("{what}: this version is not one of {} to {}", api.min, api.max));
+    }
+    shape::check(api, header.version, &body).map_err(|why| format!("{what} is malformed: {why}"))?;
+    let context = Context {
+        broker,
+        client,
+        client_id: &header.client_id,
+        version: header.version,
+        correlation_id: header.correlation_id,
+    };
+    let reply = handle(&context, api, body).await.map_err(|e| format!("{what} is malformed: {e}"))?;
+    Ok((reply, what))
+}
+
+struct Header {
+    api_key: i16,
+    version: i16,
+    correlation_id: i32,
+    client_id: String,
+}
+
+fn header(mut frame: Bytes) -> Result<(Header, Bytes), String> {
+    let short = |_| "a frame that is shorter than a request's header".to_owned();
+    let api_key = frame.try_get_i16().map_err(short)?;
+    let version = frame.try_get_i16().map_err(short)?;
+    let correlation_id = frame.try_get_i32().map_err(short)?;
+    let length = usize::try_from(frame.try_get_i16().map_err(short)?).unwrap_or(0);
+    if length > frame.len() {
+        return Err("a client id that is longer than its frame".into());
+    }
+    let client_id = String::from_utf8_lossy(&frame.split_to(length)).into_owned();
+    if shape::find(api_key).is_some_and(|api| api.is_flexible(version)) {
+        let tags = shape::tagged_fields(&frame).map_err(|why| format!("a header is malformed: {why}"))?;
+        frame.advance(tags);
+    }
+    Ok((Header { api_key, version, correlation_id, client_id }, frame))
+}
+
+/// The versions that are answered; in v0 form with `UNSUPPORTED_VERSION` for a request that is newer.
+fn api_versions(header: &Header) -> Result<Reply, String> {
+    let newest = shape::find(18).map_or(0, |api| api.max);
+    let known = (0..=newest).contains(&header.version);
+    let (version, error) = if known { (header.version, code::NONE) } else { (0, code::UNSUPPORTED_VERSION) };
+    let keys = shape::APIS.iter().map(|api| {
+        ApiVersion::default().with_api_key(api.key).with_min_version(api.min).with_max_version(api.max)
+    });
+    let body = ApiVersionsResponse::default().with_error_code(error).with_api_keys(keys.collect());
+    // Its header is the old one in every version: the client may not know yet what we speak.
+    encode(header.correlation_id, false, &body, version).map_err(|e| e.to_string())
+}
+
+fn encode(correlation_id: i32, flexible: bool, body: &impl Encodable, version: i16) -> anyhow::Result<Reply> {
+    let mut out = BytesMut::with_capacity(256);
+    out.put_i32(0);
+    out.put_i32(correlation_id);
+    if flexible {
+        out.put_u8(0);
+    }
+    body.encode(&mut out, version)?;
+    let size = i32::try_from(out.len() - 4)?;
+    out[..4].copy_from_slice(&size.to_be_bytes());
+    Ok(Reply::Parts(vec![Part::Bytes(out.freeze())]))
+}
+
+fn decode<T: Decodable>(mut body: Bytes, version: i16) -> anyhow::Result<T> {
+    T::decode(&mut body, version)
+}
+
+async fn handle(context: &Context<'_>, api: &Api, body: Bytes) -> anyhow::Result<Reply> {
+    let version = context.version;
+    macro_rules! reply {
+        ($response:expr) => {
+            encode(context.correlation_id, api.is_flexible(version), &$response, version)
+        };
+    }
+    macro_rules! request {
+        ($type:ty) => {
+            &decode::<$type>(body, version)?
+        };
+    }
+    match api.key {
+        0 => match produce::produce(context, request!(ProduceRequest)) {
+            Some(response) => reply!(response),
+            None => Ok(Reply::Nothing),
+        },
+        1 => fetch::fetch(context, request!(FetchRequest)).await,
+        2 => reply!(offsets::list(context, request!(ListOffsetsRequest))),
+        3 => reply!(metadata::metadata(context, request!(MetadataRequest))),
+        8 => reply!(groups::commit(context, request!(OffsetCommitRequest))),
+        9 => reply!(groups::committed(context, request!(OffsetFetchRequest))),
+        10 => reply!(groups::find_coordinator(context, request!(FindCoordinatorRequest))),
+        11 => reply!(members::join(context, request!(JoinGroupRequest)).await),
+        12 => reply!(members::heartbeat(context, request!(HeartbeatRequest))),
+        13 => reply!(members::leave(context, request!(LeaveGroupRequest))),
+        14 => reply!(members::sync(context, request!(SyncGroupRequest)).await),
+        15 => reply!(groups::describe(context, request!(DescribeGroupsRequest))),
+        16 => reply!(groups::list(context, request!(ListGroupsRequest))),
+        19 => reply!(admin::create_topics(context, request!(CreateTopicsRequest))),
+        20 => reply!(admin::delete_topics(context, request!(DeleteTopicsRequest))),
+        21 => reply!(offsets::delete_records(context, request!(DeleteRecordsRequest))),
+        22 => reply!(produce::init_producer_id(context, request!(InitProducerIdRequest))),
+        32 => reply!(configs::describe(context, request!(DescribeConfigsRequest))),
+        33 => reply!(configs::alter(context, request!(AlterConfigsRequest))),
+        37 => reply!(admin::create_partitions(context, request!(CreatePartitionsRequest))),
+        42 => reply!(groups::delete(context, request!(DeleteGroupsRequest))),
+        44 => reply!(configs::alter_incrementally(context, request!(IncrementalAlterConfigsRequest))),
+        47 => reply!(groups::forget(context, request!(OffsetDeleteRequest))),
+        60 => reply!(metadata::cluster(context, request!(DescribeClusterRequest))),
+        key => anyhow::bail!("api key {key} has no handler"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

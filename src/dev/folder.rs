@@ -1,0 +1,129 @@
+//! The data folder: locked while a broker uses it; a temporary one leaves no trace.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+
+const LOCK: &str = ".lock";
+const TEMPORARY: &str = "kq-dev-";
+/// A temporary folder that is being made is not locked yet.
+const NEW: &str = ".kq-dev-new-";
+
+/// A folder that this process alone uses.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    is_temporary: bool,
+    /// The lock lives as long as this file is open, and ends with the process.
+    _lock: File,
+}
+
+impl Folder {
+    /// Opens, or makes, the folder that the user named.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(path).with_context(|| format!("make the data folder {}", path.display()))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.join(LOCK))
+            .with_context(|| format!("open the data folder {}", path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), is_temporary: false, _lock: lock }),
+            Err(TryLockError::WouldBlock) => anyhow::bail!(
+                "the data folder {} is in use by another kq dev; stop it, or name another folder with --data",
+                path.display()
+            ),
+            Err(TryLockError::Error(e)) => {
+                Err(e).with_context(|| format!("lock the data folder {}", path.display()))
+            }
+        }
+    }
+
+    /// Makes a temporary folder under `parent`, after removing those of brokers that were killed.
+    pub fn temporary(parent: &Path) -> anyhow::Result<Self> {
+        remove_leftovers(parent);
+        let nanos = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
+        let name = format!("{}-{:x}", std::process::id(), nanos);
+        let new = parent.join(format!("{NEW}{name}"));
+        let context = || format!("make a temporary folder in {}", parent.display());
+        std::fs::create_dir(&new).with_context(context)?;
+        let lock = File::create(new.join(LOCK)).with_context(context)?;
+        lock.try_lock().with_context(context)?;
+        // It gets the name under which leftovers are looked for only when it is locked.
+        let path = parent.join(format!("{TEMPORARY}{name}"));
+        std::fs::rename(&new, &path).with_context(context)?;
+        Ok(Self { path, is_temporary: true, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it goes away with this value.
+    pub fn is_temporary(&self) -> bool {
+        self.is_temporary
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.is_temporary {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Removes the temporary folders that no living broker holds.
+fn remove_leftovers(parent: &Path) {
+    let Ok(found) = std::fs::read_dir(parent) else { return };
+    for path in found.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_dead = if name.starts_with(TEMPORARY) {
+            File::open(path.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok())
+        } else {
+            name.starts_with(NEW) && is_old(&path)
+        };
+        if is_dead {
+            // Another user's can't be removed, and need not be.
+            let _ = std::fs::remove_dir_all(&path);
+        }
+    }
+}
+
+fn is_old(path: &Path) -> bool {
+    let age = path.metadata().and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
+    age.is_some_and(|age| age > Duration::from_hours(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_used_by_one_broker_at_a_time() {
+        let parent = tempfile::tempdir().expect("folder");
+        let path = parent.path().join("data");
+        let first = Folder::open(&path).expect("open");
+        assert!(Folder::open(&path).is_err_and(|e| e.to_string().contains("in use")));
+        drop(first);
+        Folder::open(&path).expect("free again");
+    }
+
+    #[test]
+    fn a_temporary_folder_goes_and_a_dead_brokers_goes_with_the_next() {
+        let parent = tempfile::tempdir().expect("folder");
+        let dead = parent.path().join("kq-dev-1-dead");
+        std::fs::create_dir_all(dead.join("topics")).expect("make");
+        File::create(dead.join(LOCK)).expect("make");
+        let living = Folder::temporary(parent.path()).expect("make");
+        assert!(!dead.exists());
+        let other = Folder::temporary(parent.path()).expect("make");
+        assert!(living.path().exists() && other.path().exists());
+        drop((living, other));
+        assert_eq!(std::fs::read_dir(parent.path()).expect("read").count(), 0);
+    }
+}

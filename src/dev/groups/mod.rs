@@ -1,0 +1,322 @@
+//! The group coordinator: all groups, the clock, and who waits for an answer.
+
+pub mod group;
+pub mod offsets;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use crate::dev::code::{self, Code};
+use group::{Answer, Group, Join, Joined, Millis, Sync, Synced, Waiter, Who};
+use offsets::{Committed, GroupOffsets, Offsets, Place};
+
+/// Groups at once; a new one above it is refused. Bounds what made-up names can cost.
+const MAX_GROUPS: usize = 100_000;
+/// Bytes of metadata that a commit may carry, as Kafka's default.
+const MAX_METADATA: usize = 4096;
+
+/// All groups of the broker.
+pub struct Coordinator {
+    inner: Mutex<Inner>,
+    /// A deadline may have moved.
+    moved: Notify,
+    began: Instant,
+}
+
+struct Inner {
+    groups: BTreeMap<String, Group>,
+    offsets: Offsets,
+    waiting: HashMap<Waiter, Waiting>,
+    asked: u64,
+}
+
+enum Waiting {
+    Join(oneshot::Sender<Joined>),
+    Sync(oneshot::Sender<Synced>),
+}
+
+/// A group as `DescribeGroups` and `ListGroups` show it.
+#[derive(Clone, Debug, Default)]
+pub struct Described {
+    pub id: String,
+    pub state: &'static str,
+    pub protocol_type: String,
+    pub protocol: String,
+    pub members: Vec<DescribedMember>,
+}
+
+/// A member of a group as `DescribeGroups` shows it.
+#[derive(Clone, Debug)]
+pub struct DescribedMember {
+    pub id: String,
+    pub instance_id: Option<String>,
+    pub client_id: String,
+    pub client_host: String,
+    pub metadata: bytes::Bytes,
+    pub assignment: bytes::Bytes,
+}
+
+impl Inner {
+    fn next_waiter(&mut self) -> Waiter {
+        self.asked += 1;
+        Waiter(self.asked)
+    }
+
+    fn deliver(&mut self, answers: Vec<Answer>) {
+        for answer in answers {
+            // Who went away in the meantime gets nothing; its session will end.
+            match answer {
+                Answer::Join(waiter, joined) => {
+                    if let Some(Waiting::Join(to)) = self.waiting.remove(&waiter) {
+                        let _ = to.send(joined);
+                    }
+                }
+                Answer::Sync(waiter, synced) => {
+                    if let Some(Waiting::Sync(to)) = self.waiting.remove(&waiter) {
+                        let _ = to.send(synced);
+                    }
+                }
+            }
+        }
+    }
+
+    fn with<T>(&mut self, id: &str, act: impl FnOnce(&mut Group) -> T) -> Option<T> {
+        let group = self.groups.get_mut(id)?;
+        let result = act(group);
+        let answers = group.take_answers();
+        self.deliver(answers);
+        Some(result)
+    }
+
+    fn describe(&self, id: &str) -> Option<Described> {
+        let group = self.groups.get(id);
+        if group.is_none() && self.offsets.of(id).is_none() {
+            return None;
+        }
+        let Some(group) = group else {
+            return Some(Described { id: id.to_owned(), state: "Empty", ..Described::default() });
+        };
+        let stable = group.state == group::State::Stable;
+        let members = group.members.iter().map(|(id, m)| DescribedMember {
+            id: id.clone(),
+            instance_id: m.instance_id.clone(),
+            client_id: m.client_id.clone(),
+            client_host: m.client_host.clone(),
+            metadata: if stable { m.metadata(&group.protocol) } else { bytes::Bytes::new() },
+            assignment: if stable { m.assignment.clone() } else { bytes::Bytes::new() },
+        });
+        Some(Described {
+            id: id.to_owned(),
+            state: group.state.name(),
+            protocol_type: group.protocol_type.clone(),
+            protocol: if stable { group.protocol.clone() } else { String::new() },
+            members: members.collect(),
+        })
+    }
+}
+
+impl Coordinator {
+    /// A coordinator whose committed offsets are in the file at `path`.
+    pub fn open(path: PathBuf) -> io::Result<Self> {
+        let inner = Inner {
+            groups: BTreeMap::new(),
+            offsets: Offsets::open(path)?,
+            waiting: HashMap::new(),
+            asked: 0,
+        };
+        Ok(Self { inner: Mutex::new(inner), moved: Notify::new(), began: Instant::now() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Millis {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Lets time pass for the groups, for as long as it is polled.
+    pub async fn run(&self) {
+        loop {
+            let moved = self.moved.notified();
+            let next = {
+                let mut inner = self.lock();
+                let now = self.now();
+                let due: Vec<String> = inner
+                    .groups
+                    .iter()
+                    .filter(|(_, group)| group.next_deadline().is_some_and(|at| at <= now))
+                    .map(|(id, _)| id.clone())
+                    .collect();
+                for id in &due {
+                    inner.with(id, |group| group.tick(now));
+                }
+                let Inner { groups, offsets, .. } = &mut *inner;
+                groups.retain(|id, group| {
+                    !group.is_empty() || group.generation > 0 || offsets.of(id).is_some()
+                });
+                groups.values().filter_map(Group::next_deadline).min()
+            };
+            match next {
+                Some(at) => {
+                    let wait = Duration::from_millis(at.saturating_sub(self.now()).max(1));
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = moved => {}
+                    }
+                }
+                None => moved.await,
+            }
+        }
+    }
+
+    /// Joins a group; waits for the rebalance to have all its members.
+    pub async fn join(&self, id: &str, request: Join) -> Joined {
+        let refused = |error, member: &str| Joined {
+            error,
+            generation: -1,
+            member_id: member.to_owned(),
+            ..Joined::default()
+        };
+        if id.is_empty() {
+            return refused(code::INVALID_GROUP_ID, &request.member_id);
+        }
+        let member_id = request.member_id.clone();
+        let (to, answer) = oneshot::channel();
+        {
+            let mut inner = self.lock();
+            if !inner.groups.contains_key(id) {
+                if !request.member_id.is_empty() {
+                    return refused(code::UNKNOWN_MEMBER_ID, &request.member_id);
+                }
+                if inner.groups.len() >= MAX_GROUPS {
+                    return refused(code::INVALID_GROUP_ID, "");
+                }
+                inner.groups.insert(id.to_owned(), Group::default());
+            }
+            let waiter = inner.next_waiter();
+            inner.waiting.insert(waiter, Waiting::Join(to));
+            let now = self.now();
+            inner.with(id, |group| group.join(request, waiter, now));
+        }
+        self.moved.notify_one();
+        answer.await.unwrap_or_else(|_| refused(code::UNKNOWN_MEMBER_ID, &member_id))
+    }
+
+    /// Brings or asks for an assignment; waits for the leader's.
+    pub async fn sync(&self, id: &str, request: Sync) -> Synced {
+        let unknown = || Synced { error: code::UNKNOWN_MEMBER_ID, ..Synced::default() };
+        let (to, answer) = oneshot::channel();
+        {
+            let mut inner = self.lock();
+            if !inner.groups.contains_key(id) {
+                return unknown();
+            }
+            let waiter = inner.next_waiter();
+            inner.waiting.insert(waiter, Waiting::Sync(to));
+            let now = self.now();
+            inner.with(id, |group| group.sync(request, waiter, now));
+        }
+        self.moved.notify_one();
+        answer.await.unwrap_or_else(|_| unknown())
+    }
+
+    /// A sign of life of a member.
+    pub fn heartbeat(&self, id: &str, who: &Who) -> Code {
+        let now = self.now();
+        self.lock().with(id, |group| group.heartbeat(who, now)).unwrap_or(code::UNKNOWN_MEMBER_ID)
+    }
+
+    /// A member leaves.
+    pub fn leave(&self, id: &str, member_id: &str, instance_id: Option<&str>) -> Code {
+        let now = self.now();
+        let left = self.lock().with(id, |group| group.leave(member_id, instance_id, now));
+        self.moved.notify_one();
+        left.unwrap_or(code::UNKNOWN_MEMBER_ID)
+    }
+
+    /// Commits offsets for a member, or for nobody where the group is empty. One code for each.
+    pub fn commit(&self, id: &str, who: &Who, offsets: Vec<(String, i32, Committed)>) -> Vec<Code> {
+        let all = |error| vec![error; offsets.len()];
+        if id.is_empty() {
+            return all(code::INVALID_GROUP_ID);
+        }
+        let now = self.now();
+        let mut inner = self.lock();
+        let allowed = match inner.with(id, |group| group.may_commit(who, now)) {
+            Some(allowed) => allowed,
+            // After a restart members are unknown; who uses no membership always may.
+            None if who.generation < 0 => code::NONE,
+            None if inner.offsets.of(id).is_some() => code::UNKNOWN_MEMBER_ID,
+            None => code::ILLEGAL_GENERATION,
+        };
+        if allowed != code::NONE {
+            return all(allowed);
+        }
+        let fits = |committed: &Committed| committed.metadata.len() <= MAX_METADATA;
+        let codes: Vec<Code> = offsets
+            .iter()
+            .map(|(_, _, c)| if fits(c) { code::NONE } else { code::OFFSET_METADATA_TOO_LARGE })
+            .collect();
+        let kept = offsets.into_iter().filter(|(_, _, c)| fits(c)).collect();
+        match inner.offsets.commit(id, kept) {
+            Ok(()) => codes,
+            Err(_) => vec![code::KAFKA_STORAGE_ERROR; codes.len()],
+        }
+    }
+
+    /// The committed offsets of a group.
+    pub fn committed(&self, id: &str) -> GroupOffsets {
+        self.lock().offsets.of(id).cloned().unwrap_or_default()
+    }
+
+    /// Forgets offsets of an empty group.
+    pub fn forget(&self, id: &str, places: Vec<Place>) -> Code {
+        let mut inner = self.lock();
+        if inner.groups.get(id).is_some_and(|group| !group.members.is_empty()) {
+            return code::NON_EMPTY_GROUP;
+        }
+        if inner.offsets.of(id).is_none() {
+            return code::GROUP_ID_NOT_FOUND;
+        }
+        inner.offsets.forget(id, places).map_or(code::KAFKA_STORAGE_ERROR, |()| code::NONE)
+    }
+
+    /// Forgets a group that has no members.
+    pub fn delete(&self, id: &str) -> Code {
+        let mut inner = self.lock();
+        match inner.groups.get(id) {
+            Some(group) if !group.is_empty() => return code::NON_EMPTY_GROUP,
+            None if inner.offsets.of(id).is_none() => return code::GROUP_ID_NOT_FOUND,
+            _ => {}
+        }
+        inner.groups.remove(id);
+        inner.offsets.remove(id).map_or(code::KAFKA_STORAGE_ERROR, |()| code::NONE)
+    }
+
+    /// Forgets the offsets of a deleted topic.
+    pub fn forget_topic(&self, topic: &str) -> io::Result<()> {
+        self.lock().offsets.forget_topic(topic)
+    }
+
+    /// A group's state and members; none where there is no such group.
+    pub fn describe(&self, id: &str) -> Option<Described> {
+        self.lock().describe(id)
+    }
+
+    /// All groups, by name.
+    pub fn list(&self) -> Vec<Described> {
+        let inner = self.lock();
+        let mut ids: Vec<&str> =
+            inner.groups.keys().map(String::as_str).chain(inner.offsets.groups()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.into_iter().filter_map(|id| inner.describe(id)).collect()
+    }
+}

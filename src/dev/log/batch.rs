@@ -1,0 +1,381 @@
+//! A record batch: its header, its checks, and the times of its records. Pure: no clock, no IO.
+//!
+//! The layout is that of `org.apache.kafka.common.record.DefaultRecordBatch`
+//! (magic 2). Base offset, length and leader epoch lie outside the CRC, so the
+//! broker stamps the offset and leaves everything else as it came.
+
+use std::io::{self, Read};
+
+use crate::dev::code::{self, Code};
+
+/// Bytes of a batch before its records.
+pub const HEADER: usize = 61;
+/// Bytes before what the length field counts.
+pub const PREFIX: usize = 12;
+/// What the CRC covers begins here.
+const CRC_FROM: usize = 21;
+/// A batch's records are looked at one by one (for times) up to this many bytes, decompressed.
+const MAX_DECODED: u64 = 256 << 20;
+
+/// The header of a record batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Offset of the first record.
+    pub base_offset: i64,
+    /// Size of the whole batch in bytes, header included.
+    pub size: usize,
+    pub magic: i8,
+    pub crc: u32,
+    pub attributes: i16,
+    /// Offset of the last record, from the base.
+    pub last_offset_delta: i32,
+    /// Milliseconds since the epoch.
+    pub base_timestamp: i64,
+    /// Milliseconds since the epoch.
+    pub max_timestamp: i64,
+    /// -1: not idempotent.
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    /// Sequence number of the first record.
+    pub base_sequence: i32,
+    pub count: i32,
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at + N)?.try_into().ok()
+}
+
+impl Header {
+    /// Reads the header at the start of `bytes`; none where they are too few.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() < HEADER {
+            return None;
+        }
+        let length = i32::from_be_bytes(array(bytes, 8)?);
+        Some(Self {
+            base_offset: i64::from_be_bytes(array(bytes, 0)?),
+            size: PREFIX + usize::try_from(length).unwrap_or(0),
+            magic: i8::from_be_bytes(array(bytes, 16)?),
+            crc: u32::from_be_bytes(array(bytes, 17)?),
+            attributes: i16::from_be_bytes(array(bytes, 21)?),
+            last_offset_delta: i32::from_be_bytes(array(bytes, 23)?),
+            base_timestamp: i64::from_be_bytes(array(bytes, 27)?),
+            max_timestamp: i64::from_be_bytes(array(bytes, 35)?),
+            producer_id: i64::from_be_bytes(array(bytes, 43)?),
+            producer_epoch: i16::from_be_bytes(array(bytes, 51)?),
+            base_sequence: i32::from_be_bytes(array(bytes, 53)?),
+            count: i32::from_be_bytes(array(bytes, 57)?),
+        })
+    }
+
+    /// Offset of the last record.
+    pub fn last_offset(&self) -> i64 {
+        self.base_offset.saturating_add(i64::from(self.last_offset_delta))
+    }
+
+    /// The codec's number: 0 none, 1 gzip, 2 Snappy, 3 LZ4, 4 Zstandard.
+    pub fn codec(&self) -> i16 {
+        self.attributes & 0x07
+    }
+
+    /// Whether the broker's clock gave the time of all records.
+    pub fn is_log_append_time(&self) -> bool {
+        self.attributes & 0x08 != 0
+    }
+
+    /// Whether the batch could stand in a log: magic 2, sizes and counts in agreement.
+    pub fn is_plausible(&self) -> bool {
+        self.magic == 2
+            && self.size >= HEADER
+            && self.base_offset >= 0
+            && self.last_offset_delta >= 0
+            && self.count >= 0
+    }
+}
+
+/// Whether the CRC in the header is that of `batch`, which is one whole batch.
+pub fn crc_holds(batch: &[u8], header: &Header) -> bool {
+    batch.get(CRC_FROM..).is_some_and(|covered| crc32c::crc32c(covered) == header.crc)
+}
+
+/// Checks what a producer sent for one partition: exactly one batch of magic 2,
+/// its CRC, its counts, its codec.
+pub fn check(bytes: &[u8], max_size: usize, version: i16) -> Result<Header, Refusal> {
+    let refuse = |code, why: String| Err(Refusal { code, why });
+    if bytes.len() > PREFIX + 4 && bytes[16] != 2 {
+        return refuse(
+            code::UNSUPPORTED_FOR_MESSAGE_FORMAT,
+            format!("a record batch of magic {} (only magic 2 is taken)", bytes[16]),
+        );
+    }
+    let Some(header) = Header::parse(bytes) else {
+        return refuse(code::CORRUPT_MESSAGE, format!("a record batch of {} bytes", bytes.len()));
+    };
+    if header.size < HEADER || header.size > bytes.len() {
+        return refuse(
+            code::CORRUPT_MESSAGE,
+            format!("a record batch says {} bytes and has {}", header.size, bytes.len()),
+        );
+    }
+    if header.size < bytes.len() {
+        return refuse(code::INVALID_RECORD, "more than one record batch for a partition".into());
+    }
+    if !crc_holds(bytes, &header) {
+        return refuse(code::CORRUPT_MESSAGE, "the CRC of a record batch does not match".into());
+    }
+    if bytes.len() > max_size {
+        return refuse(
+            code::MESSAGE_TOO_LARGE,
+            format!("a record batch of {} bytes, and max.message.bytes is {max_size}", bytes.len()),
+        );
+    }
+    if header.attributes & 0x20 != 0 {
+        return refuse(code::INVALID_RECORD, "a control batch from a client".into());
+    }
+    if header.attributes & 0x10 != 0 {
+        return refuse(
+            code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+            "a batch of a transaction, and this broker has none".into(),
+        );
+    }
+    if header.count <= 0 || header.last_offset_delta != header.count - 1 {
+        return refuse(
+            code::INVALID_RECORD,
+            format!("{} records with a last offset delta of {}", header.count, header.last_offset_delta),
+        );
+    }
+    // Each record takes at least seven bytes uncompressed.
+    if header.codec() == 0 && (header.count as usize) > (header.size - HEADER) / 7 {
+        return refuse(code::INVALID_RECORD, format!("{} records in {} bytes", header.count, header.size));
+    }
+    if header.codec() > 4 || (header.codec() == 4 && version < 7) {
+        return refuse(code::UNSUPPORTED_COMPRESSION_TYPE, format!("codec {}", header.codec()));
+    }
+    Ok(header)
+}
+
+/// Why a batch was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: Code,
+    pub why: String,
+}
+
+/// Writes the broker's own time into a batch and makes its CRC right again.
+pub fn stamp_log_append_time(batch: &mut [u8], now_ms: i64) {
+    if batch.len() < HEADER {
+        return;
+    }
+    batch[22] |= 0x08;
+    batch[35..43].copy_from_slice(&now_ms.to_be_bytes());
+    let crc = crc32c::crc32c(&batch[CRC_FROM..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// Time and offset of the first record of `batch` that `wanted` likes, given time and offset.
+/// Records that can't be decoded count as one with the header's latest time.
+pub fn find_record(batch: &[u8], wanted: impl Fn(i64, i64) -> bool) -> Option<(i64, i64)> {
+    let header = Header::parse(batch)?;
+    if header.is_log_append_time() {
+        let offsets = header.base_offset..=header.last_offset();
+        let first = offsets.into_iter().find(|offset| wanted(header.max_timestamp, *offset));
+        return first.map(|offset| (header.max_timestamp, offset));
+    }
+    match find_in_records(&header, batch.get(HEADER..)?, &wanted) {
+        Ok(found) => found,
+        Err(_) => wanted(header.max_timestamp, header.base_offset)
+            .then_some((header.max_timestamp, header.base_offset)),
+    }
+}
+
+fn find_in_records(
+    header: &Header,
+    records: &[u8],
+    wanted: &impl Fn(i64, i64) -> bool,
+) -> io::Result<Option<(i64, i64)>> {
+    let mut records = decompress(header.codec(), records)?;
+    for _ in 0..header.count {
+        let length = varint(&mut records)?;
+        let length = u64::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        let mut record = (&mut records).take(length);
+        let mut attributes = [0];
+        record.read_exact(&mut attributes)?;
+        let time = header.base_timestamp.saturating_add(varint(&mut record)?);
+        let offset = header.base_offset.saturating_add(varint(&mut record)?);
+        if wanted(time, offset) {
+            return Ok(Some((time, offset)));
+        }
+        let left = record.limit();
+        if io::copy(&mut record, &mut io::sink())? != left {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(None)
+}
+
+/// A zigzag varint of at most ten bytes.
+fn varint(from: &mut impl Read) -> io::Result<i64> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let mut byte = [0];
+        from.read_exact(&mut byte)?;
+        value |= u64::from(byte[0] & 0x7f) << shift;
+        if byte[0] < 0x80 {
+            return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+        }
+    }
+    Err(io::ErrorKind::InvalidData.into())
+}
+
+fn decompress(codec: i16, records: &[u8]) -> io::Result<Box<dyn Read + '_>> {
+    let limited: Box<dyn Read + '_> = match codec {
+        0 => return Ok(Box::new(records)),
+        1 => Box::new(flate2::read::GzDecoder::new(records)),
+        2 => return Ok(Box::new(io::Cursor::new(snappy(records)?))),
+        3 => Box::new(lz4_flex::frame::FrameDecoder::new(records)),
+        4 => Box::new(zstd::stream::read::Decoder::new(records)?),
+        _ => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    Ok(Box::new(io::BufReader::new(limited.take(MAX_DECODED))))
+}
+
+/// Snappy as clients write it: Java's xerial framing, or one raw block.
+fn snappy(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    const XERIAL: &[u8] = b"\x82SNAPPY\0";
+    let bad = |e: snap::Error| io::Error::new(io::ErrorKind::InvalidData, e);
+    let block = |block: &[u8], out: &mut Vec<u8>| {
+        let size = snap::raw::decompress_len(block).map_err(bad)?;
+        if (out.len() + size) as u64 > MAX_DECODED {
+            return Err(io::Error::from(io::ErrorKind::InvalidData));
+        }
+        out.extend_from_slice(&snap::raw::Decoder::new().decompress_vec(block).map_err(bad)?);
+        Ok(())
+    };
+    let mut out = Vec::new();
+    if !bytes.starts_with(XERIAL) {
+        block(bytes, &mut out)?;
+        return Ok(out);
+    }
+    let mut rest = bytes.get(16..).unwrap_or_default();
+    while !rest.is_empty() {
+        let size = array::<4>(rest, 0).map(u32::from_be_bytes);
+        let size = size.ok_or(io::ErrorKind::UnexpectedEof)? as usize;
+        block(rest.get(4..4 + size).ok_or(io::ErrorKind::UnexpectedEof)?, &mut out)?;
+        rest = &rest[4 + size..];
+    }
+    Ok(out)
+}
+
+/// Builds a batch for tests: one record a time, values of one byte.
+#[cfg(test)]
+pub fn sample(base_offset: i64, times: &[i64], producer: (i64, i16, i32)) -> Vec<u8> {
+    fn put_varint(out: &mut Vec<u8>, value: i64) {
+        let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
+        while zigzag >= 0x80 {
+            out.push((zigzag as u8 & 0x7f) | 0x80);
+            zigzag >>= 7;
+        }
+        out.push(zigzag as u8);
+    }
+    let base = times.first().copied().unwrap_or(0);
+    let mut records = Vec::new();
+    for (i, time) in times.iter().enumerate() {
+        let mut record = vec![0];
+        put_varint(&mut record, time - base);
+        put_varint(&mut record, i as i64);
+        put_varint(&mut record, -1);
+        put_varint(&mut record, 1);
+        record.push(b'v');
+        put_varint(&mut record, 0);
+        put_varint(&mut records, record.len() as i64);
+        records.extend(record);
+    }
+    let mut batch = Vec::new();
+    batch.extend(base_offset.to_be_bytes());
+    batch.extend(((HEADER - PREFIX + records.len()) as i32).to_be_bytes());
+    batch.extend(0_i32.to_be_bytes());
+    batch.push(2);
+    batch.extend(0_u32.to_be_bytes());
+    batch.extend(0_i16.to_be_bytes());
+    batch.extend((times.len() as i32 - 1).to_be_bytes());
+    batch.extend(base.to_be_bytes());
+    batch.extend(times.iter().max().copied().unwrap_or(0).to_be_bytes());
+    batch.extend(producer.0.to_be_bytes());
+    batch.extend(producer.1.to_be_bytes());
+    batch.extend(producer.2.to_be_bytes());
+    batch.extend((times.len() as i32).to_be_bytes());
+    batch.extend(records);
+    let crc = crc32c::crc32c(&batch[CRC_FROM..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOBODY: (i64, i16, i32) = (-1, -1, -1);
+
+    #[test]
+    fn a_whole_batch_is_taken_and_a_flipped_bit_is_not() {
+        let batch = sample(0, &[10, 20, 30], NOBODY);
+        assert_eq!(check(&batch, 1000, 8).map(|h| h.count), Ok(3));
+        for at in CRC_FROM..batch.len() {
+            let mut broken = batch.clone();
+            broken[at] ^= 1;
+            assert!(check(&broken, 1000, 8).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_batch_above_the_limit_is_refused_by_its_own_code() {
+        let batch = sample(0, &[10], NOBODY);
+        assert_eq!(check(&batch, 10, 8).map_err(|r| r.code), Err(code::MESSAGE_TOO_LARGE));
+    }
+
+    #[test]
+    fn two_batches_for_one_partition_are_refused() {
+        let mut two = sample(0, &[10], NOBODY);
+        two.extend(sample(1, &[10], NOBODY));
+        assert_eq!(check(&two, 1000, 8).map_err(|r| r.code), Err(code::INVALID_RECORD));
+    }
+
+    #[test]
+    fn the_first_record_at_or_after_a_time_is_found_per_record() {
+        let batch = sample(100, &[10, 30, 20, 40], NOBODY);
+        assert_eq!(find_record(&batch, |t, _| t >= 15), Some((30, 101)));
+        assert_eq!(find_record(&batch, |t, _| t >= 40), Some((40, 103)));
+        assert_eq!(find_record(&batch, |t, _| t >= 41), None);
+    }
+
+    #[test]
+    fn log_append_time_keeps_the_crc_right() {
+        let mut batch = sample(0, &[10, 20], NOBODY);
+        stamp_log_append_time(&mut batch, 99);
+        let header = check(&batch, 1000, 8).expect("still a batch");
+        assert!(header.is_log_append_time() && header.max_timestamp == 99);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_answered_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = check(&bytes, 1000, 8);
+            let _ = find_record(&bytes, |t, _| t > 0);
+        }
+
+        #[test]
+        fn records_of_any_bytes_and_codec_are_walked_without_a_panic(
+            tail in proptest::collection::vec(any::<u8>(), 0..300),
+            codec in 0_i16..8,
+            count in any::<i32>(),
+        ) {
+            let mut batch = sample(0, &[10], NOBODY);
+            batch.truncate(HEADER);
+            batch[21..23].copy_from_slice(&codec.to_be_bytes());
+            batch[57..61].copy_from_slice(&count.to_be_bytes());
+            batch.extend(tail);
+            let _ = find_record(&batch, |t, _| t > i64::MAX - 1);
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The log of one partition: segments, offsets, retention, recovery.
+
+pub mod batch;
+pub mod producers;
+mod segment;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use segment::Slice;
+
+use batch::{Header, Refusal};
+use producers::{Producers, Sequence, Verdict};
+use segment::Segment;
+
+use super::code;
+
+/// File that holds the log start offset where records were deleted.
+const START_FILE: &str = "log-start-offset";
+
+/// What a topic's configuration says about its logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `max.message.bytes`
+    pub max_message_bytes: usize,
+    /// `segment.bytes`
+    pub segment_bytes: u64,
+    /// `retention.bytes`, none for no limit.
+    pub retention_bytes: Option<u64>,
+    /// `retention.ms`, none for no limit.
+    pub retention_ms: Option<i64>,
+    /// `message.timestamp.type=LogAppendTime`
+    pub log_append_time: bool,
+}
+
+/// Where an append went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    pub base_offset: i64,
+    /// -1 unless the topic uses the broker's clock.
+    pub log_append_time: i64,
+}
+
+/// What a read found.
+#[derive(Debug)]
+pub struct Read {
+    /// None at the end of the log.
+    pub slice: Option<Slice>,
+    /// Whether there is more behind it than the slice shows (a later segment).
+    pub more: bool,
+}
+
+/// The log of one partition. Every record in it is committed: the end is the high watermark.
+#[derive(Debug)]
+pub struct Log {
+    folder: PathBuf,
+    segments: Vec<Segment>,
+    start: i64,
+    end: i64,
+    producers: Producers,
+}
+
+impl Log {
+    /// Opens the log in `folder`, which is made where it is not there. The
+    /// second result says what had to be cut off to get a log of whole batches.
+    pub fn open(folder: PathBuf) -> io::Result<(Self, Option<String>)> {
+        std::fs::create_dir_all(&folder)?;
+        let mut files = Vec::new();
+        for file in std::fs::read_dir(&folder)? {
+            let path = file?.path();
+            let base =
+                path.file_name().and_then(|name| name.to_str()?.strip_suffix(".log")?.parse::<i64>().ok());
+            if let Some(base) = base {
+                files.push((base, path));
+            }
+        }
+        files.sort();
+        let mut this =
+            Self { folder, segments: Vec::new(), start: 0, end: 0, producers: Producers::default() };
+        let mut lost = None;
+        let newest = files.len().saturating_sub(1);
+        for (i, (base, path)) in files.into_iter().enumerate() {
+            if !this.segments.is_empty() && base != this.end {
+                // Only a damaged earlier segment leaves a gap; what is behind it can't be served.
+                let aside = path.with_extension("log.unreadable");
+                std::fs::rename(&path, &aside)?;
+                lost.get_or_insert_with(|| format!("records from offset {} to {base} are damaged", this.end));
+                continue;
+            }
+            this.end = base;
+            let (segment, cut) = Segment::open(path, base, i == newest, |header| {
+                this.producers.appended(sequence(header), header.base_offset);
+                this.end = header.last_offset() + 1;
+            })?;
+            this.segments.push(segment);
+            if cut > 0 {
+                lost = Some(format!("{cut} bytes after offset {} were no whole batch: cut off", this.end));
+            }
+        }
+        let kept = std::fs::read_to_string(this.folder.join(START_FILE)).ok();
+        let kept = kept.and_then(|text| text.trim().parse::<i64>().ok()).unwrap_or(0);
+        let first = this.segments.first().map_or(0, |segment| segment.base_offset);
+        this.start = kept.max(first);
+        // Records deleted up to the end, and the end's own segment lost: offsets never go back.
+        if this.end < this.start {
+            for segment in this.segments.drain(..) {
+                segment.remove()?;
+            }
+            this.end = this.start;
+            this.segments.push(Segment::create(&this.folder, this.end)?);
+        }
+        Ok((this, lost))
+    }
+
+    /// Offset of the first record that can be read.
+    pub fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// Offset of the next record; the high watermark.
+    pub fn end(&self) -> i64 {
+        self.end
+    }
+
+    /// The highest producer id that wrote here, -1 for none.
+    pub fn highest_producer_id(&self) -> i64 {
+        self.producers.highest_id()
+    }
+
+    /// Checks and appends what a producer sent: one batch. A batch that is here already
+    /// is acknowledged with its old offset and not stored again.
+    pub fn append(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+        version: i16,
+        now_ms: i64,
+    ) -> Result<Appended, Refusal> {
+        let mut header = batch::check(bytes, limits.max_message_bytes, version)?;
+        let log_append_time = if limits.log_append_time { now_ms } else { -1 };
+        match self.producers.judge(sequence(&header)) {
+            Verdict::New => {}
+            Verdict::Duplicate(base_offset) => return Ok(Appended { base_offset, log_append_time }),
+            Verdict::Refused(code) => {
+                let why = format!(
+                    "producer {} epoch {} sequence {}",
+                    header.producer_id, header.producer_epoch, header.base_sequence
+                );
+                return Err(Refusal { code, why });
+            }
+        }
+        let stamped;
+        let bytes = if limits.log_append_time {
+            let mut copy = bytes.to_vec();
+            batch::stamp_log_append_time(&mut copy, now_ms);
+            header = Header::parse(&copy).unwrap_or(header);
+            stamped = copy;
+            &stamped[..]
+        } else {
+            bytes
+        };
+        let base_offset = self.end;
+        self.write(&header, bytes, limits).map_err(|e| Refusal {
+            code: code::KAFKA_STORAGE_ERROR,
+            why: format!("write {}: {e}", self.folder.display()),
+        })?;
+        self.end = base_offset + i64::from(header.last_offset_delta) + 1;
+        self.producers.appended(sequence(&header), base_offset);
+        Ok(Appended { base_offset, log_append_time })
+    }
+
+    fn write(&mut self, header: &Header, bytes: &[u8], limits: &Limits) -> io::Result<()> {
+        let full = self
+            .segments
+            .last()
+            .is_none_or(|active| active.size > 0 && active.size + bytes.len() as u64 > limits.segment_bytes);
+        if full {
+            self.segments.push(Segment::create(&self.folder, self.end)?);
+        }
+        let end = self.end;
+        self.segments.last_mut().map_or(Ok(()), |active| active.append(header, bytes, end))
+    }
+
+    /// The batches from `offset` on, of one segment. None where the offset is out of range.
+    pub fn read(&self, offset: i64, max_bytes: u64, whole_first: bool) -> io::Result<Option<Read>> {
+        if offset < self.start || offset > self.end {
+            return Ok(None);
+        }
+        let after = self.segments.partition_point(|segment| segment.base_offset <= offset);
+        for (i, segment) in self.segments.iter().enumerate().skip(after.saturating_sub(1)) {
+            if let Some(slice) = segment.read(offset, max_bytes, whole_first)? {
+                let more = self.segments.get(i + 1).is_some_and(|next| next.size > 0);
+                return Ok(Some(Read { slice: Some(slice), more }));
+            }
+        }
+        Ok(Some(Read { slice: None, more: false }))
+    }
+
+    /// Time and offset of the first record whose time is at or after `time`.
+    pub fn find_time(&self, time: i64) -> io::Result<Option<(i64, i64)>> {
+        for segment in self.segments.iter().filter(|segment| segment.max_timestamp >= time) {
+            let found = segment.find_time(time, self.start)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Time and offset of the first record with the latest time.
+    pub fn find_latest_time(&self) -> io::Result<Option<(i64, i64)>> {
+        let latest = self.segments.iter().map(|segment| segment.max_timestamp).max().unwrap_or(-1);
+        if latest < 0 { Ok(None) } else { self.find_time(latest) }
+    }
+
+    /// Deletes the records before `offset`, which lies between start and end.
+    pub fn delete_before(&mut self, offset: i64) -> io::Result<()> {
+        if offset <= self.start {
+            return Ok(());
+        }
+        let next = self.folder.join("log-start-offset.new");
+        std::fs::write(&next, offset.to_string())?;
+        std::fs::rename(&next, self.folder.join(START_FILE))?;
+        self.start = offset;
+        while self.segments.get(1).is_some_and(|second| second.base_offset <= self.start) {
+            self.segments.remove(0).remove()?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the oldest segments that the limits no longer keep.
+    pub fn retain(&mut self, limits: &Limits, now_ms: i64) -> io::Result<()> {
+        let expired = |segment: &Segment| {
+            limits
+                .retention_ms
+                .is_some_and(|ms| segment.size > 0 && now_ms.saturating_sub(segment.max_timestamp) > ms)
+        };
+        if self.segments.last().is_some_and(expired) {
+            self.segments.push(Segment::create(&self.folder, self.end)?);
+        }
+        let mut total: u64 = self.segments.iter().map(|segment| segment.size).sum();
+        let mut start = self.start;
+        for pair in self.segments.windows(2) {
+            let too_many = limits.retention_bytes.is_some_and(|bytes| total - pair[0].size >= bytes);
+            if !too_many && !expired(&pair[0]) {
+                break;
+            }
+            total -= pair[0].size;
+            start = pair[1].base_offset;
+        }
+        self.delete_before(start)
+    }
+
+    /// Bytes on disk.
+    pub fn size(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.size).sum()
+    }
+
+    /// Where the log lives.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+fn sequence(header: &Header) -> Sequence {
+    Sequence {
+        producer_id: header.producer_id,
+        epoch: header.producer_epoch,
+        first: header.base_sequence,
+        last_offset_delta: header.last_offset_delta,
+    }
+}
+
+#[cfg(test)]
+mod tests;

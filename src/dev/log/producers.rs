@@ -1,0 +1,192 @@
+//! The idempotence window: which batches of a producer a partition has already. Pure: no clock, no IO.
+//!
+//! After `ProducerStateManager` and `ProducerAppendInfo` of Apache Kafka: the
+//! last five batches a producer are kept; one of them again is acknowledged
+//! with its old offset; anything but the next sequence number is refused.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::dev::code::{self, Code};
+
+/// Batches a producer may have in flight, and so may retry.
+const KEPT: usize = 5;
+/// Producers remembered a partition; the one silent for longest goes first.
+const MAX_PRODUCERS: usize = 4096;
+
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    first: i32,
+    last: i32,
+    base_offset: i64,
+}
+
+#[derive(Debug)]
+struct Producer {
+    epoch: i16,
+    batches: VecDeque<Kept>,
+    /// When it last wrote, as a count of appends.
+    touched: u64,
+}
+
+/// What a batch is to the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// To be appended.
+    New,
+    /// Stored already, at this base offset.
+    Duplicate(i64),
+    /// Refused with this code.
+    Refused(Code),
+}
+
+/// The idempotent producers of one partition.
+#[derive(Debug, Default)]
+pub struct Producers {
+    by_id: HashMap<i64, Producer>,
+    appends: u64,
+}
+
+/// A batch as the window sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sequence {
+    pub producer_id: i64,
+    pub epoch: i16,
+    /// Sequence number of the first record.
+    pub first: i32,
+    /// Records, less one.
+    pub last_offset_delta: i32,
+}
+
+impl Sequence {
+    /// Sequence number of the last record: they wrap from `i32::MAX` to 0.
+    fn last(self) -> i32 {
+        advance(self.first, self.last_offset_delta)
+    }
+}
+
+fn advance(from: i32, by: i32) -> i32 {
+    let sum = i64::from(from) + i64::from(by);
+    (if sum > i64::from(i32::MAX) { sum - i64::from(i32::MAX) - 1 } else { sum }) as i32
+}
+
+impl Producers {
+    /// Judges a batch before it is appended.
+    pub fn judge(&self, batch: Sequence) -> Verdict {
+        if batch.producer_id < 0 {
+            return Verdict::New;
+        }
+        if batch.first < 0 || batch.epoch < 0 {
+            return Verdict::Refused(code::INVALID_RECORD);
+        }
+        let Some(producer) = self.by_id.get(&batch.producer_id) else {
+            // Nothing is known of it (its records may have been deleted): any start is a start.
+            return Verdict::New;
+        };
+        if batch.epoch < producer.epoch {
+            return Verdict::Refused(code::INVALID_PRODUCER_EPOCH);
+        }
+        if batch.epoch > producer.epoch {
+            return if batch.first == 0 {
+                Verdict::New
+            } else {
+                Verdict::Refused(code::OUT_OF_ORDER_SEQUENCE_NUMBER)
+            };
+        }
+        let again =
+            producer.batches.iter().find(|kept| kept.first == batch.first && kept.last == batch.last());
+        if let Some(kept) = again {
+            return Verdict::Duplicate(kept.base_offset);
+        }
+        match producer.batches.back() {
+            Some(newest) if advance(newest.last, 1) != batch.first => {
+                Verdict::Refused(code::OUT_OF_ORDER_SEQUENCE_NUMBER)
+            }
+            _ => Verdict::New,
+        }
+    }
+
+    /// Notes a batch that was appended at `base_offset`.
+    pub fn appended(&mut self, batch: Sequence, base_offset: i64) {
+        if batch.producer_id < 0 {
+            return;
+        }
+        self.appends += 1;
+        if self.by_id.len() >= MAX_PRODUCERS && !self.by_id.contains_key(&batch.producer_id) {
+            let oldest = self.by_id.iter().min_by_key(|(_, p)| p.touched).map(|(id, _)| *id);
+            oldest.map(|id| self.by_id.remove(&id));
+        }
+        let producer = self.by_id.entry(batch.producer_id).or_insert_with(|| Producer {
+            epoch: batch.epoch,
+            batches: VecDeque::with_capacity(KEPT),
+            touched: 0,
+        });
+        if producer.epoch != batch.epoch {
+            producer.epoch = batch.epoch;
+            producer.batches.clear();
+        }
+        if producer.batches.len() == KEPT {
+            producer.batches.pop_front();
+        }
+        producer.batches.push_back(Kept { first: batch.first, last: batch.last(), base_offset });
+        producer.touched = self.appends;
+    }
+
+    /// The highest producer id that wrote here, -1 for none.
+    pub fn highest_id(&self) -> i64 {
+        self.by_id.keys().copied().max().unwrap_or(-1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(first: i32, count: i32) -> Sequence {
+        Sequence { producer_id: 7, epoch: 0, first, last_offset_delta: count - 1 }
+    }
+
+    #[test]
+    fn a_retried_batch_is_known_and_a_gap_is_refused() {
+        let mut window = Producers::default();
+        for (i, first) in (0..60).step_by(10).enumerate() {
+            assert_eq!(window.judge(batch(first, 10)), Verdict::New);
+            window.appended(batch(first, 10), i as i64 * 10);
+        }
+        assert_eq!(window.judge(batch(50, 10)), Verdict::Duplicate(50));
+        assert_eq!(window.judge(batch(10, 10)), Verdict::Duplicate(10));
+        // The sixth from the end has left the window.
+        assert_eq!(window.judge(batch(0, 10)), Verdict::Refused(code::OUT_OF_ORDER_SEQUENCE_NUMBER));
+        assert_eq!(window.judge(batch(61, 1)), Verdict::Refused(code::OUT_OF_ORDER_SEQUENCE_NUMBER));
+        assert_eq!(window.judge(batch(50, 9)), Verdict::Refused(code::OUT_OF_ORDER_SEQUENCE_NUMBER));
+        assert_eq!(window.judge(batch(60, 1)), Verdict::New);
+    }
+
+    #[test]
+    fn an_older_epoch_is_fenced_and_a_newer_one_starts_at_zero() {
+        let mut window = Producers::default();
+        window.appended(Sequence { epoch: 3, ..batch(5, 1) }, 0);
+        assert_eq!(window.judge(batch(6, 1)), Verdict::Refused(code::INVALID_PRODUCER_EPOCH));
+        let newer = |first| Sequence { epoch: 4, ..batch(first, 1) };
+        assert_eq!(window.judge(newer(6)), Verdict::Refused(code::OUT_OF_ORDER_SEQUENCE_NUMBER));
+        assert_eq!(window.judge(newer(0)), Verdict::New);
+    }
+
+    #[test]
+    fn sequence_numbers_wrap_to_zero() {
+        let mut window = Producers::default();
+        window.appended(batch(i32::MAX - 1, 2), 0);
+        assert_eq!(window.judge(batch(0, 1)), Verdict::New);
+        window.appended(batch(i32::MAX, 2), 2);
+        assert_eq!(window.judge(batch(1, 1)), Verdict::New);
+    }
+
+    #[test]
+    fn producers_are_forgotten_oldest_first() {
+        let mut window = Producers::default();
+        for id in 0..=MAX_PRODUCERS as i64 {
+            window.appended(Sequence { producer_id: id, ..batch(0, 1) }, id);
+        }
+        assert_eq!(window.by_id.len(), MAX_PRODUCERS);
+        assert!(!window.by_id.contains_key(&0) && window.by_id.contains_key(&1));
+    }
+}

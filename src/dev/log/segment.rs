@@ -1,0 +1,233 @@
+//! One file of a partition's log: append-only batches and a sparse index in memory.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::batch::{self, HEADER, Header};
+
+/// Bytes between two entries of the index.
+const STRIDE: u64 = 64 * 1024;
+/// Bytes read at once where headers are walked.
+const SCAN: usize = 64 * 1024;
+
+/// Where a run of batches begins, and the latest time in it.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    offset: i64,
+    position: u64,
+    max_timestamp: i64,
+}
+
+/// One file of batches; its name is the offset of the first.
+#[derive(Debug)]
+pub struct Segment {
+    pub base_offset: i64,
+    /// Bytes of whole batches in the file.
+    pub size: u64,
+    /// Latest time of a record, milliseconds since the epoch, -1 for none.
+    pub max_timestamp: i64,
+    file: Arc<File>,
+    path: PathBuf,
+    index: Vec<Entry>,
+}
+
+/// A run of bytes of a segment; holds the file open, so that it can be read after the segment is deleted.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    pub file: Arc<File>,
+    pub position: u64,
+    pub len: u64,
+}
+
+impl Segment {
+    /// Creates an empty segment in `folder`.
+    pub fn create(folder: &Path, base_offset: i64) -> io::Result<Self> {
+        let path = folder.join(format!("{base_offset:020}.log"));
+        let file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
+        // What a dead process may have left under this name was never acknowledged.
+        file.set_len(0)?;
+        Ok(Self { base_offset, size: 0, max_timestamp: -1, file: Arc::new(file), path, index: Vec::new() })
+    }
+
+    /// Opens a segment and walks its batches, each of which is shown to `seen`.
+    ///
+    /// What follows the last whole batch is cut off: the number of bytes cut is
+    /// the second result. `check_crc` reads the records too, not the headers only.
+    pub fn open(
+        path: PathBuf,
+        base_offset: i64,
+        check_crc: bool,
+        mut seen: impl FnMut(&Header),
+    ) -> io::Result<(Self, u64)> {
+        let file = OpenOptions::new().read(true).append(true).open(&path)?;
+        let length = file.metadata()?.len();
+        let mut this =
+            Self { base_offset, size: 0, max_timestamp: -1, file: Arc::new(file), path, index: Vec::new() };
+        let mut scan = Scan::new(&this.file, 0, length);
+        let mut next = base_offset;
+        let mut body = Vec::new();
+        let mut entries = Index::default();
+        while let Some((position, header)) = scan.next()? {
+            if !header.is_plausible()
+                || header.base_offset != next
+                || position + header.size as u64 > length
+                || (check_crc && !whole(&this.file, position, &header, &mut body)?)
+            {
+                break;
+            }
+            entries.add(&header, position);
+            seen(&header);
+            next = header.last_offset() + 1;
+            this.size = position + header.size as u64;
+            this.max_timestamp = this.max_timestamp.max(header.max_timestamp);
+        }
+        this.index = entries.0;
+        if this.size < length {
+            this.file.set_len(this.size)?;
+        }
+        let cut = length - this.size;
+        Ok((this, cut))
+    }
+
+    /// Appends one batch under `base_offset`, with leader epoch 0. On failure the
+    /// file is as it was.
+    pub fn append(&mut self, header: &Header, batch: &[u8], base_offset: i64) -> io::Result<()> {
+        let mut prefix = [0; 16];
+        prefix[..8].copy_from_slice(&base_offset.to_be_bytes());
+        prefix[8..12].copy_from_slice(batch.get(8..12).ok_or(io::ErrorKind::InvalidInput)?);
+        let rest = batch.get(16..).ok_or(io::ErrorKind::InvalidInput)?;
+        if let Err(e) = write_both(&self.file, &prefix, rest) {
+            self.file.set_len(self.size)?;
+            return Err(e);
+        }
+        let mut entries = Index(std::mem::take(&mut self.index));
+        entries.add(&Header { base_offset, ..*header }, self.size);
+        self.index = entries.0;
+        self.size += batch.len() as u64;
+        self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
+        Ok(())
+    }
+
+    /// The run that begins with the batch that holds `offset`, or the first batch after it.
+    /// At most `max_bytes`, but the whole first batch where `whole_first` is set.
+    pub fn read(&self, offset: i64, max_bytes: u64, whole_first: bool) -> io::Result<Option<Slice>> {
+        let after = self.index.partition_point(|entry| entry.offset <= offset);
+        let from = self.index.get(after.saturating_sub(1)).map_or(0, |entry| entry.position);
+        let mut scan = Scan::new(&self.file, from, self.size);
+        while let Some((position, header)) = scan.next()? {
+            if header.last_offset() < offset {
+                continue;
+            }
+            let wanted = if whole_first { max_bytes.max(header.size as u64) } else { max_bytes };
+            let len = wanted.min(self.size - position);
+            return Ok(Some(Slice { file: Arc::clone(&self.file), position, len }));
+        }
+        Ok(None)
+    }
+
+    /// Time and offset of the first record from `start` on whose time is at or after `time`.
+    pub fn find_time(&self, time: i64, start: i64) -> io::Result<Option<(i64, i64)>> {
+        for (i, entry) in self.index.iter().enumerate() {
+            if entry.max_timestamp < time {
+                continue;
+            }
+            let end = self.index.get(i + 1).map_or(self.size, |next| next.position);
+            let mut scan = Scan::new(&self.file, entry.position, end);
+            while let Some((position, header)) = scan.next()? {
+                if header.max_timestamp < time || header.last_offset() < start {
+                    continue;
+                }
+                let mut body = vec![0; header.size.min((self.size - position) as usize)];
+                self.file.read_exact_at(&mut body, position)?;
+                let found = batch::find_record(&body, |t, offset| t >= time && offset >= start);
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes the file; readers that hold a slice can still read it.
+    pub fn remove(&self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)
+    }
+}
+
+/// Whether the batch at `position` has the CRC that its header says.
+fn whole(file: &File, position: u64, header: &Header, body: &mut Vec<u8>) -> io::Result<bool> {
+    body.resize(header.size, 0);
+    file.read_exact_at(body, position)?;
+    Ok(batch::crc_holds(body, header))
+}
+
+fn write_both(mut file: &File, head: &[u8], rest: &[u8]) -> io::Result<()> {
+    let total = head.len() + rest.len();
+    let mut done = 0;
+    while done < total {
+        let at = done.min(head.len());
+        let slices = [IoSlice::new(&head[at..]), IoSlice::new(&rest[done - at..])];
+        match file.write_vectored(&slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => done += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// The sparse index while it grows.
+#[derive(Default)]
+struct Index(Vec<Entry>);
+
+impl Index {
+    fn add(&mut self, header: &Header, position: u64) {
+        match self.0.last_mut() {
+            Some(last) if position - last.position < STRIDE => {
+                last.max_timestamp = last.max_timestamp.max(header.max_timestamp);
+            }
+            _ => self.0.push(Entry {
+                offset: header.base_offset,
+                position,
+                max_timestamp: header.max_timestamp,
+            }),
+        }
+    }
+}
+
+/// Walks the headers of a file, from one position to another.
+struct Scan<'a> {
+    file: &'a File,
+    next: u64,
+    end: u64,
+    buffer: Vec<u8>,
+    buffer_at: u64,
+}
+
+impl<'a> Scan<'a> {
+    fn new(file: &'a File, from: u64, end: u64) -> Self {
+        Self { file, next: from, end, buffer: Vec::new(), buffer_at: from }
+    }
+
+    /// Position and header of the next batch; none at the end, or where less than a header is left.
+    fn next(&mut self) -> io::Result<Option<(u64, Header)>> {
+        let position = self.next;
+        if position + HEADER as u64 > self.end {
+            return Ok(None);
+        }
+        let held = self.buffer_at + self.buffer.len() as u64;
+        if position < self.buffer_at || position + HEADER as u64 > held {
+            self.buffer.resize(SCAN.min((self.end - position) as usize), 0);
+            self.file.read_exact_at(&mut self.buffer, position)?;
+            self.buffer_at = position;
+        }
+        let header = Header::parse(&self.buffer[(position - self.buffer_at) as usize..]);
+        let Some(header) = header else { return Ok(None) };
+        self.next = position + header.size.max(HEADER) as u64;
+        Ok(Some((position, header)))
+    }
+}

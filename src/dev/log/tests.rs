@@ -1,0 +1,167 @@
+//! Tests of the log on a real folder.
+
+use std::os::unix::fs::FileExt as _;
+
+use super::batch::sample;
+use super::*;
+use proptest::prelude::*;
+
+const LIMITS: Limits = Limits {
+    max_message_bytes: 1 << 20,
+    segment_bytes: 1 << 20,
+    retention_bytes: None,
+    retention_ms: None,
+    log_append_time: false,
+};
+const NOBODY: (i64, i16, i32) = (-1, -1, -1);
+
+fn log(folder: &Path) -> Log {
+    Log::open(folder.to_owned()).expect("open").0
+}
+
+fn append(log: &mut Log, times: &[i64], limits: &Limits) -> i64 {
+    log.append(&sample(0, times, NOBODY), limits, 8, 0).expect("append").base_offset
+}
+
+/// Base offsets of the batches that a read from `offset` gives.
+fn batches(log: &Log, offset: i64) -> Vec<i64> {
+    let slice = log.read(offset, 1 << 20, true).expect("read").expect("in range").slice;
+    let Some(slice) = slice else { return Vec::new() };
+    let mut bytes = vec![0; slice.len as usize];
+    slice.file.read_exact_at(&mut bytes, slice.position).expect("read");
+    let mut found = Vec::new();
+    let mut rest = &bytes[..];
+    while let Some(header) = Header::parse(rest) {
+        assert!(batch::crc_holds(&rest[..header.size], &header));
+        found.push(header.base_offset);
+        rest = &rest[header.size..];
+    }
+    found
+}
+
+#[test]
+fn offsets_are_counted_by_records_and_read_from_the_batch_that_holds_them() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut log = log(folder.path());
+    assert_eq!(append(&mut log, &[1, 2, 3], &LIMITS), 0);
+    assert_eq!(append(&mut log, &[4], &LIMITS), 3);
+    assert_eq!((log.start(), log.end()), (0, 4));
+    assert_eq!(batches(&log, 0), [0, 3]);
+    assert_eq!(batches(&log, 2), [0, 3]);
+    assert_eq!(batches(&log, 3), [3]);
+    assert!(batches(&log, 4).is_empty());
+    assert!(log.read(5, 1, true).expect("read").is_none());
+}
+
+#[test]
+fn a_torn_tail_is_cut_at_the_start_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("folder");
+    {
+        let mut log = log(folder.path());
+        append(&mut log, &[1, 2], &LIMITS);
+        append(&mut log, &[3, 4], &LIMITS);
+    }
+    let path = folder.path().join("00000000000000000000.log");
+    let whole = std::fs::read(&path).expect("read");
+    for keep in whole.len() / 2 + 1..whole.len() {
+        std::fs::write(&path, &whole[..keep]).expect("write");
+        let (log, lost) = Log::open(folder.path().to_owned()).expect("open");
+        assert_eq!(log.end(), 2, "{keep} bytes kept");
+        assert!(lost.is_some());
+    }
+    let mut flipped = whole.clone();
+    *flipped.last_mut().expect("bytes") ^= 1;
+    std::fs::write(&path, &flipped).expect("write");
+    assert_eq!(log(folder.path()).end(), 2);
+    std::fs::write(&path, &whole).expect("write");
+    let (log, lost) = Log::open(folder.path().to_owned()).expect("open");
+    assert_eq!((log.end(), lost), (4, None));
+}
+
+#[test]
+fn a_duplicate_is_known_after_a_restart_too() {
+    let folder = tempfile::tempdir().expect("folder");
+    let first = sample(0, &[1, 2], (9, 0, 0));
+    log(folder.path()).append(&first, &LIMITS, 8, 0).expect("append");
+    let mut again = log(folder.path());
+    assert_eq!(again.append(&first, &LIMITS, 8, 0).expect("known").base_offset, 0);
+    assert_eq!(again.end(), 2);
+    let gap = again.append(&sample(0, &[1], (9, 0, 3)), &LIMITS, 8, 0);
+    assert_eq!(gap.map_err(|r| r.code), Err(code::OUT_OF_ORDER_SEQUENCE_NUMBER));
+    assert_eq!(again.highest_producer_id(), 9);
+}
+
+#[test]
+fn times_are_found_across_segments_and_after_a_deletion() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut log = log(folder.path());
+    let small = Limits { segment_bytes: 200, ..LIMITS };
+    for i in 0..10 {
+        append(&mut log, &[i * 100, i * 100 + 50], &small);
+    }
+    assert_eq!(log.find_time(-5).expect("find"), Some((0, 0)));
+    assert_eq!(log.find_time(450).expect("find"), Some((450, 9)));
+    assert_eq!(log.find_time(451).expect("find"), Some((500, 10)));
+    assert_eq!(log.find_time(951).expect("find"), None);
+    assert_eq!(log.find_latest_time().expect("find"), Some((950, 19)));
+    log.delete_before(5).expect("delete");
+    assert_eq!(log.start(), 5);
+    assert_eq!(log.find_time(0).expect("find"), Some((250, 5)));
+    assert!(log.read(4, 1, true).expect("read").is_none());
+    assert_eq!(self::log(folder.path()).start(), 5);
+}
+
+#[test]
+fn retention_by_size_and_by_time_deletes_the_oldest_segments() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut log = log(folder.path());
+    let small = Limits { segment_bytes: 100, ..LIMITS };
+    for i in 0..10 {
+        append(&mut log, &[i * 100], &small);
+    }
+    let size = log.size() / 10;
+    log.retain(&Limits { retention_bytes: Some(3 * size), ..small }, 0).expect("retain");
+    assert_eq!((log.start(), log.end()), (7, 10));
+    log.retain(&Limits { retention_ms: Some(150), ..small }, 1000).expect("retain");
+    assert_eq!((log.start(), log.end()), (9, 10));
+    log.retain(&Limits { retention_ms: Some(1), ..small }, 10_000).expect("retain");
+    assert_eq!((log.start(), log.end()), (10, 10));
+    drop(log);
+    let mut log = self::log(folder.path());
+    assert_eq!((log.start(), log.end()), (10, 10));
+    assert_eq!(append(&mut log, &[1], &small), 10);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_record_is_where_its_offset_says_whatever_the_sizes(
+        counts in proptest::collection::vec(1_usize..20, 1..40),
+        segment_bytes in 100_u64..2000,
+    ) {
+        let folder = tempfile::tempdir().expect("folder");
+        let limits = Limits { segment_bytes, ..LIMITS };
+        let mut bases = Vec::new();
+        {
+            let mut log = log(folder.path());
+            for count in &counts {
+                bases.push(append(&mut log, &vec![5; *count], &limits));
+            }
+        }
+        let log = log(folder.path());
+        prop_assert_eq!(log.end() as usize, counts.iter().sum::<usize>());
+        for offset in 0..log.end() {
+            let holding = bases.iter().rev().find(|base| **base <= offset).copied();
+            prop_assert_eq!(batches(&log, offset).first().copied(), holding);
+        }
+    }
+
+    #[test]
+    fn a_log_of_any_bytes_opens_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let folder = tempfile::tempdir().expect("folder");
+        std::fs::write(folder.path().join("00000000000000000000.log"), bytes).expect("write");
+        let log = log(folder.path());
+        prop_assert_eq!(log.end(), 0);
+    }
+}

@@ -1,0 +1,227 @@
+//! Connections: accept, read frames, answer them in order, write the answers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::Broker;
+use super::dispatch::{self, Client};
+use super::log::Slice;
+
+/// The largest frame, as Kafka's `socket.request.max.bytes`.
+const MAX_FRAME: usize = 100 << 20;
+/// The largest frame of anything but Produce.
+const MAX_OTHER_FRAME: usize = 8 << 20;
+/// Frames above this size share [`FRAME_MEMORY`].
+const SMALL_FRAME: usize = 64 << 10;
+/// Bytes that all large frames may take together; who comes later waits.
+const FRAME_MEMORY: usize = 256 << 20;
+/// A connection that asks nothing for so long is closed, as Kafka's `connections.max.idle.ms`.
+const IDLE: Duration = Duration::from_mins(10);
+/// A frame that was begun must go on within this time, or its connection is closed.
+const STALLED: Duration = Duration::from_secs(30);
+/// Bytes of a log that are in memory for one connection while they are written.
+const CHUNK: u64 = 256 << 10;
+
+/// What is written back for one request.
+pub enum Reply {
+    /// Nothing: a Produce with acks=0.
+    Nothing,
+    /// A whole frame, its length first, with runs of log files in it.
+    Parts(Vec<Part>),
+}
+
+/// A piece of a reply.
+pub enum Part {
+    Bytes(Bytes),
+    Log(Slice),
+}
+
+/// Why a connection is closed by the broker.
+enum Closed {
+    /// By the peer, or by time: nothing to say.
+    Quietly,
+    /// It sent what is no Kafka request.
+    Malformed(String),
+}
+
+impl From<io::Error> for Closed {
+    fn from(_: io::Error) -> Self {
+        Self::Quietly
+    }
+}
+
+/// Accepts connections for as long as it is polled.
+pub async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: usize) {
+    let open = Arc::new(AtomicUsize::new(0));
+    let frames = Arc::new(Semaphore::new(FRAME_MEMORY / 1024));
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(e) => {
+                // Out of file descriptors, or a peer that left at once.
+                broker.log.verbose(1, format_args!("accept a connection: {e}"));
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        if open.load(Ordering::Relaxed) >= max_connections {
+            broker.log.error(format_args!("{peer}: refused, {max_connections} connections are open"));
+            continue;
+        }
+        open.fetch_add(1, Ordering::Relaxed);
+        let (broker, frames, open) = (Arc::clone(&broker), Arc::clone(&frames), Arc::clone(&open));
+        // The task owns its connection and ends with it; all end with the runtime.
+        tokio::spawn(async move {
+            if let Err(Closed::Malformed(why)) = converse(&broker, stream, peer, &frames).await {
+                broker.log.error(format_args!("{peer}: {why}; connection closed"));
+            }
+            open.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+async fn converse(
+    broker: &Arc<Broker>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    frames: &Semaphore,
+) -> Result<(), Closed> {
+    stream.set_nodelay(true)?;
+    let client = Client { peer, local: stream.local_addr()? };
+    let mut buffer = BytesMut::new();
+    let mut chunk = Vec::new();
+    loop {
+        let began = fill(&mut stream, &mut buffer, 4, IDLE).await?;
+        if !began {
+            return Ok(());
+        }
+        let size = usize::try_from(i32::from_be_bytes(first(&buffer)?)).unwrap_or(usize::MAX);
+        if !(8..=MAX_FRAME).contains(&size) {
+            return Err(Closed::Malformed(not_kafka(&buffer)));
+        }
+        need(&mut stream, &mut buffer, 12).await?;
+        let api_key = i16::from_be_bytes(first(&buffer[4..])?);
+        if api_key != 0 && size > MAX_OTHER_FRAME {
+            return Err(Closed::Malformed(format!("a request (api key {api_key}) of {size} bytes")));
+        }
+        let memory = if size > SMALL_FRAME {
+            let kib = u32::try_from(size / 1024).unwrap_or(u32::MAX);
+            Some(frames.acquire_many(kib).await.map_err(|_| Closed::Quietly)?)
+        } else {
+            None
+        };
+        need(&mut stream, &mut buffer, 4 + size).await?;
+        let frame = buffer.split_to(4 + size).freeze().slice(4..);
+        let asked = Instant::now();
+        let (reply, what) = match dispatch::answer(broker, &client, frame).await {
+            Ok(answered) => answered,
+            Err(why) => return Err(Closed::Malformed(why)),
+        };
+        drop(memory);
+        if broker.log.shows(1) {
+            let took = asked.elapsed();
+            broker.log.verbose(1, format_args!("{peer} {what} {size} B {:.1} ms", took.as_secs_f64() * 1e3));
+        }
+        if let Reply::Parts(parts) = reply {
+            write(&mut stream, parts, &mut chunk).await?;
+        }
+    }
+}
+
+fn first<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Closed> {
+    bytes.get(..N).and_then(|bytes| bytes.try_into().ok()).ok_or(Closed::Quietly)
+}
+
+/// What a person may have pointed at the port.
+fn not_kafka(bytes: &[u8]) -> String {
+    let head = bytes.get(..4).unwrap_or_default();
+    match head {
+        [0x16, 0x03, ..] => "a TLS handshake, and kq dev has no TLS".to_owned(),
+        b"GET " | b"POST" | b"HEAD" | b"PUT " => "an HTTP request, and this is a Kafka port".to_owned(),
+        _ => format!(
+            "a frame of {} bytes is no Kafka request",
+            i32::from_be_bytes(first(head).unwrap_or_default())
+        ),
+    }
+}
+
+/// Reads until `buffer` has `n` bytes. False: the peer closed before the first of them.
+async fn fill(
+    stream: &mut TcpStream,
+    buffer: &mut BytesMut,
+    n: usize,
+    patience: Duration,
+) -> Result<bool, Closed> {
+    while buffer.len() < n {
+        let missing = n - buffer.len();
+        if buffer.capacity() - buffer.len() < missing.min(SMALL_FRAME) {
+            buffer.reserve(missing.max(16 << 10));
+        }
+        let wait = if buffer.is_empty() { patience } else { patience.min(STALLED) };
+        let read = timeout(wait, stream.read_buf(buffer)).await.map_err(|_| Closed::Quietly)??;
+        if read == 0 {
+            return if buffer.is_empty() { Ok(false) } else { Err(Closed::Quietly) };
+        }
+    }
+    Ok(true)
+}
+
+async fn need(stream: &mut TcpStream, buffer: &mut BytesMut, n: usize) -> Result<(), Closed> {
+    // Room for the whole frame at once: the pages are taken only as bytes come.
+    if buffer.capacity() < n {
+        buffer.reserve(n - buffer.len());
+    }
+    if fill(stream, buffer, n, STALLED).await? { Ok(()) } else { Err(Closed::Quietly) }
+}
+
+/// Writes a reply. Logs go through one small buffer, so that a slow reader costs no more than that.
+async fn write(stream: &mut TcpStream, parts: Vec<Part>, chunk: &mut Vec<u8>) -> Result<(), Closed> {
+    for part in parts {
+        match part {
+            Part::Bytes(bytes) => send(stream, &bytes).await?,
+            Part::Log(slice) => {
+                let mut done = 0;
+                while done < slice.len {
+                    let n = CHUNK.min(slice.len - done) as usize;
+                    chunk.resize(n.max(chunk.len()), 0);
+                    slice.file.read_exact_at(&mut chunk[..n], slice.position + done)?;
+                    send(stream, &chunk[..n]).await?;
+                    done += n as u64;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn send(stream: &mut TcpStream, mut bytes: &[u8]) -> Result<(), Closed> {
+    while !bytes.is_empty() {
+        let n = timeout(IDLE, stream.write(bytes)).await.map_err(|_| Closed::Quietly)??;
+        if n == 0 {
+            return Err(Closed::Quietly);
+        }
+        bytes = &bytes[n..];
+    }
+    Ok(())
+}
+
+/// Deletes what retention no longer keeps, once a second, for as long as it is polled.
+pub async fn retain(broker: Arc<Broker>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        every.tick().await;
+        for failed in broker.topics.retain(super::now_ms()) {
+            broker.log.error(failed);
+        }
+    }
+}

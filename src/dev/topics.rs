@@ -1,0 +1,343 @@
+//! Topics and their partitions: who exists, with which configuration, in which folder.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use super::code::{self, Code};
+use super::configs::{self, Defaults};
+use super::log::{Limits, Log};
+
+/// Partitions a topic may have, and all topics together: each costs an open file.
+pub const MAX_PARTITIONS: usize = 10_000;
+
+/// One partition: its log, and the fetches that wait for it to grow.
+pub struct Partition {
+    log: Mutex<Log>,
+    waiting: Mutex<Vec<Arc<Notify>>>,
+}
+
+impl Partition {
+    /// The log, locked.
+    pub fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Arc<Notify>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on `notify` hears of each append, until [`Partition::forget`].
+    pub fn watch(&self, notify: &Arc<Notify>) {
+        self.waiting().push(Arc::clone(notify));
+    }
+
+    /// Ends what [`Partition::watch`] began.
+    pub fn forget(&self, notify: &Arc<Notify>) {
+        self.waiting().retain(|waiting| !Arc::ptr_eq(waiting, notify));
+    }
+
+    /// Wakes the fetches that wait.
+    pub fn grew(&self) {
+        for waiting in self.waiting().iter() {
+            waiting.notify_one();
+        }
+    }
+}
+
+/// One topic.
+pub struct Topic {
+    pub name: String,
+    state: RwLock<TopicState>,
+}
+
+struct TopicState {
+    partitions: Vec<Arc<Partition>>,
+    configs: BTreeMap<String, String>,
+    limits: Limits,
+}
+
+impl Topic {
+    fn read<T>(&self, look: impl FnOnce(&TopicState) -> T) -> T {
+        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many partitions there are.
+    pub fn partition_count(&self) -> usize {
+        self.read(|state| state.partitions.len())
+    }
+
+    /// All partitions, by index.
+    pub fn partitions(&self) -> Vec<Arc<Partition>> {
+        self.read(|state| state.partitions.clone())
+    }
+
+    /// What the configuration says about the logs.
+    pub fn limits(&self) -> Limits {
+        self.read(|state| state.limits)
+    }
+
+    /// The configuration that was set for this topic.
+    pub fn configs(&self) -> BTreeMap<String, String> {
+        self.read(|state| state.configs.clone())
+    }
+}
+
+/// A topic in the file that lists them.
+#[derive(Serialize, Deserialize)]
+struct Listed {
+    name: String,
+    partitions: usize,
+    #[serde(default)]
+    configs: BTreeMap<String, String>,
+}
+
+/// An error code and the words for a person.
+pub type Refused = (Code, String);
+
+/// All topics of the broker.
+pub struct Topics {
+    folder: PathBuf,
+    pub defaults: Defaults,
+    by_name: RwLock<BTreeMap<String, Arc<Topic>>>,
+    /// Held while topics change, so that the file and the memory agree.
+    changing: Mutex<()>,
+}
+
+impl Topics {
+    /// Opens the topics in `folder`; `repaired` hears what had to be cut off.
+    pub fn open(folder: &Path, defaults: Defaults, mut repaired: impl FnMut(String)) -> io::Result<Self> {
+        let listed: Vec<Listed> = match std::fs::read(folder.join("topics.json")) {
+            Ok(json) => serde_json::from_slice(&json)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(e),
+        };
+        std::fs::create_dir_all(folder.join("topics"))?;
+        let mut by_name = BTreeMap::new();
+        for listed in listed {
+            let mut partitions = Vec::new();
+            for index in 0..listed.partitions {
+                let (log, lost) = Log::open(partition_folder(folder, &listed.name, index))?;
+                if let Some(lost) = lost {
+                    repaired(format!("{}[{index}]: {lost}", listed.name));
+                }
+                partitions
+                    .push(Arc::new(Partition { log: Mutex::new(log), waiting: Mutex::new(Vec::new()) }));
+            }
+            let limits = configs::limits(&listed.configs, &defaults);
+            let state = RwLock::new(TopicState { partitions, configs: listed.configs, limits });
+            by_name.insert(listed.name.clone(), Arc::new(Topic { name: listed.name, state }));
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            defaults,
+            by_name: RwLock::new(by_name),
+            changing: Mutex::new(()),
+        })
+    }
+
+    /// The topic of this name.
+    pub fn find(&self, name: &str) -> Option<Arc<Topic>> {
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// One partition of a topic.
+    pub fn partition(&self, name: &str, index: i32) -> Option<(Arc<Topic>, Arc<Partition>)> {
+        let topic = self.find(name)?;
+        let partition = topic.read(|state| state.partitions.get(usize::try_from(index).ok()?).cloned())?;
+        Some((topic, partition))
+    }
+
+    /// All topics, by name.
+    pub fn all(&self) -> Vec<Arc<Topic>> {
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Whether a topic could be made; the number of its partitions.
+    pub fn check_new(
+        &self,
+        name: &str,
+        partitions: i32,
+        own: &BTreeMap<String, String>,
+    ) -> Result<usize, Refused> {
+        check_name(name)?;
+        if self.find(name).is_some() {
+            return Err((code::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists.")));
+        }
+        let partitions = self.check_count(partitions, 0)?;
+        for (key, value) in own {
+            configs::check(key, value).map_err(|why| (code::INVALID_CONFIG, why))?;
+        }
+        Ok(partitions)
+    }
+
+    fn check_count(&self, partitions: i32, there: usize) -> Result<usize, Refused> {
+        let count = usize::try_from(partitions).unwrap_or(0);
+        if count == 0 {
+            return Err((code::INVALID_PARTITIONS, "Number of partitions must be larger than 0.".into()));
+        }
+        let others: usize = self.all().iter().map(|topic| topic.partition_count()).sum();
+        if others - there + count > MAX_PARTITIONS {
+            return Err((
+                code::INVALID_PARTITIONS,
+                format!("kq dev holds {MAX_PARTITIONS} partitions in all; {others} are there."),
+            ));
+        }
+        Ok(count)
+    }
+
+    /// Makes a topic. It can be used when this returns.
+    pub fn create(
+        &self,
+        name: &str,
+        partitions: i32,
+        own: BTreeMap<String, String>,
+    ) -> Result<Arc<Topic>, Refused> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = self.check_new(name, partitions, &own)?;
+        let opened: io::Result<Vec<_>> = (0..count).map(|index| self.new_partition(name, index)).collect();
+        let limits = configs::limits(&own, &self.defaults);
+        let state =
+            RwLock::new(TopicState { partitions: opened.map_err(|e| storage(&e))?, configs: own, limits });
+        let topic = Arc::new(Topic { name: name.to_owned(), state });
+        self.by_name
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned(), Arc::clone(&topic));
+        self.save().map_err(|e| storage(&e))?;
+        Ok(topic)
+    }
+
+    fn new_partition(&self, name: &str, index: usize) -> io::Result<Arc<Partition>> {
+        let folder = partition_folder(&self.folder, name, index);
+        // Left over from a topic whose creation or deletion was cut short.
+        match std::fs::remove_dir_all(&folder) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let (log, _) = Log::open(folder)?;
+        Ok(Arc::new(Partition { log: Mutex::new(log), waiting: Mutex::new(Vec::new()) }))
+    }
+
+    /// Adds partitions, up to `count` in all.
+    pub fn grow(&self, name: &str, count: i32, only_check: bool) -> Result<(), Refused> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let topic = self.existing(name)?;
+        let there = topic.partition_count();
+        let count = self.check_count(count, there)?;
+        if count <= there {
+            return Err((
+                code::INVALID_PARTITIONS,
+                format!("Topic {name} currently has {there} partitions, {count} would not be an increase."),
+            ));
+        }
+        if only_check {
+            return Ok(());
+        }
+        let more: io::Result<Vec<_>> = (there..count).map(|index| self.new_partition(name, index)).collect();
+        let more = more.map_err(|e| storage(&e))?;
+        topic.state.write().unwrap_or_else(PoisonError::into_inner).partitions.extend(more);
+        self.save().map_err(|e| storage(&e))
+    }
+
+    /// Sets the whole configuration of a topic.
+    pub fn configure(
+        &self,
+        name: &str,
+        own: BTreeMap<String, String>,
+        only_check: bool,
+    ) -> Result<(), Refused> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let topic = self.existing(name)?;
+        for (key, value) in &own {
+            configs::check(key, value).map_err(|why| (code::INVALID_CONFIG, why))?;
+        }
+        if only_check {
+            return Ok(());
+        }
+        {
+            let mut state = topic.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.limits = configs::limits(&own, &self.defaults);
+            state.configs = own;
+        }
+        self.save().map_err(|e| storage(&e))
+    }
+
+    /// Deletes a topic and its records.
+    pub fn delete(&self, name: &str) -> Result<(), Refused> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let topic = self.existing(name)?;
+        self.by_name.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.save().map_err(|e| storage(&e))?;
+        for partition in topic.partitions() {
+            let folder = partition.log().folder().to_owned();
+            partition.grew();
+            std::fs::remove_dir_all(folder).map_err(|e| storage(&e))?;
+        }
+        Ok(())
+    }
+
+    fn existing(&self, name: &str) -> Result<Arc<Topic>, Refused> {
+        let missing = || (code::UNKNOWN_TOPIC_OR_PARTITION, format!("There is no topic {name}."));
+        self.find(name).ok_or_else(missing)
+    }
+
+    /// Deletes what retention no longer keeps, in every topic; gives the errors.
+    pub fn retain(&self, now_ms: i64) -> Vec<String> {
+        let mut failed = Vec::new();
+        for topic in self.all() {
+            let limits = topic.limits();
+            if limits.retention_bytes.is_none() && limits.retention_ms.is_none() {
+                continue;
+            }
+            for (index, partition) in topic.partitions().iter().enumerate() {
+                if let Err(e) = partition.log().retain(&limits, now_ms) {
+                    failed.push(format!("{}[{index}]: delete old records: {e}", topic.name));
+                }
+            }
+        }
+        failed
+    }
+
+    fn save(&self) -> io::Result<()> {
+        let listed: Vec<Listed> = self
+            .all()
+            .iter()
+            .map(|topic| Listed {
+                name: topic.name.clone(),
+                partitions: topic.partition_count(),
+                configs: topic.configs(),
+            })
+            .collect();
+        let next = self.folder.join("topics.json.new");
+        std::fs::write(&next, serde_json::to_vec_pretty(&listed)?)?;
+        std::fs::rename(&next, self.folder.join("topics.json"))
+    }
+}
+
+fn storage(e: &io::Error) -> Refused {
+    (code::KAFKA_STORAGE_ERROR, format!("{e}"))
+}
+
+fn partition_folder(folder: &Path, name: &str, index: usize) -> PathBuf {
+    folder.join("topics").join(format!("{name}-{index}"))
+}
+
+/// Kafka's rule for topic names.
+pub fn check_name(name: &str) -> Result<(), Refused> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let why = match name {
+        "" => "the empty string is not allowed".to_owned(),
+        "." | ".." => "'.' or '..' is not allowed".to_owned(),
+        _ if name.len() > 249 => format!("the length of '{name}' is longer than the max allowed length 249"),
+        _ if !name.chars().all(legal) => format!(
+            "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+        ),
+        _ => return Ok(()),
+    };
+    Err((code::INVALID_TOPIC_EXCEPTION, format!("Topic name is invalid: {why}")))
+}
