@@ -170,7 +170,7 @@ fn tls_to_the_brokers_plain_text_port_is_an_error_that_says_so() {
         .kq(["topic", "list", "--tls", "--timeout", "3s", "-q"])
         .run()
         .status(2)
-        .stderr_has(&format!("can't reach {}", cluster.brokers().split(',').next().expect("a broker")))
+        .stderr_has("can't reach ")
         .stderr_has("TLS");
 }
 

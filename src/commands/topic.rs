@@ -137,19 +137,17 @@ fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
     for topic in &topics {
         let configs =
             admin.configs(&topic.name).with_context(|| format!("configuration of topic {}", topic.name))?;
-        let marks = topic
-            .partitions
-            .iter()
-            .map(|p| Ok((p, if p.leader < 0 { None } else { Some(admin.watermarks(&topic.name, p.id)?) })))
-            .collect::<anyhow::Result<Vec<_>>>()?;
+        let led: Vec<i32> = topic.partitions.iter().filter(|p| p.leader >= 0).map(|p| p.id).collect();
+        let marks: BTreeMap<i32, (i64, i64)> =
+            led.iter().copied().zip(admin.watermarks(&topic.name, &led)?).collect();
         if args.json {
-            let partitions = marks.iter().map(|(p, marks)| PartitionDescription {
+            let partitions = topic.partitions.iter().map(|p| PartitionDescription {
                 partition: p.id,
                 leader: (p.leader >= 0).then_some(p.leader),
                 replicas: &p.replicas,
                 isr: &p.isr,
-                low: marks.map(|m| m.0),
-                high: marks.map(|m| m.1),
+                low: marks.get(&p.id).map(|m| m.0),
+                high: marks.get(&p.id).map(|m| m.1),
             });
             serde_json::to_writer(
                 &mut text,
@@ -171,9 +169,10 @@ fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
         for (name, value) in &configs {
             writeln!(text, "  {name}={value}")?;
         }
-        let rows = marks.iter().map(|(p, marks)| {
-            let mark =
-                |of: fn(&(i64, i64)) -> i64| marks.as_ref().map_or("-".to_owned(), |m| of(m).to_string());
+        let rows = topic.partitions.iter().map(|p| {
+            let mark = |of: fn(&(i64, i64)) -> i64| {
+                marks.get(&p.id).map_or_else(|| "-".to_owned(), |marks| of(marks).to_string())
+            };
             let leader = if p.leader < 0 { "none".to_owned() } else { p.leader.to_string() };
             format!(
                 "{}\t{leader}\t{}\t{}\t{}\t{}",

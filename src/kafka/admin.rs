@@ -15,9 +15,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientConfig, ClientContext};
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
-use super::errors::{Causes, words};
+use super::errors::{Causes, is_contact_lost, words};
 use crate::config::{Config, duration};
 
 /// How long a cluster may stay silent before a person is told what is waited for.
@@ -206,11 +206,65 @@ impl Admin {
         }
     }
 
-    /// The low and the high watermark of a partition (the stable offset is not told apart).
-    pub fn watermarks(&self, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
-        let name = topic.to_owned();
-        self.ask(move |client, timeout| client.fetch_watermarks(&name, partition, timeout))
-            .with_context(|| format!("watermarks of {topic}[{partition}]"))
+    /// The low and the high watermark of each of a topic's partitions, in their order, as
+    /// their leaders have them. Waits for leaders that have only just been elected.
+    pub fn watermarks(&self, topic: &str, partitions: &[i32]) -> anyhow::Result<Vec<(i64, i64)>> {
+        let deadline = Instant::now() + self.config.timeout;
+        let marks = |at: Offset| -> anyhow::Result<Vec<i64>> {
+            let mut refusal = None;
+            let offsets = await_answer(deadline, || match self.list_offsets(topic, partitions, at)? {
+                Ok(offsets) => Ok(Some(offsets)),
+                Err((partition, code)) => {
+                    refusal = Some((partition, code));
+                    Ok(None)
+                }
+            })?;
+            offsets.ok_or_else(|| match refusal {
+                Some((partition, code)) => anyhow!("watermarks of {topic}[{partition}]: {}", words(code)),
+                None => anyhow!("watermarks of {topic}: no answer in time"),
+            })
+        };
+        let low = marks(Offset::Beginning)?;
+        let high = marks(Offset::End)?;
+        Ok(low.into_iter().zip(high).collect())
+    }
+
+    /// One `ListOffsets` request to each leader; the first partition whose leader refused, where one did.
+    fn list_offsets(
+        &self,
+        topic: &str,
+        partitions: &[i32],
+        at: Offset,
+    ) -> anyhow::Result<Result<Vec<i64>, (i32, RDKafkaErrorCode)>> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for &partition in partitions {
+            list.add_partition_offset(topic, partition, at)?;
+        }
+        // The beginning and the end are timestamps too, -2 and -1, on the wire and to librdkafka.
+        let answer = self.ask(move |client, timeout| match client.offsets_for_times(list, timeout) {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(e) => match e.rdkafka_error_code() {
+                Some(code) if !is_contact_lost(code) => Ok(Err(code)),
+                _ => Err(e),
+            },
+        })?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            // Of which partition it does not say.
+            Err(code) => return Ok(Err((partitions.first().copied().unwrap_or(0), code))),
+        };
+        let elements = answer.elements_for_topic(topic);
+        Ok(elements
+            .iter()
+            .map(|e| match (e.error(), e.offset()) {
+                (Ok(()), Offset::Offset(offset)) => Ok(offset),
+                (Ok(()), _) => Err((e.partition(), RDKafkaErrorCode::LeaderNotAvailable)),
+                (Err(error), _) => {
+                    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::LeaderNotAvailable);
+                    Err((e.partition(), code))
+                }
+            })
+            .collect())
     }
 
     /// Makes topics; gives each name's outcome in the order of `names`.
@@ -287,7 +341,7 @@ impl Admin {
     }
 
     /// Waits until every broker knows the topic with all its leaders, and with `partitions`
-    /// where that is given: until any client can use it.
+    /// where that is given, and until those leaders serve it: until any client can use it.
     pub fn await_usable(&self, name: &str, partitions: Option<usize>) -> anyhow::Result<Topic> {
         let usable = |cluster: &Cluster| {
             let topic = cluster.topics.iter().find(|topic| topic.name == name)?;
@@ -307,6 +361,10 @@ impl Admin {
                 .with_context(|| format!("ask {broker} for topic {name}"))?
                 .ok_or_else(|| self.not_usable(name))?;
         }
+        // A leader may be known before it knows itself.
+        let partitions: Vec<i32> = topic.partitions.iter().map(|p| p.id).collect();
+        await_answer(deadline, || Ok(self.list_offsets(name, &partitions, Offset::End)?.ok()))?
+            .ok_or_else(|| self.not_usable(name))?;
         Ok(topic)
     }
 
@@ -414,10 +472,16 @@ impl Admin {
                      (give --rf {brokers} or less)"
                 )
             }
-            RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion
+            // An old broker closes the connection on a request that it can't read.
+            RDKafkaErrorCode::UnsupportedFeature
+            | RDKafkaErrorCode::UnsupportedVersion
+            | RDKafkaErrorCode::BrokerTransportFailure
                 if creation.partitions.is_none() || creation.replication_factor.is_none() =>
             {
-                anyhow!("a broker older than 2.4 has no defaults for new topics: give --partitions and --rf")
+                anyhow!(
+                    "the broker does not understand it: those older than 2.4 have no defaults for new topics \
+                     (give --partitions and --rf)"
+                )
             }
             RDKafkaErrorCode::InvalidPartitions => anyhow!("{} (give --partitions 1 or more)", words(code)),
             RDKafkaErrorCode::InvalidConfig => {
