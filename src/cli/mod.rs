@@ -55,7 +55,7 @@ Exit status: 0 all done, 1 some records failed, 2 usage, configuration or connec
 #[derive(clap::Subcommand, Debug)]
 #[allow(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Command {
-    /// Create and list topics
+    /// Create, list, describe, alter and delete topics
     Topic(topic::Args),
     /// Put records into a topic: lines of stdin or of files
     Produce(produce::Args),

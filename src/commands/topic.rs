@@ -10,7 +10,8 @@ use tabwriter::TabWriter;
 use crate::cli::topic::{Alter, Args, Command, Create, Delete, Describe, List, Topics};
 use crate::config::{Config, topic};
 use crate::exit::Exit;
-use crate::kafka::admin::{Admin, CreateError, Creation, Topic};
+use crate::kafka::admin::{Admin, CreateError, Creation};
+use crate::kafka::cluster::Topic;
 use crate::log::Log;
 
 /// A line of `list --json`.

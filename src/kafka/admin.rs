@@ -13,10 +13,10 @@ use rdkafka::admin::{
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
+use super::cluster::{Cluster, Topic};
 use super::errors::{Causes, is_contact_lost, words};
 use crate::config::{Config, duration};
 
@@ -24,79 +24,6 @@ use crate::config::{Config, duration};
 const PATIENCE: Duration = Duration::from_millis(1_500);
 /// Between two looks at something that is awaited.
 const STEP: Duration = Duration::from_millis(20);
-
-/// One partition as the cluster's metadata has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Partition {
-    pub id: i32,
-    /// The leader's broker id, -1 where there is none.
-    pub leader: i32,
-    /// Broker ids of all replicas, the preferred leader first.
-    pub replicas: Vec<i32>,
-    /// Broker ids of the replicas in sync.
-    pub isr: Vec<i32>,
-}
-
-/// One topic as the cluster's metadata has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Topic {
-    pub name: String,
-    /// In ascending order of their ids.
-    pub partitions: Vec<Partition>,
-    pub error: Option<RDKafkaErrorCode>,
-}
-
-impl Topic {
-    /// How many replicas each partition has.
-    pub fn replication_factor(&self) -> usize {
-        self.partitions.iter().map(|p| p.replicas.len()).max().unwrap_or(0)
-    }
-
-    /// Whether it belongs to Kafka itself: those names begin with two underscores.
-    pub fn is_internal(&self) -> bool {
-        self.name.starts_with("__")
-    }
-
-    /// Whether it has partitions and each has a leader.
-    fn is_led(&self) -> bool {
-        self.error.is_none() && !self.partitions.is_empty() && self.partitions.iter().all(|p| p.leader >= 0)
-    }
-}
-
-/// One answer to a metadata request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cluster {
-    /// `host:port` of each broker.
-    pub brokers: Vec<String>,
-    /// Those asked for; sorted by name.
-    pub topics: Vec<Topic>,
-}
-
-impl From<&Metadata> for Cluster {
-    fn from(metadata: &Metadata) -> Self {
-        let mut topics: Vec<Topic> = metadata
-            .topics()
-            .iter()
-            .map(|topic| {
-                let mut partitions: Vec<Partition> = topic
-                    .partitions()
-                    .iter()
-                    .map(|p| Partition {
-                        id: p.id(),
-                        leader: p.leader(),
-                        replicas: p.replicas().to_vec(),
-                        isr: p.isr().to_vec(),
-                    })
-                    .collect();
-                partitions.sort_by_key(|p| p.id);
-                Topic { name: topic.name().to_owned(), partitions, error: topic.error().map(Into::into) }
-            })
-            .collect();
-        topics.sort_by(|a, b| a.name.cmp(&b.name));
-        let brokers = metadata.brokers().iter().map(|b| format!("{}:{}", b.host(), b.port())).collect();
-        Self { brokers, topics }
-    }
-}
 
 /// What to make: `None` leaves it to the broker.
 #[derive(Clone, Debug, Default)]
@@ -169,6 +96,7 @@ impl Admin {
             }
             client.fetch_metadata(None, left).map(|_| ())
         })?;
+        config.log.verbose(1, format_args!("reached {} in {:.0?}", config.brokers, start.elapsed()));
         Ok(this)
     }
 

@@ -1,6 +1,7 @@
 //! Everything that speaks to Kafka through librdkafka.
 
 pub mod admin;
+pub mod cluster;
 pub mod connect;
 pub mod consumer;
 pub mod errors;

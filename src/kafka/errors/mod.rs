@@ -1,0 +1,198 @@
+//! From librdkafka's errors and log lines to a sentence that a person can act on.
+
+mod cause;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::anyhow;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::ffi::Observer;
+use crate::config::duration;
+use crate::log::Log;
+use cause::{Cause, split_broker};
+
+/// What librdkafka last said of each broker: fed by a client's callbacks, read when
+/// something must be explained. Clones share what they know.
+#[derive(Clone, Debug, Default)]
+pub struct Causes {
+    log: Log,
+    known: Arc<Mutex<BTreeMap<String, Cause>>>,
+    all_down: Arc<AtomicBool>,
+}
+
+impl Causes {
+    /// Knows nothing yet; librdkafka's own lines go through `log`, at `-vv`.
+    pub fn new(log: Log) -> Self {
+        Self { log, known: Arc::default(), all_down: Arc::default() }
+    }
+
+    /// Takes an error event: `reason` is librdkafka's, `BROKER/ID: what happened`.
+    pub fn error(&self, code: RDKafkaErrorCode, reason: &str) {
+        self.log.verbose(2, format_args!("librdkafka: {reason}"));
+        if code == RDKafkaErrorCode::AllBrokersDown {
+            self.all_down.store(true, Ordering::Relaxed);
+        }
+        self.note(Some(code), reason);
+    }
+
+    /// Whether librdkafka found every broker away since the last [`Causes::clear`]. It does
+    /// not say when they are back: who sees a sign of life clears it.
+    pub fn all_down(&self) -> bool {
+        self.all_down.load(Ordering::Relaxed)
+    }
+
+    /// Forgets what is known: a broker has answered.
+    pub fn clear(&self) {
+        self.all_down.store(false, Ordering::Relaxed);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Takes a line of librdkafka's log; `level` as in syslog.
+    pub fn log(&self, level: i32, facility: &str, message: &str) {
+        let shown_from = if level >= 7 { 3 } else { 2 };
+        self.log.verbose(shown_from, format_args!("librdkafka: {facility}: {message}"));
+        // Closed connections are no more than information (6) to librdkafka.
+        if level <= 6 && facility == "FAIL" {
+            self.note(None, message);
+        }
+    }
+
+    fn note(&self, code: Option<RDKafkaErrorCode>, text: &str) {
+        let Some((protocol, broker, words)) = split_broker(text) else { return };
+        let Some(cause) = Cause::read(code, protocol, words) else { return };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // A refused login is followed by a disconnect, which explains nothing.
+        let weaker = matches!(cause, Cause::Closed | Cause::Other(_) | Cause::WantsLogin);
+        if !(weaker && known.get(broker).is_some_and(Cause::is_final)) {
+            known.insert(broker.to_owned(), cause);
+        }
+    }
+
+    /// Whether nothing is left to hope for: each of the `brokers` (`host:port,…`) has
+    /// failed in a way that trying again won't mend.
+    pub fn are_final(&self, brokers: &str) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let hopeless = known.values().filter(|cause| cause.is_final()).count();
+        hopeless > 0 && hopeless == known.len() && hopeless >= brokers.split(',').count()
+    }
+
+    /// The causes so far in one clause: `a:9092: connection refused; b:9092: …`.
+    pub fn last(&self) -> Option<String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts: Vec<String> =
+            by_cause(&known).map(|(brokers, cause)| format!("{brokers}: {}", cause.sentence().0)).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// The error for `brokers` that could not be used: `code` is what the request ended with,
+    /// after `timeout` at the most.
+    pub fn explain(&self, code: RDKafkaErrorCode, brokers: &str, timeout: Duration) -> anyhow::Error {
+        if !is_contact_lost(code) {
+            return anyhow!("{brokers}: {}", words(code));
+        }
+        let timeout = duration::format(timeout);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut causes = by_cause(&known);
+        match (causes.next(), causes.next()) {
+            (None, _) => anyhow!(
+                "can't reach {brokers}: no answer within {timeout} (check -b/KQ_BROKERS, or give --timeout more)"
+            ),
+            (Some((brokers, cause)), None) => {
+                let (sentence, advice) = cause.sentence();
+                anyhow!("can't reach {brokers}: {sentence} ({advice})")
+            }
+            (Some(first), Some(second)) => {
+                let parts: Vec<String> = [first, second]
+                    .into_iter()
+                    .chain(causes)
+                    .map(|(brokers, cause)| {
+                        let (sentence, advice) = cause.sentence();
+                        format!("{brokers}: {sentence} ({advice})")
+                    })
+                    .collect();
+                anyhow!("can't reach any broker: {}", parts.join("; "))
+            }
+        }
+    }
+}
+
+impl Causes {
+    /// The error for a request about one topic that the cluster refused.
+    pub fn explain_topic(&self, code: RDKafkaErrorCode, topic: &str) -> anyhow::Error {
+        anyhow!("topic {topic}: {}", words(code))
+    }
+}
+
+impl Observer for Causes {
+    fn error(&self, code: RDKafkaErrorCode, reason: &str) {
+        Self::error(self, code, reason);
+    }
+
+    fn log(&self, level: i32, facility: &str, message: &str) {
+        Self::log(self, level, facility, message);
+    }
+}
+
+/// Whether a code says no more than that the brokers are out of reach.
+pub fn is_contact_lost(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::Resolve
+            | RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::SSL
+    )
+}
+
+/// Brokers that share a cause share a clause.
+fn by_cause(known: &BTreeMap<String, Cause>) -> impl Iterator<Item = (String, &Cause)> {
+    let mut groups: Vec<(String, &Cause)> = Vec::new();
+    for (broker, cause) in known {
+        match groups.iter_mut().find(|(_, c)| *c == cause) {
+            Some((brokers, _)) => {
+                brokers.push_str(", ");
+                brokers.push_str(broker);
+            }
+            None => groups.push((broker.clone(), cause)),
+        }
+    }
+    groups.into_iter()
+}
+
+/// An error code of a request, in a person's words: what it means where librdkafka's
+/// description alone would not say.
+pub fn words(code: RDKafkaErrorCode) -> String {
+    match code {
+        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+            "there is no such topic".to_owned()
+        }
+        RDKafkaErrorCode::TopicAlreadyExists => "the topic exists already".to_owned(),
+        RDKafkaErrorCode::TopicAuthorizationFailed => {
+            "not authorised for this topic (ask for the ACL, or log in as somebody else)".to_owned()
+        }
+        RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            "not authorised on this cluster (ask for the ACL, or log in as somebody else)".to_owned()
+        }
+        RDKafkaErrorCode::GroupAuthorizationFailed => {
+            "not authorised for this group (ask for the ACL, or log in as somebody else)".to_owned()
+        }
+        RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut => {
+            "the cluster did not answer in time (give --timeout more)".to_owned()
+        }
+        // librdkafka's description begins with who speaks: "Broker: Invalid configuration".
+        code => {
+            let text = code.to_string();
+            let text = text.split_once(" (").map_or(text.as_str(), |(_, text)| text.trim_end_matches(')'));
+            text.trim_start_matches("Broker: ").trim_start_matches("Local: ").to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! Events as librdkafka words them, and the sentences that come of them.
+
+use super::*;
+
+const TIMEOUT: Duration = Duration::from_secs(3);
+const DOWN: RDKafkaErrorCode = RDKafkaErrorCode::BrokerTransportFailure;
+
+fn explain(events: &[(RDKafkaErrorCode, &str)]) -> String {
+    let causes = Causes::default();
+    for (code, reason) in events {
+        causes.error(*code, reason);
+    }
+    causes.explain(DOWN, "kafka:9092", TIMEOUT).to_string()
+}
+
+#[test]
+fn a_refused_connection_names_the_broker_and_what_to_do() {
+    let e = explain(&[
+        (
+            RDKafkaErrorCode::BrokerTransportFailure,
+            "localhost:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)",
+        ),
+        (RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down"),
+    ]);
+    assert!(e.starts_with("can't reach localhost:9092: connection refused ("), "{e}");
+    assert!(e.contains("kq dev") && e.contains("KQ_BROKERS"), "{e}");
+}
+
+#[test]
+fn without_a_cause_it_says_how_long_it_waited() {
+    assert!(explain(&[]).contains("kafka:9092: no answer within 3s"));
+}
+
+#[test]
+fn a_name_that_does_not_resolve_keeps_the_resolvers_words() {
+    let e = explain(&[(
+        RDKafkaErrorCode::Resolve,
+        "nosuch:9092/bootstrap: Failed to resolve 'nosuch:9092': Name or service not known (after 2ms in state CONNECT)",
+    )]);
+    assert!(e.contains("nosuch:9092: the name does not resolve: Name or service not known ("), "{e}");
+}
+
+#[test]
+fn two_brokers_with_one_cause_share_a_clause() {
+    let refused = |broker: &str| {
+        format!("{broker}/bootstrap: Connect to ipv4#1.2.3.4:1 failed: Connection refused (after 0ms)")
+    };
+    let code = RDKafkaErrorCode::BrokerTransportFailure;
+    let e = explain(&[(code, &refused("a:1")), (code, &refused("b:2"))]);
+    assert!(e.starts_with("can't reach a:1, b:2: connection refused"), "{e}");
+}
+
+#[test]
+fn a_login_stays_the_cause_when_the_connection_closes_after_it() {
+    let causes = Causes::default();
+    causes.error(
+        RDKafkaErrorCode::Authentication,
+        "sasl_plaintext://k:1/bootstrap: SASL authentication error: Authentication failed: Invalid username or password (after 3ms in state AUTH_REQ)",
+    );
+    causes.error(
+        RDKafkaErrorCode::BrokerTransportFailure,
+        "sasl_plaintext://k:1/bootstrap: Disconnected (after 1ms)",
+    );
+    let e = causes.explain(DOWN, "k:1", TIMEOUT).to_string();
+    assert!(e.starts_with("can't reach k:1: login refused: Invalid username or password ("), "{e}");
+    assert!(causes.are_final("k:1"));
+    assert!(!causes.are_final("k:1,l:1"), "the other broker may still answer");
+}
+
+#[test]
+fn tls_and_http_are_told_from_a_size_that_is_none() {
+    let read = |bytes: &[u8; 4]| {
+        let size = i32::from_be_bytes(*bytes);
+        explain(&[(
+            RDKafkaErrorCode::BadMessage,
+            &format!(
+                "k:1/bootstrap: Receive failed: Invalid response size {size} (0..100000000): increase receive.message.max.bytes"
+            ),
+        )])
+    };
+    assert!(read(&[0x15, 3, 3, 0]).contains("--tls"));
+    assert!(read(b"HTTP").contains("HTTP server"));
+    assert!(read(b"SSH-").contains("does not speak Kafka"));
+}
+
+#[test]
+fn a_refused_scram_login_says_why_and_no_more() {
+    let e = explain(&[(
+        RDKafkaErrorCode::Authentication,
+        "sasl_ssl://k:1/bootstrap: SASL authentication error: Authentication failed during authentication due to invalid credentials with SASL mechanism SCRAM-SHA-256 (after 5ms in state AUTH_REQ)",
+    )]);
+    assert!(e.contains("login refused: invalid credentials with SASL mechanism SCRAM-SHA-256 ("), "{e}");
+}
+
+#[test]
+fn a_demanded_client_certificate_draws_the_flags() {
+    let e = explain(&[(
+        RDKafkaErrorCode::SSL,
+        "ssl://k:1/bootstrap: Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42 (after 3ms in state APIVERSION_QUERY)",
+    )]);
+    assert!(e.contains("--tls-cert"), "{e}");
+}
+
+#[test]
+fn a_mechanism_that_the_broker_lacks_draws_those_it_has() {
+    let handshake = |offered: &str| {
+        explain(&[(
+            RDKafkaErrorCode::Authentication,
+            &format!(
+                "sasl_plaintext://k:1/bootstrap: SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms: {offered} (after 2ms in state AUTH_HANDSHAKE)"
+            ),
+        )])
+    };
+    assert!(
+        handshake("SCRAM-SHA-256,SCRAM-SHA-512").contains("the broker offers SCRAM-SHA-256,SCRAM-SHA-512 (")
+    );
+    assert!(handshake("").contains("no login is wanted"));
+}
+
+#[test]
+fn a_close_is_explained_by_the_state_it_came_in() {
+    let closed = |state: &str| {
+        let causes = Causes::default();
+        let line = format!(
+            "k:1/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN (after 3ms in state {state})"
+        );
+        causes.log(6, "FAIL", &line);
+        causes.explain(DOWN, "k:1", TIMEOUT).to_string()
+    };
+    assert!(closed("APIVERSION_QUERY").contains("--tls"));
+    assert!(closed("UP").contains("--sasl-mechanism"));
+    assert!(closed("AUTH_REQ").contains("closed the connection"));
+}
+
+#[test]
+fn log_lines_feed_the_causes_too() {
+    let causes = Causes::default();
+    causes.log(3, "FAIL", "[thrd:localhost:1/bootstrap]: localhost:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)");
+    assert_eq!(causes.last().as_deref(), Some("localhost:1: connection refused"));
+}
+
+#[test]
+fn words_of_an_error_code_have_no_prefix() {
+    assert_eq!(words(RDKafkaErrorCode::InvalidPartitions), "Invalid number of partitions");
+}
