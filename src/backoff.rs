@@ -59,3 +59,60 @@ impl fmt::Display for Backoff {
         write!(f, "{:?}..{:?}", self.first, self.max)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn backoff(s: &str) -> Backoff {
+        s.parse().unwrap()
+    }
+
+    #[test]
+    fn ceilings_double_up_to_the_greatest() {
+        let ceilings: Vec<_> = (0..8).map(|n| backoff("500ms..30s").ceiling(n).as_millis()).collect();
+        assert_eq!(ceilings, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+    }
+
+    #[test]
+    fn the_random_number_is_the_share_of_the_ceiling() {
+        let backoff = backoff("1s..8s");
+        assert_eq!(backoff.delay(1, || 0.0), Duration::ZERO);
+        assert_eq!(backoff.delay(1, || 0.5), Duration::from_secs(1));
+        assert_eq!(backoff.delay(9, || 0.25), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn one_duration_does_not_grow() {
+        assert_eq!(backoff("2s").ceiling(0), backoff("2s").ceiling(20));
+        assert_eq!(backoff("0").delay(3, || 0.9), Duration::ZERO);
+    }
+
+    #[test]
+    fn bounds_the_wrong_way_round_or_unreadable_are_errors() {
+        for bad in ["30s..500ms", "", "..", "1s..", "..1s", "1s..2s..3s", "fast"] {
+            let error = format!("{:#}", bad.parse::<Backoff>().unwrap_err());
+            assert!(error.contains("bad backoff"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn it_is_shown_as_it_is_read() {
+        assert_eq!(backoff("500ms..30s").to_string(), "500ms..30s");
+    }
+
+    proptest! {
+        #[test]
+        fn a_delay_never_passes_its_ceiling_nor_a_ceiling_the_bounds(
+            first in 0u64..1 << 50, more in 0u64..1 << 50, attempt: u32, random in any::<f64>()
+        ) {
+            let (first, max) = (Duration::from_micros(first), Duration::from_micros(first + more));
+            let backoff = Backoff::new(first, max);
+            let ceiling = backoff.ceiling(attempt);
+            prop_assert!(first <= ceiling && ceiling <= max);
+            prop_assert!(ceiling <= backoff.ceiling(attempt.saturating_add(1)));
+            prop_assert!(backoff.delay(attempt, || random) <= ceiling);
+        }
+    }
+}

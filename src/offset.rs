@@ -175,3 +175,178 @@ pub fn parse_time(s: &str) -> Result<i64> {
         "{s:?} is no time: give epoch milliseconds, or as 2024-05-01, 2024-05-01T12:30:00 (UTC) or 2024-05-01T12:30:00+02:00"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// 2024-05-01T12:00:00Z
+    const NOW: i64 = 1_714_564_800_000;
+    const HOUR: i64 = 3_600_000;
+
+    #[test]
+    fn every_start_is_understood() {
+        let cases = [
+            ("beginning", From::Beginning),
+            ("earliest", From::Beginning),
+            ("end", From::End),
+            ("latest", From::End),
+            ("stored", From::Stored),
+            ("0", From::Offset(0)),
+            ("9223372036854775807", From::Offset(i64::MAX)),
+            ("-10", From::Relative(10)),
+            ("-0", From::Relative(0)),
+            ("@1714564800000", From::Time(NOW)),
+            ("s@1714564800000", From::Time(NOW)),
+            ("@2024-05-01T12:00:00Z", From::Time(NOW)),
+            ("@2024-05-01T14:00:00+02:00", From::Time(NOW)),
+            ("@2024-05-01 12:00:00.250Z", From::Time(NOW + 250)),
+            ("@2024-05-01", From::Time(NOW - 12 * HOUR)),
+            ("@2024-05-01T11:00", From::Time(NOW - HOUR)),
+            ("@2024-05-01 11:30:00", From::Time(NOW - HOUR / 2)),
+            ("-1h", From::Time(NOW - HOUR)),
+            ("-1h30m", From::Time(NOW - HOUR * 3 / 2)),
+            ("-30m", From::Time(NOW - HOUR / 2)),
+            ("-90000y", From::Time(0)),
+        ];
+        for (s, from) in cases {
+            assert_eq!(parse_from(s, NOW).unwrap(), from, "{s}");
+            assert_eq!(parse_bound(s, NOW).unwrap(), Bound::From(from), "{s}");
+        }
+    }
+
+    #[test]
+    fn every_end_is_understood() {
+        let cases = [
+            ("end", Until::End),
+            ("latest", Until::End),
+            ("42", Until::Offset(42)),
+            ("@1714564800000", Until::Time(NOW)),
+            ("e@1714564800000", Until::Time(NOW)),
+            ("@2024-05-01T12:00:00Z", Until::Time(NOW)),
+            ("-1h", Until::Time(NOW - HOUR)),
+        ];
+        for (s, until) in cases {
+            assert_eq!(parse_until(s, NOW).unwrap(), until, "{s}");
+        }
+        assert_eq!(parse_bound("e@5", NOW).unwrap(), Bound::Until(Until::Time(5)));
+    }
+
+    #[test]
+    fn what_is_no_offset_is_an_error_that_says_what_is() {
+        for bad in [
+            "",
+            "-",
+            "@",
+            "start",
+            "Beginning",
+            "1.5",
+            "+5",
+            "-1x",
+            "--1",
+            "9223372036854775808",
+            "-99999999999999999999",
+            "@tomorrow",
+            "@2024-13-01",
+            "@2024-05-01T12:00:00[Europe/Berlin]",
+            "-1h30",
+            " 5",
+            "@-5",
+            "١",
+        ] {
+            for error in [parse_from(bad, NOW).map(|_| ()), parse_until(bad, NOW).map(|_| ())] {
+                let error = format!("{:#}", error.unwrap_err());
+                assert!(error.contains(&format!("{bad:?}")) && error.contains("@TIME"), "{bad}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_start_given_as_an_end_names_the_right_flag() {
+        assert!(parse_from("e@5", NOW).unwrap_err().to_string().contains("--until"));
+        assert!(parse_until("s@5", NOW).unwrap_err().to_string().contains("--from"));
+        assert!(parse_until("-5", NOW).unwrap_err().to_string().contains("an end"));
+    }
+
+    #[test]
+    fn partitions_are_sorted_and_each_once() {
+        assert_eq!(parse_partitions("0,2-5").unwrap(), [0, 2, 3, 4, 5]);
+        assert_eq!(parse_partitions("5, 1 ,3-4,4-5").unwrap(), [1, 3, 4, 5]);
+        assert_eq!(parse_partitions("7-7").unwrap(), [7]);
+        assert_eq!(parse_partitions("2147483647").unwrap(), [i32::MAX]);
+    }
+
+    #[test]
+    fn bad_partitions_are_named() {
+        for bad in [
+            "",
+            "a",
+            "1,",
+            ",1",
+            "-1",
+            "1-",
+            "5-2",
+            "1-2-3",
+            "2147483648",
+            "0-2000000000",
+            "0-999999,0-999999",
+            "+1x",
+        ] {
+            let error = parse_partitions(bad).unwrap_err().to_string();
+            assert!(error.contains(&format!("{bad:?}")), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn durations_are_as_people_write_them_and_bare_numbers_are_seconds() {
+        let cases = [
+            ("10s", 10_000),
+            ("500ms", 500),
+            ("1h30m", 5_400_000),
+            ("1h 30m", 5_400_000),
+            ("10", 10_000),
+            ("0", 0),
+            ("0.5", 500),
+            (" 2 ", 2000),
+        ];
+        for (s, millis) in cases {
+            assert_eq!(parse_duration(s).unwrap(), Duration::from_millis(millis), "{s}");
+        }
+        for bad in ["", "-1s", "-1", "1.2.3", ".", "ten", "10 parsecs", "99999999999999999999999999"] {
+            let error = format!("{:#}", parse_duration(bad).unwrap_err());
+            assert!(error.contains("500ms"), "{bad}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_panics(s in any::<String>(), now: i64) {
+            let _ = (parse_from(&s, now), parse_until(&s, now), parse_bound(&s, now));
+            let _ = (parse_partitions(&s), parse_duration(&s));
+        }
+
+        #[test]
+        fn no_input_that_looks_right_panics(s in "[-@se0-9.,:TZ hmdy+]{0,24}", now: i64) {
+            let _ = (parse_from(&s, now), parse_until(&s, now), parse_bound(&s, now));
+            let _ = (parse_partitions(&s), parse_duration(&s));
+        }
+
+        #[test]
+        fn a_time_is_the_same_in_every_form(ms in 0i64..4_000_000_000_000) {
+            let time = jiff::Timestamp::from_millisecond(ms).unwrap();
+            for form in [ms.to_string(), time.to_string(), time.to_string().replace('Z', "")] {
+                prop_assert_eq!(parse_time(&form).unwrap(), ms, "{}", form);
+            }
+        }
+
+        #[test]
+        fn a_list_of_partitions_holds_what_it_names(mut partitions in prop::collection::vec(0i32..10_000, 1..50)) {
+            let list: Vec<_> = partitions.iter().map(i32::to_string).collect();
+            let parsed = parse_partitions(&list.join(",")).unwrap();
+            partitions.sort_unstable();
+            partitions.dedup();
+            prop_assert_eq!(parsed, partitions);
+        }
+    }
+}

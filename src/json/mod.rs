@@ -1,6 +1,9 @@
 //! The JSON record, both ways: what is written can be read back without loss. Pure: no clock, no IO.
 
+mod headers;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use crate::record::OwnedHeader;

@@ -323,7 +323,7 @@ fn undo_snappy_xerial(value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(),
 /// Appends what one raw block holds, so that `out` stays within `max` bytes.
 fn append_snappy_block(block: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Undoing> {
     let length = snap::raw::decompress_len(block)?;
-    // Three bytes copy 64 at the most (format_description.txt, 2.2), so that a
+    // Three bytes copy 64 at the most (`format_description.txt`, 2.2), so that a
     // length beyond it is a lie, found before anything is allocated for it.
     if length > block.len().saturating_mul(22) {
         return Err(Undoing::Corrupt(format!(
@@ -341,18 +341,36 @@ fn append_snappy_block(block: &[u8], max: usize, out: &mut Vec<u8>) -> Result<()
     Ok(())
 }
 
-/// One LZ4 frame after another, to the value's end.
+/// Opens an LZ4 frame of the legacy format, which has no end mark (`lz4_Frame_format.md`).
+const LZ4_LEGACY: &[u8] = b"\x02\x21\x4c\x18";
+
+/// One LZ4 frame after another, to the value's end. The decoder takes an input that
+/// ends between two blocks for a whole one, so what it asked for in vain is noted.
 fn undo_lz4(value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Undoing> {
     out.clear();
-    let mut rest = value;
-    while !rest.is_empty() {
-        let before = rest.len();
-        append_bounded(lz4_flex::frame::FrameDecoder::new(&mut rest), max, out)?;
-        if rest.len() == before {
-            return Err(Undoing::Corrupt("no LZ4 frame".into()));
+    let mut input = Input { rest: value, starved: false };
+    while !input.rest.is_empty() {
+        let legacy = input.rest.starts_with(LZ4_LEGACY);
+        append_bounded(lz4_flex::frame::FrameDecoder::new(&mut input), max, out)?;
+        if input.starved && !legacy {
+            return Err(Undoing::Corrupt("the LZ4 frame is truncated".into()));
         }
     }
     Ok(())
+}
+
+/// A slice that remembers whether more than all of it was asked for.
+struct Input<'a> {
+    rest: &'a [u8],
+    starved: bool,
+}
+
+impl Read for Input<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.rest.read(buffer)?;
+        self.starved |= n < buffer.len();
+        Ok(n)
+    }
 }
 
 /// Compresses a value for `--value-codec snappy`, whose header is
@@ -369,3 +387,6 @@ fn undo_lz4(value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Undoing> 
 pub fn snappy_block(value: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(value).expect("a record's value is shorter than 4 GiB")
 }
+
+#[cfg(test)]
+mod tests;
