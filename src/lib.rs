@@ -29,6 +29,7 @@ pub mod process;
 pub mod record;
 pub mod shutdown;
 
+use anyhow::Context as _;
 use exit::Exit;
 
 /// Runs kq with this process's arguments and environment.
@@ -49,7 +50,7 @@ pub fn run(cli: &cli::Cli) -> anyhow::Result<Exit> {
         Command::Consume(args) => commands::consume::run(args, &config()?),
         Command::Worker(args) => commands::worker::run(args, &config()?),
         Command::Properties => {
-            config::properties::write_list(&mut std::io::stdout().lock())?;
+            config::properties::write_list(&mut std::io::stdout().lock()).context("write stdout")?;
             Ok(Exit::Done)
         }
         Command::Dev(args) => {

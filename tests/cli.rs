@@ -170,6 +170,12 @@ fn the_list_of_properties_ends_quietly_where_nobody_reads() {
 }
 
 #[test]
+fn a_full_disk_is_an_error_that_says_so() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("open /dev/full");
+    Kq::new(["-X", "list"]).stdout_to(full).run().status(2).stderr_has("write stdout: No space left");
+}
+
+#[test]
 fn no_topic_names_both_ways_to_name_one() {
     Kq::new(["topic", "create"])
         .env("KQ_TOPIC", "")

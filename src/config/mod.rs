@@ -89,6 +89,11 @@ impl Config {
         this.brokers = this.given("bootstrap.servers").unwrap_or(DEFAULT_BROKERS).to_owned();
         this.client_id = this.given("client.id").unwrap_or("kq").to_owned();
 
+        if this.given("debug").is_some() && !args.quiet {
+            // Whoever asks librdkafka for its debug lines wants to see them.
+            this.log = Log::new(false, args.verbose.max(3));
+        }
+
         let security = security::resolve(args, env, &this.brokers)?;
         this.settings.extend(security.into_iter().map(|s| (s.source, property(s.name, s.value))));
         this.settings.sort_by_key(|(source, _)| *source);

@@ -117,6 +117,13 @@ fn a_command_default_yields_to_the_user_and_a_command_flag_to_x_only() {
     assert_eq!(client.get("queue.buffering.max.ms"), Some("9"));
 }
 
+#[test]
+fn whoever_asks_for_debug_lines_sees_them() {
+    let args = ConnectionArgs { properties: vec!["debug=broker".into()], ..Default::default() };
+    assert!(resolve(&args, &[]).unwrap().log.shows(3));
+    assert!(resolve(&ConnectionArgs { quiet: true, ..args }, &[]).unwrap().log.is_quiet());
+}
+
 fn sasl() -> ConnectionArgs {
     ConnectionArgs {
         sasl_mechanism: Some("scram-sha-256".to_owned()),
