@@ -172,20 +172,20 @@ pub fn stamp_log_append_time(batch: &mut [u8], now_ms: i64) {
     batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }
 
-/// Time and offset of the first record of `batch` that `wanted` likes, given time and offset.
+/// Time and offset of the first record of `batch` at or after a time, and at or after an offset.
 /// Records that can't be decoded count as one with the header's latest time.
-pub fn find_record(batch: &[u8], wanted: impl Fn(i64, i64) -> bool) -> Option<(i64, i64)> {
+pub fn find_record(batch: &[u8], time: i64, offset: i64) -> Option<(i64, i64)> {
     let header = Header::parse(batch)?;
+    let as_one = || {
+        let first = header.base_offset.max(offset);
+        (header.max_timestamp >= time && first <= header.last_offset())
+            .then_some((header.max_timestamp, first))
+    };
     if header.is_log_append_time() {
-        let offsets = header.base_offset..=header.last_offset();
-        let first = offsets.into_iter().find(|offset| wanted(header.max_timestamp, *offset));
-        return first.map(|offset| (header.max_timestamp, offset));
+        return as_one();
     }
-    match find_in_records(&header, batch.get(HEADER..)?, &wanted) {
-        Ok(found) => found,
-        Err(_) => wanted(header.max_timestamp, header.base_offset)
-            .then_some((header.max_timestamp, header.base_offset)),
-    }
+    let wanted = |t: i64, o: i64| t >= time && o >= offset;
+    find_in_records(&header, batch.get(HEADER..)?, &wanted).unwrap_or_else(|_| as_one())
 }
 
 fn find_in_records(
@@ -344,9 +344,9 @@ mod tests {
     #[test]
     fn the_first_record_at_or_after_a_time_is_found_per_record() {
         let batch = sample(100, &[10, 30, 20, 40], NOBODY);
-        assert_eq!(find_record(&batch, |t, _| t >= 15), Some((30, 101)));
-        assert_eq!(find_record(&batch, |t, _| t >= 40), Some((40, 103)));
-        assert_eq!(find_record(&batch, |t, _| t >= 41), None);
+        assert_eq!(find_record(&batch, 15, 0), Some((30, 101)));
+        assert_eq!(find_record(&batch, 40, 0), Some((40, 103)));
+        assert_eq!(find_record(&batch, 41, 0), None);
     }
 
     #[test]
@@ -361,7 +361,7 @@ mod tests {
         #[test]
         fn any_bytes_are_answered_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = check(&bytes, 1000, 8);
-            let _ = find_record(&bytes, |t, _| t > 0);
+            let _ = find_record(&bytes, 1, 0);
         }
 
         #[test]
@@ -375,7 +375,7 @@ mod tests {
             batch[21..23].copy_from_slice(&codec.to_be_bytes());
             batch[57..61].copy_from_slice(&count.to_be_bytes());
             batch.extend(tail);
-            let _ = find_record(&batch, |t, _| t > i64::MAX - 1);
+            let _ = find_record(&batch, i64::MAX, 0);
         }
     }
 }

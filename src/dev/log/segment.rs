@@ -142,7 +142,7 @@ impl Segment {
                 }
                 let mut body = vec![0; header.size.min((self.size - position) as usize)];
                 self.file.read_exact_at(&mut body, position)?;
-                let found = batch::find_record(&body, |t, offset| t >= time && offset >= start);
+                let found = batch::find_record(&body, time, start);
                 if found.is_some() {
                     return Ok(found);
                 }
