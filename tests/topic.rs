@@ -102,7 +102,7 @@ fn a_configuration_is_kept_and_shown() {
             "--config",
             "retention.ms=86400000",
             "--config",
-            "cleanup.policy=compact",
+            "segment.bytes=1048576",
         ])
         .run()
         .success();
@@ -111,7 +111,7 @@ fn a_configuration_is_kept_and_shown() {
         .run()
         .success()
         .stdout_has("retention.ms=86400000\n")
-        .stdout_has("cleanup.policy=compact\n")
+        .stdout_has("segment.bytes=1048576\n")
         .stdout_has("PARTITION   LEADER   REPLICAS   ISR");
     cluster
         .kq(["topic", "create", &topic, "--config", "retention.ms"])

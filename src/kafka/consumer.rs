@@ -20,13 +20,15 @@ use crate::offset::{From, Until};
 ///   by a seek of kq's; librdkafka's own reset jumps in silence.
 /// - `fetch.queue.backoff.ms`: its default of a second starves partitions, since the limit
 ///   counts the queue of all of them.
-pub const DEFAULTS: [(&str, &str); 6] = [
+/// - `reconnect.backoff.ms`: as for a producer, for a quick start.
+pub const DEFAULTS: [(&str, &str); 7] = [
     ("enable.auto.offset.store", "false"),
     ("enable.partition.eof", "true"),
     ("auto.offset.reset", "error"),
     ("isolation.level", "read_committed"),
     ("queued.max.messages.kbytes", "16384"),
     ("fetch.queue.backoff.ms", "10"),
+    ("reconnect.backoff.ms", "20"),
 ];
 
 /// A consumer whose cluster answered and whose topics are there.

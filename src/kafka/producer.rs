@@ -1,5 +1,6 @@
 //! A producer that is connected to its topic, with kq's defaults.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,10 @@ use crate::kafka::ffi::{Producer, TopicMetadata};
 /// - `message.max.bytes` is out of the way: the broker's limit decides, and an oversized record
 ///   fails alone.
 /// - `batch.size` stays under the broker's default `max.message.bytes` (1,048,588).
+/// - `reconnect.backoff.ms`: half of it is what librdkafka waits before it connects to the second
+///   broker, the one that it learned from the first; 50 ms by default, for each start.
 /// - The queue is bounded by bytes, so that memory stays flat whatever the record size.
-pub const DEFAULTS: [(&str, &str); 9] = [
+pub const DEFAULTS: [(&str, &str); 10] = [
     ("acks", "all"),
     ("enable.idempotence", "true"),
     ("compression.codec", "snappy"),
@@ -27,6 +30,7 @@ pub const DEFAULTS: [(&str, &str); 9] = [
     ("batch.size", "1000000"),
     ("queue.buffering.max.messages", "50000"),
     ("queue.buffering.max.kbytes", "24576"),
+    ("reconnect.backoff.ms", "20"),
 ];
 
 /// How long a topic may be unknown before it counts as missing: a broker that creates it on
@@ -39,6 +43,27 @@ pub struct Connected {
     /// The topic's partitions that have a leader; never empty.
     pub partitions: Vec<i32>,
     pub causes: Arc<Causes>,
+    /// How often, and when last, [`Connected::hurry`] asked.
+    hurried: Cell<(u32, Instant)>,
+}
+
+impl Connected {
+    /// Gets the first record out without half a second's wait; call it while records are queued
+    /// and none was acknowledged yet.
+    ///
+    /// An idempotent producer asks for its producer id when metadata arrives. At that time only
+    /// the bootstrap connection is up, which librdkafka does not use for it, and it looks again
+    /// after 500 ms (`rd_kafka_idemp_pid_timer_restart`) or when metadata arrives again: so ask
+    /// for metadata a few times more, as long as it may help.
+    pub fn hurry(&self, topic: &str) {
+        const TIMES: u32 = 20;
+        const PAUSE: Duration = Duration::from_millis(3);
+        let (times, last) = self.hurried.get();
+        if times < TIMES && last.elapsed() >= PAUSE && self.producer.in_flight() > 0 {
+            let _ = self.producer.metadata(Some(topic), Duration::from_millis(100));
+            self.hurried.set((times + 1, Instant::now()));
+        }
+    }
 }
 
 /// Connects to the cluster and finds the topic, within the configured time-out.
@@ -59,7 +84,14 @@ pub fn connect(
     loop {
         let metadata = connect::metadata(config, &causes, |wait| producer.metadata(Some(topic), wait))?;
         match readiness(&metadata, topic) {
-            Ok(partitions) => return Ok(Connected { producer, partitions, causes }),
+            Ok(partitions) => {
+                return Ok(Connected {
+                    producer,
+                    partitions,
+                    causes,
+                    hurried: Cell::new((0, Instant::now())),
+                });
+            }
             Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 if !create || Instant::now() >= missing_after {
                     return Err(anyhow!("topic {topic} does not exist; create it: kq topic create {topic}"));

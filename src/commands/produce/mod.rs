@@ -379,6 +379,9 @@ impl<'a> Session<'a> {
 
     /// Takes delivery reports in, waiting up to `timeout` for the first.
     fn serve(&mut self, timeout: Duration) {
+        if self.tally.delivered + self.tally.failed == 0 {
+            self.connected.hurry(&self.main);
+        }
         let (tally, report) = (&mut self.tally, &mut self.report);
         let before = tally.delivered + tally.failed;
         self.connected.producer.poll(timeout, &mut |delivery: Delivery| {
