@@ -1,0 +1,243 @@
+//! `kq dev` as a process: its command's status, its folder, its port, kills and restarts.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{Offset, TopicPartitionList};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// `kq` in an environment of its own, temporary folders under `tmp`.
+fn kq(tmp: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kq"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TMPDIR", tmp);
+    command
+}
+
+fn around(tmp: &Path, script: &str) -> Output {
+    kq(tmp).args(["dev", "--", "sh", "-c", script]).output().expect("run kq dev")
+}
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).expect("read").next().is_none()
+}
+
+/// A `kq dev` without a command, and where it listens.
+struct Standing {
+    child: Child,
+    brokers: String,
+    stderr: BufReader<std::process::ChildStderr>,
+}
+
+impl Standing {
+    fn start(tmp: &Path, args: &[&str]) -> Self {
+        let mut child = kq(tmp)
+            .args(["dev", "--port", "0"])
+            .args(args)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start kq dev");
+        let mut stderr = BufReader::new(child.stderr.take().expect("stderr"));
+        let mut brokers = String::new();
+        let mut line = String::new();
+        while brokers.is_empty() && stderr.read_line(&mut line).expect("read") > 0 {
+            if let Some((_, rest)) = line.split_once("listens on ") {
+                brokers = rest.split(';').next().unwrap_or_default().to_owned();
+            }
+            line.clear();
+        }
+        assert!(!brokers.is_empty(), "it said where it listens");
+        Self { child, brokers, stderr }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id()).expect("pid");
+        let pid = rustix::process::Pid::from_raw(pid).expect("pid");
+        rustix::process::kill_process(pid, signal).expect("kill");
+    }
+
+    /// Ends it with a signal; its status and what it said meanwhile.
+    fn end(mut self, signal: rustix::process::Signal) -> (Option<i32>, String) {
+        self.signal(signal);
+        let status = self.child.wait().expect("wait");
+        let mut said = String::new();
+        self.stderr.read_to_string(&mut said).expect("read");
+        (status.code(), said)
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        config
+    }
+
+    fn produce(&self, topic: &str, values: std::ops::Range<u32>) {
+        let producer: BaseProducer =
+            self.config().set("enable.idempotence", "true").create().expect("producer");
+        for value in values {
+            let value = value.to_string();
+            let record = BaseRecord::<(), _>::to(topic).payload(&value).partition(0);
+            producer.send(record).map_err(|(e, _)| e).expect("send");
+        }
+        producer.flush(PATIENCE).expect("all acknowledged");
+    }
+
+    fn watermarks(&self, topic: &str) -> (i64, i64) {
+        let consumer: BaseConsumer = self.config().create().expect("consumer");
+        consumer.fetch_watermarks(topic, 0, PATIENCE).expect("watermarks")
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_commands_own_status_is_passed_through_and_nothing_is_left() {
+    let tmp = tempfile::tempdir().expect("folder");
+    assert_eq!(around(tmp.path(), "exit 7").status.code(), Some(7));
+    assert_eq!(around(tmp.path(), "kill -9 $$").status.code(), Some(137));
+    assert_eq!(around(tmp.path(), "test -n \"$KQ_BROKERS\"").status.code(), Some(0));
+    let missing = kq(tmp.path()).args(["dev", "--", "no-such-command"]).output().expect("run");
+    assert_eq!(missing.status.code(), Some(127));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("no-such-command"));
+    assert!(is_empty(tmp.path()));
+}
+
+#[test]
+fn a_term_reaches_the_command_and_the_folder_is_gone() {
+    let tmp = tempfile::tempdir().expect("folder");
+    let mut child = kq(tmp.path())
+        .args(["dev", "--", "sh", "-c", "trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut line).expect("read");
+    assert_eq!(line, "up\n");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).expect("pid")).expect("pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("kill");
+    assert_eq!(child.wait().expect("wait").code(), Some(9));
+    assert!(is_empty(tmp.path()));
+}
+
+#[test]
+fn int_and_term_end_a_standing_broker_with_0_and_leave_nothing() {
+    let tmp = tempfile::tempdir().expect("folder");
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        let (status, said) = Standing::start(tmp.path(), &[]).end(signal);
+        assert_eq!(status, Some(0));
+        assert!(said.contains("try: "), "{said}");
+        assert!(is_empty(tmp.path()));
+    }
+}
+
+#[test]
+fn a_killed_brokers_folder_goes_with_the_next_one() {
+    let tmp = tempfile::tempdir().expect("folder");
+    Standing::start(tmp.path(), &[]).end(rustix::process::Signal::KILL);
+    assert!(!is_empty(tmp.path()));
+    assert_eq!(around(tmp.path(), ":").status.code(), Some(0));
+    assert!(is_empty(tmp.path()));
+}
+
+#[test]
+fn a_port_in_use_and_a_folder_in_use_say_so() {
+    let tmp = tempfile::tempdir().expect("folder");
+    let data = tmp.path().join("data");
+    let data = data.to_str().expect("text");
+    let standing = Standing::start(tmp.path(), &["--data", data]);
+    let port = standing.brokers.rsplit(':').next().expect("port").to_owned();
+    let second = kq(tmp.path()).args(["dev", "--port", &port]).output().expect("run");
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(2), "{said}");
+    assert!(said.contains(&format!("port {port} is in use")) && said.contains("--port"), "{said}");
+    let second = kq(tmp.path()).args(["dev", "--port", "0", "--data", data]).output().expect("run");
+    assert_eq!(second.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("in use by another kq dev"));
+}
+
+#[test]
+fn records_and_offsets_survive_kill_9_with_data() {
+    let tmp = tempfile::tempdir().expect("folder");
+    let data = tmp.path().join("data");
+    let args = ["--data", data.to_str().expect("text"), "--topic", "t:1"];
+    let group = |standing: &Standing| -> BaseConsumer {
+        standing.config().set("group.id", "g").create().expect("consumer")
+    };
+    let place = || {
+        let mut places = TopicPartitionList::new();
+        places.add_partition("t", 0);
+        places
+    };
+    let mut total = 0;
+    for round in 0..3 {
+        let standing = Standing::start(tmp.path(), &args);
+        assert_eq!(standing.watermarks("t"), (0, i64::from(total)), "round {round}");
+        let consumer = group(&standing);
+        let committed = consumer.committed_offsets(place(), PATIENCE).expect("offsets");
+        let expected = if total == 0 { Offset::Invalid } else { Offset::Offset(i64::from(total)) };
+        assert_eq!(committed.elements()[0].offset(), expected, "round {round}");
+        standing.produce("t", total..total + 500);
+        total += 500;
+        let mut commit = place();
+        commit.set_partition_offset("t", 0, Offset::Offset(i64::from(total))).expect("set");
+        consumer.commit(&commit, rdkafka::consumer::CommitMode::Sync).expect("commit");
+        standing.end(rustix::process::Signal::KILL);
+    }
+}
+
+#[test]
+fn hostile_bytes_close_their_own_connection_and_nothing_else() {
+    let tmp = tempfile::tempdir().expect("folder");
+    let standing = Standing::start(tmp.path(), &["--topic", "t:1"]);
+    let hostile: [&[u8]; 6] = [
+        b"GET / HTTP/1.1\r\n\r\n",
+        &[0x16, 0x03, 0x01, 0x00, 0xff, 1, 2, 3],
+        &[0x7f, 0xff, 0xff, 0xff],
+        &[0xff; 64],
+        &[0, 0, 0, 8, 0, 99, 0, 0, 0, 0, 0, 1],
+        // Metadata v0 whose array claims 2,147,483,647 topics.
+        &[0, 0, 0, 14, 0, 3, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff],
+    ];
+    for bytes in hostile {
+        let mut stream = TcpStream::connect(&standing.brokers).expect("connect");
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        stream.write_all(bytes).expect("write");
+        let mut answer = Vec::new();
+        // Closed by the broker: an end or a reset, but no answer.
+        let _ = stream.read_to_end(&mut answer);
+        assert!(answer.is_empty(), "{bytes:?}");
+    }
+    for _ in 0..10_000 {
+        drop(TcpStream::connect(&standing.brokers).expect("connect"));
+    }
+    standing.produce("t", 0..10);
+    assert_eq!(standing.watermarks("t"), (0, 10));
+    let (status, said) = standing.end(rustix::process::Signal::TERM);
+    assert_eq!(status, Some(0));
+    assert_eq!(said.matches("connection closed").count(), 6, "{said}");
+}
+
+#[test]
+fn retention_deletes_the_oldest_records() {
+    let tmp = tempfile::tempdir().expect("folder");
+    let standing = Standing::start(tmp.path(), &["--topic", "t:1", "--retention-bytes", "100000"]);
+    let deadline = Instant::now() + PATIENCE;
+    let mut next = 0;
+    while standing.watermarks("t").0 == 0 {
+        assert!(Instant::now() < deadline, "nothing was deleted");
+        standing.produce("t", next..next + 5000);
+        next += 5000;
+    }
+    assert_eq!(standing.watermarks("t").1, i64::from(next));
+}
