@@ -48,7 +48,7 @@ impl Standing {
         let mut line = String::new();
         while brokers.is_empty() && stderr.read_line(&mut line).expect("read") > 0 {
             if let Some((_, rest)) = line.split_once("listens on ") {
-                brokers = rest.split(';').next().unwrap_or_default().to_owned();
+                rest.split(';').next().unwrap_or_default().clone_into(&mut brokers);
             }
             line.clear();
         }

@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
@@ -19,6 +20,8 @@ use crate::exit::{self, Exit};
 use crate::log::Log;
 use crate::shutdown::Shutdown;
 
+/// How long a request that is being answered may still take at the end.
+const STOP: Duration = Duration::from_secs(2);
 /// Threads that serve connections.
 const THREADS: usize = 2;
 /// File descriptors that are kept for log files.
@@ -37,7 +40,8 @@ pub fn run(args: &Args, log: Log) -> anyhow::Result<Exit> {
         None => Folder::temporary(&std::env::temp_dir())?,
     };
     let ended = runtime.block_on(broker(args, log, &shutdown, &folder));
-    runtime.shutdown_background();
+    // Nobody writes any more when the folder goes.
+    runtime.shutdown_timeout(STOP);
     ended
 }
 

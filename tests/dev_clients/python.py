@@ -16,7 +16,7 @@ c=cons('g'); c.subscribe(['py']); got=0; t=time.time()
 while got<n and time.time()-t<15:
     m=c.poll(1)
     if m and not m.error(): got+=1
-print('consumed',got,'of',n); c.commit(asynchronous=False)
+print('consumed',got,'of',n); assert got==n; c.commit(asynchronous=False)
 child=subprocess.Popen([sys.executable,'-c','''
 import os,time
 from confluent_kafka import Consumer
@@ -31,12 +31,12 @@ print('after second joined', len(c.assignment()), round(time.time()-t,2))
 d=a.describe_consumer_groups(['g'])['g'].result(10); print(d.state,[ (m.client_id,len(m.assignment.topic_partitions)) for m in d.members])
 child.kill(); t=time.time()
 while len(c.assignment())<3 and time.time()-t<15: c.poll(0.1)
-print('after kill', len(c.assignment()), round(time.time()-t,2),'s')
+print('after kill', len(c.assignment()), round(time.time()-t,2),'s'); assert len(c.assignment())==3
 c.close()
 c=cons('g'); c.subscribe(['py']); t=time.time(); x=0
 while time.time()-t<2:
     m=c.poll(0.2); x+= bool(m and not m.error())
-print('resumed extra',x); c.close()
+print('resumed extra',x); assert x==0; c.close()
 print('list',[g.group_id for g in a.list_consumer_groups().result(10).valid])
 r=a.list_consumer_group_offsets([ConsumerGroupTopicPartitions('g')])['g'].result(10); print('offsets',sum(p.offset for p in r.topic_partitions))
 r=a.list_offsets({TopicPartition('py',0):OffsetSpec.max_timestamp(),TopicPartition('py',1):OffsetSpec.latest()}); print([ (k.partition,f.result(10).offset) for k,f in r.items()])
@@ -49,4 +49,5 @@ print('delgroup',[f.result(10) for f in a.delete_consumer_groups(['g']).values()
 print('deltopic',[f.result(10) for f in a.delete_topics(['py']).values()])
 try:
     p=Producer({'bootstrap.servers':B,'transactional.id':'x'}); p.init_transactions(5)
+    sys.exit('a transaction was accepted')
 except Exception as e: print('txn refused:',str(e)[:110])
