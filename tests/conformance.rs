@@ -144,7 +144,13 @@ fn member(group: &str, topic: &str, settings: &[(&str, &str)]) -> BaseConsumer {
 }
 
 fn assignment(consumer: &BaseConsumer) -> BTreeSet<i32> {
-    consumer.assignment().expect("assignment").elements().iter().map(|e| e.partition()).collect()
+    consumer
+        .assignment()
+        .expect("assignment")
+        .elements()
+        .iter()
+        .map(rdkafka::topic_partition_list::TopicPartitionListElem::partition)
+        .collect()
 }
 
 #[test]
