@@ -31,6 +31,11 @@ fn once(cluster: &Cluster, topic: &str, flags: &[&str], command: &[&str]) -> Kq 
     cluster.kq(["worker", topic, "-e"]).args(flags).arg("--").args(command)
 }
 
+/// Each of these as a line.
+fn text(lines: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
+    lines.into_iter().fold(String::new(), |text, line| text + &line.to_string() + "\n")
+}
+
 fn sorted(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
@@ -134,7 +139,7 @@ fn a_tombstone_is_an_empty_input_and_says_so() {
 #[test]
 fn a_key_runs_in_order_and_other_keys_run_beside_it() {
     let cluster = Cluster::get();
-    let input: String = (0..60).map(|i| format!("k{}:{i}\n", i % 3)).collect();
+    let input = text((0..60).map(|i| format!("k{}:{i}", i % 3)));
     let topic = keyed(&cluster, "order", 2, &input);
     let script = "read v; sleep 0.0$((v % 3)); echo \"$KQ_RECORD_KEY $v\"";
     let shown = once(&cluster, &topic, &["-j", "8"], &["sh", "-c", script]).run().success();
@@ -272,7 +277,7 @@ fn a_permanent_failure_goes_to_the_dead_letters_at_once() {
 #[test]
 fn an_outage_does_not_pour_the_topic_into_the_dead_letters() {
     let cluster = Cluster::get();
-    let input: String = (0..50).map(|i| format!("{i}\n")).collect();
+    let input = text(0..50);
     let topic = topic_with(&cluster, "outage", 1, &input);
     let dlq = cluster.create("dead", 1);
     let flags = ["--dlq", &dlq, "--max-consecutive-failures", "5", "-j", "1", "--retries", "0"];
@@ -417,7 +422,7 @@ fn a_killed_worker_leaves_no_command_and_loses_no_record() {
     let pid = said.split("@0: ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a pid").to_owned();
     worker.kill();
     wait_until("the guard has killed the command", LONG, || !runs(&pid));
-    once(&cluster, &topic, &[], &["cat"]).limit(Duration::from_secs(60)).run().success().stdout("a");
+    once(&cluster, &topic, &[], &["cat"]).limit(Duration::from_mins(1)).run().success().stdout("a");
 }
 
 #[test]
@@ -457,7 +462,7 @@ fn a_closed_stdout_ends_quietly_and_what_was_not_written_is_not_committed() {
 #[test]
 fn two_workers_share_a_group_and_nothing_is_lost_when_one_leaves() {
     let cluster = Cluster::get();
-    let input: String = (0..200).map(|i| format!("{i}\n")).collect();
+    let input = text(0..200);
     let topic = cluster.create("share", 4);
     let out = tempfile::tempdir().unwrap();
     let log = out.path().join("log");
@@ -479,7 +484,7 @@ fn two_workers_share_a_group_and_nothing_is_lost_when_one_leaves() {
         }
     }
     for partition in 0..4u32 {
-        let part: String = (41..200).filter(|i| i % 4 == partition).map(|i| format!("{i}\n")).collect();
+        let part = text((41..200).filter(|i| i % 4 == partition));
         cluster.kq(["produce", &topic, "-p", &partition.to_string()]).stdin(part).run().success();
     }
     wait_until("some are done", LONG, || lines(&log).len() > 60);

@@ -517,3 +517,6 @@ impl Ledger {
         places
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,6 +129,7 @@ impl<'a> Poller<'a> {
                         }
                         Event::Error { topic, partition, offset, code, reason } => match code {
                             RDKafkaErrorCode::AutoOffsetReset => {
+                                self.shared.log.verbose(1, format_args!("{topic}[{partition}]: {reason}"));
                                 out_of_range.push((Arc::<str>::from(topic), partition, offset));
                             }
                             _ => self.report(topic, partition, code, reason),
@@ -216,7 +217,11 @@ impl<'a> Poller<'a> {
                 _ => low,
             },
         };
-        if let Err(code) = self.consumer.seek(topic, partition, goal, timeout) {
+        let outcome = self.consumer.seek(topic, partition, goal, timeout);
+        // `State`: the partition has left meanwhile, and its next owner settles this.
+        if let Err(code) = outcome
+            && code != RDKafkaErrorCode::State
+        {
             self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: seek to {goal}: {code}")));
         }
     }
