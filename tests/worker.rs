@@ -512,3 +512,98 @@ fn a_topic_that_is_not_there_is_named() {
     cluster.kq(["worker", "--", "cat"]).run().status(2).stderr_has("KQ_TOPIC");
     cluster.kq(["worker", "foo"]).run().status(2);
 }
+
+/// A persistent handler in sh: `script` sees `$line` and `$id` and prints the answer.
+fn persistent(script: &str) -> String {
+    format!(
+        "while IFS= read -r line; do id=${{line#*:}}; id=${{id%%,*}}
+        {script}
+        done"
+    )
+}
+
+#[test]
+fn a_persistent_command_stays_and_answers_by_id() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "stays", 1, &text(0..500));
+    // Two at a time, the later one first.
+    let script = persistent(
+        "if [ -n \"$held\" ]; then echo \"{\\\"id\\\":$id,\\\"ok\\\":true,\\\"out\\\":[$$]}\"; echo \"{\\\"id\\\":$held,\\\"ok\\\":true}\"; held=; else held=$id; fi",
+    );
+    let flags = ["--persistent", "-j", "1", "--order", "none"];
+    let shown = once(&cluster, &topic, &flags, &["sh", "-c", &script]).run().success().stderr_has("500 done");
+    let mut pids = shown.lines();
+    assert_eq!(pids.len(), 250);
+    pids.dedup();
+    assert_eq!(pids.len(), 1, "one process for all");
+    once(&cluster, &topic, &[], &["cat"]).run().success().stdout("");
+}
+
+#[test]
+fn only_the_record_that_kills_a_persistent_command_spends_retries() {
+    let cluster = Cluster::get();
+    let topic = topic_with(
+        &cluster,
+        "guilty",
+        1,
+        &text((0..20).map(|i| if i == 7 { "poison".into() } else { i.to_string() })),
+    );
+    let dlq = cluster.create("dead", 1);
+    let script = persistent(
+        "case $line in *poison*) exit 3;; esac; echo \"$line\" >> seen; echo \"{\\\"id\\\":$id,\\\"ok\\\":true}\"",
+    );
+    let flags = ["--persistent", "-j", "1", "--dlq", &dlq, "--retries", "1", "--backoff", "1ms"];
+    let done = once(&cluster, &topic, &flags, &["sh", "-c", &script]).run().success();
+    let done = done.stderr_has("19 done, 1 dead-lettered, 2 failed attempts");
+    let seen = fs::read_to_string(done.dir().join("seen")).unwrap();
+    assert!(seen.lines().all(|line| line.contains("\"attempt\":1,")), "{seen}");
+    cluster
+        .kq(["consume", &dlq, "-e", "-f", "%s %h\\n"])
+        .run()
+        .success()
+        .stdout_has("poison ")
+        .stdout_has("kq.dlq.attempts=2");
+}
+
+#[test]
+fn a_persistent_command_can_ask_for_a_record_again_and_can_fail_it() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "again", 1, "a\nbad\n");
+    let script = persistent(
+        "case $line in
+        *bad*) echo \"{\\\"id\\\":$id,\\\"fail\\\":\\\"no good\\\"}\";;
+        *'\"attempt\":1,'*) echo \"{\\\"id\\\":$id,\\\"retry_ms\\\":1}\"; echo not an answer;;
+        *) echo \"{\\\"id\\\":$id,\\\"ok\\\":true,\\\"out\\\":[\\\"second\\\"]}\";;
+        esac",
+    );
+    let flags = ["--persistent", "-j", "1", "--on-failure", "skip"];
+    once(&cluster, &topic, &flags, &["sh", "-c", &script])
+        .run()
+        .success()
+        .stdout("second\n")
+        .stderr_has("not an answer")
+        .stderr_has("failed: no good, skipped");
+}
+
+#[test]
+fn a_persistent_command_that_never_answers_is_78() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "never", 1, &text(0..10));
+    let flags = ["--persistent", "-j", "1", "--retries", "9", "--backoff", "1ms"];
+    once(&cluster, &topic, &flags, &["sh", "-c", "exit 1"]).run().status(78).stderr_has("without an answer");
+}
+
+#[test]
+fn a_persistent_command_that_hangs_on_a_record_is_replaced() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "replaced", 1, "a\nstuck\nb\n");
+    let script =
+        persistent("case $line in *stuck*) sleep 600;; *) echo \"{\\\"id\\\":$id,\\\"ok\\\":true}\";; esac");
+    let flags =
+        ["--persistent", "-j", "1", "--command-timeout", "300ms", "--retries", "0", "--on-failure", "skip"];
+    once(&cluster, &topic, &flags, &["sh", "-c", &script])
+        .run()
+        .success()
+        .stderr_has("2 done, 1 skipped")
+        .stderr_has("timed out");
+}

@@ -103,6 +103,14 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Running")]
     pub max_span: u64,
 
+    /// The commands stay and answer record after record, as JSON lines (see below)
+    #[arg(long, help_heading = "Running")]
+    pub persistent: bool,
+
+    /// With --persistent: records in flight in each process
+    #[arg(long, value_name = "W", default_value = "64", requires = "persistent", help_heading = "Running")]
+    pub window: NonZeroUsize,
+
     /// Pass passwords in the command's environment too (KQ_SASL_PASSWORD, KQ_TLS_KEY_PASSWORD)
     #[arg(long, help_heading = "Running")]
     pub pass_credentials: bool,
@@ -173,7 +181,14 @@ Examples:
   kq worker foo -j 16 --dlq foo.dlq -- curl -fsS --data-binary @- http://127.0.0.1:8080/hook
   kq worker foo -- 'jq -r .name | tee -a names.txt'
   kq worker foo -g once -e -- ./handler.sh         work off what is there now, then end
+  kq worker foo -j 4 --persistent -- ./handler.py  a line costs 1 µs, a process 1 ms
   kq worker foo --exit-map 3=skip --on-failure retry -- ./handler.sh
+
+--persistent: -j processes stay. Each reads one record a line, the JSON of `kq consume -J` with \"id\" and
+\"attempt\" in front, and answers on stdout in any order, flushing each line:
+  {\"id\":7,\"ok\":true,\"out\":[\"printed by kq\"]}   {\"id\":7,\"retry_ms\":500}   {\"id\":7,\"fail\":\"why\"}
+Any other line is passed on to stderr. Records of one key go to one process. When a process dies, what
+it had is sent again one at a time: only the record that kills it spends retries.
 
 Exit status: 0 told to stop and drained, or the stop condition was reached; 1 stopped since a record
 failed for good; 2 usage, connection, missing topic; 75 commands were still running when the time to

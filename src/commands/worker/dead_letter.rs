@@ -58,7 +58,7 @@ pub fn letter(topic: &Arc<str>, record: &Record, failure: Failure<'_>) -> Letter
             add("signal", signal.to_string().into());
         }
         Ended::Timeout => add("reason", "timeout".into()),
-        Ended::Protocol(_) | Ended::CannotRun(_) => add("reason", "protocol".into()),
+        Ended::Protocol(_) | Ended::Again(_) | Ended::CannotRun(_) => add("reason", "protocol".into()),
     }
     add("stderr", failure.stderr.to_vec());
     add("failed-at", failure.failed_at.into());

@@ -12,6 +12,7 @@ use super::dead_letter::{self, Failure};
 use super::ledger::{Job, Outcome};
 use super::oneshot::{Attempt, Place, Runner};
 use super::outbox::{Letter, Outbox};
+use super::persistent::{self, Pool};
 use super::policy::{Breaker, Ended, Next, OnFailure, Policy};
 use super::printer::Printer;
 use super::shared::{Shared, Stop};
@@ -28,10 +29,12 @@ pub struct Dispatcher {
     pub breaker: Breaker,
     pub backoff: Backoff,
     pub group: String,
+    /// `--persistent`: processes, and records in flight in each.
+    pub persistent: Option<(usize, usize)>,
 }
 
 /// A completion: everything that ends comes back on one channel of these.
-enum Done {
+pub enum Done {
     /// The command ended, and its output is out (or not).
     Ran { job: Job, attempt: Attempt, is_out: bool },
     /// The dead letter was acknowledged, or can't be.
@@ -42,13 +45,23 @@ enum Done {
 const BATCH: usize = 1024;
 
 impl Dispatcher {
-    /// Runs until the runtime is shut down.
+    /// Runs until the worker is closing.
     pub async fn run(mut self) {
         let (completions, mut inbox) = mpsc::channel(BATCH);
         let mut batch = Vec::with_capacity(BATCH);
         let shared = Arc::clone(&self.shared);
+        let pool = self.persistent.map(|(processes, window)| {
+            let parts = persistent::Parts {
+                runner: Arc::clone(&self.runner),
+                shared: Arc::clone(&shared),
+                printer: self.printer.clone(),
+                completions: completions.clone(),
+                window,
+            };
+            Pool::start(processes, &parts)
+        });
         loop {
-            let next_retry = self.start_what_may_run(&completions);
+            let next_retry = self.start_what_may_run(pool.as_ref(), &completions);
             let due = next_retry.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
             tokio::select! {
                 _ = inbox.recv_many(&mut batch, BATCH) => {}
@@ -62,12 +75,19 @@ impl Dispatcher {
                 }
             }
             shared.settle();
+            if shared.is_closing() {
+                return;
+            }
         }
     }
 
-    fn start_what_may_run(&self, completions: &mpsc::Sender<Done>) -> Option<Instant> {
+    fn start_what_may_run(&self, pool: Option<&Pool>, completions: &mpsc::Sender<Done>) -> Option<Instant> {
         let mut ledger = self.shared.ledger();
         while let Some(job) = ledger.next(Instant::now()) {
+            if let Some(pool) = pool {
+                pool.give(job);
+                continue;
+            }
             let (runner, shared) = (Arc::clone(&self.runner), Arc::clone(&self.shared));
             let (printer, completions) = (self.printer.clone(), completions.clone());
             tokio::spawn(async move {
@@ -112,7 +132,8 @@ impl Dispatcher {
                 self.finish(&job, Outcome::Resolved);
             }
             Next::Retry => {
-                let delay = self.backoff.delay(job.attempt - 1, random);
+                let backoff = || self.backoff.delay(job.attempt - 1, random);
+                let delay = attempt.retry_after.unwrap_or_else(backoff);
                 log.verbose(
                     1,
                     format_args!(

@@ -55,6 +55,13 @@ pub fn end(poller: &mut Poller<'_>, stop: Stop, limit: Duration, has_stop: bool)
     };
     let abandoned = abandoned(&shared, drained) - before;
     poller.settle();
+    // Persistent commands end when their input does, or are killed.
+    shared.close();
+    let deadline = Instant::now() + share.of(2);
+    while !shared.groups.is_empty() && Instant::now() < deadline {
+        poller.poll(POLL, 500);
+    }
+    shared.groups.kill_all();
     let committed = poller.consumer.commit_stored(share.of(2));
     let closed = poller.consumer.close(share.of(4), &mut poller.rebalancer);
     // A revoke on the way out may have been a loss.

@@ -41,6 +41,8 @@ pub struct Job {
     pub record: Arc<Record>,
     /// From 1.
     pub attempt: u32,
+    /// A lane sticks to one process of a persistent command.
+    pub lane: Option<Lane>,
 }
 
 /// What became of a job.
@@ -332,7 +334,7 @@ impl Ledger {
             if self.partitions.get(&epoch).is_some_and(|partition| !partition.parked.is_empty()) {
                 self.admit(epoch);
             }
-            return Some(Job { ticket: Ticket { epoch, offset }, record, attempt });
+            return Some(Job { ticket: Ticket { epoch, offset }, record, attempt, lane });
         }
         None
     }

@@ -15,9 +15,11 @@ mod ledger;
 mod observer;
 mod oneshot;
 mod outbox;
+mod persistent;
 mod policy;
 mod poller;
 mod printer;
+mod protocol;
 mod rebalance;
 mod shared;
 mod summary;
@@ -71,10 +73,11 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
 
     let groups = Groups::guarded(Guard::start()?);
     let jobs = args.jobs.map_or_else(cores, std::num::NonZeroUsize::get);
+    let in_flight = if args.persistent { jobs * args.window.get() } else { jobs };
     let limits = Limits {
-        jobs,
+        jobs: in_flight,
         max_span: args.max_span,
-        queue_len: QUEUE_LEN.max(2 * jobs),
+        queue_len: if args.persistent { 4 * QUEUE_LEN } else { QUEUE_LEN }.max(2 * in_flight),
         queue_bytes: QUEUE_BYTES,
         count: args.count,
     };
@@ -110,6 +113,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         policy,
         backoff: args.backoff,
         group,
+        persistent: args.persistent.then_some((jobs, args.window.get())),
     };
     runtime.spawn(dispatcher.run());
 
@@ -225,7 +229,7 @@ fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<rdkafka::
     let role = [
         ("auto.commit.interval.ms", "1000"),
         ("isolation.level", "read_committed"),
-        ("queued.min.messages", "1000"),
+        ("queued.min.messages", if args.persistent { "100000" } else { "1000" }),
         ("queued.max.messages.kbytes", "16384"),
         // Its default of a second starves partitions: the limit counts the forwarded queue as a whole.
         ("fetch.queue.backoff.ms", "10"),

@@ -27,6 +27,8 @@ pub struct Attempt {
     pub ended: Ended,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
+    /// What the command asked for instead of the backoff.
+    pub retry_after: Option<Duration>,
 }
 
 /// After so long, and then each time again, a note says that a record is still running.
@@ -63,6 +65,7 @@ impl Runner {
                 ended: Ended::CannotRun(format!("{}: {e}", self.program.path.display())),
                 stdout: Vec::new(),
                 stderr: Vec::new(),
+                retry_after: None,
             },
             Ok(finished) => {
                 let ended = match finished.ending {
@@ -74,13 +77,13 @@ impl Runner {
                         MAX_OUTPUT >> 20
                     )),
                 };
-                Attempt { ended, stdout: finished.stdout, stderr: finished.stderr }
+                Attempt { ended, stdout: finished.stdout, stderr: finished.stderr, retry_after: None }
             }
         }
     }
 
     /// The value as the command gets it: decoded where it says that it is compressed.
-    fn decoded<'a>(&self, record: &'a Record, scratch: &'a mut Vec<u8>, shared: &Shared) -> &'a [u8] {
+    pub fn decoded<'a>(&self, record: &'a Record, scratch: &'a mut Vec<u8>, shared: &Shared) -> &'a [u8] {
         let Some(value) = record.value.as_deref() else { return &[] };
         let encoding = record
             .headers

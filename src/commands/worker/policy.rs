@@ -15,8 +15,10 @@ pub enum Ended {
     Timeout,
     /// It could not be started: not found, not executable, no such interpreter.
     CannotRun(String),
-    /// A persistent command said so, or its answer broke the protocol.
+    /// A persistent command said that this record can't be handled, or broke the protocol over it.
     Protocol(String),
+    /// A persistent command asked for the record again, or ended without an answer and with status 0.
+    Again(String),
 }
 
 impl fmt::Display for Ended {
@@ -26,7 +28,7 @@ impl fmt::Display for Ended {
             Self::Signal(signal) => write!(f, "killed by signal {signal}"),
             Self::Timeout => write!(f, "timed out"),
             Self::CannotRun(why) => write!(f, "can't be run: {why}"),
-            Self::Protocol(why) => write!(f, "{why}"),
+            Self::Protocol(why) | Self::Again(why) => write!(f, "{why}"),
         }
     }
 }
@@ -140,7 +142,7 @@ impl Policy {
                     _ => Meaning::Retry,
                 })
             }
-            Ended::Signal(_) | Ended::Timeout => Meaning::Retry,
+            Ended::Signal(_) | Ended::Timeout | Ended::Again(_) => Meaning::Retry,
             Ended::Protocol(_) => Meaning::Permanent,
             Ended::CannotRun(_) => Meaning::Broken,
         }

@@ -1,5 +1,6 @@
 //! What the polling thread, the runtime and the signal thread share.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,7 @@ pub struct Shared {
     /// Wakes the dispatcher: records came in, or a partition came or went.
     pub work: tokio::sync::Notify,
     stop: Mutex<Option<Stop>>,
+    closing: AtomicBool,
     pub groups: Groups,
     pub tally: Tally,
     pub log: Log,
@@ -48,6 +50,7 @@ impl Shared {
             settled: Condvar::new(),
             work: tokio::sync::Notify::new(),
             stop: Mutex::new(None),
+            closing: AtomicBool::new(false),
             groups,
             tally: Tally::default(),
             log,
@@ -90,6 +93,17 @@ impl Shared {
         }
         drop(stop);
         self.settled.notify_all();
+    }
+
+    /// Nothing will be given out any more: persistent commands get the end of their input.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.work.notify_one();
+    }
+
+    /// Whether [`Shared::close`] was called.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
     /// Why the worker is to stop, if it is.

@@ -1,0 +1,341 @@
+//! `--persistent`: commands that stay and answer record after record.
+//!
+//! Each process has a task of its own, which alone knows what is in flight there.
+//! When a process dies, what it had in flight is sent again one at a time, so that
+//! only the record that kills it spends retries.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use std::os::unix::process::ExitStatusExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
+use tokio::sync::mpsc;
+
+use super::dispatch::Done;
+use super::ledger::Job;
+use super::oneshot::{Attempt, Runner};
+use super::policy::Ended;
+use super::printer::Printer;
+use super::protocol::{self, Verdict};
+use super::shared::{Shared, Stop};
+use crate::backoff::Backoff;
+use crate::process::{self, Group, Lines};
+use crate::record::RecordRef;
+
+/// So many deaths in a row without an answer between them: the command is broken.
+const DEATHS: u32 = 5;
+/// A line of its output that is longer is not an answer; it is cut there.
+const LONGEST_LINE: usize = 64 << 20;
+/// How much may wait to be written to a process before it is given no more.
+const UNWRITTEN: usize = 1 << 20;
+
+/// The processes, and how records are given out to them.
+pub struct Pool {
+    slots: Vec<mpsc::UnboundedSender<Job>>,
+    turn: AtomicUsize,
+}
+
+/// What every process needs.
+#[derive(Clone)]
+pub struct Parts {
+    pub runner: Arc<Runner>,
+    pub shared: Arc<Shared>,
+    pub printer: Printer,
+    pub completions: mpsc::Sender<Done>,
+    /// Records in flight a process.
+    pub window: usize,
+}
+
+impl Pool {
+    /// Starts the tasks of `processes` processes; each starts with its first record.
+    pub fn start(processes: usize, parts: &Parts) -> Self {
+        let slot = |_| {
+            // The ledger bounds what is handed out: jobs times window in all.
+            let (sender, inbox) = mpsc::unbounded_channel();
+            tokio::spawn(Slot::new(parts.clone(), inbox).run());
+            sender
+        };
+        Self { slots: (0..processes).map(slot).collect(), turn: AtomicUsize::new(0) }
+    }
+
+    /// Hands a record to its process: that of its lane, else the next in turn.
+    pub fn give(&self, job: Job) {
+        let at = job.lane.map_or_else(|| self.turn.fetch_add(1, Relaxed), |lane| lane.0 as usize);
+        let _ = self.slots[at % self.slots.len()].send(job);
+    }
+}
+
+/// One process after another, and the records given to them.
+struct Slot {
+    parts: Parts,
+    inbox: mpsc::UnboundedReceiver<Job>,
+    next_id: u64,
+    in_flight: BTreeMap<u64, (Job, Instant)>,
+    /// To be sent again, one at a time, in this order, before anything new.
+    again: Vec<Job>,
+    /// Deaths since the last answer.
+    deaths: u32,
+    respawn: Backoff,
+}
+
+/// A process that runs.
+struct Process {
+    child: Child,
+    group: Group,
+    stdin: Option<ChildStdin>,
+    stdout: ChildStdout,
+    stderr: ChildStderr,
+    unwritten: Vec<u8>,
+    unread: Vec<u8>,
+}
+
+impl Slot {
+    fn new(parts: Parts, inbox: mpsc::UnboundedReceiver<Job>) -> Self {
+        Self {
+            parts,
+            inbox,
+            next_id: 0,
+            in_flight: BTreeMap::new(),
+            again: Vec::new(),
+            deaths: 0,
+            respawn: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
+        }
+    }
+
+    async fn run(mut self) {
+        loop {
+            if self.again.is_empty() {
+                match self.inbox.recv().await {
+                    Some(job) => self.again.push(job),
+                    None => return,
+                }
+            }
+            if self.deaths > 0 {
+                tokio::time::sleep(self.respawn.ceiling(self.deaths - 1)).await;
+            }
+            match self.spawn() {
+                Ok(process) => self.serve(process).await,
+                Err(e) => {
+                    let why = format!("{}: {e}", self.parts.runner.program.path.display());
+                    for job in std::mem::take(&mut self.again) {
+                        self.report(job, Ended::CannotRun(why.clone()), Vec::new()).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn spawn(&self) -> io::Result<Process> {
+        let runner = &self.parts.runner;
+        let mut child = process::command(&runner.program, &[&runner.variables]).spawn()?;
+        let group = self.parts.shared.groups.add(child.id().map_or(0, |pid| pid as i32), 0);
+        let missing = || io::Error::other("a pipe is missing");
+        Ok(Process {
+            stdin: child.stdin.take(),
+            stdout: child.stdout.take().ok_or_else(missing)?,
+            stderr: child.stderr.take().ok_or_else(missing)?,
+            child,
+            group,
+            unwritten: Vec::new(),
+            unread: Vec::new(),
+        })
+    }
+
+    /// Speaks with one process until it ends, then settles what it left open.
+    async fn serve(&mut self, mut process: Process) {
+        let careful = self.deaths > 0 && !self.again.is_empty();
+        let name = self.parts.runner.program.shown.clone();
+        let log = self.parts.shared.log;
+        let mut said = Lines::new(|line: &[u8]| log.passed_on(&[name.as_bytes(), b": ", line].concat()));
+        let mut stderr_open = true;
+        let mut stderr = [0; 4096];
+        let mut batch = Vec::new();
+        let mut timed_out: Option<Instant> = None;
+        let mut killed = false;
+        let mut closed = false;
+        let status = loop {
+            let window = if careful && !self.again.is_empty() { 1 } else { self.parts.window };
+            while self.in_flight.len() < window && !self.again.is_empty() {
+                let job = self.again.remove(0);
+                self.hand_over(job, &mut process);
+            }
+            let room = window.saturating_sub(self.in_flight.len());
+            let wants_more = self.again.is_empty()
+                && room > 0
+                && process.unwritten.len() < UNWRITTEN
+                && timed_out.is_none()
+                && !closed;
+            let deadline = match timed_out {
+                Some(since) => (!killed).then(|| since + self.parts.runner.limits.grace),
+                None => self.deadline(),
+            };
+            tokio::select! {
+                status = process.child.wait() => break status,
+                n = self.inbox.recv_many(&mut batch, room), if wants_more => {
+                    if n == 0 {
+                        // The worker is ending: a command ends when its input does.
+                        closed = true;
+                        process.stdin = None;
+                    }
+                    for job in batch.drain(..) {
+                        self.hand_over(job, &mut process);
+                    }
+                }
+                written = write(process.stdin.as_mut(), &process.unwritten), if !process.unwritten.is_empty() => {
+                    if let Ok(n) = written {
+                        process.unwritten.drain(..n);
+                    } else {
+                        // It reads no more: its end says what that means.
+                        process.unwritten.clear();
+                        process.stdin = None;
+                    }
+                }
+                read = process.stdout.read_buf(&mut process.unread) => {
+                    if matches!(read, Ok(0) | Err(_)) {
+                        // No answer can come any more.
+                        process.group.terminate();
+                        break process.child.wait().await;
+                    }
+                    self.take_lines(&mut process.unread).await;
+                }
+                read = process.stderr.read(&mut stderr), if stderr_open => match read {
+                    Ok(n @ 1..) => said.push(&stderr[..n]),
+                    _ => stderr_open = false,
+                },
+                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => {
+                    if timed_out.is_some() {
+                        process.group.kill();
+                        killed = true;
+                    } else {
+                        timed_out = Some(Instant::now());
+                        process.group.terminate();
+                    }
+                }
+            }
+        };
+        // What it wrote before its end still counts.
+        let rest =
+            tokio::time::timeout(Duration::from_millis(200), process.stdout.read_to_end(&mut process.unread));
+        let _ = rest.await;
+        let rest = tokio::time::timeout(Duration::from_millis(200), process.stderr.read(&mut stderr));
+        if let Ok(Ok(n)) = rest.await {
+            said.push(&stderr[..n]);
+        }
+        process.group.kill();
+        self.take_lines(&mut process.unread).await;
+        said.finish();
+        let tail = std::mem::take(&mut said.tail);
+        self.bury(status, timed_out, tail).await;
+    }
+
+    /// When the record that has been in flight longest is due.
+    fn deadline(&self) -> Option<Instant> {
+        let oldest = self.in_flight.first_key_value().map(|(_, (_, since))| *since)?;
+        self.parts.runner.limits.timeout.map(|timeout| oldest + timeout)
+    }
+
+    fn hand_over(&mut self, job: Job, process: &mut Process) {
+        self.next_id += 1;
+        let mut scratch = Vec::new();
+        let record = &*job.record;
+        let value = record
+            .value
+            .is_some()
+            .then(|| self.parts.runner.decoded(record, &mut scratch, &self.parts.shared));
+        record.with_ref(|shown| {
+            let RecordRef { topic, partition, offset, timestamp, key, headers, .. } = shown;
+            let shown = RecordRef { topic, partition, offset, timestamp, key, value, headers };
+            protocol::append_request(self.next_id, job.attempt, &shown, &mut process.unwritten);
+        });
+        self.in_flight.insert(self.next_id, (job, Instant::now()));
+    }
+
+    /// Takes the whole lines out of what was read: answers, or its own output.
+    async fn take_lines(&mut self, unread: &mut Vec<u8>) {
+        let mut answered = Vec::new();
+        let mut printed = Vec::new();
+        let mut start = 0;
+        while let Some(length) = memchr::memchr(b'\n', &unread[start..]) {
+            let line = &unread[start..start + length];
+            start += length + 1;
+            let answer = protocol::parse_answer(line);
+            let known = answer.and_then(|a| Some((self.in_flight.remove(&a.id)?.0, a.verdict)));
+            let Some((job, verdict)) = known else {
+                let name = self.parts.runner.program.shown.as_bytes();
+                self.parts.shared.log.passed_on(&[name, b": ", line].concat());
+                continue;
+            };
+            self.deaths = 0;
+            let (ended, retry_after) = match verdict {
+                Verdict::Ok(out) => {
+                    printed.extend_from_slice(&out);
+                    (Ended::Exit(0), None)
+                }
+                Verdict::Retry(after) => (Ended::Again("asked for again".into()), Some(after)),
+                Verdict::Fail(why) => (Ended::Protocol(format!("failed: {why}")), None),
+            };
+            answered.push((job, Attempt { ended, stdout: Vec::new(), stderr: Vec::new(), retry_after }));
+        }
+        unread.drain(..start);
+        if unread.len() > LONGEST_LINE {
+            unread.clear();
+        }
+        let is_out = printed.is_empty() || self.parts.printer.print(printed).await;
+        for (job, attempt) in answered {
+            let _ = self.parts.completions.send(Done::Ran { job, attempt, is_out }).await;
+        }
+    }
+
+    async fn report(&self, job: Job, ended: Ended, stderr: Vec<u8>) {
+        let attempt = Attempt { ended, stdout: Vec::new(), stderr, retry_after: None };
+        let _ = self.parts.completions.send(Done::Ran { job, attempt, is_out: true }).await;
+    }
+
+    /// A process ended: who is guilty, and who is sent again.
+    async fn bury(&mut self, status: io::Result<ExitStatus>, timed_out: Option<Instant>, stderr: Vec<u8>) {
+        let open = std::mem::take(&mut self.in_flight);
+        if open.is_empty() {
+            return;
+        }
+        let how = match status.as_ref().map(|s| (s.code(), s.signal())) {
+            Ok((Some(code @ 1..), _)) => Ended::Exit(code),
+            Ok((_, Some(signal))) => Ended::Signal(signal),
+            _ => Ended::Again("it ended without an answer".into()),
+        };
+        self.deaths += 1;
+        if self.deaths >= DEATHS {
+            self.parts.shared.stop(Stop::Broken(format!(
+                "{}: it ended {DEATHS} times without an answer, at last: {how}",
+                self.parts.runner.program.shown
+            )));
+        }
+        // While the worker ends, nothing is sent again: what became of it is for the ledger.
+        let ending = self.parts.shared.stopping().is_some();
+        let alone = open.len() == 1;
+        let mut again = Vec::new();
+        for (job, _) in open.into_values() {
+            // Several at once: nobody knows which of them it was.
+            if ending || alone {
+                let ended = if timed_out.is_some() { Ended::Timeout } else { how.clone() };
+                self.report(job, ended, stderr.clone()).await;
+            } else {
+                again.push(job);
+            }
+        }
+        again.append(&mut self.again);
+        self.again = again;
+    }
+}
+
+/// Writes some of the bytes; without a pipe they are gone.
+async fn write(stdin: Option<&mut ChildStdin>, bytes: &[u8]) -> io::Result<usize> {
+    match stdin {
+        Some(stdin) => stdin.write(bytes).await,
+        None => Err(io::ErrorKind::BrokenPipe.into()),
+    }
+}
