@@ -607,3 +607,31 @@ fn a_persistent_command_that_hangs_on_a_record_is_replaced() {
         .stderr_has("2 done, 1 skipped")
         .stderr_has("timed out");
 }
+
+#[test]
+fn output_goes_to_a_topic_under_the_records_key() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("source", 1);
+    cluster.kq(["produce", &topic, "-k", "k", "-H", "h=v"]).stdin("a b\n").run().success();
+    let (whole, parts) = (cluster.create("whole", 1), cluster.create("parts", 1));
+    let script = "tr ' ' '\\n'; echo; [ $KQ_RECORD_ATTEMPT = 2 ]";
+    let flags = ["--output-topic", &whole, "--copy-headers", "--backoff", "1ms"];
+    once(&cluster, &topic, &flags, &["sh", "-c", script]).run().success().stdout("");
+    cluster.kq(["consume", &whole, "-e", "-f", "%k %h [%s]"]).run().success().stdout("k h=v [a\nb\n]");
+    let flags = ["-g", "lines", "--output-topic", &parts, "--output-lines", "--backoff", "1ms"];
+    once(&cluster, &topic, &flags, &["sh", "-c", script]).run().success().stdout("");
+    cluster.kq(["consume", &parts, "-e", "-f", "%k [%s]"]).run().success().stdout("k [a]k [b]");
+    once(&cluster, &topic, &["--output-topic", &topic], &["cat"]).run().status(2).stderr_has("for ever");
+}
+
+#[test]
+fn dead_letters_are_driven_back() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("orders", 1);
+    cluster.kq(["produce", &topic, "-k", "k"]).stdin("a\n").run().success();
+    let dlq = cluster.create("dead", 1);
+    once(&cluster, &topic, &["--dlq", &dlq], &["sh", "-c", "exit 65"]).run().success();
+    let back = ["-g", "redrive", "--output-topic", &topic, "--copy-headers"];
+    once(&cluster, &dlq, &back, &["cat"]).run().success().stderr_has("1 done");
+    once(&cluster, &topic, &[], &["cat"]).run().success().stdout("a");
+}

@@ -111,6 +111,19 @@ pub struct Args {
     #[arg(long, value_name = "W", default_value = "64", requires = "persistent", help_heading = "Running")]
     pub window: NonZeroUsize,
 
+    /// Send what a command printed, once it succeeded, to this topic, under the record's key;
+    /// nothing printed is nothing sent, unless the value was empty too
+    #[arg(long, value_name = "TOPIC", conflicts_with = "persistent", help_heading = "Running")]
+    pub output_topic: Option<String>,
+
+    /// With --output-topic: each line is a record
+    #[arg(long, requires = "output_topic", help_heading = "Running")]
+    pub output_lines: bool,
+
+    /// With --output-topic: the record's headers go along
+    #[arg(long, requires = "output_topic", help_heading = "Running")]
+    pub copy_headers: bool,
+
     /// Pass passwords in the command's environment too (KQ_SASL_PASSWORD, KQ_TLS_KEY_PASSWORD)
     #[arg(long, help_heading = "Running")]
     pub pass_credentials: bool,
@@ -182,6 +195,7 @@ Examples:
   kq worker foo -- 'jq -r .name | tee -a names.txt'
   kq worker foo -g once -e -- ./handler.sh         work off what is there now, then end
   kq worker foo -j 4 --persistent -- ./handler.py  a line costs 1 µs, a process 1 ms
+  kq worker foo.dlq -g redrive -e --output-topic foo --copy-headers -- cat
   kq worker foo --exit-map 3=skip --on-failure retry -- ./handler.sh
 
 --persistent: -j processes stay. Each reads one record a line, the JSON of `kq consume -J` with \"id\" and

@@ -17,6 +17,7 @@ use super::policy::{Breaker, Ended, Next, OnFailure, Policy};
 use super::printer::Printer;
 use super::shared::{Shared, Stop};
 use crate::backoff::Backoff;
+use crate::record::Record;
 
 /// What the dispatcher needs besides the shared state.
 pub struct Dispatcher {
@@ -25,6 +26,8 @@ pub struct Dispatcher {
     pub printer: Printer,
     /// Where dead letters go.
     pub dead_letters: Option<(Outbox, Arc<str>)>,
+    /// Where the commands' stdout goes instead of kq's own.
+    pub output: Option<Output>,
     pub policy: Policy,
     pub breaker: Breaker,
     pub backoff: Backoff,
@@ -39,6 +42,8 @@ pub enum Done {
     Ran { job: Job, attempt: Attempt, is_out: bool },
     /// The dead letter was acknowledged, or can't be.
     Sent { job: Job, outcome: Result<(), String> },
+    /// It was never begun, since the worker ends.
+    Left { job: Job },
 }
 
 /// Completions taken in at once.
@@ -72,6 +77,7 @@ impl Dispatcher {
                 match done {
                     Done::Ran { job, attempt, is_out } => self.ran(job, &attempt, is_out, &completions),
                     Done::Sent { job, outcome } => self.sent(&job, outcome),
+                    Done::Left { job } => self.finish(&job, Outcome::Abandoned),
                 }
             }
             shared.settle();
@@ -90,10 +96,19 @@ impl Dispatcher {
             }
             let (runner, shared) = (Arc::clone(&self.runner), Arc::clone(&self.shared));
             let (printer, completions) = (self.printer.clone(), completions.clone());
+            let (output, backoff) = (self.output.clone(), self.backoff);
+            let is_success = |attempt: &Attempt| attempt.ended == Ended::Exit(0);
             tokio::spawn(async move {
                 let mut attempt = runner.run(&job, &shared).await;
-                let output = std::mem::take(&mut attempt.stdout);
-                let is_out = output.is_empty() || printer.print(output).await;
+                let piece = std::mem::take(&mut attempt.stdout);
+                let is_out = match output {
+                    None => piece.is_empty() || printer.print(piece).await,
+                    // What a failed attempt printed is no output.
+                    Some(output) if is_success(&attempt) => {
+                        output.send(&job.record, piece, backoff, &shared).await
+                    }
+                    Some(_) => true,
+                };
                 let _ = completions.send(Done::Ran { job, attempt, is_out }).await;
             });
         }
@@ -237,7 +252,47 @@ impl Dispatcher {
     }
 }
 
-/// Sends a dead letter until it is acknowledged: its lane waits meanwhile, and
+/// `--output-topic`: where the commands' stdout goes, and as what.
+#[derive(Clone)]
+pub struct Output {
+    pub outbox: Outbox,
+    pub topic: Arc<str>,
+    /// One record a line instead of one in all.
+    pub lines: bool,
+    pub copy_headers: bool,
+}
+
+impl Output {
+    /// Sends what a command printed under its record's key; true once all of it is acknowledged.
+    async fn send(&self, record: &Record, printed: Vec<u8>, backoff: Backoff, shared: &Shared) -> bool {
+        let values: Vec<Option<Vec<u8>>> = if printed.is_empty() {
+            // Nothing printed is nothing sent, but what came in empty goes on: a tombstone stays one.
+            let was_empty = record.value.as_ref().is_none_or(Vec::is_empty);
+            if was_empty { vec![record.value.clone()] } else { vec![] }
+        } else if self.lines {
+            let body = printed.strip_suffix(b"\n").unwrap_or(&printed);
+            body.split(|&b| b == b'\n').map(|line| Some(line.to_vec())).collect()
+        } else {
+            vec![Some(printed)]
+        };
+        for value in values {
+            let letter = Letter {
+                topic: Arc::clone(&self.topic),
+                key: record.key.clone(),
+                value,
+                headers: if self.copy_headers { record.headers.clone() } else { vec![] },
+                timestamp: None,
+            };
+            if let Err(why) = deliver(&self.outbox, letter, backoff, shared).await {
+                shared.stop(Stop::Policy(format!("{}: its output can't be sent: {why}", Place(record))));
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Sends a letter until it is acknowledged: its lane waits meanwhile, and
 /// nothing is ever committed past it.
 async fn deliver(
     outbox: &Outbox,
@@ -257,7 +312,7 @@ async fn deliver(
                 return Err(format!("{}: {code}", letter.topic));
             }
             Err(code) => {
-                shared.log.error(format_args!("dead letter to {}: {code}; trying again", letter.topic));
+                shared.log.error(format_args!("send to {}: {code}; trying again", letter.topic));
                 let least = Duration::from_millis(200);
                 tokio::time::sleep(backoff.delay(attempt.min(32), random).max(least)).await;
             }

@@ -41,7 +41,7 @@ use crate::process::guard::Guard;
 use crate::process::{self, Groups, Program};
 use crate::shutdown::Shutdown;
 
-use dispatch::Dispatcher;
+use dispatch::{Dispatcher, Output};
 use ledger::{Ledger, Limits};
 use observer::Watch;
 use oneshot::Runner;
@@ -71,6 +71,14 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let until = args.until.or(args.end.then_some(Until::End));
     let has_stop = until.is_some() || args.count.is_some() || args.idle.is_some();
 
+    if let Some(output) = &args.output_topic {
+        topic::check(output).context("--output-topic")?;
+        ensure!(
+            !reads(&topics, output),
+            "--output-topic {output}: the worker reads that topic itself: its output would come back for ever"
+        );
+    }
+
     let groups = Groups::guarded(Guard::start()?);
     let jobs = args.jobs.map_or_else(cores, std::num::NonZeroUsize::get);
     let in_flight = if args.persistent { jobs * args.window.get() } else { jobs };
@@ -90,11 +98,20 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let consumer =
         Consumer::new(&client(args, config, &group)?, Arc::clone(&observer)).context("start a consumer")?;
     find_topics(&consumer, &topics, &watch, config)?;
-    let dead_letters = args.dlq.as_deref().map(|topic| {
-        find_topic(&consumer, topic, &watch, config).context("--dlq")?;
-        Ok::<_, anyhow::Error>((Outbox::start(config, observer)?, Arc::from(topic)))
+    for (flag, topic) in [("--dlq", &args.dlq), ("--output-topic", &args.output_topic)] {
+        if let Some(topic) = topic {
+            find_topic(&consumer, topic, &watch, config).context(flag)?;
+        }
+    }
+    let sends = args.dlq.is_some() || args.output_topic.is_some();
+    let outbox = sends.then(|| Outbox::start(config, observer)).transpose()?;
+    let dead_letters = outbox.clone().zip(args.dlq.as_deref().map(Arc::from));
+    let output = outbox.zip(args.output_topic.as_deref()).map(|(outbox, topic)| Output {
+        outbox,
+        topic: topic.into(),
+        lines: args.output_lines,
+        copy_headers: args.copy_headers,
     });
-    let dead_letters = dead_letters.transpose()?;
 
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
@@ -109,6 +126,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         }),
         printer: printer::for_worker(&shared)?,
         dead_letters,
+        output,
         breaker: Breaker::new(args.max_consecutive_failures),
         policy,
         backoff: args.backoff,
@@ -207,24 +225,25 @@ fn policy(args: &Args, topics: &[String]) -> anyhow::Result<Policy> {
                 "--dlq {dlq} is of no use with this --on-failure: leave one of them out"
             );
             topic::check(dlq).context("--dlq")?;
-            let reads = |name: &String| {
-                if name.starts_with('^') {
-                    regex::Regex::new(name).is_ok_and(|pattern| pattern.is_match(dlq))
-                } else {
-                    name == dlq
-                }
-            };
-            if let Some(name) = topics.iter().find(|name| reads(name)) {
-                bail!(
-                    "--dlq {dlq}: the worker reads that topic itself ({name}): its dead letters would come back for ever"
-                );
-            }
+            ensure!(
+                !reads(topics, dlq),
+                "--dlq {dlq}: the worker reads that topic itself: its dead letters would come back for ever"
+            );
         }
     }
     Ok(policy)
 }
 
-/// The consumer's settings; worker.md of the product gives the reason of each.
+/// Whether one of these topics or patterns is this topic.
+fn reads(topics: &[String], topic: &str) -> bool {
+    let is = |name: &String| match regex::Regex::new(name) {
+        Ok(pattern) if name.starts_with('^') => pattern.is_match(topic),
+        _ => name == topic,
+    };
+    topics.iter().any(is)
+}
+
+/// The consumer's settings: what the guarantees rest on ranks as a flag, the rest can be changed.
 fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<rdkafka::ClientConfig> {
     let role = [
         ("auto.commit.interval.ms", "1000"),

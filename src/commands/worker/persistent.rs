@@ -115,8 +115,15 @@ impl Slot {
                     None => return,
                 }
             }
-            if self.deaths > 0 {
-                tokio::time::sleep(self.respawn.ceiling(self.deaths - 1)).await;
+            if !self.rest().await {
+                // The worker ends and no process lives: what it would have got was never begun.
+                while let Ok(job) = self.inbox.try_recv() {
+                    self.again.push(job);
+                }
+                for job in self.again.drain(..) {
+                    let _ = self.parts.completions.send(Done::Left { job }).await;
+                }
+                continue;
             }
             match self.spawn() {
                 Ok(process) => self.serve(process).await,
@@ -127,6 +134,22 @@ impl Slot {
                     }
                 }
             }
+        }
+    }
+
+    /// Waits before a respawn. False where the worker is to stop.
+    async fn rest(&self) -> bool {
+        let pause = self.deaths.checked_sub(1).map_or(Duration::ZERO, |n| self.respawn.ceiling(n));
+        let until = Instant::now() + pause;
+        loop {
+            if self.parts.shared.stopping().is_some() {
+                return false;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            tokio::time::sleep(left.min(Duration::from_millis(50))).await;
         }
     }
 
