@@ -462,29 +462,33 @@ fn a_closed_stdout_ends_quietly_and_what_was_not_written_is_not_committed() {
 #[test]
 fn two_workers_share_a_group_and_nothing_is_lost_when_one_leaves() {
     let cluster = Cluster::get();
-    let input = text(0..200);
     let topic = cluster.create("share", 4);
     let out = tempfile::tempdir().unwrap();
     let log = out.path().join("log");
     let script = format!("read v; echo $v >> {}; sleep 0.02", log.display());
-    let start = || cluster.kq(["worker", &topic, "-j", "2", "-v", "--", "sh", "-c", &script]).spawn();
+    let start = || {
+        cluster
+            .kq([
+                "worker",
+                &topic,
+                "-j",
+                "2",
+                "-v",
+                "-X",
+                "heartbeat.interval.ms=200",
+                "--",
+                "sh",
+                "-c",
+                &script,
+            ])
+            .spawn()
+    };
     let first = start();
     first.wait_for_stderr("assigned:");
     let second = start();
     second.wait_for_stderr("assigned:");
-    for (i, line) in input.lines().enumerate() {
-        // One record a partition in turn: an unkeyed batch would go to one of them.
-        cluster
-            .kq(["produce", &topic, "-p", &(i % 4).to_string()])
-            .stdin(format!("{line}\n"))
-            .run()
-            .success();
-        if i == 40 {
-            break;
-        }
-    }
     for partition in 0..4u32 {
-        let part = text((41..200).filter(|i| i % 4 == partition));
+        let part = text((0..200).filter(|i| i % 4 == partition));
         cluster.kq(["produce", &topic, "-p", &partition.to_string()]).stdin(part).run().success();
     }
     wait_until("some are done", LONG, || lines(&log).len() > 60);
@@ -634,4 +638,76 @@ fn dead_letters_are_driven_back() {
     let back = ["-g", "redrive", "--output-topic", &topic, "--copy-headers"];
     once(&cluster, &dlq, &back, &["cat"]).run().success().stderr_has("1 done");
     once(&cluster, &topic, &[], &["cat"]).run().success().stdout("a");
+}
+
+/// A file of `examples/`.
+fn example(name: &str) -> String {
+    format!("{}/examples/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_example_for_one_process_a_record_works() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "examples", 1, "a\nbad\nb\n");
+    once(&cluster, &topic, &["-j", "1", "--on-failure", "skip"], &[&example("handlers/oneshot.sh")])
+        .run()
+        .success()
+        .stdout(format!("{topic}/0/0 a\n{topic}/0/2 b\n"))
+        .stderr_has("status 65, skipped");
+}
+
+#[test]
+#[ignore = "needs python3, node and go: cargo test --test worker -- --ignored"]
+fn the_examples_that_stay_work() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "examples", 1, "a\nbad\nb\n");
+    let go = tempfile::tempdir().unwrap();
+    let binary = go.path().join("handler").display().to_string();
+    let source = example("handlers/persistent.go");
+    Kq::program("go", ["build", "-o", &binary, &source])
+        .env("HOME", go.path())
+        .limit(Duration::from_mins(3))
+        .run()
+        .success();
+    for command in [
+        vec!["python3".to_owned(), example("handlers/persistent.py")],
+        vec!["node".into(), example("handlers/persistent.js")],
+        vec![binary],
+    ] {
+        let group = cluster.topic("group");
+        cluster
+            .kq([
+                "worker",
+                &topic,
+                "-e",
+                "--persistent",
+                "-j",
+                "1",
+                "--on-failure",
+                "skip",
+                "-g",
+                &group,
+                "--",
+            ])
+            .args(&command)
+            .run()
+            .success()
+            .stdout("A\nB\n")
+            .stderr_has("failed: ");
+    }
+}
+
+#[test]
+fn the_example_deployments_are_well_formed() {
+    let yaml = fs::read_to_string(example("kubernetes/worker.yaml")).unwrap();
+    let manifest: serde_yaml_ng::Value = serde_yaml_ng::from_str(&yaml).unwrap();
+    let container = &manifest["spec"]["template"]["spec"]["containers"][0];
+    let words: Vec<&str> =
+        container["command"].as_sequence().unwrap().iter().filter_map(|word| word.as_str()).collect();
+    let unit = fs::read_to_string(example("systemd/kq-worker.service")).unwrap();
+    let started = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/")).unwrap();
+    for line in [words, started.split(' ').collect()] {
+        // kq takes the flags: what it stumbles over is the command, which is not on this machine.
+        Kq::new(&line[1..]).run().status(78).stderr_has("handler");
+    }
 }
