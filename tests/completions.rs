@@ -1,5 +1,6 @@
 //! The committed completions and man pages are what the flags say: compared here, rewritten by `KQ_BLESS=1`.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
@@ -61,30 +62,50 @@ fn fish_completion_is_up_to_date() {
 fn man_pages_are_up_to_date_and_each_command_has_one() {
     let mut root = command();
     root.build();
-    let mut pages = vec!["man/kq.1".to_owned()];
-    page("man/kq.1", &root);
-    for subcommand in root.get_subcommands().filter(|c| c.get_name() != "help" && !c.is_hide_set()) {
-        let name = format!("kq-{}", subcommand.get_name());
-        let file = format!("man/{name}.1");
-        page(&file, &subcommand.clone().name(name).bin_name(format!("kq {}", subcommand.get_name())));
-        pages.push(file);
-    }
+    let mut pages = Vec::new();
+    write_pages(&root, &mut pages);
     let there = std::fs::read_dir(path("man")).expect("man is there");
     let mut there: Vec<_> =
-        there.map(|entry| format!("man/{}", entry.expect("an entry").file_name().display())).collect();
+        there.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
     there.sort();
     pages.sort();
     assert_eq!(there, pages, "man holds a page for each command and nothing else");
 }
 
-fn page(file: &str, command: &clap::Command) {
-    let mut text = Vec::new();
-    let page = clap_mangen::Man::new(command.clone())
+/// The page of this command and of those below it; their names go to `pages`.
+fn write_pages(command: &clap::Command, pages: &mut Vec<String>) {
+    let name = format!("{}.1", command.get_display_name().unwrap_or_else(|| command.get_name()));
+    committed(&format!("man/{name}"), &page(command).expect("render a page"));
+    pages.push(name);
+    let below = command.get_subcommands().filter(|below| below.get_name() != "help" && !below.is_hide_set());
+    below.for_each(|below| write_pages(below, pages));
+}
+
+fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
+    // Left out of the short help, they belong in the manual all the same.
+    let whole = command.clone().mut_args(|arg| arg.hide_short_help(false));
+    let usage = whole.clone().render_usage().to_string();
+    let page = clap_mangen::Man::new(whole)
         .date("")
         .manual("kq")
         .source(format!("kq {}", env!("CARGO_PKG_VERSION")));
-    page.render(&mut text).expect("render a page");
-    committed(file, &text);
+    let mut text = Vec::new();
+    page.render_title(&mut text)?;
+    page.render_name_section(&mut text)?;
+    // The usage line; a list of every flag would hide the arguments.
+    let usage = usage.trim_start_matches("Usage:").trim().replace('\\', "\\e").replace('-', "\\-");
+    writeln!(text, ".SH SYNOPSIS\n{usage}")?;
+    page.render_description_section(&mut text)?;
+    page.render_options_section(&mut text)?;
+    if command.has_subcommands() {
+        page.render_subcommands_section(&mut text)?;
+    }
+    // Examples keep their lines.
+    let mut extra = Vec::new();
+    page.render_extra_section(&mut extra)?;
+    let extra = String::from_utf8_lossy(&extra).replace(".SH EXTRA\n", ".SH EXAMPLES\n.nf\n");
+    write!(text, "{extra}")?;
+    Ok(text)
 }
 
 #[test]
@@ -96,9 +117,11 @@ fn bash_accepts_its_completion_and_offers_the_subcommands() {
         _kq kq to kq
         printf '%s\n' "${COMPREPLY[@]}"
     "#;
+    let own = tempfile::NamedTempFile::new().expect("make a file");
+    std::fs::write(own.path(), completion(Shell::Bash)).expect("write the completion");
     let output = std::process::Command::new("bash")
         .args(["--norc", "-c", script, "bash"])
-        .arg(path("completions/kq.bash"))
+        .arg(own.path())
         .output()
         .expect("run bash");
     let said = String::from_utf8_lossy(&output.stderr);

@@ -56,7 +56,8 @@ fn a_block_is_read_as_commands_and_their_output() {
     let text = "x\n```console\n$ one \\\n>   two\nout\n\n$ three\n```\n```sh\nfour\n```\n";
     let blocks = blocks(text, "console");
     assert_eq!(blocks.len(), 1);
-    let step = |line, command: &str, stdout: &str| Step { line, command: command.into(), stdout: stdout.into() };
+    let step =
+        |line, command: &str, stdout: &str| Step { line, command: command.into(), stdout: stdout.into() };
     assert_eq!(steps(blocks[0].0, &blocks[0].1), [step(3, "one \\\n  two", "out\n\n"), step(7, "three", "")]);
 }
 
@@ -136,7 +137,10 @@ fn sorted(text: &str) -> Vec<&str> {
 #[test]
 fn the_test_command_of_the_readme_is_the_one_that_ci_runs() {
     let ci = include_str!("../.ci/run");
-    assert!(blocks(README, "sh").iter().any(|(_, lines)| lines == &["cargo test"]), "the README says `cargo test`");
+    assert!(
+        blocks(README, "sh").iter().any(|(_, lines)| lines == &["cargo test"]),
+        "the README says `cargo test`"
+    );
     assert!(ci.lines().any(|line| line == "  cargo test"), ".ci/run runs `cargo test`");
 }
 

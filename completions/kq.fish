@@ -1,0 +1,472 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_kq_global_optspecs
+    string join \n b/brokers= client-id= timeout= X= tls no-tls tls-ca= tls-cert= tls-key= tls-key-password= tls-insecure sasl-mechanism= sasl-username= sasl-password= sasl-password-file= q/quiet v/verbose color= h/help V/version
+end
+
+function __fish_kq_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_kq_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_kq_using_subcommand
+    set -l cmd (__fish_kq_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c kq -n "__fish_kq_needs_command" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_needs_command" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_needs_command" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_needs_command" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_needs_command" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_needs_command" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_needs_command" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_needs_command" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_needs_command" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_needs_command" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_needs_command" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_needs_command" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_needs_command" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_needs_command" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_needs_command" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_needs_command" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_needs_command" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_needs_command" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_needs_command" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_needs_command" -f -a "topic" -d 'Create, list, describe, alter and delete topics'
+complete -c kq -n "__fish_kq_needs_command" -f -a "produce" -d 'Put records into a topic: lines of stdin or of files'
+complete -c kq -n "__fish_kq_needs_command" -f -a "consume" -d 'Get records out of topics: to stdout'
+complete -c kq -n "__fish_kq_needs_command" -f -a "worker" -d 'Run a command for each record'
+complete -c kq -n "__fish_kq_needs_command" -f -a "dev" -d 'Run an embedded Kafka-compatible broker, for development'
+complete -c kq -n "__fish_kq_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "create" -d 'Create topics, and wait until they can be used'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "list" -d 'List topics with their partitions and replication factor'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "ls" -d 'List topics with their partitions and replication factor'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "describe" -d 'Show partitions, leaders, replicas, watermarks, and configuration set on the topic'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "alter" -d 'Give a topic more partitions'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "delete" -d 'Delete topics and their records: only those named here, never KQ_TOPIC'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "rm" -d 'Delete topics and their records: only those named here, never KQ_TOPIC'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s t -l topic -d 'The same as a flag, repeatable' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s p -l partitions -d 'How many partitions [default: the broker\'s num.partitions]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l replication-factor -l rf -d 'How many replicas of each partition [default: the broker\'s default.replication.factor]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l config -d 'The topic\'s own configuration, repeatable: retention.ms=86400000, cleanup.policy=compact …' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l if-not-exists -d 'A topic that is there already is fine; says so where its partitions are not --partitions'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l internal -d 'Kafka\'s own topics too, whose names begin with __'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l json -d 'One JSON object a line: topic, partitions, replication_factor, internal'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l internal -d 'Kafka\'s own topics too, whose names begin with __'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l json -d 'One JSON object a line: topic, partitions, replication_factor, internal'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s t -l topic -d 'The same as a flag, repeatable' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l json -d 'One JSON object a line: topic, replication_factor, config, partitions'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s t -l topic -d 'The same as a flag, repeatable' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s p -l partitions -d 'How many partitions the topic shall have in all' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s t -l topic -d 'The same as a flag, repeatable' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s t -l topic -d 'The same as a flag, repeatable' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "create" -d 'Create topics, and wait until they can be used'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "list" -d 'List topics with their partitions and replication factor'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "describe" -d 'Show partitions, leaders, replicas, watermarks, and configuration set on the topic'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "alter" -d 'Give a topic more partitions'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete topics and their records: only those named here, never KQ_TOPIC'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kq -n "__fish_kq_using_subcommand produce" -s t -l topic -d 'The topic; all positionals are FILEs then' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -s D -l delimiter -d 'What ends a record in the input: a string with \\n \\t \\0 \\xNN' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -s K -l key-delimiter -d 'Each record starts with its key, then this string (escapes as in -D)' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l null -d 'A value (with -K: or a key) equal to TOKEN is null: a tombstone' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -s k -l key -d 'The key of every record' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -s H -l header -d 'A header of every record, repeatable; NAME alone has a null value' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -s p -l partition -d 'The partition of every record [default: the partitioner decides]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l timestamp -d 'The timestamp of every record: epoch milliseconds, RFC 3339, or a date in UTC [default: now]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l value-codec -d 'Compress each value by itself, and say so in a content-encoding header' -r -f -a "snappy\t''"
+complete -c kq -n "__fish_kq_using_subcommand produce" -s z -l compression -d 'Compression of batches on the wire: none, gzip, snappy, lz4, zstd, with :LEVEL where it has levels' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l partitioner -d 'Which partition a key goes to: murmur2 is Java\'s, consistent is kcat\'s' -r -f -a "murmur2_random\t''
+murmur2\t''
+consistent_random\t''
+consistent\t''
+fnv1a_random\t''
+fnv1a\t''
+random\t''"
+complete -c kq -n "__fish_kq_using_subcommand produce" -l acks -d 'Which replicas must have a record before it counts: all, 1, or 0 (turns idempotence off)' -r -f -a "all\t''
+-1\t''
+1\t''
+0\t''"
+complete -c kq -n "__fish_kq_using_subcommand produce" -l delivery-timeout -d 'How long a record may take to be acknowledged before it counts as failed' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -s n -l count -d 'Stop after COUNT records' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l rate -d 'At most this many records a second' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l report -d 'Print partition and offset of every acknowledged record on stdout, one JSON object a line' -r -f -a "json\t''"
+complete -c kq -n "__fish_kq_using_subcommand produce" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_using_subcommand produce" -s 0 -l null-delimited -d 'A NUL byte ends a record (as find -print0 writes them)'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l whole -d 'Each FILE, or all of stdin, is one record'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l key-optional -d 'With -K: a record without the delimiter has no key, instead of being an error'
+complete -c kq -n "__fish_kq_using_subcommand produce" -s Z -l empty-is-null -d 'An empty value (with -K: or key) is null, as in kcat'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l skip-empty -d 'Leave empty records out'
+complete -c kq -n "__fish_kq_using_subcommand produce" -s J -l json -d 'Each line is a record in the JSON form that `kq consume -J` writes'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l keep-partition -d 'With -J: honour each record\'s partition'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l topic-from-record -d 'With -J: honour each record\'s topic (TOPIC serves those without one)'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l no-idempotence -d 'Without the idempotent producer (clusters that refuse IDEMPOTENT_WRITE); retries may duplicate'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l no-create -d 'Refuse a topic that does not exist, where the broker would create it'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand produce" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_using_subcommand produce" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand produce" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_using_subcommand produce" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand consume" -s t -l topic -d 'A topic, as the positional' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s g -l group -d 'Read as a member of this group and commit what was written [env: KQ_GROUP]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s p -l partition -d 'Partitions to read, without a group: 0,2-5' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s o -l from -d 'Where to start: beginning, end, OFFSET, -N before the end, @TIME, -DURATION; in a group only where nothing is committed' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l until -d 'Where to stop, exclusive: end, OFFSET, @TIME' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s n -l count -d 'Stop after COUNT records were written' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l idle -d 'Stop when no record came for so long' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s f -l format -d 'How each record looks: %t %p %o %k %s %K %S %T %h %R %%, %{time}, %{key:hex}, %{value:base64}, %{header:NAME}' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s D -l delimiter -d 'What follows each record [default: \\n]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s K -l key-delimiter -d 'The key before the value, then this string' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l decode -d 'Values that were compressed by themselves: auto goes by content-encoding and by the magic of framed and Java\'s Snappy [default: auto; with -J none]' -r -f -a "auto\t''
+none\t''
+snappy\t''
+gzip\t''
+zstd\t''
+lz4\t''"
+complete -c kq -n "__fish_kq_using_subcommand consume" -l max-decoded -d 'The largest size that a value may decode to, in bytes' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l grep -d 'Only records whose value matches' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l where-key -d 'Only records whose key is this' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l where-header -d 'Only records with this header, repeatable (all must be there)' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l isolation -d 'Which records of transactions: read-committed or read-uncommitted' -r -f -a "read-committed\t''
+read-uncommitted\t''"
+complete -c kq -n "__fish_kq_using_subcommand consume" -l assignor -d 'How the group shares partitions: all its members must speak it' -r -f -a "cooperative-sticky\t''
+range\t''
+roundrobin\t''"
+complete -c kq -n "__fish_kq_using_subcommand consume" -l stall-timeout -d 'With a stop condition: give up after so long without contact to the brokers' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l close-timeout -d 'How long leaving may take: the last commit, and the group' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_using_subcommand consume" -s e -l end -d 'Stop at the end, as it is when a partition is first assigned'
+complete -c kq -n "__fish_kq_using_subcommand consume" -s J -l json -d 'Each record as one JSON object a line, without loss; `kq produce -J` reads it'
+complete -c kq -n "__fish_kq_using_subcommand consume" -s 0 -l null-delimited -d 'A NUL byte follows each record'
+complete -c kq -n "__fish_kq_using_subcommand consume" -l with-key -d 'The key, a tab, the value'
+complete -c kq -n "__fish_kq_using_subcommand consume" -s Z -l print-null -d 'Null keys and values are written as NULL, as in kcat'
+complete -c kq -n "__fish_kq_using_subcommand consume" -s u -l unbuffered -d 'Write each record at once, even while more are waiting'
+complete -c kq -n "__fish_kq_using_subcommand consume" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_using_subcommand consume" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand consume" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_using_subcommand consume" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand consume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_using_subcommand consume" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand worker" -s t -l topic -d 'A topic; repeatable' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l shell -d 'Run STRING under `sh -c` for each record, instead of a COMMAND' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -s g -l group -d 'The consumer group (or KQ_GROUP) [default: kq-worker-TOPIC]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -s o -l from -d 'Where the group has committed nothing yet: beginning, end, OFFSET, -N (before the end), @TIME, -DURATION' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l until -d 'End there (exclusive): end (as it is when a partition is assigned), OFFSET, @TIME' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -s n -s c -l count -d 'End after COUNT records are done, one way or another' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l idle -d 'End when nothing came and nothing ran for this long' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l decode -d 'Undo a value\'s own compression: auto, none, snappy, gzip, zstd, lz4' -r -f -a "auto\t''
+none\t''
+snappy\t''
+gzip\t''
+zstd\t''
+lz4\t''"
+complete -c kq -n "__fish_kq_using_subcommand worker" -l instance-id -d 'Static membership: this name keeps its partitions over a short restart' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l assignor -d 'How the group\'s members share partitions; one of a group must know what the others know' -r -f -a "cooperative-sticky\t''
+range\t''
+roundrobin\t''"
+complete -c kq -n "__fish_kq_using_subcommand worker" -s j -l jobs -d 'Commands that run at the same time; those that wait on a network want 16 to 64 [default: cores]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l order -d 'Which records wait for each other' -r -f -a "key\t'Records of one key in one partition run one after the other'
+partition\t'Records of one partition run one after the other'
+none\t'Any record runs at any time'"
+complete -c kq -n "__fish_kq_using_subcommand worker" -l command-timeout -d 'A command that takes longer is told to end (TERM), then killed; its record has failed' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l max-span -d 'How far a partition may be read ahead of its oldest record that is not done' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l retries -d 'Further attempts after the first' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l backoff -d 'The wait before a retry: up to FIRST, doubled each time, at most MAX' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l exit-map -d 'What exit statuses mean instead: ok, retry, fail, skip, stop' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l on-failure -d 'What becomes of a record that failed for good [default: dlq with --dlq, else stop]' -r -f -a "stop\t'Stop the worker; the record stays uncommitted'
+skip\t'Go on; the record is committed as if it had succeeded'
+retry\t'Try for ever, with the longest backoff'
+dlq\t'Send it to --dlq, then go on'"
+complete -c kq -n "__fish_kq_using_subcommand worker" -l dlq -d 'Send records that failed for good to this topic, with headers that say why' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l max-consecutive-failures -d 'Stop when so many records failed for good with no success between them; 0 never does' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l drain -d 'When partitions move to another member: how long their commands may still run' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l shutdown-timeout -d 'How long ending may take in all, on TERM, INT or HUP' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l stall-timeout -d 'With -n, -e, --until or --idle: give up after so long without contact to the cluster' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_using_subcommand worker" -s e -l exit-at-end -d '--until end'
+complete -c kq -n "__fish_kq_using_subcommand worker" -l pass-credentials -d 'Pass passwords in the command\'s environment too (KQ_SASL_PASSWORD, KQ_TLS_KEY_PASSWORD)'
+complete -c kq -n "__fish_kq_using_subcommand worker" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_using_subcommand worker" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand worker" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_using_subcommand worker" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand worker" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_using_subcommand worker" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand dev" -l port -d 'Port to listen on, 0 for a free one [default: 9092, with COMMAND a free one]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l listen -d 'Address to listen on; off loopback anyone who reaches it can read and write' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l data -d 'Keep topics, records and offsets in this folder across restarts [default: a temporary folder]' -r -F
+complete -c kq -n "__fish_kq_using_subcommand dev" -l topic -d 'Make this topic at the start; repeatable' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l partitions -d 'Partitions of a topic that does not say' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l retention-bytes -d 'Delete the oldest records of a partition above this size in bytes' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l retention-ms -d 'Delete records older than this many milliseconds' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_using_subcommand dev" -l no-auto-create -d 'Do not make topics on first use'
+complete -c kq -n "__fish_kq_using_subcommand dev" -l strict -d 'Refuse what one Kafka node refuses: a replication factor above 1'
+complete -c kq -n "__fish_kq_using_subcommand dev" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_using_subcommand dev" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand dev" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_using_subcommand dev" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand dev" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_using_subcommand dev" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker dev help" -f -a "topic" -d 'Create, list, describe, alter and delete topics'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker dev help" -f -a "produce" -d 'Put records into a topic: lines of stdin or of files'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker dev help" -f -a "consume" -d 'Get records out of topics: to stdout'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker dev help" -f -a "worker" -d 'Run a command for each record'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker dev help" -f -a "dev" -d 'Run an embedded Kafka-compatible broker, for development'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker dev help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "create" -d 'Create topics, and wait until they can be used'
+complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "list" -d 'List topics with their partitions and replication factor'
+complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "describe" -d 'Show partitions, leaders, replicas, watermarks, and configuration set on the topic'
+complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "alter" -d 'Give a topic more partitions'
+complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "delete" -d 'Delete topics and their records: only those named here, never KQ_TOPIC'
