@@ -1374,7 +1374,7 @@ _kq() {
             return 0
             ;;
         kq__subcmd__worker)
-            opts="-t -g -o -e -c -n -j -b -X -q -v -h -V --topic --shell --group --from --until --exit-at-end --count --idle --decode --instance-id --assignor --jobs --order --command-timeout --max-span --pass-credentials --retries --backoff --exit-map --on-failure --dlq --max-consecutive-failures --drain --shutdown-timeout --stall-timeout --brokers --client-id --timeout --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
+            opts="-t -g -o -e -c -n -j -b -X -q -v -h -V --topic --shell --group --from --until --exit-at-end --count --idle --decode --instance-id --assignor --jobs --order --command-timeout --max-span --persistent --window --output-topic --output-lines --copy-headers --pass-credentials --retries --backoff --exit-map --on-failure --dlq --max-consecutive-failures --drain --shutdown-timeout --stall-timeout --brokers --client-id --timeout --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1457,6 +1457,14 @@ _kq() {
                     return 0
                     ;;
                 --max-span)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --window)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output-topic)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

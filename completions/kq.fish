@@ -392,6 +392,8 @@ partition\t'Records of one partition run one after the other'
 none\t'Any record runs at any time'"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l command-timeout -d 'A command that takes longer is told to end (TERM), then killed; its record has failed' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l max-span -d 'How far a partition may be read ahead of its oldest record that is not done' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l window -d 'With --persistent: records in flight in each process' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l output-topic -d 'Send what a command printed, once it succeeded, to this topic, under the record\'s key; nothing printed is nothing sent, unless the value was empty too' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l retries -d 'Further attempts after the first' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l backoff -d 'The wait before a retry: up to FIRST, doubled each time, at most MAX' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l exit-map -d 'What exit statuses mean instead: ok, retry, fail, skip, stop' -r
@@ -420,6 +422,9 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -l color -d 'Colours in he
 always\t''
 never\t''"
 complete -c kq -n "__fish_kq_using_subcommand worker" -s e -l exit-at-end -d '--until end'
+complete -c kq -n "__fish_kq_using_subcommand worker" -l persistent -d 'The commands stay and answer record after record, as JSON lines (see below)'
+complete -c kq -n "__fish_kq_using_subcommand worker" -l output-lines -d 'With --output-topic: each line is a record'
+complete -c kq -n "__fish_kq_using_subcommand worker" -l copy-headers -d 'With --output-topic: the record\'s headers go along'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l pass-credentials -d 'Pass passwords in the command\'s environment too (KQ_SASL_PASSWORD, KQ_TLS_KEY_PASSWORD)'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'

@@ -114,10 +114,10 @@ fn the_four_lines_work_word_for_word() {
     assert_eq!(sorted(&String::from_utf8(got).expect("text")), sorted(data));
     ends_well(consume);
     let worker = shell(lines[3]).spawn();
-    let handled = || std::fs::read_to_string(home.path().join("handled")).unwrap_or_default();
-    wait_until("three records handled", Duration::from_secs(30), || handled().len() >= data.len());
+    let seen = || std::fs::read_to_string(home.path().join("handled")).unwrap_or_default();
+    wait_until("three records handled", Duration::from_secs(30), || seen().len() >= data.len());
     ends_well(worker);
-    assert_eq!(sorted(&handled()), sorted(data));
+    assert_eq!(sorted(&seen()), sorted(data));
 }
 
 /// Told to stop, what follows a topic ends with 0.
