@@ -49,7 +49,12 @@ pub fn connect(config: &Config, flags: &[(&str, &str)], names: &[String]) -> any
     for name in names {
         let found = if name.starts_with('^') {
             let pattern = regex::Regex::new(name).with_context(|| format!("topic {name}"))?;
-            ask(None)?.into_iter().filter(|topic| pattern.is_match(&topic.name)).collect()
+            // Kafka's own topics are matched only by who asks for them.
+            let internal = name.contains("__");
+            ask(None)?
+                .into_iter()
+                .filter(|topic| pattern.is_match(&topic.name) && (internal || !topic.name.starts_with("__")))
+                .collect()
         } else {
             config::topic::check(name)?;
             vec![existing(ask(Some(name))?, name, &causes)?]

@@ -81,6 +81,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         joined: Instant::now(),
         last_record: Instant::now(),
         outage: None,
+        lost: false,
     };
     if session.group.is_some() {
         session.join(&names)?;
@@ -161,6 +162,8 @@ struct Session<'a> {
     joined: Instant,
     last_record: Instant,
     outage: Option<Outage>,
+    /// The group took partitions away before what was written from them was committed.
+    lost: bool,
 }
 
 /// Brokers that are away since a while.
@@ -577,7 +580,9 @@ impl Session<'_> {
                     drop(connected.consumer.poll(TICK, BATCH, self));
                 }
                 // The partitions went meanwhile, and what was stored was committed as they did.
-                Err(E::RebalanceInProgress | E::IllegalGeneration) if self.parts.is_empty() => return Ok(()),
+                Err(E::RebalanceInProgress | E::IllegalGeneration) if self.parts.is_empty() && !self.lost => {
+                    return Ok(());
+                }
                 other => return other,
             }
         }
@@ -632,6 +637,7 @@ impl Rebalance for Session<'_> {
     }
 
     fn revoked(&mut self, _: &Consumer, partitions: &[Assigned], lost: bool) {
+        self.lost |= lost;
         if !lost && self.broken.is_none() && self.stop != Some(Stop::Closed) {
             self.write_out();
         }
