@@ -61,5 +61,9 @@ fn a_worker_runs_its_command_for_each_record() {
     let topic = cluster.topic("old");
     cluster.kq(["topic", "create", &topic, "--partitions", "1", "--rf", "1"]).run().success();
     cluster.kq(["produce", &topic]).stdin("a\nb\nc\n").run().success();
-    cluster.kq(["worker", &topic, "-n", "3", "-j", "1", "--", "cat"]).run().success().stdout("a\nb\nc\n");
+    cluster
+        .kq(["worker", &topic, "-n", "3", "-j", "1", "--", "sh", "-c", "cat; echo"])
+        .run()
+        .success()
+        .stdout("a\nb\nc\n");
 }
