@@ -1,6 +1,6 @@
 //! Signals: the first INT, TERM or HUP asks to drain, the second ends at once.
 
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
@@ -20,6 +20,8 @@ struct Inner {
     /// The first signal's number, 0 while there was none.
     signal: AtomicI32,
     notify: tokio::sync::Notify,
+    /// Whether the second signal is ending the process.
+    ending: AtomicBool,
     /// What the second signal still does before the process ends.
     last_act: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
@@ -41,6 +43,7 @@ impl Shutdown {
                         inner.notify.notify_waiters();
                         continue;
                     }
+                    inner.ending.store(true, Ordering::SeqCst);
                     if let Some(act) = inner.last_act.lock().ok().and_then(|mut act| act.take()) {
                         act();
                     }
@@ -69,6 +72,14 @@ impl Shutdown {
                 return signal;
             }
             notified.await;
+        }
+    }
+
+    /// Leaves the end to the second signal where there was one: what it did, such as killing the
+    /// commands, must not look like an end of the work that returns with a status of its own.
+    pub fn leave_the_end_to_a_second_signal(&self) {
+        while self.inner.ending.load(Ordering::SeqCst) {
+            std::thread::park();
         }
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::codec::Decode;
 use crate::offset::parse_duration;
 
+/// Get records out of topics: to stdout
+///
 /// Each record's value and a newline on stdout, compressed values undone by themselves.
 ///
 /// With --group, what was written to stdout and flushed is committed, and nothing else; that

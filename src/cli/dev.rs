@@ -26,7 +26,7 @@ Examples:
 
 Sessions of group members may be as short as 100 ms here (Kafka: 6 s), so that tests need not wait.";
 
-/// Flags of `kq dev`.
+/// Run an embedded Kafka-compatible broker, for development
 #[derive(clap::Args, Debug)]
 #[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
 pub struct Args {

@@ -54,16 +54,12 @@ Exit status: 0 all done, 1 some records failed, 2 usage, configuration or connec
 /// The subcommands.
 #[derive(clap::Subcommand, Debug)]
 #[allow(clippy::large_enum_variant, reason = "there is one in a process")]
+// A comment on a variant would be its short help and hide the long one, which stands at each Args.
 pub enum Command {
-    /// Create, list, describe, alter and delete topics
     Topic(topic::Args),
-    /// Put records into a topic: lines of stdin or of files
     Produce(produce::Args),
-    /// Get records out of topics: to stdout
     Consume(consume::Args),
-    /// Run a command for each record
     Worker(worker::Args),
-    /// Run an embedded Kafka-compatible broker, for development
     Dev(dev::Args),
     /// `-X list`: print librdkafka's properties
     #[command(skip)]

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+/// Put records into a topic: lines of stdin or of files
+///
 /// Each line of stdin or of the FILEs, in order, becomes a record's value: any bytes, any
 /// length up to the broker's limit. A last line without a newline is a record, too.
 ///

@@ -10,6 +10,8 @@ use crate::commands::worker::{ExitMap, OnFailure, Order};
 use crate::config::duration;
 use crate::offset::{self, From, Until};
 
+/// Run a command for each record
+///
 /// Runs COMMAND for each record, with the record's value on its stdin, and commits the record
 /// once it is done.
 ///

@@ -159,6 +159,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     });
     let stop = poller.run();
     let outcome = ending::end(&mut poller, stop, args.shutdown_timeout, has_stop);
+    shutdown.leave_the_end_to_a_second_signal();
     config.log.note(shared.tally.sentence(started.elapsed()));
     runtime.shutdown_background();
     outcome
