@@ -1,5 +1,7 @@
 //! `kq consume`: records to stdout; in a group, what was written and flushed is committed.
 
+mod bounds;
+mod group;
 mod parts;
 mod sink;
 
@@ -15,11 +17,12 @@ use crate::config::{self, Config};
 use crate::exit::{self, Exit};
 use crate::kafka::consumer::{self, Connected};
 use crate::kafka::errors::words;
-use crate::kafka::ffi::{Assigned, Consumer, Event, Rebalance};
-use crate::offset::{Bound, From, Until, parse_bound, parse_partitions, parse_until};
+use crate::kafka::ffi::{Consumer, Event};
+use crate::offset::{From, Until, parse_partitions};
 use crate::output::Output;
 use crate::record::RecordRef;
 use crate::shutdown::Shutdown;
+use bounds::Bounds;
 use parts::{Part, Parts};
 use sink::{Fate, Sink};
 
@@ -34,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Consumes until a stop condition is reached, stdout is closed, or a signal comes.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
-    let bounds = Bounds::new(args)?;
+    let bounds = Bounds::new(args, now_ms())?;
     let group = args.group.clone().or_else(|| config.group.clone().filter(|_| args.partition.is_none()));
     let mut names: Vec<String> = args.topics.iter().chain(&args.topic).cloned().collect();
     if names.is_empty() {
@@ -89,40 +92,6 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         session.assign(partitions.as_deref())?;
     }
     session.run()
-}
-
-/// Where to start and when to stop.
-#[derive(Clone, Copy, Debug)]
-struct Bounds {
-    from: Option<From>,
-    until: Option<Until>,
-    count: Option<u64>,
-    idle: Option<Duration>,
-}
-
-impl Bounds {
-    fn new(args: &Args) -> anyhow::Result<Self> {
-        let now = now_ms();
-        let mut bounds = Self { from: None, until: None, count: args.count, idle: args.idle };
-        if args.end {
-            bounds.until = Some(Until::End);
-        } else if let Some(until) = &args.until {
-            bounds.until = Some(parse_until(until, now).context("--until")?);
-        }
-        for text in &args.from {
-            match parse_bound(text, now).context("--from")? {
-                Bound::From(from) if bounds.from.is_none() => bounds.from = Some(from),
-                Bound::Until(until) if bounds.until.is_none() => bounds.until = Some(until),
-                _ => bail!("--from {text}: one start and one end are enough"),
-            }
-        }
-        Ok(bounds)
-    }
-
-    /// Whether it ends by itself.
-    fn stops(&self) -> bool {
-        self.until.is_some() || self.count.is_some() || self.idle.is_some()
-    }
 }
 
 fn now_ms() -> i64 {
@@ -564,93 +533,4 @@ impl Session<'_> {
         let failed = uncommitted.is_some() || self.undecoded > 0 || self.gone > 0;
         Ok(if failed { Exit::Failed } else { Exit::Done })
     }
-
-    /// Commits what is stored. In the middle of a rebalance the group takes no commit, so
-    /// wait for its end, within `--close-timeout`.
-    fn commit(&mut self) -> Result<(), RDKafkaErrorCode> {
-        use RDKafkaErrorCode as E;
-        let connected = self.connected;
-        let deadline = Instant::now() + self.args.close_timeout;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match connected.consumer.commit_stored(left) {
-                Err(E::RebalanceInProgress | E::IllegalGeneration)
-                    if !left.is_zero() && !self.parts.is_empty() =>
-                {
-                    drop(connected.consumer.poll(TICK, BATCH, self));
-                }
-                // The partitions went meanwhile, and what was stored was committed as they did.
-                Err(E::RebalanceInProgress | E::IllegalGeneration) if self.parts.is_empty() && !self.lost => {
-                    return Ok(());
-                }
-                other => return other,
-            }
-        }
-    }
-
-    /// Where a partition that the group gave us starts: its committed offset, unless there is none.
-    fn take_over(&mut self, assigned: &mut Assigned, committed: Option<i64>) -> anyhow::Result<Part> {
-        let (topic, partition) = (std::sync::Arc::clone(&assigned.topic), assigned.partition);
-        if committed.is_some() && self.bounds.until.is_none() {
-            return Ok(Part::new(topic, partition, committed, None));
-        }
-        let watermarks = consumer::watermarks(self.consumer(), &topic, partition, self.config.timeout)?;
-        let start = match (committed, self.bounds.from) {
-            (Some(offset), _) => offset,
-            (None, None | Some(From::Stored)) => watermarks.0,
-            (None, Some(from)) => self.start(&topic, partition, from, watermarks)?,
-        };
-        if committed.is_none() {
-            assigned.offset = Offset::Offset(start);
-        }
-        self.part(&topic, partition, Some(start), watermarks.1)
-    }
-}
-
-impl Rebalance for Session<'_> {
-    fn assigned(&mut self, consumer: &Consumer, partitions: &mut [Assigned]) {
-        let mut list = TopicPartitionList::new();
-        for p in &*partitions {
-            list.add_partition(&p.topic, p.partition);
-        }
-        if let Err(code) = consumer.committed(&list, self.config.timeout) {
-            self.broken = Some(anyhow!(
-                "committed offsets of group {}: {code}",
-                self.group.as_deref().unwrap_or_default()
-            ));
-            return;
-        }
-        for (assigned, committed) in partitions.iter_mut().zip(list.elements()) {
-            let committed = match committed.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            };
-            match self.take_over(assigned, committed) {
-                Ok(part) => self.parts.add(part),
-                Err(e) => self.broken = Some(e),
-            }
-        }
-        self.joined = Instant::now();
-        self.last_record = Instant::now();
-        self.config.log.verbose(1, format_args!("assigned: {}", names(partitions)));
-        self.stop_when_done();
-    }
-
-    fn revoked(&mut self, _: &Consumer, partitions: &[Assigned], lost: bool) {
-        self.lost |= lost;
-        if !lost && self.broken.is_none() && self.stop != Some(Stop::Closed) {
-            self.write_out();
-        }
-        for p in partitions {
-            self.parts.remove(&p.topic, p.partition);
-        }
-        self.joined = Instant::now();
-        self.config
-            .log
-            .verbose(1, format_args!("{}: {}", if lost { "lost" } else { "revoked" }, names(partitions)));
-    }
-}
-
-fn names(partitions: &[Assigned]) -> String {
-    partitions.iter().map(|p| format!("{}[{}]", p.topic, p.partition)).collect::<Vec<_>>().join(" ")
 }
