@@ -347,5 +347,6 @@ fn wrong_flags_say_what_is_wrong() {
     kq(&["consume", "t", "-f", "%q"]).stderr_has("%q");
     kq(&["consume", "t", "-p", "1-"]).stderr_has("-p");
     kq(&["consume", "t", "--grep", "("]).stderr_has("--grep");
+    kq(&["consume", "t", "-g", ""]).stderr_has("--group is empty");
     kq(&["consume", "t", "-g", "g", "-p", "0"]).stderr_has("--partition");
 }

@@ -266,5 +266,7 @@ fn wrong_flags_say_what_is_wrong() {
     kq(&["produce", "t", "-K", "\\q"]).stderr_has("-K");
     kq(&["produce", "t", "-H", "=v"]).stderr_has("-H");
     kq(&["produce", "t", "--acks", "2"]).stderr_has("--acks");
-    kq(&["produce", "t", "-z", "brotli"]).stderr_has("brotli");
+    kq(&["produce", "t", "-z", "brotli"]).stderr_has("brotli").stderr_has("snappy");
+    kq(&["produce", "t", "-z", "gzip:99"]).stderr_has("levels 0 to 9");
+    kq(&["produce", "t", "-z", "snappy:1"]).stderr_has("no levels");
 }

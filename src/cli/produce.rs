@@ -91,9 +91,10 @@ pub struct Args {
         long,
         value_name = "CODEC[:LEVEL]",
         default_value = "snappy",
+        value_parser = compression,
         help_heading = "Delivery"
     )]
-    pub compression: String,
+    pub compression: (String, Option<u8>),
 
     /// Which partition a key goes to: murmur2 is Java's, consistent is kcat's
     #[arg(long, default_value = "murmur2_random", value_parser = ["murmur2_random", "murmur2", "consistent_random", "consistent", "fnv1a_random", "fnv1a", "random"], help_heading = "Delivery")]
@@ -126,6 +127,26 @@ pub struct Args {
     /// Print partition and offset of every acknowledged record on stdout, one JSON object a line
     #[arg(long, value_name = "FORMAT", value_parser = ["json"], help_heading = "Delivery")]
     pub report: Option<String>,
+}
+
+/// `CODEC` or `CODEC:LEVEL`, for the codecs and levels that librdkafka has.
+fn compression(text: &str) -> Result<(String, Option<u8>), String> {
+    let (codec, level) = text.split_once(':').map_or((text, None), |(codec, level)| (codec, Some(level)));
+    let levels = match codec {
+        "none" | "snappy" => None,
+        "gzip" => Some(0..=9),
+        "lz4" | "zstd" => Some(0..=12),
+        _ => return Err("give none, gzip, snappy, lz4 or zstd".into()),
+    };
+    let level = match (level, levels) {
+        (None, _) => None,
+        (Some(_), None) => return Err(format!("{codec} has no levels")),
+        (Some(level), Some(levels)) => match level.parse() {
+            Ok(n) if levels.contains(&n) => Some(n),
+            _ => return Err(format!("{codec} has levels {} to {}", levels.start(), levels.end())),
+        },
+    };
+    Ok((codec.to_owned(), level))
 }
 
 /// `N` or `N/s`: records a second, more than 0.

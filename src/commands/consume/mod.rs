@@ -39,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let bounds = Bounds::new(args, now_ms())?;
     let group = args.group.clone().or_else(|| config.group.clone().filter(|_| args.partition.is_none()));
+    if group.as_deref() == Some("") {
+        bail!("-g/--group is empty: give the group's name, or leave the flag out to read without a group");
+    }
     let mut names: Vec<String> = args.topics.iter().chain(&args.topic).cloned().collect();
     if names.is_empty() {
         names.push(config::topic::one(None, None, config.env_topic.as_deref())?);

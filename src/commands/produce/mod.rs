@@ -68,10 +68,9 @@ fn delimiter(args: &Args) -> anyhow::Result<Vec<u8>> {
 
 /// The properties that the flags ask for.
 fn producer_settings(args: &Args) -> Vec<(&'static str, String)> {
-    let (codec, level) =
-        args.compression.split_once(':').map_or((args.compression.as_str(), None), |(c, l)| (c, Some(l)));
+    let (codec, level) = &args.compression;
     let mut settings = vec![
-        ("compression.codec", codec.to_owned()),
+        ("compression.codec", codec.clone()),
         ("partitioner", args.partitioner.clone()),
         ("message.timeout.ms", args.delivery_timeout.as_millis().max(1).to_string()),
         ("acks", args.acks.clone()),
@@ -81,7 +80,7 @@ fn producer_settings(args: &Args) -> Vec<(&'static str, String)> {
         ),
     ];
     if let Some(level) = level {
-        settings.push(("compression.level", level.to_owned()));
+        settings.push(("compression.level", level.to_string()));
     }
     settings
 }
