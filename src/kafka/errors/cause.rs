@@ -106,6 +106,8 @@ impl Cause {
             // What librdkafka guesses of a close it says for some of them only; the state says it for all.
             if has("in state apiversion") && !protocol.ends_with("ssl") {
                 Self::WantsTls
+            } else if has("in state ssl_handshake") {
+                Self::ClosedInHandshake
             } else if has("in state up") && !protocol.starts_with("sasl") && age_ms(&lower) < 2_000 {
                 Self::WantsLogin
             } else {

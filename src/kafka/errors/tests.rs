@@ -143,3 +143,18 @@ fn log_lines_feed_the_causes_too() {
 fn words_of_an_error_code_have_no_prefix() {
     assert_eq!(words(RDKafkaErrorCode::InvalidPartitions), "Invalid number of partitions");
 }
+
+#[test]
+fn a_close_in_the_tls_handshake_is_known_by_its_state() {
+    let causes = Causes::new(Log::default());
+    // The second time librdkafka leaves its guess out.
+    for words in [
+        "SSL handshake failed: Disconnected: SSL connection closed by peer: connecting to a PLAINTEXT broker listener?",
+        "Disconnected: SSL connection closed by peer",
+    ] {
+        let line = format!("ssl://k:1/bootstrap: {words} (after 0ms in state SSL_HANDSHAKE)");
+        causes.error(RDKafkaErrorCode::BrokerTransportFailure, &line);
+        let known = causes.last().unwrap_or_default();
+        assert!(known.contains("during the TLS handshake"), "{known}");
+    }
+}
