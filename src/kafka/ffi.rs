@@ -817,12 +817,16 @@ impl Consumer {
 
     /// One record a call, which keeps the position right at an end of partition.
     fn take_singly(&self, timeout: Duration, room: &mut [*mut sys::rd_kafka_message_t]) -> usize {
-        self.handle.context.revoked.borrow_mut().clear();
+        let revoked = &self.handle.context.revoked;
+        revoked.borrow_mut().clear();
         let mut length = 0;
         let mut wait = millis(timeout);
         while length < room.len() {
             // SAFETY: the client is live; the message, where there is one, is ours.
             let message = unsafe { sys::rd_kafka_consumer_poll(self.handle.rk, wait) };
+            // A rebalance inside the call stands between what was taken before and this message,
+            // which may be the first of the same partition's next assignment.
+            length = give_back(&mut room[..length], &std::mem::take(&mut *revoked.borrow_mut()));
             if message.is_null() {
                 break;
             }
@@ -830,32 +834,7 @@ impl Consumer {
             length += 1;
             wait = 0;
         }
-        let revoked = std::mem::take(&mut *self.handle.context.revoked.borrow_mut());
-        if revoked.is_empty() {
-            return length;
-        }
-        // What was taken before its partition went is somebody else's now.
-        let mut kept = 0;
-        for index in 0..length {
-            // SAFETY: the message is live and ours, with its topic; it is either kept in the
-            // array, once, or given back, once.
-            unsafe {
-                let message = room[index];
-                let topic = if (*message).rkt.is_null() {
-                    ptr::null()
-                } else {
-                    sys::rd_kafka_topic_name((*message).rkt)
-                };
-                let topic = text(topic);
-                if revoked.iter().any(|r| r.partition == (*message).partition && *r.topic == *topic) {
-                    sys::rd_kafka_message_destroy(message);
-                } else {
-                    room[kept] = message;
-                    kept += 1;
-                }
-            }
-        }
-        kept
+        length
     }
 
     /// Leaves the group, serving the last rebalance, and waits until that is done or `timeout`
@@ -889,6 +868,31 @@ impl Consumer {
         self.handle.context.rebalance.set(before);
         result
     }
+}
+
+/// Frees the messages of partitions that are somebody else's by now, moves the others together,
+/// and gives their number.
+fn give_back(messages: &mut [*mut sys::rd_kafka_message_t], revoked: &[Assigned]) -> usize {
+    if revoked.is_empty() {
+        return messages.len();
+    }
+    let mut kept = 0;
+    for index in 0..messages.len() {
+        let message = messages[index];
+        // SAFETY: each message is live and ours, with its topic; it is either kept in the array,
+        // once, or given back, once.
+        unsafe {
+            let rkt = (*message).rkt;
+            let topic = text(if rkt.is_null() { ptr::null() } else { sys::rd_kafka_topic_name(rkt) });
+            if revoked.iter().any(|r| r.partition == (*message).partition && *r.topic == *topic) {
+                sys::rd_kafka_message_destroy(message);
+            } else {
+                messages[kept] = message;
+                kept += 1;
+            }
+        }
+    }
+    kept
 }
 
 impl Batch<'_> {
