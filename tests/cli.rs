@@ -62,6 +62,19 @@ fn a_person_who_waits_is_told_what_for() {
 }
 
 #[test]
+fn who_waits_for_produce_or_consume_is_told_what_for_unless_quiet() {
+    let broker = closed_port();
+    let note = format!("kq: {broker}: connection refused; trying for 2s\n");
+    for command in ["produce", "consume"] {
+        let run = |args: &[&str]| {
+            Kq::new(["-b", &broker, "--timeout", "2s", command, "foo"]).args(args).run().status(2)
+        };
+        run(&[]).stderr_has(&note);
+        run(&["-q"]).stderr_lacks("trying for").stderr_has("connection refused");
+    }
+}
+
+#[test]
 fn librdkafka_speaks_with_vv_only() {
     let broker = closed_port();
     unreachable(&broker, "1s", &[]).stderr_lacks("librdkafka").stderr_lacks("thrd");

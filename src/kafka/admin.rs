@@ -17,11 +17,10 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use super::cluster::{Cluster, Topic};
+use super::connect::{PATIENCE, note_waiting};
 use super::errors::{Causes, is_contact_lost, words};
 use crate::config::{Config, duration};
 
-/// How long a cluster may stay silent before a person is told what is waited for.
-const PATIENCE: Duration = Duration::from_millis(1_500);
 /// Between two looks at something that is awaited.
 const STEP: Duration = Duration::from_millis(20);
 
@@ -348,9 +347,7 @@ impl Admin {
             }
             if patient && start.elapsed() > PATIENCE {
                 patient = false;
-                let cause =
-                    self.causes.last().unwrap_or_else(|| format!("{}: no answer", self.config.brokers));
-                self.config.log.note(format_args!("{cause}; trying for {}", duration::format(timeout)));
+                note_waiting(&self.config, &self.causes);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::config::Config;
+use crate::config::{Config, duration};
 use crate::kafka::errors::{Causes, is_contact_lost};
 use crate::kafka::ffi::TopicMetadata;
 
@@ -12,16 +12,28 @@ use crate::kafka::ffi::TopicMetadata;
 /// looked at what librdkafka reported: a refused login needs no waiting for the time-out.
 const FIRST: Duration = Duration::from_millis(400);
 
+/// How long a cluster may stay silent before the user is told why.
+pub const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Tells why there is no answer yet, and for how long one is tried.
+pub fn note_waiting(config: &Config, causes: &Causes) {
+    let cause = causes.last().unwrap_or_else(|| format!("{}: no answer", config.brokers));
+    config.log.note(format_args!("{cause}; trying for {}", duration::format(config.timeout)));
+}
+
 /// Metadata by `ask`, a client's call with its time-out, tried until the configured time-out.
 pub fn metadata(
     config: &Config,
     causes: &Causes,
     ask: impl Fn(Duration) -> Result<Vec<TopicMetadata>, RDKafkaErrorCode>,
 ) -> anyhow::Result<Vec<TopicMetadata>> {
-    let deadline = Instant::now() + config.timeout;
+    let start = Instant::now();
+    let deadline = start + config.timeout;
     let mut patience = FIRST;
+    let mut patient = true;
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let until = if patient { deadline.min(start + PATIENCE) } else { deadline };
+        let left = until.saturating_duration_since(Instant::now());
         match ask(patience.min(left).max(Duration::from_millis(1))) {
             Ok(topics) => return Ok(topics),
             Err(code)
@@ -30,6 +42,10 @@ pub fn metadata(
                     && !causes.are_final(&config.brokers) =>
             {
                 patience *= 2;
+                if patient && start.elapsed() >= PATIENCE {
+                    patient = false;
+                    note_waiting(config, causes);
+                }
             }
             Err(code) => return Err(causes.explain(code, &config.brokers, config.timeout)),
         }
