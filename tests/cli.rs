@@ -107,6 +107,22 @@ fn a_server_that_never_answers_is_no_hang() {
 }
 
 #[test]
+fn consume_ends_within_the_timeout_with_the_cause() {
+    let silent = server(|mut stream| {
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let unresolved = "no-such-host.invalid:9092".to_owned();
+    for (broker, cause) in [(silent, "no answer to the first request"), (unresolved, "does not resolve")] {
+        Kq::new(["-b", &broker, "--timeout", "3s", "consume", "foo", "-q"])
+            .run()
+            .status(2)
+            .stdout("")
+            .demand("an end within the time-out", |o| o.took < Duration::from_secs(9))
+            .stderr_has(cause);
+    }
+}
+
+#[test]
 fn tls_to_a_plain_text_port_is_a_mismatch_and_ends_at_once() {
     let plain = answering(b"\0\0\0\x08\0\0\0\x01\0\x23\0\0");
     Kq::new(["-b", &plain, "--tls", "--timeout", "50s", "topic", "list"])
