@@ -44,6 +44,8 @@ pub fn metadata(
                 patience *= 2;
                 if patient && start.elapsed() >= PATIENCE {
                     patient = false;
+                    // The attempt that ended for the note's sake was a short one.
+                    patience = FIRST * 2;
                     note_waiting(config, causes);
                 }
             }
