@@ -1,7 +1,7 @@
 //! A consume as a member of a group: what it takes over, gives away and commits.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use rdkafka::types::RDKafkaErrorCode;
@@ -10,6 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::parts::Part;
 use super::{BATCH, Session, Stop, TICK};
 use crate::kafka::consumer;
+use crate::kafka::errors::is_contact_lost;
 use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
 use crate::offset::From;
 
@@ -56,13 +57,35 @@ impl Session<'_> {
     }
 }
 
+impl Session<'_> {
+    /// Asks for committed offsets, through an outage that begins just now: as long as a stop
+    /// condition allows, else well within `max.poll.interval.ms`.
+    fn committed(&self, consumer: &Consumer, list: &TopicPartitionList) -> Result<(), RDKafkaErrorCode> {
+        let patience = if self.bounds.stops() { self.args.stall_timeout } else { Duration::from_mins(4) };
+        let asked = Instant::now();
+        loop {
+            match consumer.committed(list, self.config.timeout) {
+                Err(code)
+                    if is_contact_lost(code)
+                        && self.shutdown.signal().is_none()
+                        && asked.elapsed() < patience => {}
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
 impl Rebalance for Session<'_> {
     fn assigned(&mut self, consumer: &Consumer, partitions: &mut [Assigned]) {
         let mut list = TopicPartitionList::new();
         for p in &*partitions {
             list.add_partition(&p.topic, p.partition);
         }
-        if let Err(code) = consumer.committed(&list, self.config.timeout) {
+        if self.stop.is_some() || self.broken.is_some() {
+            // On the way out: nothing of it will be read.
+            return;
+        }
+        if let Err(code) = self.committed(consumer, &list) {
             self.broken = Some(anyhow!(
                 "committed offsets of group {}: {code}",
                 self.group.as_deref().unwrap_or_default()
