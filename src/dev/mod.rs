@@ -15,7 +15,7 @@
 //! | client | passed | beside that |
 //! |---|---|---|
 //! | librdkafka 2.12.1 (kq's own; `tests/conformance.rs`) | all | range and cooperative-sticky pairs, static members, a dead member, delete records, offsets by time |
-//! | kcat 1.7.1 (librdkafka 2.0.2) | all | no topic creation of its own: made on first use |
+//! | kcat 1.7.1, librdkafka 2.0.2 (`tests/dev_clients/kcat.sh`) | all | a pair with one killed; no topic creation of its own: made on first use |
 //! | confluent-kafka 2.16.1, librdkafka 2.16.0 (`tests/dev_clients/python.py`) | all | a pair with one killed (replaced in 1.4 s of a 1.5 s session), configs, partitions, deletions, transactions refused |
 //! | kafka-go 0.4.48 (`tests/dev_clients/kafka_go.go`) | all but the pair, which was not tried | |
 //! | Kafka 4.1 console tools (`tests/dev_clients/java.sh`) | all but the pair, which was not tried | replication factor 2 accepted with a note |
