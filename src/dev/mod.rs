@@ -19,7 +19,7 @@
 //! | confluent-kafka 2.16.1, librdkafka 2.16.0 (`tests/dev_clients/python.py`) | all | a pair with one killed (replaced in 1.4 s of a 1.5 s session), configs, partitions, deletions, transactions refused |
 //! | kafka-go 0.4.48 (`tests/dev_clients/kafka_go.go`) | all but the pair, which was not tried | |
 //! | Kafka 4.1 console tools (`tests/dev_clients/java.sh`) | all but the pair, which was not tried | replication factor 2 accepted with a note |
-//! | kcl (franz-go) | not tried | |
+//! | franz-go 1.22.2, kcl's library (`tests/dev_clients/franz_go.go`) | all but the pair, which was not tried | |
 
 pub mod api;
 pub mod code;
