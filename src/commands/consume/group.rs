@@ -86,6 +86,9 @@ impl Rebalance for Session<'_> {
             return;
         }
         if let Err(code) = self.committed(consumer, &list) {
+            if self.shutdown.signal().is_some() {
+                return;
+            }
             self.broken = Some(anyhow!(
                 "committed offsets of group {}: {code}",
                 self.group.as_deref().unwrap_or_default()
