@@ -196,6 +196,38 @@ fn an_end_of_partition_before_a_rebalance_skips_no_record() {
 }
 
 #[test]
+fn members_that_come_and_go_under_range_cost_no_record() {
+    // A poll may serve a revoke and an assignment before it returns the partition's next record.
+    let cluster = Cluster::get();
+    let topic = cluster.create("range", 2);
+    let group = cluster.topic("g");
+    let member = || {
+        let args = ["-v", "consume", &topic, "-g", &group, "--assignor", "range"];
+        cluster.kq(args).args(["-X", "heartbeat.interval.ms=200"]).spawn()
+    };
+    let first = member();
+    first.wait_for_stderr("assigned:");
+    let producer = cluster.kq(["produce", &topic, "-q", "--rate", "400"]).stdin(numbers(2000)).spawn();
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        let second = member();
+        second.wait_for_stderr(&format!("assigned: {topic}"));
+        second.terminate();
+        seen.extend(second.wait().success().stdout);
+    }
+    producer.wait().success();
+    cluster.kq(["produce", &topic, "-q"]).stdin("last\n").run().success();
+    first.wait_for_stdout("last");
+    first.terminate();
+    seen.extend(first.wait().success().stdout);
+    seen.extend(cluster.kq(["consume", &topic, "-g", &group, "-e"]).run().success().stdout);
+    let text = String::from_utf8(seen).expect("text");
+    let seen: std::collections::HashSet<&str> = text.lines().collect();
+    let missing: Vec<usize> = (1..=2000).filter(|n| !seen.contains(n.to_string().as_str())).collect();
+    assert!(missing.is_empty(), "never read: {missing:?}");
+}
+
+#[test]
 fn formats_of_kcat_and_the_json_record() {
     let cluster = Cluster::get();
     let topic = cluster.create("format", 1);
