@@ -427,7 +427,8 @@ impl Admin {
 
 /// A client that asks and creates nothing by asking.
 fn client_config(config: &Config) -> anyhow::Result<ClientConfig> {
-    config.client(&[("allow.auto.create.topics", "false")])
+    // The backoff: as for a producer, half of it passes before the second connection.
+    config.client(&[("allow.auto.create.topics", "false"), ("reconnect.backoff.ms", "20")])
 }
 
 /// librdkafka's refusal to start a client, which is about its configuration: a file that is no certificate …
