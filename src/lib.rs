@@ -32,6 +32,11 @@ pub mod shutdown;
 use anyhow::Context as _;
 use exit::Exit;
 
+/// For librdkafka too (feature `override`): each record it hands over is allocated on one thread
+/// and freed on another, which glibc's malloc pays for with a lock.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs kq with this process's arguments and environment.
 pub fn main() -> ! {
     if std::env::args_os().nth(1).is_some_and(|arg| arg == process::guard::ARGUMENT) {

@@ -60,7 +60,10 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
             "isolation.level",
             if args.isolation == "read-uncommitted" { "read_uncommitted" } else { "read_committed" },
         ),
-        ("queued.min.messages", "1000000"),
+        // Fetched ahead of a partition: enough to hide the way to the broker, little enough to stay
+        // in the processor's caches, which saves a fifth of the CPU, and in 64 MiB.
+        ("queued.min.messages", "20000"),
+        ("fetch.message.max.bytes", "524288"),
         // A broker answers an idle fetch after this long: what stands at the end of a topic waits for it.
         ("fetch.wait.max.ms", if bounds.stops() { "20" } else { "500" }),
     ];
@@ -85,6 +88,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         broken: None,
         stop: None,
         joined: Instant::now(),
+        polled: Instant::now(),
         last_record: Instant::now(),
         outage: None,
         lost: false,
@@ -132,6 +136,8 @@ struct Session<'a> {
     broken: Option<anyhow::Error>,
     stop: Option<Stop>,
     joined: Instant,
+    /// When the batch that is being taken came.
+    polled: Instant,
     last_record: Instant,
     outage: Option<Outage>,
     /// The group took partitions away before what was written from them was committed.
@@ -248,6 +254,7 @@ impl Session<'_> {
                 self.write_out();
                 self.look_around();
             } else {
+                self.polled = Instant::now();
                 let taken = batch.for_each(with_headers, |event| {
                     self.take(event);
                     if self.stop.is_some() || self.broken.is_some() { Err(()) } else { Ok(()) }
@@ -286,7 +293,7 @@ impl Session<'_> {
         let fate = self.sink.append(record, self.output.buffer());
         part.passed(record.offset + 1);
         let part_done = part.done;
-        self.last_record = Instant::now();
+        self.last_record = self.polled;
         self.outage = None;
         if fate != Fate::Filtered {
             self.written += 1;
