@@ -88,6 +88,13 @@ impl Standing {
         producer.flush(PATIENCE).expect("all acknowledged");
     }
 
+    /// Memory that its process has in use, in bytes.
+    fn resident(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
+    }
+
     fn watermarks(&self, topic: &str) -> (i64, i64) {
         let consumer: BaseConsumer = self.config().create().expect("consumer");
         consumer.fetch_watermarks(topic, 0, PATIENCE).expect("watermarks")
@@ -226,6 +233,106 @@ fn hostile_bytes_close_their_own_connection_and_nothing_else() {
     let (status, said) = standing.end(rustix::process::Signal::TERM);
     assert_eq!(status, Some(0));
     assert_eq!(said.matches("connection closed").count(), 6, "{said}");
+}
+
+/// An ApiVersions v0 request without a client id, and its correlation id.
+const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff];
+
+/// Reads one answer whole, and checks that it is the one to [`API_VERSIONS`].
+fn read_api_versions(stream: &mut TcpStream) {
+    let mut size = [0; 4];
+    stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    stream.read_exact(&mut size).expect("an answer");
+    let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+    stream.read_exact(&mut answer).expect("all of the answer");
+    // The correlation id, and no error.
+    assert_eq!(answer[..6], [0, 0, 0, 7, 0, 0]);
+}
+
+#[test]
+fn ten_thousand_connections_are_held_and_cost_little() {
+    let tmp = tempfile::tempdir().expect("folder");
+    let standing = Standing::start(tmp.path(), &["--topic", "t:1"]);
+    // Each end of a connection is a file of its process.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).expect("raise the limit of files");
+    let allowed = limit.maximum.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    let count = 10_000.min(allowed.saturating_sub(500));
+    assert!(count >= 1_000, "a limit of {allowed} files is too low for this test");
+    let before = standing.resident();
+    let mut held: Vec<TcpStream> = (0..count)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&standing.brokers).expect("connect");
+            stream.write_all(&API_VERSIONS).expect("ask");
+            stream
+        })
+        .collect();
+    held.iter_mut().for_each(read_api_versions);
+    let each = (standing.resident() - before) / count;
+    assert!(each < 8 << 10, "{each} bytes for each of {count} idle connections");
+    standing.produce("t", 0..10);
+    assert_eq!(standing.watermarks("t"), (0, 10));
+    // They are alive, not only open.
+    let last = held.last_mut().expect("one");
+    last.write_all(&API_VERSIONS).expect("ask again");
+    read_api_versions(last);
+}
+
+#[test]
+fn readers_that_never_read_cost_little_and_stop_nobody() {
+    const READERS: usize = 300;
+    let tmp = tempfile::tempdir().expect("folder");
+    let standing = Standing::start(tmp.path(), &["--topic", "t:1"]);
+    let producer: BaseProducer = standing.config().create().expect("producer");
+    let value = vec![b'x'; 500_000];
+    for _ in 0..20 {
+        producer.send(BaseRecord::<(), _>::to("t").payload(&value)).map_err(|(e, _)| e).expect("send");
+    }
+    producer.flush(PATIENCE).expect("all acknowledged");
+    // Fetch v4: replica -1, wait 0 ms, at least 1 byte, at most 10 MB, of t[0] from 0.
+    let mut fetch: Vec<u8> =
+        [&[0, 1, 0, 4, 0, 0, 0, 7, 0xff, 0xff][..], &[0xff; 4], &[0; 4], &[0, 0, 0, 1]].concat();
+    fetch.extend(10_000_000u32.to_be_bytes());
+    fetch.extend([0, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 0]);
+    fetch.extend(0u64.to_be_bytes());
+    fetch.extend(10_000_000u32.to_be_bytes());
+    let request = [&u32::try_from(fetch.len()).expect("short").to_be_bytes()[..], &fetch].concat();
+    let before = standing.resident();
+    let mut readers: Vec<TcpStream> = (0..READERS)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&standing.brokers).expect("connect");
+            // Asked again and again, and no answer is ever taken.
+            stream.write_all(&request.repeat(20)).expect("ask");
+            stream
+        })
+        .collect();
+    // Each has an answer under way before memory is looked at.
+    for reader in &mut readers {
+        reader.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        assert!(reader.peek(&mut [0; 4]).expect("an answer begins") > 0);
+    }
+    standing.produce("other", 0..10);
+    assert_eq!(standing.watermarks("other"), (0, 10));
+    let each = standing.resident().saturating_sub(before) / READERS;
+    assert!(each < 64 << 10, "{each} bytes for each reader");
+    // One that reads after all finds its answer whole: ten million bytes of it.
+    let mut size = [0; 4];
+    readers[0].read_exact(&mut size).expect("the size");
+    let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+    readers[0].read_exact(&mut answer).expect("the answer");
+    assert!(answer.len() > 9_000_000 && answer.ends_with(&value[..1000]), "{} bytes", answer.len());
+}
+
+#[test]
+fn a_half_closed_connection_gets_its_answer_and_ends() {
+    let tmp = tempfile::tempdir().expect("folder");
+    let standing = Standing::start(tmp.path(), &[]);
+    let mut stream = TcpStream::connect(&standing.brokers).expect("connect");
+    stream.write_all(&API_VERSIONS).expect("ask");
+    stream.shutdown(std::net::Shutdown::Write).expect("close one half");
+    read_api_versions(&mut stream);
+    assert_eq!(stream.read(&mut [0; 1]).expect("the end"), 0);
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! Connections: accept, read frames, answer them in order, write the answers.
+//!
+//! What a connection costs is bounded, so that thousands of them are cheap: one that is idle has
+//! no buffer, and records go from a log's file to the socket by `sendfile`, in no memory of ours.
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -29,8 +31,6 @@ const FRAME_MEMORY: usize = 256 << 20;
 const IDLE: Duration = Duration::from_mins(10);
 /// A frame that was begun must go on within this time, or its connection is closed.
 const STALLED: Duration = Duration::from_secs(30);
-/// Bytes of a log that are in memory for one connection while they are written.
-const CHUNK: u64 = 256 << 10;
 
 /// What is written back for one request.
 pub enum Reply {
@@ -63,6 +63,7 @@ impl From<io::Error> for Closed {
 /// Accepts connections for as long as it is polled.
 pub async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: usize) {
     let open = Arc::new(AtomicUsize::new(0));
+    let mut full = false;
     let frames = Arc::new(Semaphore::new(FRAME_MEMORY / 1024));
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -75,9 +76,13 @@ pub async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: 
             }
         };
         if open.load(Ordering::Relaxed) >= max_connections {
-            broker.log.error(format_args!("{peer}: refused, {max_connections} connections are open"));
+            // Said once, and again only after there was room: clients try again and again.
+            if !std::mem::replace(&mut full, true) {
+                broker.log.error(format_args!("{peer}: refused, {max_connections} connections are open"));
+            }
             continue;
         }
+        full = false;
         open.fetch_add(1, Ordering::Relaxed);
         let (broker, frames, open) = (Arc::clone(&broker), Arc::clone(&frames), Arc::clone(&open));
         // The task owns its connection and ends with it; all end with the runtime.
@@ -99,8 +104,12 @@ async fn converse(
     stream.set_nodelay(true)?;
     let client = Client { peer, local: stream.local_addr()? };
     let mut buffer = BytesMut::new();
-    let mut chunk = Vec::new();
     loop {
+        if buffer.is_empty() {
+            // Many connections are idle most of the time: they keep no memory.
+            buffer = BytesMut::new();
+            timeout(IDLE, stream.readable()).await.map_err(|_| Closed::Quietly)??;
+        }
         let began = fill(&mut stream, &mut buffer, 4, IDLE).await?;
         if !began {
             return Ok(());
@@ -133,7 +142,7 @@ async fn converse(
             broker.log.verbose(1, format_args!("{peer} {what} {size} B {:.1} ms", took.as_secs_f64() * 1e3));
         }
         if let Reply::Parts(parts) = reply {
-            write(&mut stream, parts, &mut chunk).await?;
+            write(&mut stream, parts).await?;
         }
     }
 }
@@ -184,21 +193,29 @@ async fn need(stream: &mut TcpStream, buffer: &mut BytesMut, n: usize) -> Result
     if fill(stream, buffer, n, STALLED).await? { Ok(()) } else { Err(Closed::Quietly) }
 }
 
-/// Writes a reply. Logs go through one small buffer, so that a slow reader costs no more than that.
-async fn write(stream: &mut TcpStream, parts: Vec<Part>, chunk: &mut Vec<u8>) -> Result<(), Closed> {
+/// Writes a reply.
+async fn write(stream: &mut TcpStream, parts: Vec<Part>) -> Result<(), Closed> {
     for part in parts {
         match part {
             Part::Bytes(bytes) => send(stream, &bytes).await?,
-            Part::Log(slice) => {
-                let mut done = 0;
-                while done < slice.len {
-                    let n = CHUNK.min(slice.len - done) as usize;
-                    chunk.resize(n.max(chunk.len()), 0);
-                    slice.file.read_exact_at(&mut chunk[..n], slice.position + done)?;
-                    send(stream, &chunk[..n]).await?;
-                    done += n as u64;
-                }
-            }
+            Part::Log(slice) => send_log(stream, &slice).await?,
+        }
+    }
+    Ok(())
+}
+
+/// The kernel copies from the file to the socket: a reader that never reads costs no memory here.
+async fn send_log(stream: &TcpStream, slice: &Slice) -> Result<(), Closed> {
+    let mut position = slice.position;
+    let end = slice.position + slice.len;
+    while position < end {
+        let sent = stream.async_io(Interest::WRITABLE, || {
+            let most = usize::try_from(end - position).unwrap_or(usize::MAX);
+            Ok(rustix::fs::sendfile(stream, &slice.file, Some(&mut position), most)?)
+        });
+        if timeout(IDLE, sent).await.map_err(|_| Closed::Quietly)?? == 0 {
+            // The file is shorter than its index says: there is nothing right to send.
+            return Err(Closed::Quietly);
         }
     }
     Ok(())
