@@ -138,6 +138,22 @@ fn a_term_reaches_the_command_and_the_folder_is_gone() {
 }
 
 #[test]
+fn a_program_reads_the_address_from_stdout() {
+    let tmp = tempfile::tempdir().expect("folder");
+    let mut child = kq(tmp.path())
+        .args(["dev", "--port", "0", "-q"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start kq dev");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut line).expect("read");
+    let connected = TcpStream::connect(line.trim_end());
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+    connected.expect(&line);
+}
+
+#[test]
 fn int_and_term_end_a_standing_broker_with_0_and_leave_nothing() {
     let tmp = tempfile::tempdir().expect("folder");
     for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {

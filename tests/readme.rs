@@ -150,3 +150,58 @@ fn the_readme_names_every_exit_status() {
         assert!(README.contains(&format!("\n| {status} |")), "status {status} is missing in the table");
     }
 }
+
+/// The README's examples of `kq dev` in a user's tests, by the info string of their block.
+const DEV: [(&str, &str); 4] = [
+    ("sh", include_str!("../examples/dev/orders.sh")),
+    ("rust", include_str!("../examples/dev/orders.rs")),
+    ("python", include_str!("../examples/dev/python/test_orders.py")),
+    ("go", include_str!("../examples/dev/go/orders_test.go")),
+];
+
+/// A command in the repository, with this `kq` on the PATH and the caller's environment otherwise.
+fn in_repository(command: &str, folder: &str) -> std::process::Output {
+    let kq = std::path::Path::new(env!("CARGO_BIN_EXE_kq")).parent().expect("a folder");
+    let path = std::env::var("PATH").expect("PATH");
+    std::process::Command::new("sh")
+        .args(["-euc", command])
+        .current_dir(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
+        .env("PATH", format!("{}:{path}", kq.display()))
+        .output()
+        .expect("run sh")
+}
+
+#[track_caller]
+fn passes(command: &str, folder: &str, sign: &str) {
+    let output = in_repository(command, folder);
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{command}: {}\n{said}", output.status);
+    assert!(said.contains(sign), "{command} did not say {sign:?}\n{said}");
+}
+
+#[test]
+fn the_examples_of_kq_dev_are_the_files() {
+    for (info, file) in DEV {
+        let shown = blocks(README, info).iter().any(|(_, lines)| lines.iter().copied().eq(file.lines()));
+        assert!(shown, "the README's {info} example is not its file's text");
+    }
+}
+
+#[test]
+fn the_shell_and_rust_examples_of_kq_dev_pass() {
+    passes("kq dev --topic orders:1 -- ./orders.sh", "examples/dev", "");
+    // cargo says where the tests' own build is: no second one is made.
+    passes("kq dev -- \"${CARGO:-cargo}\" test --test example_orders", ".", "1 passed");
+}
+
+#[test]
+#[ignore = "needs Python's venv and pip, and Go: .ci/run examples"]
+fn the_python_and_go_examples_of_kq_dev_pass() {
+    let venv = "test -x target/venv/bin/pytest && target/venv/bin/python -c 'import confluent_kafka' || {
+        python3 -m venv target/venv
+        target/venv/bin/pip install --quiet pytest confluent-kafka
+    }";
+    passes(venv, ".", "");
+    passes("target/venv/bin/pytest -p no:cacheprovider examples/dev/python", ".", "1 passed");
+    passes("go test ./...", "examples/dev/go", "ok");
+}

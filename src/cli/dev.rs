@@ -15,7 +15,8 @@ With COMMAND: listens on a free port, runs COMMAND with KQ_BROKERS set, and ends
 status; the data is in a temporary folder that is removed. INT and TERM reach the command.
 Where no kq is found on PATH, the folder of this program is put in front of COMMAND's PATH.
 
-Without COMMAND: says where it listens and stays until INT or TERM, then ends with 0.";
+Without COMMAND: says where it listens and stays until INT or TERM, then ends with 0. A program
+that has started it reads the address as one line from its stdout.";
 
 const EXAMPLES: &str = "\
 Examples:

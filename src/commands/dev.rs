@@ -1,6 +1,7 @@
 //! `kq dev`: the embedded broker, on its own or around a command.
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::dev::folder::Folder;
 use crate::dev::{self, Broker, Settings, configs};
 use crate::exit::{self, Exit};
 use crate::log::Log;
+use crate::output;
 use crate::shutdown::Shutdown;
 
 /// How long a request that is being answered may still take at the end.
@@ -102,6 +104,10 @@ fn announce(args: &Args, log: Log, reachable: &str) {
     log.note(format_args!("a broker for development listens on {reachable}; one node, {data}"));
     let brokers = if reachable == "127.0.0.1:9092" { String::new() } else { format!(" -b {reachable}") };
     log.note(format_args!("try: seq 3 | kq produce{brokers} t && kq consume{brokers} t -e"));
+    if !std::io::stdout().is_terminal() {
+        // For a program that has started it. One that does not read it is no error.
+        let _ = output::print(&format!("{reachable}\n"));
+    }
 }
 
 /// Runs the command beside the broker and ends with its status.
