@@ -261,6 +261,9 @@ complete -c kq -n "__fish_kq_using_subcommand produce" -s t -l topic -d 'The top
 complete -c kq -n "__fish_kq_using_subcommand produce" -s D -l delimiter -d 'What ends a record in the input: a string with \\n \\t \\0 \\xNN' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s K -l key-delimiter -d 'Each record starts with its key, then this string (escapes as in -D)' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l null -d 'A value (with -K: or a key) equal to TOKEN is null: a tombstone' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l validate -d 'Send only values that are JSON (json), or that the JSON Schema in FILE takes; tombstones pass' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l on-invalid -d 'At a line that is no valid record: stop (what came before is delivered, nothing after is read), or skip (report it, go on)' -r -f -a "stop\t'Nothing more is read'
+skip\t'It is reported and counted, and the next one is read'"
 complete -c kq -n "__fish_kq_using_subcommand produce" -s k -l key -d 'The key of every record' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s H -l header -d 'A header of every record, repeatable; NAME alone has a null value' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s p -l partition -d 'The partition of every record [default: the partitioner decides]' -r

@@ -6,7 +6,7 @@
 //! on stderr.
 //!
 //! - Border: [`record`]. Below it [`kafka`] (librdkafka), above it pure parts:
-//!   [`framing`], [`format`], [`json`], [`offset`], [`codec`], [`commit`], [`backoff`].
+//!   [`framing`], [`format`], [`json`], [`offset`], [`codec`], [`validate`], [`commit`], [`backoff`].
 //! - The process around them: [`exit`], [`log`], [`output`], [`shutdown`], [`process`].
 //! - [`dev`] is the embedded broker, used by `kq dev` and by nothing else.
 
@@ -28,6 +28,7 @@ pub mod output;
 pub mod process;
 pub mod record;
 pub mod shutdown;
+pub mod validate;
 
 use anyhow::Context as _;
 use exit::Exit;

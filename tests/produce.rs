@@ -113,11 +113,121 @@ fn a_line_without_its_key_is_named_and_stops_the_reading() {
         .stdin("a:1\nb:2\nbroken\nc:3\n")
         .run()
         .status(1)
-        .stderr_has("stdin:3")
-        .stderr_has("--key-optional");
+        .stderr_has("\nkq: 1 record invalid and not sent: stdin:3: no key delimiter \":\" in it (--key-optional lets records be without a key)\n")
+        .stderr_has("\nkq: stopped at stdin:3; nothing after it was read (--on-invalid skip goes on)\n");
     assert_eq!(values(&cluster, &topic), "1\n2\n");
     cluster.kq(["produce", &topic, "-K", ":", "--key-optional"]).stdin("free\n").run().success();
     assert_eq!(values(&cluster, &topic), "1\n2\nfree\n");
+}
+
+/// All of stderr but the line of rates.
+fn said(output: &support::Output) -> String {
+    output.stderr.lines().filter(|line| !line.contains(" acknowledged, ")).map(|l| format!("{l}\n")).collect()
+}
+
+#[test]
+fn what_is_no_record_is_named_and_passed_over_where_that_is_wanted() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("skip", 1);
+    let out = cluster
+        .kq(["produce", &topic, "-K", ":", "--on-invalid", "skip"])
+        .stdin("a:1\nno\nb:2\nno\nc:3")
+        .run()
+        .status(1)
+        .stderr_has("3 records acknowledged, 6 B");
+    let why = "no key delimiter \":\" in it (--key-optional lets records be without a key)";
+    assert_eq!(
+        said(&out),
+        format!(
+            "kq: stdin:2: not sent: {why}\nkq: stdin:4: not sent: {why}\n\
+             kq: 2 records invalid and not sent, the first: stdin:2: {why}\n"
+        )
+    );
+    assert_eq!(values(&cluster, &topic), "1\n2\n3\n");
+    let out = cluster
+        .kq(["produce", &topic, "-J", "--on-invalid", "skip"])
+        .stdin("{\"value\":\"4\"}\n{}\n{\"value\":\"5\"}\n")
+        .run()
+        .status(1);
+    assert!(said(&out).starts_with("kq: stdin:2: not sent: not a JSON record: no value"), "{out}");
+    assert_eq!(values(&cluster, &topic), "1\n2\n3\n4\n5\n");
+}
+
+#[test]
+fn values_that_are_no_json_stop_the_reading_and_are_not_sent() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("json", 1);
+    let kq = cluster.kq(["produce", &topic, "--validate", "json", "a", "b"]);
+    kq.file("a", "{\"a\":1}\n[2,2]\n");
+    kq.file("b", "3\n{\"a\":}\n4\n");
+    let out = kq.run().status(1).stderr_has("3 records acknowledged");
+    assert_eq!(
+        said(&out),
+        "kq: 1 record invalid and not sent: b:2: not JSON: expected value (column 6)\n\
+         kq: stopped at b:2; nothing after it was read (--on-invalid skip goes on)\n"
+    );
+    assert_eq!(values(&cluster, &topic), "{\"a\":1}\n[2,2]\n3\n");
+}
+
+#[test]
+fn a_schema_is_applied_to_each_value_and_not_to_tombstones() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("schema", 1);
+    let schema = r##"{"type":"object","required":["id"],"properties":{"id":{"type":"integer"}}}"##;
+    let kq = |input: &str, flags: &[&str]| {
+        let kq = cluster.kq(["produce", &topic, "--validate", "s.json", "--on-invalid", "skip"]).args(flags);
+        kq.file("s.json", schema);
+        kq.stdin(input).run().status(1)
+    };
+    let out = kq("{\"id\":1}\n{\"id\":\"x\"}\n{}\n", &[]);
+    assert_eq!(
+        said(&out),
+        "kq: stdin:2: not sent: against the schema: \"x\" is not of type \"integer\" (at /id)\n\
+         kq: stdin:3: not sent: against the schema: \"id\" is a required property\n\
+         kq: 2 records invalid and not sent, the first: \
+         stdin:2: against the schema: \"x\" is not of type \"integer\" (at /id)\n"
+    );
+    // With -J it is the record's value, and with -K what follows the key.
+    kq("{\"value\":\"{\\\"id\\\":2}\"}\n{\"value\":null}\n{\"value\":\"{}\"}\n", &["-J"])
+        .stderr_has("2 records acknowledged");
+    kq("k:{\"id\":3}\nk:\nk:{}\n", &["-K", ":", "-Z"]).stderr_has("2 records acknowledged");
+    assert_eq!(
+        String::from_utf8(kcat(&cluster, &topic, "%S %s\n")).expect("text"),
+        "8 {\"id\":1}\n8 {\"id\":2}\n-1 \n8 {\"id\":3}\n-1 \n"
+    );
+}
+
+#[test]
+fn many_invalid_records_are_counted_and_only_the_first_are_shown() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("bounded", 1);
+    let out = cluster
+        .kq(["produce", &topic, "--validate", "json", "--on-invalid", "skip"])
+        .stdin("x\n".repeat(5000))
+        .run()
+        .status(1)
+        .stderr_has("\nkq: 5,000 records invalid and not sent, the first: stdin:1: not JSON:");
+    assert_eq!(out.stderr.matches(": not sent: ").count(), 10);
+    assert_eq!(out.stderr.lines().count(), 13, "{out}");
+}
+
+#[test]
+fn a_bad_schema_is_found_before_anything_is_sent() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("badschema", 1);
+    for (schema, part) in [
+        ("{\"type\":\"what\"}", "no JSON Schema that can be used"),
+        ("{", "not JSON"),
+        ("{\"$ref\":\"other.json\"}", "put other.json under its $defs"),
+        ("{\"$ref\":\"http://127.0.0.1:1/s.json\"}", "put http://127.0.0.1:1/s.json under its $defs"),
+    ] {
+        let kq = cluster.kq(["produce", &topic, "--validate", "s.json"]).stdin("{}\n");
+        kq.file("s.json", schema);
+        kq.run().status(2).stderr_has("--validate s.json").stderr_has(part);
+    }
+    let kq = cluster.kq(["produce", &topic, "--validate", "missing.json"]).stdin("{}\n");
+    kq.run().status(2).stderr_has("--validate missing.json").stderr_has("No such file");
+    assert_eq!(values(&cluster, &topic), "");
 }
 
 #[test]
@@ -190,8 +300,11 @@ fn a_wrong_path_is_found_before_anything_is_sent() {
     let kq = cluster.kq(["produce", &topic, "a", "missing"]);
     kq.file("a", "1\n");
     kq.run().status(2).stderr_has("missing").stderr_has("nothing was sent");
-    let kq = cluster.kq(["produce", &topic, "."]);
-    kq.run().status(2).stderr_has("directory");
+    let whole =
+        |name: &str| format!("kq: read {name}: it is a directory; name the files in it (nothing was sent)\n");
+    cluster.kq(["produce", &topic, "."]).run().status(2).stderr(&whole("."));
+    let folder = std::fs::File::open("/").expect("a directory");
+    cluster.kq(["produce", &topic]).stdin_from(folder).run().status(2).stderr(&whole("stdin"));
     assert_eq!(values(&cluster, &topic), "");
 }
 

@@ -10,6 +10,9 @@ use std::path::PathBuf;
 /// Status 0 means that the cluster has acknowledged every record; 1 that some were not, which
 /// is said with file and line of the first; a signal delivers what was read and says where it
 /// stopped.
+///
+/// What is no record (a line without the delimiter of -K, a line that -J can't read, a value that
+/// --validate refuses) is never sent: it is reported with file, line and reason, and the status is 1.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -64,6 +67,15 @@ pub struct Args {
     /// With -J: honour each record's topic (TOPIC serves those without one)
     #[arg(long, requires = "json", help_heading = "Framing")]
     pub topic_from_record: bool,
+
+    /// Send only values that are JSON (json), or that the JSON Schema in FILE takes; tombstones pass
+    #[arg(long, value_name = "json|FILE", help_heading = "Framing")]
+    pub validate: Option<String>,
+
+    /// At a line that is no valid record: stop (what came before is delivered, nothing after is
+    /// read), or skip (report it, go on)
+    #[arg(long, value_name = "WHAT", default_value = "stop", value_enum, help_heading = "Framing")]
+    pub on_invalid: OnInvalid,
 
     /// The key of every record
     #[arg(short, long, conflicts_with = "json", help_heading = "Record")]
@@ -129,6 +141,15 @@ pub struct Args {
     pub report: Option<String>,
 }
 
+/// What becomes of the input after a line that is no valid record.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnInvalid {
+    /// Nothing more is read.
+    Stop,
+    /// It is reported and counted, and the next one is read.
+    Skip,
+}
+
 /// `CODEC` or `CODEC:LEVEL`, for the codecs and levels that librdkafka has.
 fn compression(text: &str) -> Result<(String, Option<u8>), String> {
     let (codec, level) = text.split_once(':').map_or((text, None), |(codec, level)| (codec, Some(level)));
@@ -178,4 +199,5 @@ Examples:
   printf 'id1:' | kq produce users -K : -Z   a tombstone for id1
   kq consume a -e -J | kq produce b -J       copy a topic: keys, headers, nulls, timestamps
   tail -f app.log | kq produce logs          live: idle input is flushed at once
+  kq produce foo --validate schema.json --on-invalid skip < data.jsonl
 ";

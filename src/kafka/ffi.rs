@@ -267,6 +267,7 @@ unsafe extern "C" fn on_delivery(
             error: code_of(message.err),
             partition: message.partition,
             offset: message.offset,
+            bytes: message.key_len + message.len,
         });
     }
 }
@@ -332,6 +333,8 @@ pub struct Delivery {
     pub partition: i32,
     /// The record's offset; negative where it is not known (`acks=0`, or an error).
     pub offset: i64,
+    /// Bytes of its key and its value.
+    pub bytes: usize,
 }
 
 /// A producer: queues records, reports the fate of each in [`Producer::poll`].

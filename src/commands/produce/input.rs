@@ -1,6 +1,6 @@
 //! Where records come from: stdin and files, opened, watched and read in chunks.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub enum Chunk {
 /// Each file is looked at before any record is sent, so that a wrong path costs nothing.
 pub fn inputs(files: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
     if files.is_empty() {
-        return Ok(vec![Input { name: "stdin".into(), path: None }]);
+        return Ok(vec![Input::stdin()?]);
     }
     if files.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
         bail!("`-` (stdin) can be read once only");
@@ -39,15 +39,19 @@ pub fn inputs(files: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
 }
 
 impl Input {
+    fn stdin() -> anyhow::Result<Self> {
+        let this = Self { name: "stdin".into(), path: None };
+        refuse_directory(&this.name, this.metadata().is_ok_and(|metadata| metadata.is_dir()))?;
+        Ok(this)
+    }
+
     fn named(file: &Path) -> anyhow::Result<Self> {
         if file.as_os_str() == "-" {
-            return Ok(Self { name: "stdin".into(), path: None });
+            return Self::stdin();
         }
         let name = file.display().to_string();
         let metadata = std::fs::metadata(file).with_context(|| format!("read {name}: nothing was sent"))?;
-        if metadata.is_dir() {
-            bail!("read {name}: it is a directory; name the files in it (nothing was sent)");
-        }
+        refuse_directory(&name, metadata.is_dir())?;
         if metadata.is_file() {
             File::open(file).with_context(|| format!("read {name}: nothing was sent"))?;
         }
@@ -56,11 +60,14 @@ impl Input {
 
     /// Its size in bytes, where it is a file that has one.
     pub fn size(&self) -> Option<u64> {
-        let metadata = match &self.path {
-            Some(path) => std::fs::metadata(path).ok()?,
-            None => File::from(io::stdin().as_fd().try_clone_to_owned().ok()?).metadata().ok()?,
-        };
-        metadata.is_file().then_some(metadata.len())
+        self.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len())
+    }
+
+    fn metadata(&self) -> io::Result<Metadata> {
+        match &self.path {
+            Some(path) => std::fs::metadata(path),
+            None => File::from(io::stdin().as_fd().try_clone_to_owned()?).metadata(),
+        }
     }
 
     /// Opens it for reading.
@@ -71,6 +78,13 @@ impl Input {
         };
         Ok(Reader { file })
     }
+}
+
+fn refuse_directory(name: &str, is_directory: bool) -> anyhow::Result<()> {
+    if is_directory {
+        bail!("read {name}: it is a directory; name the files in it (nothing was sent)");
+    }
+    Ok(())
 }
 
 /// An open input.

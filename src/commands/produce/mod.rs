@@ -11,14 +11,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 
-use crate::cli::produce::Args;
+use crate::cli::produce::{Args, OnInvalid};
 use crate::config::{self, Config};
 use crate::exit::{self, Exit};
 use crate::framing::{Framer, unescape};
 use crate::kafka::ffi::{Delivery, Scratch, Topic};
 use crate::kafka::producer::{self, Connected};
+use crate::log::Log;
 use crate::output::Output;
 use crate::shutdown::Shutdown;
+use crate::validate::Validator;
 use input::{Chunk, Input};
 use progress::Progress;
 use rdkafka::types::RDKafkaErrorCode;
@@ -32,12 +34,14 @@ const READ: usize = 256 * 1024;
 const STICKY: usize = 1000;
 /// How long an idle input is watched before signals are looked at again.
 const TICK: Duration = Duration::from_millis(50);
+/// So many frames that are no valid record are reported one by one, the others counted.
+const REPORTED: u64 = 10;
 
 /// Produces all that the inputs hold and says what came of it.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let (named, files) = args.topic_and_files();
     let topic = config::topic::one(named, None, config.env_topic.as_deref())?;
-    let shape = Shape::new(args)?;
+    let shape = Shape::new(args, validator(args)?)?;
     let inputs = input::inputs(&files)?;
     let framer = Framer::new(&delimiter(args)?);
     let report = args.report.as_ref().map(|_| Output::stdout()).transpose()?;
@@ -48,8 +52,22 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     }
     let shutdown = Shutdown::install()?;
     let connected = producer::connect(config, &producer_settings(args), &topic, !args.no_create)?;
-    let session = Session::new(args, config, &connected, shape, &shutdown, report, &topic)?;
-    session.run(framer, &inputs)
+    let session = Session::new(args, config, &connected, shape, &shutdown, report, &topic, &inputs)?;
+    session.run(framer)
+}
+
+/// What `--validate` asks for.
+fn validator(args: &Args) -> anyhow::Result<Option<Validator>> {
+    Ok(match args.validate.as_deref() {
+        None => None,
+        Some("json") => Some(Validator::Json),
+        Some(file) => {
+            let text = std::fs::read(file)
+                .with_context(|| format!("--validate {file} (give json, or the file of a JSON Schema)"))?;
+            let validator = Validator::schema(&text);
+            Some(validator.with_context(|| format!("--validate {file} is no JSON Schema that can be used"))?)
+        }
+    })
 }
 
 fn delimiter(args: &Args) -> anyhow::Result<Vec<u8>> {
@@ -95,6 +113,8 @@ struct Session<'a> {
     shape: Shape,
     shutdown: &'a Shutdown,
     report: Option<Output>,
+    inputs: &'a [Input],
+    progress: Progress,
     tally: Tally,
     scratch: Scratch,
     /// Index into the partitions that have a leader, of the one whose turn it is.
@@ -118,6 +138,7 @@ enum Stop {
 }
 
 impl<'a> Session<'a> {
+    #[expect(clippy::too_many_arguments, reason = "the parts of one run, named where it starts")]
     fn new(
         args: &'a Args,
         config: &'a Config,
@@ -126,6 +147,7 @@ impl<'a> Session<'a> {
         shutdown: &'a Shutdown,
         report: Option<Output>,
         topic: &str,
+        inputs: &'a [Input],
     ) -> anyhow::Result<Self> {
         let topics = HashMap::from([(topic.to_owned(), connected.producer.topic(topic)?)]);
         let now = Instant::now();
@@ -144,6 +166,8 @@ impl<'a> Session<'a> {
             shape,
             shutdown,
             report,
+            inputs,
+            progress: Progress::new(inputs, config.log),
             tally: Tally::default(),
             scratch: Scratch::default(),
             turn: first_turn(connected.partitions.len()),
@@ -155,31 +179,24 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn run(mut self, mut framer: Framer, inputs: &[Input]) -> anyhow::Result<Exit> {
-        let mut progress = Progress::new(inputs, self.config.log);
+    fn run(mut self, mut framer: Framer) -> anyhow::Result<Exit> {
         let mut at = Place { input: 0, line: 0 };
         let mut unread = None;
-        for (index, input) in inputs.iter().enumerate() {
+        for (index, input) in self.inputs.iter().enumerate() {
             at = Place { input: index, line: 0 };
-            let read = self.feed(&mut framer, input, &mut at, &mut progress);
+            let read = self.feed(&mut framer, input, &mut at);
             unread = read.err();
             if unread.is_some() || self.stop.is_some() {
                 break;
             }
         }
-        self.drain(&mut progress);
-        progress.finish();
-        self.finish(inputs, at, unread)
+        self.drain();
+        self.progress.finish();
+        self.finish(at, unread)
     }
 
     /// Reads one input to its end, or until something says stop.
-    fn feed(
-        &mut self,
-        framer: &mut Framer,
-        input: &Input,
-        at: &mut Place,
-        progress: &mut Progress,
-    ) -> anyhow::Result<()> {
+    fn feed(&mut self, framer: &mut Framer, input: &Input, at: &mut Place) -> anyhow::Result<()> {
         let mut reader = input.open()?;
         let mut ranges: Vec<Range<usize>> = Vec::with_capacity(STICKY);
         loop {
@@ -193,7 +210,7 @@ impl<'a> Session<'a> {
                 Chunk::Bytes(n) => {
                     framer.advance(n);
                     self.next_turn();
-                    progress.read(n as u64);
+                    self.progress.read(n as u64);
                     while self.stop.is_none() {
                         ranges.clear();
                         if framer.take_frames(STICKY, &mut ranges) == 0 {
@@ -213,7 +230,7 @@ impl<'a> Session<'a> {
                 }
             }
             self.serve(Duration::ZERO);
-            progress.delivered(self.tally.delivered);
+            self.progress.delivered(self.tally.delivered);
         }
     }
 
@@ -263,9 +280,8 @@ impl<'a> Session<'a> {
                 partition,
                 values,
                 &mut self.scratch,
-                &mut |tag, code| tally.fail(Place::of(tag), Cause::Undelivered { code, partition }),
+                &mut |tag, code| tally.fail(Place::of(tag), Cause { code, partition }),
             );
-            self.tally.bytes += frames[..taken].iter().map(|frame| frame.len() as u64).sum::<u64>();
             at.line += taken as u64;
             self.count_sent(taken as u64);
             frames = &frames[taken..];
@@ -292,15 +308,11 @@ impl<'a> Session<'a> {
                 if out.partition.is_none() && out.key.is_none() && free && topic == self.main {
                     out.partition = Some(self.sticky_partition(1));
                 }
-                let bytes = (out.key.map_or(0, <[u8]>::len) + out.value.map_or(0, <[u8]>::len)) as u64;
-                self.topic(&topic).and_then(|topic| connected.producer.send(topic, &out).map(|()| bytes))
+                self.topic(&topic).and_then(|topic| connected.producer.send(topic, &out))
             });
             self.shape = shape;
             match outcome {
-                Ok(Ok(bytes)) => {
-                    self.tally.bytes += bytes;
-                    return self.count_sent(1);
-                }
+                Ok(Ok(())) => return self.count_sent(1),
                 Ok(Err(RDKafkaErrorCode::QueueFull)) => {
                     if !self.wait_for_room() {
                         at.line -= 1;
@@ -308,15 +320,35 @@ impl<'a> Session<'a> {
                     }
                 }
                 Ok(Err(code)) => {
-                    return self.tally.fail(place, Cause::Undelivered { code, partition: -1 });
+                    return self.tally.fail(place, Cause { code, partition: -1 });
                 }
-                Err(e) => {
-                    self.tally.fail(place, Cause::Invalid(format!("{e:#}")));
-                    self.stop = Some(Stop::Invalid);
-                    return;
-                }
+                Err(e) => return self.refuse(place, format!("{e:#}")),
             }
         }
+    }
+
+    /// A frame that is no valid record: the end of reading, or reported and passed over.
+    fn refuse(&mut self, place: Place, why: String) {
+        match self.args.on_invalid {
+            OnInvalid::Stop => self.stop = Some(Stop::Invalid),
+            OnInvalid::Skip if self.tally.invalid < REPORTED => {
+                self.say(|log, name| log.error(format_args!("{}: not sent: {why}", name(place))));
+            }
+            OnInvalid::Skip if self.tally.invalid == REPORTED => {
+                self.say(|log, _| log.error("further invalid records are counted and not shown"));
+            }
+            OnInvalid::Skip => {}
+        }
+        self.tally.refuse(place, why);
+    }
+
+    /// Writes lines for people around the progress bar; they get a function that names a place.
+    fn say(&self, lines: impl FnOnce(Log, &dyn Fn(Place) -> String)) {
+        let name = |place: Place| match self.inputs.get(place.input) {
+            Some(input) => format!("{}:{}", input.name, place.line),
+            None => format!("record {}", place.line),
+        };
+        self.progress.aside(|| lines(self.config.log, &name));
     }
 
     /// The handle of a topic that records name themselves.
@@ -397,11 +429,11 @@ impl<'a> Session<'a> {
             self.last_news = Instant::now();
         } else if self.last_news.elapsed() >= Duration::from_secs(10) {
             self.last_news = Instant::now();
-            self.config.log.note(format_args!(
-                "{} records wait for an acknowledgement: {}",
-                self.connected.producer.in_flight(),
-                self.connected.causes.last().unwrap_or_else(|| "the brokers do not answer".into())
-            ));
+            let waiting = self.connected.producer.in_flight();
+            let cause = self.connected.causes.last().unwrap_or_else(|| "the brokers do not answer".into());
+            self.say(|log, _| {
+                log.note(format_args!("{waiting} records wait for an acknowledgement: {cause}"));
+            });
         }
         if let Some(report) = &mut self.report
             && report.flush().is_err()
@@ -413,58 +445,64 @@ impl<'a> Session<'a> {
 
     /// Waits until each queued record was acknowledged or failed. In short steps, since the
     /// client's own flush moves in steps of 100 ms.
-    fn drain(&mut self, progress: &mut Progress) {
+    fn drain(&mut self) {
         let mut step = Duration::from_micros(200);
         while self.connected.producer.in_flight() > 0 {
             self.serve(step);
             step = (step * 2).min(Duration::from_millis(20));
-            progress.delivered(self.tally.delivered);
+            self.progress.delivered(self.tally.delivered);
         }
         self.serve(Duration::ZERO);
     }
 
     /// The summary, the failures, and the exit status.
-    fn finish(self, inputs: &[Input], at: Place, unread: Option<anyhow::Error>) -> anyhow::Result<Exit> {
-        let log = self.config.log;
-        let place = |place: Place| match inputs.get(place.input) {
-            Some(input) => format!("{}:{}", input.name, place.line),
-            None => format!("record {}", place.line),
-        };
-        log.note(self.tally.summary(self.started.elapsed()));
-        if let Some((first, cause)) = &self.tally.first {
-            let failed = self.tally.failed;
-            let what = if failed == 1 {
-                "1 record failed:".to_owned()
-            } else {
-                format!("{failed} records failed, the first:")
-            };
-            log.error(format_args!("{what} {}: {cause}", place(*first)));
-        }
-        match self.stop {
-            Some(Stop::Invalid) => {
-                log.error(format_args!("stopped at {}; nothing after it was read", place(at)));
+    fn finish(self, at: Place, unread: Option<anyhow::Error>) -> anyhow::Result<Exit> {
+        let tally = &self.tally;
+        self.say(|log, name| {
+            log.note(tally.summary(self.started.elapsed()));
+            if let Some((first, why)) = &tally.first_invalid {
+                let what = counted(tally.invalid, "invalid and not sent");
+                log.error(format_args!("{what} {}: {why}", name(*first)));
             }
-            Some(Stop::Hopeless) => {
-                log.error(format_args!("stopped after {}: no later record could succeed", place(at)));
+            if let Some((first, cause)) = &tally.first {
+                let what = counted(tally.failed, "failed");
+                log.error(format_args!("{what} {}: {cause}", name(*first)));
             }
-            Some(Stop::Signal(signal)) => {
-                log.note(format_args!(
+            match self.stop {
+                Some(Stop::Invalid) => log.error(format_args!(
+                    "stopped at {}; nothing after it was read (--on-invalid skip goes on)",
+                    name(at)
+                )),
+                Some(Stop::Hopeless) => {
+                    log.error(format_args!("stopped after {}: no later record could succeed", name(at)));
+                }
+                Some(Stop::Signal(signal)) => log.note(format_args!(
                     "stopped by signal {signal} after {}; what was read before is delivered",
-                    place(at)
-                ));
+                    name(at)
+                )),
+                Some(Stop::Count | Stop::ReportClosed) | None => {}
             }
-            Some(Stop::Count | Stop::ReportClosed) | None => {}
-        }
+        });
         if let Some(e) = unread {
-            return Err(exit::with(Exit::Failed, e.context(format!("stopped after {}", place(at)))));
+            let mut place = String::new();
+            self.say(|_, name| place = name(at));
+            return Err(exit::with(Exit::Failed, e.context(format!("stopped after {place}"))));
         }
-        Ok(match (self.tally.hopeless, self.stop) {
+        Ok(match (tally.hopeless, self.stop) {
             (Some(RDKafkaErrorCode::Fatal), _) => Exit::Fenced,
             (Some(code), _) if is_refusal(code) => Exit::Usage,
-            _ if self.tally.failed > 0 => Exit::Failed,
+            _ if tally.failed + tally.invalid > 0 => Exit::Failed,
             (_, Some(Stop::Signal(signal))) => Exit::Signal(signal),
             _ => Exit::Done,
         })
+    }
+}
+
+/// `1 record failed:`, `5,000 records failed, the first:`.
+fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 record {what}:"),
+        _ => format!("{} records {what}, the first:", indicatif::HumanCount(count)),
     }
 }
 

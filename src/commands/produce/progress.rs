@@ -69,6 +69,11 @@ impl Progress {
         }
     }
 
+    /// Runs `f`, which writes to stderr, while the bar is out of the way.
+    pub fn aside(&self, f: impl FnOnce()) {
+        self.bar.suspend(f);
+    }
+
     /// Takes the bar away: the summary follows.
     pub fn finish(&self) {
         self.bar.finish_and_clear();

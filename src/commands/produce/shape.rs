@@ -9,6 +9,7 @@ use crate::json::parse_json;
 use crate::kafka::ffi::Outgoing;
 use crate::offset::parse_time;
 use crate::record::{Header, OwnedHeader};
+use crate::validate::Validator;
 
 /// What the flags make of each frame.
 #[derive(Debug, Default)]
@@ -25,6 +26,7 @@ pub struct Shape {
     json: bool,
     keep_partition: bool,
     topic_from_record: bool,
+    validator: Option<Validator>,
 }
 
 /// A header that says how the value was compressed by itself.
@@ -32,7 +34,7 @@ pub const CONTENT_ENCODING: &[u8] = b"content-encoding";
 
 impl Shape {
     /// The shape that the flags ask for; an error names the flag.
-    pub fn new(args: &Args) -> anyhow::Result<Self> {
+    pub fn new(args: &Args, validator: Option<Validator>) -> anyhow::Result<Self> {
         let key_delimiter = match &args.key_delimiter {
             Some(text) => Some(unescape(text).context("-K")?),
             None => None,
@@ -58,6 +60,7 @@ impl Shape {
             json: args.json,
             keep_partition: args.keep_partition,
             topic_from_record: args.topic_from_record,
+            validator,
         })
     }
 
@@ -72,6 +75,7 @@ impl Shape {
             && self.timestamp.is_none()
             && !self.compress_value
             && !self.json
+            && self.validator.is_none()
     }
 
     /// Makes the frame's record and hands it to `send`, with its own topic where it has one
@@ -96,15 +100,9 @@ impl Shape {
                 ),
             },
         };
-        Ok(self.finish(
-            key,
-            self.non_null(value),
-            &self.headers,
-            self.timestamp,
-            self.partition,
-            tag,
-            |out| send(None, out),
-        ))
+        self.finish(key, self.non_null(value), &self.headers, self.timestamp, self.partition, tag, |out| {
+            send(None, out)
+        })
     }
 
     fn apply_json<T>(
@@ -123,7 +121,7 @@ impl Shape {
             extended = [record.headers.as_slice(), &self.headers].concat();
             &extended
         };
-        Ok(self.finish(
+        self.finish(
             record.key.as_deref(),
             record.value.as_deref(),
             headers,
@@ -131,7 +129,7 @@ impl Shape {
             partition,
             tag,
             |out| send(topic, out),
-        ))
+        )
     }
 
     fn non_null<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
@@ -149,7 +147,11 @@ impl Shape {
         partition: Option<i32>,
         tag: u64,
         send: impl FnOnce(Outgoing<'_>) -> T,
-    ) -> T {
+    ) -> anyhow::Result<T> {
+        // A tombstone has no value that could be wrong.
+        if let (Some(validator), Some(value)) = (&self.validator, value) {
+            validator.check(value).map_err(|why| anyhow!(why))?;
+        }
         let compressed = if self.compress_value { value.map(codec::snappy_block) } else { None };
         let headers: Vec<Header<'_>> = headers
             .iter()
@@ -157,7 +159,7 @@ impl Shape {
             .map(|(name, value)| Header { name, value: value.as_deref() })
             .collect();
         let value = compressed.as_deref().or(value);
-        send(Outgoing { partition, key, value, headers: &headers, timestamp, tag })
+        Ok(send(Outgoing { partition, key, value, headers: &headers, timestamp, tag }))
     }
 }
 
@@ -219,6 +221,20 @@ mod tests {
         let shape = shape(|s| s.null = Some(b"NULL".to_vec()));
         assert_eq!(key_and_value(&shape, b"NULL").unwrap(), (None, None));
         assert_eq!(key_and_value(&shape, b"NULLS").unwrap().1, Some(b"NULLS".to_vec()));
+    }
+
+    #[test]
+    fn the_value_is_validated_before_it_is_compressed_and_a_tombstone_is_not() {
+        let shape = shape(|s| {
+            s.key_delimiter = Some(b":".to_vec());
+            s.empty_is_null = true;
+            s.compress_value = true;
+            s.validator = Some(Validator::Json);
+        });
+        assert!(!shape.is_plain());
+        assert!(key_and_value(&shape, b"no json:{}").is_ok());
+        assert_eq!(key_and_value(&shape, b"k:").unwrap(), (Some(b"k".to_vec()), None));
+        assert!(key_and_value(&shape, b"k:{").unwrap_err().to_string().contains("not JSON"));
     }
 
     #[test]

@@ -31,50 +31,46 @@ impl Place {
     }
 }
 
-/// Why a record is not in the topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The frame is no record of the form that was asked for.
-    Invalid(String),
-    /// It was not acknowledged.
-    Undelivered { code: RDKafkaErrorCode, partition: i32 },
+/// Why a record was not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause {
+    pub code: RDKafkaErrorCode,
+    pub partition: i32,
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Invalid(why) => f.write_str(why),
-            Self::Undelivered { code, partition } => {
-                match code {
-                    RDKafkaErrorCode::MessageSizeTooLarge => {
-                        f.write_str("larger than the topic takes (its max.message.bytes)")?;
-                    }
-                    RDKafkaErrorCode::MessageTimedOut => {
-                        f.write_str("not acknowledged within --delivery-timeout")?;
-                    }
-                    RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => {
-                        f.write_str("given up before it was acknowledged")?;
-                    }
-                    code => f.write_str(&words(*code))?,
-                }
-                if *partition >= 0 {
-                    write!(f, " (partition {partition})")?;
-                }
-                Ok(())
+        match self.code {
+            RDKafkaErrorCode::MessageSizeTooLarge => {
+                f.write_str("larger than the topic takes (its max.message.bytes)")?;
             }
+            RDKafkaErrorCode::MessageTimedOut => {
+                f.write_str("not acknowledged within --delivery-timeout")?;
+            }
+            RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => {
+                f.write_str("given up before it was acknowledged")?;
+            }
+            code => f.write_str(&words(code))?,
         }
+        if self.partition >= 0 {
+            write!(f, " (partition {})", self.partition)?;
+        }
+        Ok(())
     }
 }
 
 /// Counts of one run.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Acknowledged records, and the bytes of all that were queued.
+    /// Acknowledged records, and the bytes of their keys and values.
     pub delivered: u64,
     pub bytes: u64,
+    /// Records that were not acknowledged, and the one that stands first in the input.
     pub failed: u64,
-    /// The failure that stands first in the input.
     pub first: Option<(Place, Cause)>,
+    /// Frames that are no valid record and were not sent, and the first of them, with the reason.
+    pub invalid: u64,
+    pub first_invalid: Option<(Place, String)>,
     /// An error after which no other record can succeed.
     pub hopeless: Option<RDKafkaErrorCode>,
 }
@@ -83,17 +79,23 @@ impl Tally {
     /// Takes a delivery report in.
     pub fn report(&mut self, delivery: Delivery) {
         match delivery.error {
-            None => self.delivered += 1,
+            None => {
+                self.delivered += 1;
+                self.bytes += delivery.bytes as u64;
+            }
             Some(code) => {
                 if is_hopeless(code) {
                     self.hopeless = Some(code);
                 }
-                self.fail(
-                    Place::of(delivery.tag),
-                    Cause::Undelivered { code, partition: delivery.partition },
-                );
+                self.fail(Place::of(delivery.tag), Cause { code, partition: delivery.partition });
             }
         }
+    }
+
+    /// Counts a frame that is no valid record; frames come in their order.
+    pub fn refuse(&mut self, place: Place, why: String) {
+        self.invalid += 1;
+        self.first_invalid.get_or_insert((place, why));
     }
 
     /// Counts a record that failed.
@@ -177,9 +179,10 @@ mod tests {
                 error: Some(RDKafkaErrorCode::MessageSizeTooLarge),
                 partition: 2,
                 offset: -1,
+                bytes: 1,
             });
         }
-        assert_eq!(tally.failed, 3);
+        assert_eq!((tally.failed, tally.bytes), (3, 0));
         let (place, cause) = tally.first.unwrap();
         assert_eq!(place.line, 3);
         assert_eq!(cause.to_string(), "larger than the topic takes (its max.message.bytes) (partition 2)");
