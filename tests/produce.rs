@@ -281,16 +281,70 @@ fn a_record_above_the_brokers_limit_fails_alone() {
     let cluster = Cluster::get();
     let topic = cluster.create("large", 1);
     let large = "x".repeat(3_000_000);
-    let lines = format!("{}{large}\n{}", "before\n".repeat(1000), "after\n".repeat(1000));
+    let lines = format!("{}{large}\n{}", "before\n".repeat(50_000), "after\n".repeat(50_000));
     // Uncompressed, since the broker's limit is on what travels.
-    cluster
+    let out = cluster
         .kq(["produce", &topic, "-z", "none"])
         .stdin(lines)
         .run()
         .status(1)
-        .stderr_has("2,000 records acknowledged")
-        .stderr_has("1 record failed: stdin:1001:");
-    assert_eq!(values(&cluster, &topic).lines().count(), 2000);
+        .stderr_has("100,000 records acknowledged, 550.00 kB");
+    assert_eq!(
+        said(&out),
+        "kq: 1 record failed: stdin:50001: larger than the topic takes (its max.message.bytes) (partition 0)\n"
+    );
+    let held = values(&cluster, &topic);
+    assert_eq!(held, format!("{}{}", "before\n".repeat(50_000), "after\n".repeat(50_000)));
+}
+
+#[test]
+fn a_topic_with_a_low_limit_takes_all_that_is_under_it_in_order() {
+    let cluster = Cluster::get();
+    for codec in ["none", "snappy"] {
+        let topic = cluster.topic("low");
+        cluster
+            .kq(["topic", "create", &topic, "--partitions", "1", "--config", "max.message.bytes=2000"])
+            .run()
+            .success();
+        let line = |n: usize| format!("{n:0135}\n");
+        let (first, second): (String, String) =
+            ((0..50_000).map(line).collect(), (50_000..100_000).map(line).collect());
+        // What can't be compressed, in the middle.
+        let mut state = 1u64;
+        let large: String = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b'!' + (state >> 40) as u8 % 90)
+        })
+        .take(4000)
+        .collect();
+        let out = cluster
+            .kq(["produce", &topic, "-z", codec])
+            .stdin(format!("{first}{large}\n{second}"))
+            .run()
+            .status(1)
+            .stderr_has("100,000 records acknowledged, 13.50 MB");
+        assert_eq!(
+            said(&out),
+            "kq: 1 record failed: stdin:50001: larger than the topic takes (its max.message.bytes) (partition 0)\n"
+        );
+        assert!(values(&cluster, &topic) == first + &second, "the records in their order");
+    }
+}
+
+#[test]
+fn an_input_that_breaks_off_is_named_and_what_came_before_is_delivered() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("broken", 1);
+    // It opens as a file, and nothing can be read at its start.
+    let kq = cluster.kq(["produce", &topic, "a", "/proc/self/mem", "b"]);
+    kq.file("a", "1\n2\n");
+    kq.file("b", "3\n");
+    let out = kq.run().status(1).stderr_has("2 records acknowledged, 2 B");
+    assert_eq!(
+        said(&out),
+        "kq: stopped after /proc/self/mem:0: read /proc/self/mem: Input/output error (os error 5)\n"
+    );
+    assert_eq!(values(&cluster, &topic), "1\n2\n");
 }
 
 #[test]
@@ -299,7 +353,11 @@ fn a_wrong_path_is_found_before_anything_is_sent() {
     let topic = cluster.create("paths", 1);
     let kq = cluster.kq(["produce", &topic, "a", "missing"]);
     kq.file("a", "1\n");
-    kq.run().status(2).stderr_has("missing").stderr_has("nothing was sent");
+    kq.run().status(2).stderr("kq: read missing: nothing was sent: No such file or directory (os error 2)\n");
+    let kq = cluster.kq(["produce", &topic, "a", "missing", "b"]);
+    kq.file("a", "1\n");
+    kq.file("b", "1\n");
+    kq.run().status(2).stderr("kq: read missing: nothing was sent: No such file or directory (os error 2)\n");
     let whole =
         |name: &str| format!("kq: read {name}: it is a directory; name the files in it (nothing was sent)\n");
     cluster.kq(["produce", &topic, "."]).run().status(2).stderr(&whole("."));

@@ -9,9 +9,13 @@
 //! A client is never destroyed: `rd_kafka_destroy` waits without a bound while
 //! brokers are away. [`Consumer::close`] leaves the group in bounded time, a
 //! producer is drained by its caller, and the process then ends.
+//!
+//! [`ask`] holds the requests of the admin API that a client sends beside its records.
 #![allow(unsafe_code)]
 // The transmutes below change a lifetime and nothing else; a cast would hide that.
 #![allow(clippy::transmute_ptr_to_ptr)]
+
+mod ask;
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};

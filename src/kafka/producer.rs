@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use rdkafka::ClientConfig;
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::config::Config;
@@ -16,7 +17,8 @@ use crate::kafka::ffi::{Producer, TopicMetadata};
 ///
 /// - `message.max.bytes` is out of the way: the broker's limit decides, and an oversized record
 ///   fails alone.
-/// - `batch.size` stays under the broker's default `max.message.bytes` (1,048,588).
+/// - `batch.size` stays under the broker's default `max.message.bytes` (1,048,588), and is made
+///   smaller where the topic's own is lower: a batch above it is refused with all that is in it.
 /// - `reconnect.backoff.ms`: half of it is what librdkafka waits before it connects to the second
 ///   broker, the one that it learned from the first; 50 ms by default, for each start.
 /// - The queue is bounded by bytes, so that memory stays flat whatever the record size.
@@ -36,6 +38,9 @@ pub const DEFAULTS: [(&str, &str); 10] = [
 /// How long a topic may be unknown before it counts as missing: a broker that creates it on
 /// first use says "unknown" a few times first.
 const CREATION: Duration = Duration::from_secs(3);
+
+/// How long the topic's `max.message.bytes` is asked for: it is known without delay, or not needed.
+const QUESTION: Duration = Duration::from_secs(1);
 
 /// A producer whose cluster answered and whose topic is there.
 pub struct Connected {
@@ -76,21 +81,41 @@ pub fn connect(
 ) -> anyhow::Result<Connected> {
     let mut flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
     flags.push(("allow.auto.create.topics", if create { "true" } else { "false" }));
+    let client = config.client_with(&DEFAULTS, &flags)?;
+    let (connected, leader) = connect_with(&client, config, topic, create)?;
+    let limit = connected.producer.topic_config(topic, "max.message.bytes", leader, QUESTION);
+    config.log.verbose(1, format_args!("max.message.bytes of {topic}: {limit:?}"));
+    // Where it is not told, or not to this user, a topic is taken to have the broker's default.
+    let Ok(Some(limit)) = limit else { return Ok(connected) };
+    let bytes = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok());
+    if bytes(Some(&limit)) >= bytes(client.get("batch.size")) {
+        return Ok(connected);
+    }
+    // A client's batch.size is for its lifetime, so this takes another one. As a default: what
+    // the user says of it counts more.
+    let defaults = DEFAULTS.map(|(name, value)| (name, if name == "batch.size" { &limit } else { value }));
+    let client = config.client_with(&defaults, &flags)?;
+    connect_with(&client, config, topic, create).map(|(connected, _)| connected)
+}
+
+/// A producer, its topic's partitions, and the broker that leads one of them.
+fn connect_with(
+    client: &ClientConfig,
+    config: &Config,
+    topic: &str,
+    create: bool,
+) -> anyhow::Result<(Connected, i32)> {
     let causes = Arc::new(Causes::new(config.log));
-    let producer = Producer::new(&config.client_with(&DEFAULTS, &flags)?, Arc::clone(&causes) as _)?;
+    let producer = Producer::new(client, Arc::clone(&causes) as _)?;
     let deadline = Instant::now() + config.timeout;
     let missing_after = Instant::now() + CREATION.min(config.timeout);
     let mut pause = Duration::from_millis(5);
     loop {
         let metadata = connect::metadata(config, &causes, |wait| producer.metadata(Some(topic), wait))?;
         match readiness(&metadata, topic) {
-            Ok(partitions) => {
-                return Ok(Connected {
-                    producer,
-                    partitions,
-                    causes,
-                    hurried: Cell::new((0, Instant::now())),
-                });
+            Ok((partitions, leader)) => {
+                let hurried = Cell::new((0, Instant::now()));
+                return Ok((Connected { producer, partitions, causes, hurried }, leader));
             }
             Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 if !create || Instant::now() >= missing_after {
@@ -108,12 +133,13 @@ pub fn connect(
     }
 }
 
-/// The partitions that can take records, or what stands in the way.
-fn readiness(metadata: &[TopicMetadata], topic: &str) -> Result<Vec<i32>, RDKafkaErrorCode> {
+/// The partitions that can take records and the leader of the first, or what stands in the way.
+fn readiness(metadata: &[TopicMetadata], topic: &str) -> Result<(Vec<i32>, i32), RDKafkaErrorCode> {
     let found = metadata.iter().find(|t| t.name == topic).ok_or(RDKafkaErrorCode::UnknownTopicOrPartition)?;
     if let Some(code) = found.error {
         return Err(code);
     }
-    let led: Vec<i32> = found.partitions.iter().filter(|p| p.leader >= 0).map(|p| p.id).collect();
-    if led.is_empty() { Err(RDKafkaErrorCode::LeaderNotAvailable) } else { Ok(led) }
+    let mut led = found.partitions.iter().filter(|p| p.leader >= 0).peekable();
+    let leader = led.peek().ok_or(RDKafkaErrorCode::LeaderNotAvailable)?.leader;
+    Ok((led.map(|p| p.id).collect(), leader))
 }
