@@ -359,6 +359,7 @@ complete -c kq -n "__fish_kq_using_subcommand consume" -l sasl-password-file -d 
 complete -c kq -n "__fish_kq_using_subcommand consume" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c kq -n "__fish_kq_using_subcommand consume" -l reset -d 'With --from: the whole group starts there, whatever it has committed; refused where it has members'
 complete -c kq -n "__fish_kq_using_subcommand consume" -s e -l end -d 'Stop at the end, as it is when a partition is first assigned'
 complete -c kq -n "__fish_kq_using_subcommand consume" -s J -l json -d 'Each record as one JSON object a line, without loss; `kq produce -J` reads it'
 complete -c kq -n "__fish_kq_using_subcommand consume" -s 0 -l null-delimited -d 'A NUL byte follows each record'
@@ -424,6 +425,7 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -l sasl-password-file -d '
 complete -c kq -n "__fish_kq_using_subcommand worker" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c kq -n "__fish_kq_using_subcommand worker" -l reset -d 'With --from: the whole group starts there, whatever it has committed; refused where it has members'
 complete -c kq -n "__fish_kq_using_subcommand worker" -s e -l exit-at-end -d '--until end'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l persistent -d 'The commands stay and answer record after record, as JSON lines (see below)'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l output-lines -d 'With --output-topic: each line is a record'

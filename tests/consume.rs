@@ -133,6 +133,49 @@ fn a_group_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn a_reset_group_starts_where_it_is_told_and_commits_go_on_from_there() {
+    let cluster = Cluster::get();
+    let topic = holding(&cluster, "reset", &numbers(5));
+    let group = topic.clone();
+    let read = |args: &[&str]| {
+        let out = cluster.kq(["consume", &topic, "-g", &group, "-e"]).args(args).run().success();
+        out.text().replace('\n', " ")
+    };
+    assert_eq!(read(&["--reset", "-o", "3"]), "4 5 ", "a group that is not there yet");
+    assert_eq!(read(&["-o", "beginning"]), "", "what is committed counts");
+    assert_eq!(read(&["--reset", "--from", "beginning"]), "1 2 3 4 5 ");
+    assert_eq!(read(&["--reset", "-o", "-2"]), "4 5 ");
+    assert_eq!(read(&["--reset", "-o", "-1h"]), "1 2 3 4 5 ");
+    assert_eq!(read(&["--reset", "-o", "@4102444800000"]), "", "nothing is as late");
+    assert_eq!(read(&["--reset", "-o", "99"]), "", "beyond the end is the end");
+    assert_eq!(read(&["--reset", "-o", "1", "-n", "2"]), "2 3 ");
+    assert_eq!(read(&["-o", "beginning"]), "4 5 ");
+    assert_eq!(read(&["--reset", "-o", "end"]), "");
+    cluster.kq(["produce", &topic]).stdin("6\n").run().success();
+    assert_eq!(read(&[]), "6 ");
+}
+
+#[test]
+fn a_group_with_members_is_not_reset() {
+    let cluster = Cluster::get();
+    let topic = holding(&cluster, "held", &numbers(3));
+    let reset = || cluster.kq(["consume", &topic, "-g", &topic, "--reset", "-o", "beginning", "-e"]);
+    let member = cluster.kq(["consume", &topic, "-g", &topic]).spawn();
+    member.wait_for_stdout("3");
+    reset().run().status(2).stdout("").stderr(&format!(
+        "kq: --reset: group {topic} has 1 member, and only a group without any can be reset; \
+         stop them first (one that was killed counts until its session ends), or use another group\n"
+    ));
+    member.terminate();
+    member.wait().success();
+    reset()
+        .run()
+        .success()
+        .stdout("1\n2\n3\n")
+        .stderr(&format!("kq: group {topic} starts anew in {topic}\n"));
+}
+
+#[test]
 fn a_group_follows_commits_on_term_and_leaves() {
     let cluster = Cluster::get();
     let topic = holding(&cluster, "follow", &numbers(3));
@@ -380,5 +423,9 @@ fn wrong_flags_say_what_is_wrong() {
     kq(&["consume", "t", "-p", "1-"]).stderr_has("-p");
     kq(&["consume", "t", "--grep", "("]).stderr_has("--grep");
     kq(&["consume", "t", "-g", ""]).stderr_has("--group is empty");
+    kq(&["consume", "t", "-g", "g", "--reset"])
+        .stderr_has("--reset: say where the group is to start: --from ");
+    kq(&["consume", "t", "-g", "g", "--reset", "-o", "e@5"]).stderr_has("--reset: say where");
+    kq(&["consume", "t", "--reset", "-o", "end"]).stderr_has("--reset: name the group");
     kq(&["consume", "t", "-g", "g", "-p", "0"]).stderr_has("--partition");
 }

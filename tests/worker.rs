@@ -460,6 +460,38 @@ fn a_closed_stdout_ends_quietly_and_what_was_not_written_is_not_committed() {
 }
 
 #[test]
+fn a_worker_says_that_its_group_has_members_and_does_not_reset_it_then() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "shared", 1, "a\nb\n");
+    let first = cluster.kq(["worker", &topic, "--shell", "cat; echo"]).spawn();
+    first.wait_for_stdout("b");
+    let reset = || once(&cluster, &topic, &["--reset", "--from", "beginning"], &["sh", "-c", "cat; echo"]);
+    reset().run().status(2).stderr_has(&format!("--reset: group kq-worker-{topic} has 1 member"));
+    let second = cluster.kq(["worker", &topic, "--shell", "cat; echo"]).spawn();
+    second.wait_for_stderr(&format!(
+        "kq: group kq-worker-{topic} has 1 member already; records are shared with them"
+    ));
+    for worker in [first, second] {
+        worker.terminate();
+        worker.wait().success();
+    }
+    once(&cluster, &topic, &[], &["sh", "-c", "cat; echo"])
+        .run()
+        .success()
+        .stdout("")
+        .stderr_lacks("already");
+    reset()
+        .run()
+        .success()
+        .demand("both records", |out| sorted(out.text()) == ["a", "b"])
+        .stderr_has(&format!("kq: group kq-worker-{topic} starts anew in {topic}\n"));
+    once(&cluster, &topic, &["--reset"], &["sh", "-c", "cat; echo"])
+        .run()
+        .status(2)
+        .stderr_has("--from <WHERE>");
+}
+
+#[test]
 fn two_workers_share_a_group_and_nothing_is_lost_when_one_leaves() {
     let cluster = Cluster::get();
     let topic = cluster.create("share", 4);

@@ -45,6 +45,10 @@ pub struct Args {
     )]
     pub from: Vec<String>,
 
+    /// With --from: the whole group starts there, whatever it has committed; refused where it has members
+    #[arg(long, help_heading = "From and until")]
+    pub reset: bool,
+
     /// Where to stop, exclusive: end, OFFSET, @TIME
     #[arg(
         long,
@@ -140,6 +144,7 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   kq consume foo --group g                     follow as a member of group g
+  kq consume foo --group g --reset -o beginning  the same, all over again
   kq consume foo -e                            all that is there, then stop
   kq consume foo -o -10 -e                     the last ten of each partition
   kq consume foo -o -1h --until @2026-01-31 -J a stretch of time, as JSON records

@@ -61,6 +61,10 @@ pub struct Args {
     #[arg(short = 'o', long, value_name = "WHERE", default_value = "beginning", allow_hyphen_values = true, value_parser = from, help_heading = "Reading")]
     pub from: From,
 
+    /// With --from: the whole group starts there, whatever it has committed; refused where it has members
+    #[arg(long, requires = "from", help_heading = "Reading")]
+    pub reset: bool,
+
     /// End there (exclusive): end (as it is when a partition is assigned), OFFSET, @TIME
     #[arg(long, value_name = "WHERE", allow_hyphen_values = true, value_parser = until, help_heading = "Reading")]
     pub until: Option<Until>,

@@ -44,7 +44,18 @@ pub struct Connected {
 pub fn connect(config: &Config, flags: &[(&str, &str)], names: &[String]) -> anyhow::Result<Connected> {
     let causes = Arc::new(Causes::new(config.log));
     let consumer = Consumer::new(&config.client_with(&DEFAULTS, flags)?, Arc::clone(&causes) as _)?;
-    let ask = |topic: Option<&str>| connect::metadata(config, &causes, |wait| consumer.metadata(topic, wait));
+    let topics = find(&consumer, &causes, config, names)?;
+    Ok(Connected { consumer, topics, causes })
+}
+
+/// The topics of these names and patterns, as the cluster has them now.
+pub fn find(
+    consumer: &Consumer,
+    causes: &Causes,
+    config: &Config,
+    names: &[String],
+) -> anyhow::Result<Vec<TopicMetadata>> {
+    let ask = |topic: Option<&str>| connect::metadata(config, causes, |wait| consumer.metadata(topic, wait));
     let mut topics: Vec<TopicMetadata> = Vec::new();
     for name in names {
         let found = if name.starts_with('^') {
@@ -57,7 +68,7 @@ pub fn connect(config: &Config, flags: &[(&str, &str)], names: &[String]) -> any
                 .collect()
         } else {
             config::topic::check(name)?;
-            vec![existing(ask(Some(name))?, name, &causes)?]
+            vec![existing(ask(Some(name))?, name, causes)?]
         };
         for topic in found {
             if !topics.iter().any(|t| t.name == topic.name) {
@@ -65,7 +76,7 @@ pub fn connect(config: &Config, flags: &[(&str, &str)], names: &[String]) -> any
             }
         }
     }
-    Ok(Connected { consumer, topics, causes })
+    Ok(topics)
 }
 
 /// The one topic of that name, or an error that says what to do.

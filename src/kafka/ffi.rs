@@ -738,23 +738,44 @@ impl Consumer {
     /// Commits what is stored and waits for the broker's answer, up to `timeout`, serving
     /// rebalances meanwhile. `Err(OperationTimedOut)` where no answer came.
     pub fn commit_stored(&self, timeout: Duration) -> Result<(), RDKafkaErrorCode> {
+        // SAFETY: a null list means: what is stored.
+        unsafe { self.commit_list(ptr::null(), timeout) }
+    }
+
+    /// Commits these offsets and waits for the broker's answer, up to `timeout`. A consumer that
+    /// has not joined its group may do so while the group has no members.
+    pub fn commit(&self, list: &TopicPartitionList, timeout: Duration) -> Result<(), RDKafkaErrorCode> {
+        // SAFETY: the list is live.
+        unsafe { self.commit_list(list.ptr(), timeout) }
+    }
+
+    /// # Safety
+    /// `list` is null or a live list; it is copied.
+    unsafe fn commit_list(
+        &self,
+        list: *const sys::rd_kafka_topic_partition_list_t,
+        timeout: Duration,
+    ) -> Result<(), RDKafkaErrorCode> {
         // SAFETY: the client is live, the queue is ours and given up at the end, the event is
-        // freed after its error was read. A null list means: what is stored.
+        // freed after its errors were read.
         unsafe {
             let answers = sys::rd_kafka_queue_new(self.handle.rk);
-            let asked = check(sys::rd_kafka_commit_queue(
-                self.handle.rk,
-                ptr::null(),
-                answers,
-                None,
-                ptr::null_mut(),
-            ));
+            let asked =
+                check(sys::rd_kafka_commit_queue(self.handle.rk, list, answers, None, ptr::null_mut()));
             let outcome = asked.and_then(|()| {
                 let event = sys::rd_kafka_queue_poll(answers, millis(timeout));
                 if event.is_null() {
                     return Err(RDKafkaErrorCode::OperationTimedOut);
                 }
-                let outcome = check(sys::rd_kafka_event_error(event));
+                // The event's own error is set only where every partition failed.
+                let partitions = sys::rd_kafka_event_topic_partition_list(event);
+                let all = if partitions.is_null() {
+                    &[][..]
+                } else {
+                    slice((*partitions).elems, (*partitions).cnt)
+                };
+                let outcome = check(sys::rd_kafka_event_error(event))
+                    .and_then(|()| all.iter().try_for_each(|partition| check(partition.err)));
                 sys::rd_kafka_event_destroy(event);
                 outcome
             });

@@ -6,4 +6,5 @@ pub mod connect;
 pub mod consumer;
 pub mod errors;
 pub mod ffi;
+pub mod group;
 pub mod producer;

@@ -46,6 +46,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     if names.is_empty() {
         names.push(config::topic::one(None, None, config.env_topic.as_deref())?);
     }
+    let reset = args.reset.then(|| reset(group.as_deref(), &bounds)).transpose()?;
     let output = Output::stdout()?;
     let sink = Sink::new(args, output.is_terminal())?;
     let partitions = args.partition.as_deref().map(parse_partitions).transpose().context("-p")?;
@@ -71,6 +72,9 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         flags.push(("partition.assignment.strategy", &args.assignor));
     }
     let connected = consumer::connect(config, &flags, &names)?;
+    if let Some((group, from)) = reset {
+        crate::kafka::group::seek(&connected.consumer, config, group, &connected.topics, from)?;
+    }
     let mut session = Session {
         args,
         config,
@@ -99,6 +103,19 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         session.assign(partitions.as_deref())?;
     }
     session.run()
+}
+
+/// What `--reset` is to do: it needs a group and a start.
+fn reset<'a>(group: Option<&'a str>, bounds: &Bounds) -> anyhow::Result<(&'a str, From)> {
+    match (group, bounds.from) {
+        (None, _) => bail!("--reset: name the group that is to start anew with -g or KQ_GROUP"),
+        (_, None) => {
+            bail!(
+                "--reset: say where the group is to start: --from beginning, end, OFFSET, -N, @TIME or -DURATION"
+            )
+        }
+        (Some(group), Some(from)) => Ok((group, from)),
+    }
 }
 
 fn now_ms() -> i64 {

@@ -34,8 +34,8 @@ use rdkafka::types::RDKafkaErrorCode;
 use crate::cli::worker::Args;
 use crate::config::{Config, topic};
 use crate::exit::{self, Exit};
-use crate::kafka::connect;
 use crate::kafka::ffi::{Consumer, Observer};
+use crate::kafka::{connect, consumer, group};
 use crate::offset::Until;
 use crate::process::guard::Guard;
 use crate::process::{self, Groups, Program};
@@ -130,11 +130,17 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         breaker: Breaker::new(args.max_consecutive_failures),
         policy,
         backoff: args.backoff,
-        group,
+        group: group.clone(),
         persistent: args.persistent.then_some((jobs, args.window.get())),
     };
     runtime.spawn(dispatcher.run());
 
+    if args.reset {
+        let found = consumer::find(&consumer, &watch.causes, config, &topics)?;
+        group::seek(&consumer, config, &group, &found, args.from)?;
+    } else {
+        group::note_members(&consumer, &group, config.log);
+    }
     consumer
         .subscribe(&topics)
         .map_err(|code| anyhow::anyhow!("subscribe to {}: {code}", topics.join(", ")))?;
@@ -254,6 +260,8 @@ fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<rdkafka::
         // Its default of a second starves partitions: the limit counts the forwarded queue as a whole.
         ("fetch.queue.backoff.ms", "10"),
         ("allow.auto.create.topics", "false"),
+        // As for consume: half of it is what each further connection waits for.
+        ("reconnect.backoff.ms", "20"),
     ];
     let mut flags = vec![
         ("group.id", group),
