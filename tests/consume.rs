@@ -407,6 +407,24 @@ fn compressed_values_are_undone_and_what_can_not_be_is_counted() {
 }
 
 #[test]
+fn a_decompression_bomb_is_written_as_it_came() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("bomb", 1);
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut bomb, &vec![0; 65 << 20]).expect("write to memory");
+    let bomb = bomb.finish().expect("flush to memory");
+    let header = ["-H", "content-encoding=gzip"];
+    cluster.kq(["produce", &topic, "--whole"]).args(header).stdin(&bomb).run().success();
+    let consume = || cluster.kq(["consume", &topic, "-e", "-D", ""]);
+    consume().run().status(1).stdout(&bomb).stderr(&format!(
+        "kq: {topic}[0]@0: written as it came, since its value can't be undone: \
+         gzip decodes to more than 67108864 bytes; --max-decoded allows more\n"
+    ));
+    let all = consume().args(["--max-decoded", "68157440"]).run().success();
+    assert_eq!(all.stdout.len(), 65 << 20);
+}
+
+#[test]
 fn a_missing_topic_is_an_error_and_is_not_created() {
     let cluster = Cluster::get();
     let topic = cluster.topic("nosuch");

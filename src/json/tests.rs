@@ -184,6 +184,18 @@ fn fields_that_kq_does_not_know_are_passed_over() {
 }
 
 /// Bytes that are often text full of what needs escapes, and often no text at all.
+#[test]
+fn no_depth_overflows_the_stack() {
+    let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+    let record = parse_json(format!(r#"{{"value":"v","other":{}}}"#, deep(1_000_000)).as_bytes()).unwrap();
+    assert_eq!(record.value.as_deref(), Some(b"v".as_slice()));
+    for field in ["value", "key", "headers", "timestamp"] {
+        let line = format!(r#"{{"value":"v","{field}":{}}}"#, deep(1_000_000));
+        assert!(parse_json(line.as_bytes()).is_err(), "{field}");
+    }
+    assert!(parse_json(deep(1_000_000).as_bytes()).is_err());
+}
+
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         any::<Vec<u8>>(),

@@ -177,12 +177,47 @@ fn header(text: &str) -> anyhow::Result<OwnedHeader> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn shape(f: impl FnOnce(&mut Shape)) -> Shape {
         let mut shape = Shape::default();
         f(&mut shape);
         shape
+    }
+
+    proptest! {
+        #[test]
+        fn no_frame_panics_and_bytes_stay_as_they_are(
+            frame in any::<Vec<u8>>(),
+            delimiter in proptest::option::of(prop::collection::vec(any::<u8>(), 1..3)),
+            (key_optional, empty_is_null, json, validated) in any::<(bool, bool, bool, bool)>(),
+        ) {
+            let shape = shape(|s| {
+                s.key_delimiter.clone_from(&delimiter);
+                s.key_optional = key_optional;
+                s.empty_is_null = empty_is_null;
+                s.json = json;
+                s.validator = validated.then_some(Validator::Json);
+            });
+            let made = key_and_value(&shape, &frame);
+            if let (Ok((key, value)), false, false) = (made, json, empty_is_null) {
+                let again = match (key, delimiter) {
+                    (Some(key), Some(delimiter)) => [key, delimiter, value.unwrap_or_default()].concat(),
+                    (_, _) => value.unwrap_or_default(),
+                };
+                prop_assert_eq!(again, frame);
+            }
+        }
+
+        #[test]
+        fn no_header_panics(text in any::<String>()) {
+            if let Ok((name, value)) = header(&text) {
+                let again = value.map_or(name.clone(), |value| [name, b"=".to_vec(), value].concat());
+                prop_assert_eq!(again, text.into_bytes());
+            }
+        }
     }
 
     type KeyValue = (Option<Vec<u8>>, Option<Vec<u8>>);
