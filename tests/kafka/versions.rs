@@ -56,6 +56,33 @@ fn a_group_resumes_where_it_committed() {
 }
 
 #[test]
+fn a_group_without_members_is_reset_and_one_with_members_is_not() {
+    let cluster = cluster();
+    let (topic, group) = (cluster.topic("old"), cluster.topic("group"));
+    cluster.kq(["topic", "create", &topic, "--partitions", "1", "--rf", "1"]).run().success();
+    cluster.kq(["produce", &topic]).stdin("a\nb\nc\n").run().success();
+    let consume = |more: &[&str]| cluster.kq(["consume", &topic, "--group", &group]).args(more);
+    consume(&["-e"]).run().success().stdout("a\nb\nc\n");
+    consume(&["-e", "--reset", "--from", "beginning"]).run().success().stdout("a\nb\nc\n");
+    consume(&["-e", "--reset", "-o", "-2"]).run().success().stdout("b\nc\n");
+    let member = consume(&["--reset", "-o", "-1"]).spawn();
+    member.wait_for_stdout("c");
+    consume(&["-e", "--reset", "-o", "-1"]).run().status(2).stderr_has("has 1 member,");
+    member.terminate();
+    member.wait().success();
+}
+
+#[test]
+fn batches_fit_a_topic_with_a_low_limit() {
+    let cluster = cluster();
+    let topic = cluster.topic("low");
+    let limit = ["--config", "max.message.bytes=2000"];
+    cluster.kq(["topic", "create", &topic, "--partitions", "1", "--rf", "1"]).args(limit).run().success();
+    cluster.kq(["produce", &topic]).stdin(lines(20_000)).run().success();
+    cluster.kq(["consume", &topic, "-e"]).run().success().stdout(lines(20_000));
+}
+
+#[test]
 fn a_worker_runs_its_command_for_each_record() {
     let cluster = cluster();
     let topic = cluster.topic("old");
