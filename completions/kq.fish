@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_kq_global_optspecs
-    string join \n b/brokers= client-id= timeout= X= tls no-tls tls-ca= tls-cert= tls-key= tls-key-password= tls-insecure sasl-mechanism= sasl-username= sasl-password= sasl-password-file= q/quiet v/verbose color= h/help V/version
+    string join \n b/brokers= client-id= timeout= X= F/config-file= tls no-tls tls-ca= tls-cert= tls-key= tls-key-password= tls-insecure sasl-mechanism= sasl-username= sasl-password= sasl-password-file= q/quiet v/verbose color= h/help V/version
 end
 
 function __fish_kq_needs_command
@@ -28,6 +28,7 @@ complete -c kq -n "__fish_kq_needs_command" -s b -l brokers -d 'Brokers to start
 complete -c kq -n "__fish_kq_needs_command" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_needs_command" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_needs_command" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_needs_command" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_needs_command" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
 complete -c kq -n "__fish_kq_needs_command" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
 complete -c kq -n "__fish_kq_needs_command" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
@@ -50,12 +51,14 @@ complete -c kq -n "__fish_kq_needs_command" -f -a "topic" -d 'Create, list, desc
 complete -c kq -n "__fish_kq_needs_command" -f -a "produce" -d 'Put records into a topic: lines of stdin or of files'
 complete -c kq -n "__fish_kq_needs_command" -f -a "consume" -d 'Get records out of topics: to stdout'
 complete -c kq -n "__fish_kq_needs_command" -f -a "worker" -d 'Run a command for each record'
+complete -c kq -n "__fish_kq_needs_command" -f -a "config" -d 'Look at the configuration'
 complete -c kq -n "__fish_kq_needs_command" -f -a "dev" -d 'Run an embedded Kafka-compatible broker, for development'
 complete -c kq -n "__fish_kq_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
@@ -90,6 +93,7 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
@@ -113,6 +117,7 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
@@ -137,6 +142,7 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
@@ -162,6 +168,7 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
@@ -187,6 +194,7 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
@@ -210,6 +218,7 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
@@ -233,6 +242,7 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
@@ -269,19 +279,19 @@ complete -c kq -n "__fish_kq_using_subcommand produce" -s H -l header -d 'A head
 complete -c kq -n "__fish_kq_using_subcommand produce" -s p -l partition -d 'The partition of every record [default: the partitioner decides]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l timestamp -d 'The timestamp of every record: epoch milliseconds, RFC 3339, or a date in UTC [default: now]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l value-codec -d 'Compress each value by itself, and say so in a content-encoding header' -r -f -a "snappy\t''"
-complete -c kq -n "__fish_kq_using_subcommand produce" -s z -l compression -d 'Compression of batches on the wire: none, gzip, snappy, lz4, zstd, with :LEVEL where it has levels' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l partitioner -d 'Which partition a key goes to: murmur2 is Java\'s, consistent is kcat\'s' -r -f -a "murmur2_random\t''
+complete -c kq -n "__fish_kq_using_subcommand produce" -s z -l compression -d 'Compression of batches on the wire: none, gzip, snappy, lz4, zstd, with :LEVEL where it has levels [default: snappy]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l partitioner -d 'Which partition a key goes to: murmur2 is Java\'s, consistent is kcat\'s [default: murmur2_random]' -r -f -a "murmur2_random\t''
 murmur2\t''
 consistent_random\t''
 consistent\t''
 fnv1a_random\t''
 fnv1a\t''
 random\t''"
-complete -c kq -n "__fish_kq_using_subcommand produce" -l acks -d 'Which replicas must have a record before it counts: all, 1, or 0 (turns idempotence off)' -r -f -a "all\t''
+complete -c kq -n "__fish_kq_using_subcommand produce" -l acks -d 'Which replicas must have a record before it counts: all, 1, or 0 (turns idempotence off) [default: all]' -r -f -a "all\t''
 -1\t''
 1\t''
 0\t''"
-complete -c kq -n "__fish_kq_using_subcommand produce" -l delivery-timeout -d 'How long a record may take to be acknowledged before it counts as failed' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l delivery-timeout -d 'How long a record may take to be acknowledged before it counts as failed [default: 120s]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s n -l count -d 'Stop after COUNT records' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l rate -d 'At most this many records a second' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l report -d 'Print partition and offset of every acknowledged record on stdout, one JSON object a line' -r -f -a "json\t''"
@@ -289,6 +299,7 @@ complete -c kq -n "__fish_kq_using_subcommand produce" -s b -l brokers -d 'Broke
 complete -c kq -n "__fish_kq_using_subcommand produce" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
@@ -348,6 +359,7 @@ complete -c kq -n "__fish_kq_using_subcommand consume" -s b -l brokers -d 'Broke
 complete -c kq -n "__fish_kq_using_subcommand consume" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
@@ -414,6 +426,7 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -s b -l brokers -d 'Broker
 complete -c kq -n "__fish_kq_using_subcommand worker" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
@@ -438,6 +451,57 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -s q -l quiet -d 'Hide not
 complete -c kq -n "__fish_kq_using_subcommand worker" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand worker" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand worker" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -f -a "show" -d 'Print every value of the connection and where it came from'
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'One JSON object a line: name, value, from'
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print every value of the connection and where it came from'
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kq -n "__fish_kq_using_subcommand dev" -l port -d 'Port to listen on, 0 for a free one [default: 9092, with COMMAND a free one]' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l listen -d 'Address to listen on; off loopback anyone who reaches it can read and write' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l data -d 'Keep topics, records and offsets in this folder across restarts [default: a temporary folder]' -r -F
@@ -449,6 +513,7 @@ complete -c kq -n "__fish_kq_using_subcommand dev" -s b -l brokers -d 'Brokers t
 complete -c kq -n "__fish_kq_using_subcommand dev" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
@@ -469,14 +534,16 @@ complete -c kq -n "__fish_kq_using_subcommand dev" -s q -l quiet -d 'Hide notes 
 complete -c kq -n "__fish_kq_using_subcommand dev" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand dev" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand dev" -s V -l version -d 'Print version'
-complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker dev help" -f -a "topic" -d 'Create, list, describe, grow and delete topics'
-complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker dev help" -f -a "produce" -d 'Put records into a topic: lines of stdin or of files'
-complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker dev help" -f -a "consume" -d 'Get records out of topics: to stdout'
-complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker dev help" -f -a "worker" -d 'Run a command for each record'
-complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker dev help" -f -a "dev" -d 'Run an embedded Kafka-compatible broker, for development'
-complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker dev help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "topic" -d 'Create, list, describe, grow and delete topics'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "produce" -d 'Put records into a topic: lines of stdin or of files'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "consume" -d 'Get records out of topics: to stdout'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "worker" -d 'Run a command for each record'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "config" -d 'Look at the configuration'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "dev" -d 'Run an embedded Kafka-compatible broker, for development'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "create" -d 'Create topics, and wait until they can be used'
 complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "list" -d 'List topics with their partitions and replication factor'
 complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "describe" -d 'Show partitions, leaders, replicas, watermarks, and configuration set on the topic'
 complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "alter" -d 'Give a topic more partitions'
 complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "delete" -d 'Delete topics and their records: only those named here, never KQ_TOPIC'
+complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print every value of the connection and where it came from'

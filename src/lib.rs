@@ -55,6 +55,7 @@ pub fn run(cli: &cli::Cli) -> anyhow::Result<Exit> {
         Command::Produce(args) => commands::produce::run(args, &config()?),
         Command::Consume(args) => commands::consume::run(args, &config()?),
         Command::Worker(args) => commands::worker::run(args, &config()?),
+        Command::Config(args) => commands::config::run(args, &config()?),
         Command::Properties => {
             config::properties::write_list(&mut std::io::stdout().lock()).context("write stdout")?;
             Ok(Exit::Done)

@@ -261,6 +261,43 @@ fn secrets_are_in_no_help_and_no_error() {
 }
 
 #[test]
+fn a_file_of_java_is_read_shown_and_ranked() {
+    let text = "bootstrap.servers=file:1\nclient.id: file\nkey.serializer=x\nsecurity.protocol=SASL_SSL\n\
+        sasl.mechanism=PLAIN\nsasl.jaas.config=a.PlainLoginModule required \\\n  username=\"u\" password=\"hunter2\";\n";
+    let kq = Kq::new(["config", "show", "-F", "client.properties"]).env("KQ_CLIENT_ID", "env");
+    kq.file("client.properties", text);
+    let out = kq.run().success().stderr("kq: client.properties: not used: key.serializer\n");
+    let row = |name: &str| {
+        let row = out.lines().into_iter().find(|line| line.starts_with(&format!("{name} ")));
+        row.unwrap_or_else(|| panic!("{name} in {out}")).split_whitespace().skip(1).collect::<Vec<_>>()
+    };
+    assert_eq!(row("bootstrap.servers"), ["file:1", "client.properties"]);
+    assert_eq!(row("client.id"), ["env", "KQ_CLIENT_ID"]);
+    assert_eq!(row("sasl.username"), ["u", "client.properties"]);
+    assert_eq!(row("sasl.password"), ["***", "client.properties"]);
+    assert_eq!(row("timeout"), ["10s", "default"]);
+    let kq = Kq::new(["config", "show", "--json", "-b", "flag:1"]).env("KQ_CONFIG_FILE", "f");
+    kq.file("f", text);
+    kq.run()
+        .success()
+        .stdout_has("{\"from\":\"-b/--brokers\",\"name\":\"bootstrap.servers\",\"value\":\"flag:1\"}\n");
+}
+
+#[test]
+fn a_file_that_can_not_be_kept_is_an_error_with_its_line() {
+    for (text, part) in [
+        ("client.id=a\nssl.truststore.location=/a.jks\n", "kq: f:2 ssl.truststore.location: only a PEM file"),
+        ("security.providers=x\n", "kq: f:1 security.providers: "),
+        ("linger.ms=soon\n", "kq: f:1 linger.ms=soon: "),
+    ] {
+        let kq = Kq::new(["topic", "list", "-F", "f"]);
+        kq.file("f", text);
+        kq.run().status(2).stdout("").stderr_has(part);
+    }
+    Kq::new(["topic", "list", "-F", "no"]).run().status(2).stderr_has("-F/--config-file no: No such file");
+}
+
+#[test]
 fn the_version_names_librdkafka_and_its_features() {
     Kq::new(["--version"]).run().success().stdout_has("\nlibrdkafka ").stdout_has("zstd").stdout_has("ssl");
     Kq::new(["-V"]).run().success().stdout(format!("kq {}\n", env!("CARGO_PKG_VERSION")));

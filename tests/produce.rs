@@ -268,6 +268,31 @@ fn keys_go_where_javas_partitioner_puts_them() {
 }
 
 #[test]
+fn what_no_flag_says_a_variable_or_a_file_may_say() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("ranks", 1);
+    let off = "kq: acks 0 or 1: idempotence is off, a retry may duplicate a record\n";
+    let kq = |args: &[&str], x: &str| {
+        let kq = cluster.kq(["produce", &topic]).args(args).env("KQ_X", x).stdin("a\n");
+        kq.file("f", "acks=1\ncompression.type=gzip\n");
+        kq.run().success()
+    };
+    kq(&[], "").stderr_lacks(off);
+    kq(&[], "acks=1").stderr_has(off);
+    kq(&["-F", "f"], "").stderr_has(off);
+    kq(&["-F", "f"], "acks=all").stderr_lacks(off);
+    kq(&["--acks", "all"], "acks=1").stderr_lacks(off);
+    kq(&["--acks", "all", "-X", "acks=1"], "").stderr_has(off);
+    // Without a key and with Java's own partitioner, which has no place for it but one.
+    let many = cluster.create("ranks", 4);
+    let lines = "a\n".repeat(5000);
+    cluster.kq(["produce", &many]).env("KQ_X", "partitioner=murmur2").stdin(&lines).run().success();
+    let mut partitions = String::from_utf8(kcat(&cluster, &many, "%p")).expect("text").into_bytes();
+    partitions.dedup();
+    assert_eq!(partitions.len(), 1);
+}
+
+#[test]
 fn a_partition_can_be_chosen_and_one_that_is_not_there_fails() {
     let cluster = Cluster::get();
     let topic = cluster.create("part", 3);

@@ -4,6 +4,7 @@
     reason = "these comments are the help texts: a terminal shows backticks as they are"
 )]
 
+pub mod config;
 pub mod consume;
 pub mod dev;
 pub mod produce;
@@ -46,7 +47,8 @@ Examples:
   kq worker foo -- ./handler.sh
 
 No cluster at hand? `kq dev` is one, for development.
-A flag ranks above its KQ_* variable, and -X above both. An empty variable counts as unset.
+A flag ranks above its KQ_* variable, a variable above the file of -F, and -X above all. An empty
+variable counts as unset. `kq config show` prints what holds and where it came from.
 
 Exit status: 0 all done, 1 some records failed, 2 usage, configuration or connection,
 75 work abandoned, 76 fenced, 78 the worker's command can't be run, 128+n ended by signal n.";
@@ -60,6 +62,7 @@ pub enum Command {
     Produce(produce::Args),
     Consume(consume::Args),
     Worker(worker::Args),
+    Config(config::Args),
     Dev(dev::Args),
     /// `-X list`: print librdkafka's properties
     #[command(skip)]
@@ -85,6 +88,9 @@ pub struct ConnectionArgs {
     /// Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them
     #[arg(short = 'X', global = true, value_name = "NAME=VALUE", value_parser = clap::value_parser!(Secret))]
     pub properties: Vec<Secret>,
+    /// Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]
+    #[arg(short = 'F', long, global = true, value_name = "FILE")]
+    pub config_file: Option<String>,
     /// Encrypt the connection [env: KQ_TLS=1]
     #[arg(long, global = true, help_heading = "TLS and SASL", hide_short_help = true)]
     pub tls: bool,

@@ -97,32 +97,27 @@ pub struct Args {
     #[arg(long, value_name = "CODEC", value_parser = ["snappy"], help_heading = "Record")]
     pub value_codec: Option<String>,
 
-    /// Compression of batches on the wire: none, gzip, snappy, lz4, zstd, with :LEVEL where it has levels
-    #[arg(
-        short = 'z',
-        long,
-        value_name = "CODEC[:LEVEL]",
-        default_value = "snappy",
-        value_parser = compression,
-        help_heading = "Delivery"
-    )]
-    pub compression: (String, Option<u8>),
+    /// Compression of batches on the wire: none, gzip, snappy, lz4, zstd, with :LEVEL where it has
+    /// levels [default: snappy]
+    #[arg(short = 'z', long, value_name = "CODEC[:LEVEL]", value_parser = compression, help_heading = "Delivery")]
+    pub compression: Option<(String, Option<u8>)>,
 
-    /// Which partition a key goes to: murmur2 is Java's, consistent is kcat's
-    #[arg(long, default_value = "murmur2_random", value_parser = ["murmur2_random", "murmur2", "consistent_random", "consistent", "fnv1a_random", "fnv1a", "random"], help_heading = "Delivery")]
-    pub partitioner: String,
+    /// Which partition a key goes to: murmur2 is Java's, consistent is kcat's [default: murmur2_random]
+    #[arg(long, value_parser = ["murmur2_random", "murmur2", "consistent_random", "consistent", "fnv1a_random", "fnv1a", "random"], help_heading = "Delivery")]
+    pub partitioner: Option<String>,
 
     /// Which replicas must have a record before it counts: all, 1, or 0 (turns idempotence off)
-    #[arg(long, default_value = "all", value_parser = ["all", "-1", "1", "0"], help_heading = "Delivery")]
-    pub acks: String,
+    /// [default: all]
+    #[arg(long, value_parser = ["all", "-1", "1", "0"], help_heading = "Delivery")]
+    pub acks: Option<String>,
 
     /// Without the idempotent producer (clusters that refuse IDEMPOTENT_WRITE); retries may duplicate
     #[arg(long, help_heading = "Delivery")]
     pub no_idempotence: bool,
 
-    /// How long a record may take to be acknowledged before it counts as failed
-    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = crate::offset::parse_duration, help_heading = "Delivery")]
-    pub delivery_timeout: std::time::Duration,
+    /// How long a record may take to be acknowledged before it counts as failed [default: 120s]
+    #[arg(long, value_name = "DURATION", value_parser = crate::offset::parse_duration, help_heading = "Delivery")]
+    pub delivery_timeout: Option<std::time::Duration>,
 
     /// Stop after COUNT records
     #[arg(short = 'n', long, value_name = "COUNT", help_heading = "Delivery")]

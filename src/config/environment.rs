@@ -19,6 +19,8 @@ pub fn process(name: &str) -> Option<String> {
 pub enum Source {
     /// kq's own default, or the command's.
     Default,
+    /// `-F`, or the file of `KQ_CONFIG_FILE`.
+    File,
     /// A `KQ_*` variable of the connection.
     Env,
     /// `KQ_X`.

@@ -1,8 +1,9 @@
-//! The one connection and configuration module: default < env < flag < `-X`, and the only builder of
-//! librdkafka configurations.
+//! The one connection and configuration module: default < file < env < flag < `-X`, and the only builder
+//! of librdkafka configurations.
 
 pub mod duration;
 pub mod environment;
+pub mod file;
 pub mod properties;
 pub mod security;
 pub mod topic;
@@ -10,7 +11,7 @@ pub mod topic;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use crate::cli::ConnectionArgs;
@@ -42,12 +43,38 @@ pub struct Config {
     pub log: Log,
     /// Whether the connection is encrypted.
     pub tls: bool,
+    /// Where the time-out was given.
+    timeout_origin: String,
     /// What was given, in ascending rank; of one name the last counts.
-    settings: Vec<(Source, Property)>,
+    settings: Vec<Setting>,
+}
+
+/// A property that somebody gave.
+#[derive(Clone, Debug)]
+struct Setting {
+    source: Source,
+    /// The flag, the variable or the file and line, as a person would look for it.
+    origin: String,
+    property: Property,
+}
+
+impl Setting {
+    fn new(source: Source, origin: impl Into<String>, property: Property) -> Self {
+        Self { source, origin: origin.into(), property }
+    }
+}
+
+/// One line of `kq config show`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub name: String,
+    /// `***` for a secret.
+    pub value: String,
+    pub origin: String,
 }
 
 impl Config {
-    /// Resolves flags and this process's environment: default < env < flag < `-X`.
+    /// Resolves flags, this process's environment and a file: default < file < env < flag < `-X`.
     pub fn resolve(args: &ConnectionArgs) -> anyhow::Result<Self> {
         Self::resolve_with(args, &environment::process)
     }
@@ -56,24 +83,37 @@ impl Config {
     pub fn resolve_with(args: &ConnectionArgs, env: Lookup<'_>) -> anyhow::Result<Self> {
         let variable = |name: &str| env(name).filter(|value| !value.is_empty());
 
+        let log = Log::new(args.quiet, args.verbose);
         let mut settings = Vec::new();
+        if let Some(file) = pick(env, args.config_file.as_deref(), "-F/--config-file", "KQ_CONFIG_FILE")? {
+            let path = &file.value;
+            let text = std::fs::read_to_string(path).with_context(|| format!("{} {path}", file.name))?;
+            let found = file::parse(&text, path)?;
+            settings.extend(found.properties.into_iter().map(|p| Setting::new(Source::File, path, p)));
+            if !found.unused.is_empty() {
+                log.note(format_args!("{path}: not used: {}", found.unused.join(", ")));
+            }
+        }
         if let Some(x) = variable("KQ_X") {
-            settings.extend(environment::split_x(&x)?.into_iter().map(|p| (Source::EnvX, p)));
+            let properties = environment::split_x(&x)?;
+            settings.extend(properties.into_iter().map(|p| Setting::new(Source::EnvX, "KQ_X", p)));
         }
         for x in &args.properties {
-            settings.push((Source::X, Property::parse(x.reveal(), "-X")?));
+            settings.push(Setting::new(Source::X, "-X", Property::parse(x.reveal(), "-X")?));
         }
 
         let brokers = pick(env, args.brokers.as_deref(), "-b/--brokers", "KQ_BROKERS")?;
         if let Some(Given { value, source, name }) = brokers {
-            settings.push((source, property("bootstrap.servers", check_brokers(&value, name)?)));
+            let brokers = property("bootstrap.servers", check_brokers(&value, name)?);
+            settings.push(Setting::new(source, name, brokers));
         }
         let client_id = pick(env, args.client_id.as_deref(), "--client-id", "KQ_CLIENT_ID")?;
-        if let Some(Given { value, source, .. }) = client_id {
-            settings.push((source, property("client.id", value)));
+        if let Some(Given { value, source, name }) = client_id {
+            settings.push(Setting::new(source, name, property("client.id", value)));
         }
-        let timeout = pick(env, args.timeout.as_deref(), "--timeout", "KQ_TIMEOUT")?
-            .map_or(Ok(DEFAULT_TIMEOUT), |given| check_timeout(&given))?;
+        let timeout = pick(env, args.timeout.as_deref(), "--timeout", "KQ_TIMEOUT")?;
+        let timeout_origin = timeout.as_ref().map_or("default", |given| given.name).to_owned();
+        let timeout = timeout.map_or(Ok(DEFAULT_TIMEOUT), |given| check_timeout(&given))?;
 
         let mut this = Self {
             brokers: String::new(),
@@ -81,11 +121,12 @@ impl Config {
             client_id: String::new(),
             env_topic: variable("KQ_TOPIC"),
             group: variable("KQ_GROUP"),
-            log: Log::new(args.quiet, args.verbose),
+            log,
             tls: false,
+            timeout_origin,
             settings,
         };
-        this.settings.sort_by_key(|(source, _)| *source);
+        this.settings.sort_by_key(|setting| setting.source);
         this.brokers = this.given("bootstrap.servers").unwrap_or(DEFAULT_BROKERS).to_owned();
         this.client_id = this.given("client.id").unwrap_or("kq").to_owned();
 
@@ -94,9 +135,11 @@ impl Config {
             this.log = Log::new(false, args.verbose.max(3));
         }
 
-        let security = security::resolve(args, env, &this.brokers)?;
-        this.settings.extend(security.into_iter().map(|s| (s.source, property(s.name, s.value))));
-        this.settings.sort_by_key(|(source, _)| *source);
+        let security = security::resolve(args, env, &this.brokers, &|name| this.given(name))?;
+        this.settings.extend(
+            security.into_iter().map(|s| Setting::new(s.source, s.origin, property(s.name, s.value))),
+        );
+        this.settings.sort_by_key(|setting| setting.source);
         this.tls = this.given("security.protocol").is_some_and(|p| p.to_ascii_lowercase().ends_with("ssl"));
         Ok(this)
     }
@@ -119,14 +162,14 @@ impl Config {
             properties.insert(canonical(name), value.to_owned());
         }
         let (above, below): (Vec<_>, Vec<_>) =
-            self.settings.iter().partition(|(source, _)| *source == Source::X);
-        for (_, property) in below {
+            self.settings.iter().partition(|setting| setting.source == Source::X);
+        for Setting { property, .. } in below {
             properties.insert(&property.name, property.value.clone());
         }
         for (name, value) in flags {
             properties.insert(canonical(name), (*value).to_owned());
         }
-        for (_, property) in above {
+        for Setting { property, .. } in above {
             properties.insert(&property.name, property.value.clone());
         }
         self.reconcile(&mut properties);
@@ -192,8 +235,32 @@ impl Config {
 
     /// What was given for a property, by whoever ranks highest.
     fn given(&self, name: &str) -> Option<&str> {
+        self.setting(name).map(|setting| setting.property.value.as_str())
+    }
+
+    fn setting(&self, name: &str) -> Option<&Setting> {
         let name = canonical(name);
-        self.settings.iter().rev().find(|(_, p)| p.name == name).map(|(_, p)| p.value.as_str())
+        self.settings.iter().rev().find(|setting| setting.property.name == name)
+    }
+
+    /// Every effective value of the connection and where it came from; secrets are masked.
+    pub fn show(&self) -> anyhow::Result<Vec<Shown>> {
+        let shown = |name: &str, value: &str, origin: &str| Shown {
+            name: name.to_owned(),
+            value: if properties::is_secret(name) { "***" } else { value }.to_owned(),
+            origin: origin.to_owned(),
+        };
+        let mut all = vec![shown("timeout", &duration::format(self.timeout), &self.timeout_origin)];
+        all.extend(self.env_topic.as_ref().map(|topic| shown("topic", topic, "KQ_TOPIC")));
+        all.extend(self.group.as_ref().map(|group| shown("group", group, "KQ_GROUP")));
+        let client = self.client(&[])?;
+        let mut properties: Vec<_> = client.config_map().into_iter().collect();
+        properties.sort_unstable();
+        for (name, value) in properties {
+            let origin = self.setting(name).map_or("default", |setting| &setting.origin);
+            all.push(shown(properties::familiar(name), value, origin));
+        }
+        Ok(all)
     }
 
     /// kq's own defaults, below everything else.
@@ -228,6 +295,11 @@ impl Config {
     fn reconcile(&self, properties: &mut BTreeMap<&str, String>) {
         if properties.contains_key("ssl.ca.pem") && self.given("ssl.ca.location").is_none() {
             properties.remove("ssl.ca.location");
+        }
+        // "`acks` must be set to `all` when `enable.idempotence` is true": who gives one gives up the other.
+        let acks = properties.get("request.required.acks").map(String::as_str);
+        if matches!(acks, Some("0" | "1")) && self.given("enable.idempotence").is_none() {
+            properties.insert("enable.idempotence", "false".to_owned());
         }
         // "`fetch.wait.max.ms` should be set lower than `socket.timeout.ms` by at least 1000ms"
         // (rd_kafka_conf_finalize), a refusal that a short --timeout must not draw.

@@ -50,7 +50,7 @@ impl Property {
         {
             name = bare;
         }
-        if let Some((_, instead)) = RESERVED.iter().find(|(reserved, _)| *reserved == canonical(name)) {
+        if let Some(instead) = reserved(name) {
             bail!("{origin} `{name}` is kq's own to set: {instead}");
         }
         match refusal(name, value) {
@@ -62,6 +62,16 @@ impl Property {
             Some((_, why)) => bail!("{origin} {name}={value}: {}", refused_value(name, &why)),
         }
     }
+}
+
+/// What to use instead of a property that is kq's own to set.
+pub fn reserved(name: &str) -> Option<&'static str> {
+    RESERVED.iter().find(|(reserved, _)| *reserved == canonical(name)).map(|(_, instead)| *instead)
+}
+
+/// Whether librdkafka has a property of this name, in kcat's spelling too.
+pub fn is_known(name: &str) -> bool {
+    is_listed(name) || name.strip_prefix("topic.").is_some_and(is_listed)
 }
 
 /// What librdkafka has against a property, if anything.
@@ -101,6 +111,16 @@ pub fn nearest(name: &str) -> Option<&'static str> {
 /// settings of one property must meet under one name for the later to win.
 pub fn canonical(name: &str) -> &str {
     row(name).and_then(|row| row.alias_of).unwrap_or(name)
+}
+
+/// The name that people know a property by, where its canonical one is not it.
+pub fn familiar(name: &str) -> &str {
+    match name {
+        "metadata.broker.list" => "bootstrap.servers",
+        "request.required.acks" => "acks",
+        "queue.buffering.max.ms" => "linger.ms",
+        name => name,
+    }
 }
 
 /// Whether a property's value is never to be shown.
@@ -219,6 +239,9 @@ mod tests {
     fn aliases_meet_under_one_name() {
         assert_eq!(Property::parse("linger.ms=1", "-X").unwrap().name, "queue.buffering.max.ms");
         assert_eq!(canonical("bootstrap.servers"), canonical("metadata.broker.list"));
+        for row in rows() {
+            assert_eq!(canonical(familiar(row.name)), canonical(row.name));
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ impl fmt::Debug for Secret {
 /// A librdkafka property that a connection setting stands for, and how it ranks.
 pub(super) struct Setting {
     pub source: Source,
+    /// The flag or the variable that said it.
+    pub origin: &'static str,
     pub name: &'static str,
     pub value: String,
 }
@@ -48,11 +50,19 @@ pub(super) struct Setting {
 ///
 /// TLS is on with `--tls` or any `--tls-…` flag, and with SASL unless every one of
 /// `brokers` is on loopback; `--no-tls` turns it off. Flags decide before the environment.
-pub(super) fn resolve(args: &ConnectionArgs, env: Lookup<'_>, brokers: &str) -> anyhow::Result<Vec<Setting>> {
+/// What a file or `-X` says of a property, `given`, is completed and not undone: a login's other
+/// half may stand there, and a protocol with TLS stays one.
+pub(super) fn resolve<'g>(
+    args: &ConnectionArgs,
+    env: Lookup<'_>,
+    brokers: &str,
+    given: &dyn Fn(&str) -> Option<&'g str>,
+) -> anyhow::Result<Vec<Setting>> {
     let mut settings = Vec::new();
+    let protocol = given("security.protocol").map(str::to_ascii_lowercase);
 
     let files = tls_files(args, env, &mut settings)?;
-    let sasl = sasl(args, env, &mut settings)?;
+    let mut sasl = sasl(args, env, given, &mut settings)?;
 
     let tls = if args.tls && args.no_tls {
         bail!("--tls and --no-tls contradict each other (give one of them)");
@@ -69,19 +79,26 @@ pub(super) fn resolve(args: &ConnectionArgs, env: Lookup<'_>, brokers: &str) -> 
         files.map(|source| (true, source))
     };
 
-    let on = match (tls, sasl) {
+    let on = match (tls, &protocol) {
         (Some((on, _)), _) => on,
-        (None, Some(_)) => !all_on_loopback(brokers),
-        (None, None) => false,
+        (None, Some(protocol)) if protocol.ends_with("ssl") => true,
+        (None, _) => sasl.is_some() && !all_on_loopback(brokers),
     };
     if let Some(source) = [tls.map(|(_, source)| source), sasl].into_iter().flatten().max() {
+        if protocol.is_some_and(|protocol| protocol.starts_with("sasl")) {
+            sasl.get_or_insert(source);
+        }
+        let origin = match source {
+            Source::Flag => "--tls, --sasl-mechanism",
+            _ => "KQ_TLS, KQ_SASL_MECHANISM",
+        };
         let protocol = match (on, sasl.is_some()) {
             (false, false) => "plaintext",
             (true, false) => "ssl",
             (false, true) => "sasl_plaintext",
             (true, true) => "sasl_ssl",
         };
-        settings.push(Setting { source, name: "security.protocol", value: protocol.to_owned() });
+        settings.push(Setting { source, origin, name: "security.protocol", value: protocol.to_owned() });
     }
     Ok(settings)
 }
@@ -95,7 +112,7 @@ fn tls_files(
     let mut highest = None;
     let mut set = |given: &Given, name, value: String| {
         highest = highest.max(Some(given.source));
-        settings.push(Setting { source: given.source, name, value });
+        settings.push(Setting { source: given.source, origin: given.name, name, value });
     };
 
     let ca = pick(env, args.tls_ca.as_deref(), "--tls-ca", "KQ_TLS_CA")?;
@@ -147,7 +164,8 @@ fn tls_files(
         environment::switch(env, "KQ_TLS_INSECURE")?.filter(|on| *on).map(|_| Source::Env)
     };
     if let Some(source) = insecure {
-        let given = Given { value: String::new(), source, name: "--tls-insecure" };
+        let name = if source == Source::Flag { "--tls-insecure" } else { "KQ_TLS_INSECURE" };
+        let given = Given { value: String::new(), source, name };
         set(&given, "enable.ssl.certificate.verification", "false".to_owned());
         set(&given, "ssl.endpoint.identification.algorithm", "none".to_owned());
     }
@@ -168,17 +186,23 @@ fn readable(given: &Given) -> anyhow::Result<Vec<u8>> {
 }
 
 /// The SASL settings, and where the mechanism came from: SASL is on where it is given.
-fn sasl(
+fn sasl<'g>(
     args: &ConnectionArgs,
     env: Lookup<'_>,
+    given: &dyn Fn(&str) -> Option<&'g str>,
     settings: &mut Vec<Setting>,
 ) -> anyhow::Result<Option<Source>> {
     let mechanism = pick(env, args.sasl_mechanism.as_deref(), "--sasl-mechanism", "KQ_SASL_MECHANISM")?;
     let username = pick(env, args.sasl_username.as_deref(), "--sasl-username", "KQ_SASL_USERNAME")?;
     let password = sasl_password(args, env)?;
 
+    let login = [("sasl.username", &username), ("sasl.password", &password)];
+    settings.extend(login.into_iter().filter_map(|(name, given)| {
+        let Given { value, source, name: origin } = given.as_ref()?;
+        Some(Setting { source: *source, origin, name, value: value.clone() })
+    }));
     let Some(mechanism) = mechanism else {
-        if let Some(stray) = username.or(password) {
+        if let (Some(stray), None) = (username.or(password), given("sasl.mechanisms")) {
             bail!("{} needs --sasl-mechanism too: {MECHANISMS}", stray.name);
         }
         return Ok(None);
@@ -190,21 +214,16 @@ fn sasl(
         "GSSAPI" => bail!("{} GSSAPI: this build has no Kerberos; it has {MECHANISMS}", mechanism.name),
         _ => bail!("{} {}: write {MECHANISMS}", mechanism.name, mechanism.value),
     };
-    if needs_login && username.is_none() {
+    if needs_login && username.is_none() && given("sasl.username").is_none() {
         bail!("SASL {name} needs a user: --sasl-username or KQ_SASL_USERNAME");
     }
-    if needs_login && password.is_none() {
+    if needs_login && password.is_none() && given("sasl.password").is_none() {
         bail!(
             "SASL {name} needs a password: --sasl-password-file, KQ_SASL_PASSWORD_FILE or KQ_SASL_PASSWORD"
         );
     }
-    settings.push(Setting { source: mechanism.source, name: "sasl.mechanisms", value: name });
-    if let Some(username) = username {
-        settings.push(Setting { source: username.source, name: "sasl.username", value: username.value });
-    }
-    if let Some(password) = password {
-        settings.push(Setting { source: password.source, name: "sasl.password", value: password.value });
-    }
+    let Given { source, name: origin, .. } = mechanism;
+    settings.push(Setting { source, origin, name: "sasl.mechanisms", value: name });
     Ok(Some(mechanism.source))
 }
 

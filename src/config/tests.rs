@@ -51,6 +51,7 @@ fn every_empty_variable_counts_as_unset() {
         "KQ_SASL_PASSWORD",
         "KQ_SASL_PASSWORD_FILE",
         "KQ_X",
+        "KQ_CONFIG_FILE",
     ];
     let env: Vec<(&str, &str)> = names.iter().map(|name| (*name, "")).collect();
     let empty = resolve(&ConnectionArgs::default(), &env).unwrap();
@@ -237,26 +238,102 @@ fn a_child_resolves_to_the_same_connection() {
     assert_eq!((child.brokers.as_str(), child.timeout), ("kafka:9", Duration::from_millis(1500)));
 }
 
+/// Flags that read a file with this text; the file lives as long as the second value.
+fn with_file(text: &str) -> (ConnectionArgs, tempfile::NamedTempFile) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let path = file.path().to_str().unwrap().to_owned();
+    (ConnectionArgs { config_file: Some(path), ..Default::default() }, file)
+}
+
+#[test]
+fn a_file_gives_what_nobody_else_gives() {
+    let (args, file) = with_file(
+        "bootstrap.servers=file:1\nsecurity.protocol=SASL_SSL\nsasl.mechanism=PLAIN\n\
+        sasl.username=u\nsasl.password=hunter2\nclient.id=f\ngroup.id=g\n",
+    );
+    let config = resolve(&args, &[("KQ_CLIENT_ID", "env")]).unwrap();
+    assert_eq!((config.brokers.as_str(), config.client_id.as_str(), config.tls), ("file:1", "env", true));
+    assert_eq!(config.group, None, "a group is named by -g");
+    assert_eq!(property_of(&config, "sasl.password").as_deref(), Some("hunter2"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let env = [("KQ_CONFIG_FILE", file.path().to_str().unwrap())];
+    assert_eq!(resolve(&ConnectionArgs::default(), &env).unwrap().brokers, "file:1");
+    let missing = ConnectionArgs { config_file: Some("/no/such/file".into()), ..Default::default() };
+    assert!(error(&missing, &[]).contains("-F/--config-file /no/such/file"));
+}
+
+#[test]
+fn flags_complete_the_login_of_a_file_and_never_undo_its_encryption() {
+    let (args, _file) = with_file("security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\nsasl.username=u\n");
+    let with = |change: &dyn Fn(&mut ConnectionArgs)| {
+        let mut args = ConnectionArgs { config_file: args.config_file.clone(), ..Default::default() };
+        change(&mut args);
+        resolve(&args, &[]).unwrap()
+    };
+    let config = with(&|args| args.sasl_password = Some("p".into()));
+    assert_eq!(property_of(&config, "sasl.password").as_deref(), Some("p"));
+    // The broker is on loopback, where a login alone needs no TLS; the file wants it.
+    let config = with(&|args| {
+        args.sasl_mechanism = Some("SCRAM-SHA-256".into());
+        args.sasl_password = Some("p".into());
+    });
+    assert_eq!(property_of(&config, "security.protocol").as_deref(), Some("sasl_ssl"));
+    assert_eq!(property_of(&config, "sasl.username").as_deref(), Some("u"));
+    let config = with(&|args| args.no_tls = true);
+    assert_eq!(property_of(&config, "security.protocol").as_deref(), Some("sasl_plaintext"));
+}
+
+#[test]
+fn every_effective_value_is_shown_with_where_it_came_from() {
+    let (args, file) = with_file("linger.ms=7\nsasl.password=hunter2\n");
+    let args = ConnectionArgs { properties: vec!["acks=1".into()], timeout: Some("3s".into()), ..args };
+    let env = [("KQ_BROKERS", "env:1"), ("KQ_X", "ssl.key.password=hunter3"), ("KQ_TOPIC", "t")];
+    let shown = resolve(&args, &env).unwrap().show().unwrap();
+    let line = |name: &str| {
+        let found =
+            shown.iter().find(|shown| shown.name == name).unwrap_or_else(|| panic!("{name} in {shown:?}"));
+        (found.value.clone(), found.origin.clone())
+    };
+    let path = file.path().to_str().unwrap();
+    for (name, value, origin) in [
+        ("timeout", "3s", "--timeout"),
+        ("topic", "t", "KQ_TOPIC"),
+        ("bootstrap.servers", "env:1", "KQ_BROKERS"),
+        ("linger.ms", "7", path),
+        ("acks", "1", "-X"),
+        ("client.id", "kq", "default"),
+        ("sasl.password", "***", path),
+        ("ssl.key.password", "***", "KQ_X"),
+    ] {
+        assert_eq!(line(name), (value.to_owned(), origin.to_owned()), "{name}");
+    }
+    assert!(!format!("{shown:?}").contains("hunter"));
+}
+
 proptest! {
-    /// default < KQ_CLIENT_ID < KQ_X < flag < -X, whichever of them are given.
+    /// default < file < KQ_CLIENT_ID < KQ_X < flag < -X, whichever of them are given.
     #[test]
     fn the_highest_rank_that_was_given_wins(
+        file in proptest::option::of("[a-z]{1,5}"),
         env in proptest::option::of("[a-z]{1,5}"),
         env_x in proptest::option::of("[a-z]{1,5}"),
         flag in proptest::option::of("[a-z]{1,5}"),
         x in proptest::option::of("[a-z]{1,5}"),
     ) {
+        let text = file.as_ref().map_or_else(String::new, |file| format!("client.id={file}\n"));
+        let (args, _file) = with_file(&text);
         let args = ConnectionArgs {
             client_id: flag.clone(),
             properties: x.iter().map(|x| format!("client.id={x}").into()).collect(),
-            ..Default::default()
+            ..args
         };
         let env_x_text = env_x.as_ref().map(|x| format!("client.id={x}"));
         let mut vars = Vec::new();
         vars.extend(env.as_deref().map(|v| ("KQ_CLIENT_ID", v)));
         vars.extend(env_x_text.as_deref().map(|v| ("KQ_X", v)));
         let config = resolve(&args, &vars).unwrap();
-        let expected = x.or(flag).or(env_x).or(env).unwrap_or_else(|| "kq".to_owned());
+        let expected = x.or(flag).or(env_x).or(env).or(file).unwrap_or_else(|| "kq".to_owned());
         prop_assert_eq!(property_of(&config, "client.id"), Some(expected.clone()));
         prop_assert_eq!(config.client_id, expected);
     }

@@ -22,12 +22,13 @@ use crate::kafka::ffi::{Producer, TopicMetadata};
 /// - `reconnect.backoff.ms`: half of it is what librdkafka waits before it connects to the second
 ///   broker, the one that it learned from the first; 50 ms by default, for each start.
 /// - The queue is bounded by bytes, so that memory stays flat whatever the record size.
-pub const DEFAULTS: [(&str, &str); 10] = [
+pub const DEFAULTS: [(&str, &str); 11] = [
     ("acks", "all"),
     ("enable.idempotence", "true"),
     ("compression.codec", "snappy"),
     ("partitioner", "murmur2_random"),
     ("linger.ms", "5"),
+    ("message.timeout.ms", "120000"),
     ("message.max.bytes", "1000000000"),
     ("batch.size", "1000000"),
     ("queue.buffering.max.messages", "50000"),
@@ -48,6 +49,10 @@ pub struct Connected {
     /// The topic's partitions that have a leader; never empty.
     pub partitions: Vec<i32>,
     pub causes: Arc<Causes>,
+    /// Whether the partitioner puts records without a key anywhere.
+    pub random: bool,
+    /// Whether a record counts once all replicas in sync have it.
+    pub all_acks: bool,
     /// How often, and when last, [`Connected::hurry`] asked.
     hurried: Cell<(u32, Instant)>,
 }
@@ -114,8 +119,17 @@ fn connect_with(
         let metadata = connect::metadata(config, &causes, |wait| producer.metadata(Some(topic), wait))?;
         match readiness(&metadata, topic) {
             Ok((partitions, leader)) => {
-                let hurried = Cell::new((0, Instant::now()));
-                return Ok((Connected { producer, partitions, causes, hurried }, leader));
+                let is =
+                    |name: &str| client.get(crate::config::properties::canonical(name)).unwrap_or_default();
+                let connected = Connected {
+                    producer,
+                    partitions,
+                    causes,
+                    random: is("partitioner").ends_with("random"),
+                    all_acks: matches!(is("acks"), "all" | "-1"),
+                    hurried: Cell::new((0, Instant::now())),
+                };
+                return Ok((connected, leader));
             }
             Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 if !create || Instant::now() >= missing_after {

@@ -84,21 +84,20 @@ fn delimiter(args: &Args) -> anyhow::Result<Vec<u8>> {
     Ok(delimiter)
 }
 
-/// The properties that the flags ask for.
+/// The properties that the flags ask for; what no flag says, the environment or a file may.
 fn producer_settings(args: &Args) -> Vec<(&'static str, String)> {
-    let (codec, level) = &args.compression;
-    let mut settings = vec![
-        ("compression.codec", codec.clone()),
-        ("partitioner", args.partitioner.clone()),
-        ("message.timeout.ms", args.delivery_timeout.as_millis().max(1).to_string()),
-        ("acks", args.acks.clone()),
-        (
-            "enable.idempotence",
-            (!args.no_idempotence && !matches!(args.acks.as_str(), "0" | "1")).to_string(),
-        ),
-    ];
-    if let Some(level) = level {
-        settings.push(("compression.level", level.to_string()));
+    let mut settings = Vec::new();
+    if let Some((codec, level)) = &args.compression {
+        settings.push(("compression.codec", codec.clone()));
+        settings.extend(level.map(|level| ("compression.level", level.to_string())));
+    }
+    settings.extend(args.partitioner.clone().map(|partitioner| ("partitioner", partitioner)));
+    settings.extend(
+        args.delivery_timeout.map(|timeout| ("message.timeout.ms", timeout.as_millis().max(1).to_string())),
+    );
+    settings.extend(args.acks.clone().map(|acks| ("acks", acks)));
+    if args.no_idempotence {
+        settings.push(("enable.idempotence", "false".to_owned()));
     }
     settings
 }
@@ -151,11 +150,8 @@ impl<'a> Session<'a> {
     ) -> anyhow::Result<Self> {
         let topics = HashMap::from([(topic.to_owned(), connected.producer.topic(topic)?)]);
         let now = Instant::now();
-        if matches!(args.acks.as_str(), "0" | "1") {
-            config.log.note(format_args!(
-                "--acks {}: idempotence is off, a retry may duplicate a record",
-                args.acks
-            ));
+        if !connected.all_acks {
+            config.log.note("acks 0 or 1: idempotence is off, a retry may duplicate a record");
         }
         Ok(Self {
             args,
@@ -261,7 +257,7 @@ impl<'a> Session<'a> {
 
     /// Whether kq may put a record without a key where it likes: the partitioner would, too.
     fn may_choose_partition(&self) -> bool {
-        self.args.partition.is_some() || self.args.partitioner.ends_with("random")
+        self.args.partition.is_some() || self.connected.random
     }
 
     /// Records without key and header, all to one partition.

@@ -1,0 +1,35 @@
+//! Flags of `kq config`.
+
+/// Look at the configuration
+#[derive(clap::Args, Debug)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do with it.
+#[derive(clap::Subcommand, Debug)]
+pub enum Command {
+    Show(Show),
+}
+
+/// Print every value of the connection and where it came from
+///
+/// The values that a command would connect with: from flags, KQ_* variables, the file of -F, -X,
+/// and kq's own defaults. Passwords are masked, no cluster is asked. What a command sets for itself
+/// is not in it, and what is not in it has librdkafka's default, which `kq -X list` prints.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Show {
+    /// One JSON object a line: name, value, from
+    #[arg(long)]
+    pub json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kq config show
+  kq -F client.properties config show
+  KQ_BROKERS=kafka:9092 kq config show --json
+";

@@ -1,0 +1,32 @@
+//! `kq config show`: what holds, and where it came from.
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+
+use crate::cli::config::{Args, Command};
+use crate::config::Config;
+use crate::exit::Exit;
+
+/// Prints the configuration; asks no cluster.
+pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
+    let Command::Show(args) = &args.command;
+    let mut table = tabwriter::TabWriter::new(Vec::new()).padding(2);
+    let mut lines = Vec::new();
+    if !args.json {
+        writeln!(table, "NAME\tVALUE\tFROM")?;
+    }
+    for shown in config.show()? {
+        if args.json {
+            let line = serde_json::json!({
+                "name": shown.name, "value": shown.value, "from": shown.origin,
+            });
+            writeln!(lines, "{line}")?;
+        } else {
+            writeln!(table, "{}\t{}\t{}", shown.name, shown.value, shown.origin)?;
+        }
+    }
+    lines.extend(table.into_inner().context("make a table")?);
+    std::io::stdout().lock().write_all(&lines).context("write stdout")?;
+    Ok(Exit::Done)
+}

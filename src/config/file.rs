@@ -1,0 +1,355 @@
+//! A configuration file: lines of librdkafka, kcat or Java to librdkafka's properties. Pure: no clock, no IO.
+
+use anyhow::{anyhow, bail};
+
+use super::properties::{self, Property};
+
+/// What a file asks for.
+#[derive(Debug, Default)]
+pub struct File {
+    pub properties: Vec<Property>,
+    /// What of it is not used, each with the reason.
+    pub unused: Vec<String>,
+}
+
+/// A line `name=value` of the file, and its number.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    line: usize,
+    name: String,
+    value: String,
+}
+
+/// Java's names of what librdkafka calls otherwise and measures alike.
+const TWINS: &[(&str, &str)] = &[
+    ("fetch.max.wait.ms", "fetch.wait.max.ms"),
+    ("max.request.size", "message.max.bytes"),
+    ("send.buffer.bytes", "socket.send.buffer.bytes"),
+    ("receive.buffer.bytes", "socket.receive.buffer.bytes"),
+    ("ssl.truststore.certificates", "ssl.ca.pem"),
+    ("ssl.keystore.certificate.chain", "ssl.certificate.pem"),
+    ("ssl.keystore.key", "ssl.key.pem"),
+];
+
+/// Reads a file's text; `path` is for errors.
+///
+/// It is read as Java reads it: `name=value` or `name: value`, `#` and `!` begin comments, a
+/// backslash at the end of a line joins the next to it, and `\\ \= \: \n \t \uXXXX` are escapes
+/// (any other backslash stands for itself). An empty value counts as not given.
+///
+/// A name that neither librdkafka has nor a twin is found for is not used and is told, but an
+/// error where it is of `ssl.`, `sasl.` or `security.`: a connection must not be less safe than
+/// it reads.
+pub fn parse(text: &str, path: &str) -> anyhow::Result<File> {
+    let entries = entries(text);
+    let value = |name: &str| entries.iter().rfind(|e| e.name == name).map(|e| e.value.as_str());
+    let mut file = File::default();
+    for Entry { line, name, value: text } in &entries {
+        let origin = format!("{path}:{line}");
+        let pem = |kind: &str| value(kind).is_some_and(|kind| kind.eq_ignore_ascii_case("PEM"));
+        let mapped: Vec<(&str, String)> = match name.as_str() {
+            "ssl.endpoint.identification.algorithm" if text.is_empty() => vec![(name, "none".into())],
+            _ if text.is_empty() => continue,
+            "ssl.truststore.type" | "ssl.keystore.type" => continue,
+            "ssl.truststore.location" if pem("ssl.truststore.type") => {
+                vec![("ssl.ca.location", text.clone())]
+            }
+            "ssl.truststore.location" => bail!(
+                "{origin} {name}: only a PEM file can be read (ssl.truststore.type=PEM, or ssl.ca.location); \
+                 `keytool -exportcert -rfc` makes one of a JKS or PKCS12 store"
+            ),
+            "ssl.keystore.location" if pem("ssl.keystore.type") => {
+                vec![("ssl.certificate.location", text.clone()), ("ssl.key.location", text.clone())]
+            }
+            "ssl.keystore.location"
+                if value("ssl.keystore.type").is_some_and(|kind| kind.eq_ignore_ascii_case("JKS")) =>
+            {
+                bail!("{origin} {name}: a JKS store can't be read; make a PKCS12 or PEM file of it")
+            }
+            "sasl.jaas.config" => login(text).map_err(|e| anyhow!("{origin} {name}: {e}"))?,
+            "buffer.memory" => match text.parse::<u64>() {
+                Ok(bytes) => vec![("queue.buffering.max.kbytes", (bytes / 1024).max(1).to_string())],
+                Err(_) => bail!("{origin} {name}={text}: give a number of bytes"),
+            },
+            // Java's are classes; kq's own flag decides in any case.
+            "partition.assignment.strategy" => {
+                file.unused.push(format!("{name} (use --assignor)"));
+                continue;
+            }
+            _ => match TWINS.iter().find(|(java, _)| java == name) {
+                Some((_, twin)) => vec![(twin, text.clone())],
+                None => vec![(name, text.clone())],
+            },
+        };
+        for (name, value) in mapped {
+            if let Some(instead) = properties::reserved(name) {
+                file.unused.push(format!("{name} ({instead})"));
+            } else if properties::is_known(name) {
+                file.properties.push(Property::parse(&format!("{name}={value}"), &origin)?);
+            } else if ["ssl.", "sasl.", "security."].iter().any(|part| name.starts_with(part)) {
+                bail!(
+                    "{origin} {name}: librdkafka has no such property, and kq knows no twin of it; \
+                     take it out where the connection is safe without it"
+                );
+            } else {
+                file.unused.push(name.to_owned());
+            }
+        }
+    }
+    Ok(file)
+}
+
+/// User and password of a login module that has them.
+fn login(text: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let module = text.split_whitespace().next().unwrap_or_default();
+    let module = module.rsplit('.').next().unwrap_or_default();
+    if !matches!(module, "PlainLoginModule" | "ScramLoginModule") {
+        bail!("of {module} nothing can be taken; PlainLoginModule and ScramLoginModule can be read");
+    }
+    let option = |wanted: &str| {
+        options(text)
+            .find(|(name, _)| *name == wanted)
+            .map(|(_, value)| value)
+            .ok_or_else(|| anyhow!("{module} without {wanted}=\"…\""))
+    };
+    Ok(vec![("sasl.username", option("username")?), ("sasl.password", option("password")?)])
+}
+
+/// The `name="value"` of a JAAS entry; within quotes a backslash takes the next character as it is.
+fn options(text: &str) -> impl Iterator<Item = (&str, String)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (before, after) = rest.split_once("=\"")?;
+        let name = before.rsplit(|c: char| c.is_whitespace() || c == '"').next().unwrap_or_default();
+        let mut value = String::new();
+        let mut chars = after.char_indices();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                '"' => {
+                    rest = &after[at + 1..];
+                    return Some((name, value));
+                }
+                '\\' => value.extend(chars.next().map(|(_, c)| c)),
+                c => value.push(c),
+            }
+        }
+        None
+    })
+}
+
+/// The entries of a `.properties` text, in their order.
+fn entries(text: &str) -> Vec<Entry> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut entries = Vec::new();
+    let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).zip(1..);
+    while let Some((line, number)) = lines.next() {
+        let line = line.trim_start();
+        if line.is_empty() || line.starts_with(['#', '!']) {
+            continue;
+        }
+        let mut whole = line.to_owned();
+        while ends_open(&whole) {
+            whole.pop();
+            let Some((next, _)) = lines.next() else { break };
+            whole.push_str(next.trim_start());
+        }
+        let mut escaped = false;
+        let end = whole.find(|c: char| {
+            let ends = !escaped && (matches!(c, '=' | ':') || c.is_whitespace());
+            escaped = c == '\\' && !escaped;
+            ends
+        });
+        let (name, rest) = whole.split_at(end.unwrap_or(whole.len()));
+        let rest = rest.trim_start();
+        let rest = rest.strip_prefix(['=', ':']).unwrap_or(rest);
+        let rest = rest.trim_start();
+        let mut value = rest.trim_end().to_owned();
+        if ends_open(&value) && value.len() < rest.len() {
+            // The blank after it was escaped.
+            value.push(' ');
+        }
+        entries.push(Entry { line: number, name: unescape(name), value: unescape(&value) });
+    }
+    entries
+}
+
+/// Whether an odd number of backslashes ends the line: it goes on in the next.
+fn ends_open(line: &str) -> bool {
+    line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1
+}
+
+fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        let mut chars = after.chars();
+        let plain = match chars.next() {
+            Some(c @ ('\\' | '=' | ':' | '#' | '!' | ' ')) => Some(c),
+            Some('n') => Some('\n'),
+            Some('r') => Some('\r'),
+            Some('t') => Some('\t'),
+            Some('u') => {
+                let digits = after.get(1..5).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+                let c = digits.and_then(|d| u32::from_str_radix(d, 16).ok()).and_then(char::from_u32);
+                if c.is_some() {
+                    chars = after[5..].chars();
+                }
+                c
+            }
+            _ => None,
+        };
+        if let Some(c) = plain {
+            out.push(c);
+            rest = chars.as_str();
+        } else {
+            out.push('\\');
+            rest = after;
+        }
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pairs(text: &str) -> Vec<(String, String)> {
+        entries(text).into_iter().map(|e| (e.name, e.value)).collect()
+    }
+
+    fn given(text: &str) -> Vec<(String, String)> {
+        let file = parse(text, "f").unwrap();
+        assert!(file.unused.is_empty(), "{:?}", file.unused);
+        file.properties.into_iter().map(|p| (p.name, p.value)).collect()
+    }
+
+    fn error(text: &str) -> String {
+        format!("{:#}", parse(text, "f").unwrap_err())
+    }
+
+    fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn every_way_to_write_a_property_is_read() {
+        let text = "\u{feff}# comment\n! comment\n\na=1\r\n b = 2 \nc: 3\nd 4\ne=\nf\ng=x=y:z\nh=a\\\n   b\\\n c\nlast=1\\";
+        let expected = [
+            ("a", "1"),
+            ("b", "2"),
+            ("c", "3"),
+            ("d", "4"),
+            ("e", ""),
+            ("f", ""),
+            ("g", "x=y:z"),
+            ("h", "abc"),
+            ("last", "1"),
+        ];
+        assert_eq!(pairs(text), owned(&expected));
+        assert_eq!(pairs(r"a=\\ \n\u00e9\q\u12").pop().unwrap().1, "\\ \né\\q\\u12");
+        assert_eq!(pairs(r"a\=b=c"), owned(&[("a=b", "c")]));
+    }
+
+    #[test]
+    fn a_file_of_librdkafka_or_kcat_is_taken_as_it_is() {
+        let text = "bootstrap.servers=a:1,b:2\nsecurity.protocol=SASL_SSL\nsasl.mechanisms=PLAIN\nsasl.password=p=q\ntopic.acks=1\n";
+        let expected = [
+            ("metadata.broker.list", "a:1,b:2"),
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanisms", "PLAIN"),
+            ("sasl.password", "p=q"),
+            ("request.required.acks", "1"),
+        ];
+        let given: Vec<_> = given(text);
+        for (name, value) in expected {
+            let name = properties::canonical(name);
+            assert!(given.contains(&(name.to_owned(), value.to_owned())), "{name} in {given:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_java_is_mapped_and_the_rest_is_told() {
+        let text = "bootstrap.servers=a:1\nkey.serializer=org.example.S\nfetch.max.wait.ms=100\nbuffer.memory=33554432\n\
+            group.id=g\nsasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \\\n  \
+            username=\"u\" \\\n  password=\"p\\\"w; x\";\nssl.truststore.type=PEM\nssl.truststore.location=/ca.pem\n\
+            ssl.keystore.type=PEM\nssl.keystore.location=/me.pem\nssl.endpoint.identification.algorithm=\n\
+            partition.assignment.strategy=org.apache.kafka.clients.consumer.RangeAssignor\n";
+        let file = parse(text, "f").unwrap();
+        let given: Vec<(String, String)> = file.properties.into_iter().map(|p| (p.name, p.value)).collect();
+        for pair in owned(&[
+            ("fetch.wait.max.ms", "100"),
+            ("queue.buffering.max.kbytes", "32768"),
+            ("sasl.username", "u"),
+            ("sasl.password", "p\"w; x"),
+            ("ssl.ca.location", "/ca.pem"),
+            ("ssl.certificate.location", "/me.pem"),
+            ("ssl.key.location", "/me.pem"),
+            ("ssl.endpoint.identification.algorithm", "none"),
+        ]) {
+            assert!(given.contains(&pair), "{pair:?} in {given:?}");
+        }
+        assert_eq!(file.unused.len(), 3, "{:?}", file.unused);
+        assert!(file.unused.contains(&"key.serializer".to_owned()));
+        assert!(file.unused.iter().any(|u| u.starts_with("group.id (use -g/--group")), "{:?}", file.unused);
+    }
+
+    #[test]
+    fn what_concerns_safety_and_can_not_be_mapped_is_an_error() {
+        for (text, part) in [
+            ("a=1\nssl.truststore.location=/a.jks", "f:2 ssl.truststore.location: only a PEM file"),
+            ("ssl.keystore.type=JKS\nssl.keystore.location=/a.jks", "f:2 ssl.keystore.location: a JKS"),
+            ("ssl.enabled.protocols=TLSv1.3", "f:1 ssl.enabled.protocols"),
+            ("security.providers=x", "f:1 security.providers"),
+            ("sasl.login.class=x", "f:1 sasl.login.class"),
+            ("sasl.jaas.config=com.sun.security.auth.module.Krb5LoginModule required;", "Krb5LoginModule"),
+            ("sasl.jaas.config=a.PlainLoginModule required username=\"u\";", "without password"),
+            ("security.protocol=TLS", "f:1 security.protocol=TLS"),
+            ("linger.ms=soon", "f:1 linger.ms=soon"),
+        ] {
+            let error = error(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+        assert!(
+            !error("sasl.jaas.config=a.PlainLoginModule required password=\"hunter2\";").contains("hunter2")
+        );
+    }
+
+    #[test]
+    fn an_empty_value_is_not_given() {
+        assert_eq!(given("ssl.key.password=\nclient.id=me\n"), owned(&[("client.id", "me")]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in any::<String>(), likely in "((ssl|sasl|acks|a)[.=: \\\\\\nu0-9\"#!x]{0,12}){0,6}") {
+            for text in [text, likely] {
+                let _ = parse(&text, "f");
+                let _ = login(&text);
+                let _: Vec<_> = options(&text).collect();
+            }
+        }
+
+        #[test]
+        fn what_is_escaped_as_java_does_comes_back(values in prop::collection::vec("[ -~é\t\n]{0,20}", 1..6)) {
+            let escaped = |value: &str| {
+                let mut out = String::new();
+                for c in value.chars() {
+                    match c {
+                        '\n' => out.push_str("\\n"),
+                        '\t' => out.push_str("\\t"),
+                        ' ' | '\\' | '=' | ':' | '#' | '!' => { out.push('\\'); out.push(c) }
+                        c => out.push(c),
+                    }
+                }
+                out
+            };
+            let text: String =
+                values.iter().enumerate().map(|(i, v)| format!("n{i} = {}\n", escaped(v))).collect();
+            let expected: Vec<_> = values.iter().enumerate().map(|(i, v)| (format!("n{i}"), v.clone())).collect();
+            prop_assert_eq!(pairs(&text), expected);
+        }
+    }
+}
