@@ -698,22 +698,36 @@ impl Consumer {
         check(unsafe { sys::rd_kafka_assign(self.handle.rk, list.ptr()) })
     }
 
-    /// Goes on from `offset` in an assigned partition; what is queued from before is dropped.
-    pub fn seek(
-        &self,
-        topic: &str,
-        partition: i32,
-        offset: i64,
-        timeout: Duration,
-    ) -> Result<(), RDKafkaErrorCode> {
+    /// Starts an assigned partition again, at `offset`, after the client gave it up with
+    /// `AutoOffsetReset`. It takes no seek then: `rd_kafka_toppar_seek` wants a fetcher that was
+    /// started, and `rd_kafka_offset_reset` has stopped it. So it is assigned anew. A partition
+    /// that left meanwhile is `InvalidArgument`.
+    pub fn restart(&self, topic: &str, partition: i32, offset: i64) -> Result<(), RDKafkaErrorCode> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::from_raw(offset))
             .map_err(|_| RDKafkaErrorCode::InvalidArgument)?;
-        // SAFETY: client and list are live; an error object is freed by check_object.
-        check_object(unsafe { sys::rd_kafka_seek_partitions(self.handle.rk, list.ptr(), millis(timeout)) })?;
-        list.elements().first().map_or(Ok(()), |e| {
-            e.error().map_err(|e| e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown))
-        })
+        // SAFETY: client and list are live, and lists are copied; error objects are freed by
+        // check_object; the assignment is ours, and is freed after its last use.
+        unsafe {
+            let rk = self.handle.rk;
+            if text(sys::rd_kafka_rebalance_protocol(rk)) != "EAGER" {
+                check_object(sys::rd_kafka_incremental_unassign(rk, list.ptr()))?;
+                return check_object(sys::rd_kafka_incremental_assign(rk, list.ptr()));
+            }
+            // Here there is only all or nothing: the others go on from where they are.
+            let mut all = ptr::null_mut();
+            check(sys::rd_kafka_assignment(rk, &raw mut all))?;
+            let topic = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic);
+            let outcome = topic.and_then(|topic| {
+                check(sys::rd_kafka_position(rk, all))?;
+                let set =
+                    sys::rd_kafka_topic_partition_list_set_offset(all, topic.as_ptr(), partition, offset);
+                check(set).map_err(|_| RDKafkaErrorCode::InvalidArgument)?;
+                check(sys::rd_kafka_assign(rk, all))
+            });
+            sys::rd_kafka_topic_partition_list_destroy(all);
+            outcome
+        }
     }
 
     /// Stops fetching these partitions and drops what was fetched ahead.

@@ -210,6 +210,58 @@ pub fn go<S: AsRef<OsStr>>(cluster: &Cluster, args: impl IntoIterator<Item = S>)
     cluster.program(program.to_str().expect("a path that is text"), args)
 }
 
+/// `Interop ARGS…` of tests/interop/java: Kafka's own client, from the jars that tests/kafka/lib.sh fetched.
+pub fn java<S: AsRef<OsStr>>(cluster: &Cluster, args: impl IntoIterator<Item = S>) -> Kq {
+    static CLASS_PATH: OnceLock<String> = OnceLock::new();
+    let class_path = CLASS_PATH.get_or_init(|| {
+        let home = std::env::var_os("KQ_KAFKA_DIR")
+            .map_or_else(|| Path::new(ROOT).join("target/kafka"), PathBuf::from);
+        let jars = home.join("jars-4.1.0");
+        assert!(
+            jars.join(".whole").exists(),
+            "no jars in {}: run tests/kafka/run, which fetches them",
+            jars.display()
+        );
+        // Of this test crate alone: another's compiler may run beside it.
+        let classes = Path::new(ROOT).join("target/interop/java").join(env!("CARGO_CRATE_NAME"));
+        std::fs::create_dir_all(&classes).expect("make a folder for the classes");
+        let jars = format!("{}/*", jars.display());
+        let mut javac = Command::new("javac");
+        javac
+            .args(["-cp", &jars, "-d"])
+            .arg(&classes)
+            .arg(Path::new(ROOT).join("tests/interop/java/Interop.java"));
+        build(javac, "default-jdk-headless");
+        format!("{}:{jars}", classes.display())
+    });
+    let log = format!("-Dlog4j2.configurationFile={ROOT}/tests/kafka/log4j2.properties");
+    // Quick to start rather than quick to run.
+    let options =
+        ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", &log, "-cp", class_path, "Interop"];
+    cluster.program("java", options).args(args)
+}
+
+/// For each partition of the topic what the group has committed, and the end; by Kafka's own client.
+#[track_caller]
+pub fn committed(cluster: &Cluster, topic: &str, group: &str) -> Vec<(i64, i64)> {
+    let output = java(cluster, ["lag", topic, group]).run().success();
+    let number = |text: &str| text.parse().expect("a number");
+    let pair = |line: &str| {
+        let fields: Vec<_> = line.split(' ').map(number).collect();
+        (fields[1], fields[2])
+    };
+    output.lines().into_iter().map(pair).collect()
+}
+
+/// Demands that the group has committed the end of every partition.
+#[track_caller]
+pub fn no_lag(cluster: &Cluster, topic: &str, group: &str) {
+    let committed = committed(cluster, topic, group);
+    let behind: Vec<_> =
+        committed.iter().filter(|(at, end)| at != end && !(*at == -1 && *end == 0)).collect();
+    assert!(behind.is_empty(), "(committed, end) of each partition: {committed:?}");
+}
+
 /// Runs a compiler, in this process's environment: it has caches and mirrors of its own.
 fn build(mut command: Command, package: &str) {
     let compiler = command.get_program().to_string_lossy().into_owned();

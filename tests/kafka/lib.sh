@@ -151,6 +151,7 @@ auto.create.topics.enable=true
 num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=4194304
+log.cleaner.backoff.ms=500
 PROPERTIES
 }
 

@@ -376,22 +376,42 @@ impl Session<'_> {
     /// The offset to read from is not in the partition any more, or not yet.
     fn take_gap(&mut self, topic: &str, partition: i32, offset: i64) {
         let Some(part) = self.parts.find(topic, partition) else { return };
-        let position = part.next.unwrap_or(offset);
-        let outcome = consumer::watermarks(self.consumer(), topic, partition, self.config.timeout).and_then(|(low, high)| {
-            if position >= 0 && position < low {
-                self.count_gone(topic, partition, position, low);
-            } else if position > high {
-                self.gone += 1;
-                self.config.log.error(format_args!(
-                    "{topic}[{partition}]: offset {position} is beyond the end {high}: the topic was truncated or made anew; reading from {low}"
-                ));
-            }
-            self.consumer()
-                .seek(topic, partition, low, self.config.timeout)
-                .map_err(|code| anyhow!("seek {topic}[{partition}] to {low}: {code}"))
-        });
-        if let Err(e) = outcome {
+        if part.done {
+            return;
+        }
+        let (position, until) = (part.position().unwrap_or(offset), part.until);
+        if let Err(e) = self.pass_gap(topic, partition, position, until) {
             self.broken = Some(e);
+        }
+    }
+
+    fn pass_gap(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        position: i64,
+        until: Option<i64>,
+    ) -> anyhow::Result<()> {
+        let (low, high) = consumer::watermarks(self.consumer(), topic, partition, self.config.timeout)?;
+        let mut next = position.max(low);
+        if position >= 0 && position < low {
+            // It was said, so the group need not come back to it.
+            self.count_gone(topic, partition, position, until.map_or(low, |until| until.min(low)));
+            if let Some(part) = self.parts.find(topic, partition) {
+                part.pass(low);
+            }
+            self.stop_when_done();
+        } else if position > high {
+            self.gone += 1;
+            self.config.log.error(format_args!(
+                "{topic}[{partition}]: offset {position} is beyond the end {high}: the topic was truncated or made anew; reading from {low}"
+            ));
+            next = low;
+        }
+        match self.consumer().restart(topic, partition, next) {
+            // It left meanwhile, and is its next owner's to read.
+            Err(RDKafkaErrorCode::InvalidArgument) | Ok(()) => Ok(()),
+            Err(code) => bail!("read {topic}[{partition}] from {next} on: {code}"),
         }
     }
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 pub struct Part {
     pub topic: Arc<str>,
     pub partition: i32,
-    /// The offset that follows the last record dealt with; `None` before the first.
+    /// Where reading started.
+    pub start: Option<i64>,
+    /// The offset that follows the last record dealt with, or passed; `None` before the first.
     pub next: Option<i64>,
     /// Exclusive: reading stops before this offset. `None`: it does not stop by offset.
     pub until: Option<i64>,
@@ -21,21 +23,48 @@ pub struct Part {
 }
 
 impl Part {
-    /// A partition that is read from `start` on (`None`: from the committed offset).
+    /// A partition that is read from `start` on.
     pub fn new(topic: Arc<str>, partition: i32, start: Option<i64>, until: Option<i64>) -> Self {
         let done = matches!((start, until), (Some(start), Some(until)) if start >= until);
-        Self { topic, partition, next: None, until, until_time: None, unstored: false, answered: false, done }
+        Self {
+            topic,
+            partition,
+            start,
+            next: None,
+            until,
+            until_time: None,
+            unstored: false,
+            answered: false,
+            done,
+        }
+    }
+
+    /// The offset that is read next, or none that is known.
+    pub fn position(&self) -> Option<i64> {
+        self.next.or(self.start)
     }
 
     /// Whether a record at this offset and time is asked for; one that is not ends the partition.
     pub fn wants(&mut self, offset: i64, time: Option<i64>) -> bool {
         self.answered = true;
+        if self.done {
+            return false;
+        }
         if self.until.is_some_and(|until| offset >= until)
             || matches!((self.until_time, time), (Some(until), Some(time)) if time >= until)
         {
+            // What lies between holds no record: markers, or what compaction took.
+            self.pass(self.until.map_or(offset, |until| until.min(offset)));
             self.done = true;
         }
         !self.done
+    }
+
+    /// Nothing is left before this offset, if that is news.
+    pub fn pass(&mut self, next: i64) {
+        if self.position().is_some_and(|position| position < next) {
+            self.passed(next);
+        }
     }
 
     /// Everything before `next` was dealt with: written, filtered out, or is not there.
@@ -53,10 +82,8 @@ impl Part {
         if self.done {
             return;
         }
-        // Markers and compacted records at the tail are never delivered: they are passed here.
-        if self.next.is_some_and(|next| next < end) {
-            self.passed(end);
-        }
+        // Markers, aborted and compacted records at the tail are never delivered: they are passed here.
+        self.pass(end);
         if self.until.is_some_and(|until| end >= until) || self.until_time.is_some_and(|time| now_ms >= time)
         {
             self.done = true;
@@ -148,10 +175,40 @@ mod tests {
     }
 
     #[test]
-    fn an_end_before_anything_was_read_commits_nothing() {
-        let mut p = Part::new("t".into(), 0, None, None);
+    fn an_end_where_reading_started_commits_nothing() {
+        let mut p = Part::new("t".into(), 0, Some(10), None);
         p.reached_end(10, 0);
-        assert_eq!((p.next, p.done), (None, false));
+        assert_eq!((p.next, p.unstored, p.done), (None, false, false));
+    }
+
+    #[test]
+    fn an_end_after_markers_alone_is_passed() {
+        let mut p = part(10, 12);
+        p.reached_end(12, 0);
+        assert_eq!((p.next, p.unstored, p.done), (Some(12), true, true));
+    }
+
+    #[test]
+    fn a_record_beyond_the_end_passes_the_hole_before_it() {
+        let mut p = part(0, 10);
+        assert!(p.wants(3, None));
+        p.passed(4);
+        assert!(!p.wants(15, None));
+        assert_eq!((p.next, p.done), (Some(10), true));
+        assert!(!p.wants(16, None), "once is enough");
+        assert_eq!(p.next, Some(10));
+    }
+
+    #[test]
+    fn records_beyond_the_end_are_never_passed_themselves() {
+        let mut p = Part::new("t".into(), 0, Some(0), None);
+        p.until_time = Some(100);
+        assert!(p.wants(0, Some(99)));
+        p.passed(1);
+        for offset in [5, 6, 7] {
+            assert!(!p.wants(offset, Some(100)));
+            assert_eq!(p.next, Some(5));
+        }
     }
 
     #[test]

@@ -198,8 +198,7 @@ impl<'a> Poller<'a> {
             Some(wanted) if wanted < low => {
                 self.shared.tally.lost.fetch_add((low - wanted) as u64, Relaxed);
                 self.shared.log.error(format_args!(
-                    "{topic}[{partition}]: {wanted}..{} gone (retention took them before they were read)",
-                    low - 1
+                    "{topic}[{partition}]: {wanted}..{low} gone: retention took them before they were read"
                 ));
                 low
             }
@@ -217,12 +216,12 @@ impl<'a> Poller<'a> {
                 _ => low,
             },
         };
-        let outcome = self.consumer.seek(topic, partition, goal, timeout);
-        // `State`: the partition has left meanwhile, and its next owner settles this.
+        let outcome = self.consumer.restart(topic, partition, goal);
+        // `InvalidArgument`: the partition has left meanwhile, and its next owner settles this.
         if let Err(code) = outcome
-            && code != RDKafkaErrorCode::State
+            && code != RDKafkaErrorCode::InvalidArgument
         {
-            self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: seek to {goal}: {code}")));
+            self.shared.stop(Stop::Failed(format!("read {topic}[{partition}] from {goal} on: {code}")));
         }
     }
 
