@@ -277,7 +277,7 @@ skip\t'It is reported and counted, and the next one is read'"
 complete -c kq -n "__fish_kq_using_subcommand produce" -s k -l key -d 'The key of every record' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s H -l header -d 'A header of every record, repeatable; NAME alone has a null value' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s p -l partition -d 'The partition of every record [default: the partitioner decides]' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l timestamp -d 'The timestamp of every record: epoch milliseconds, RFC 3339, or a date in UTC [default: now]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l timestamp -d 'The timestamp of every record: epoch milliseconds (from 1 on), RFC 3339, or a date in UTC [default: now]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l value-codec -d 'Compress each value by itself, and say so in a content-encoding header' -r -f -a "snappy\t''"
 complete -c kq -n "__fish_kq_using_subcommand produce" -s z -l compression -d 'Compression of batches on the wire: none, gzip, snappy, lz4, zstd, with :LEVEL where it has levels [default: snappy]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l partitioner -d 'Which partition a key goes to: murmur2 is Java\'s, consistent is kcat\'s [default: murmur2_random]' -r -f -a "murmur2_random\t''

@@ -129,6 +129,9 @@ pub struct Args {
     pub isolation: String,
 
     /// How the group shares partitions: all its members must speak it
+    ///
+    /// kafka-go's group readers share with no other client: beside a member of kq they get no
+    /// partition, whatever is chosen here.
     #[arg(long, value_name = "NAME", default_value = "cooperative-sticky", value_parser = ["cooperative-sticky", "range", "roundrobin"], hide_short_help = true, help_heading = "Group and limits")]
     pub assignor: String,
 

@@ -90,6 +90,9 @@ pub struct Args {
     pub instance_id: Option<String>,
 
     /// How the group's members share partitions; one of a group must know what the others know
+    ///
+    /// kafka-go's group readers share with no other client: beside a worker they get no partition,
+    /// whatever is chosen here.
     #[arg(long, value_name = "NAME", default_value = "cooperative-sticky", value_parser = ["cooperative-sticky", "range", "roundrobin"], help_heading = "Reading")]
     pub assignor: String,
 

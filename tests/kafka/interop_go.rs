@@ -66,6 +66,17 @@ fn what_kq_writes_with_each_codec_go_reads() {
 }
 
 #[test]
+fn a_copy_of_what_go_wrote_is_the_same_to_go() {
+    let cluster = Cluster::get();
+    let (from, to) = (written_by_go(&cluster, 3, &awkward()), cluster.create("copy", 3));
+    let json = cluster.kq(["consume", &from, "-e", "-J"]).run().success();
+    cluster.kq(["produce", &to, "-J", "--keep-partition"]).stdin(&json.stdout).run().success();
+    let [original, copy] =
+        [&from, &to].map(|topic| records(&go(&cluster, ["fetch", "--topic", topic]).run().success()));
+    same("copy", &original, &copy);
+}
+
+#[test]
 fn values_that_kq_read_as_lines_are_those_that_go_wrote() {
     let cluster = Cluster::get();
     let topic = written_by_go(&cluster, 1, &numbered(0, 1000));

@@ -55,7 +55,12 @@ impl Shape {
             empty_is_null: args.empty_is_null,
             headers,
             partition: args.partition,
-            timestamp: args.timestamp.as_deref().map(parse_time).transpose().context("--timestamp")?,
+            timestamp: args
+                .timestamp
+                .as_deref()
+                .map(|text| parse_time(text).and_then(keepable))
+                .transpose()
+                .context("--timestamp")?,
             compress_value: args.value_codec.is_some(),
             json: args.json,
             keep_partition: args.keep_partition,
@@ -112,6 +117,10 @@ impl Shape {
         send: impl FnOnce(Option<&str>, Outgoing<'_>) -> T,
     ) -> anyhow::Result<T> {
         let record = parse_json(line)?;
+        let timestamp = match self.timestamp {
+            Some(own) => Some(own),
+            None => record.timestamp.map(keepable).transpose()?,
+        };
         let topic = record.topic.as_deref().filter(|_| self.topic_from_record);
         let partition = if self.keep_partition { record.partition } else { self.partition };
         let extended;
@@ -125,7 +134,7 @@ impl Shape {
             record.key.as_deref(),
             record.value.as_deref(),
             headers,
-            self.timestamp.or(record.timestamp),
+            timestamp,
             partition,
             tag,
             |out| send(topic, out),
@@ -161,6 +170,21 @@ impl Shape {
         let value = compressed.as_deref().or(value);
         Ok(send(Outgoing { partition, key, value, headers: &headers, timestamp, tag }))
     }
+}
+
+/// The timestamp, where it would arrive as it is: librdkafka takes 0 for "now"
+/// (`rd_kafka_msg_new0`), and a negative one is none to whoever reads it.
+fn keepable(ms: i64) -> anyhow::Result<i64> {
+    if ms == 0 {
+        bail!(
+            "timestamp 0 can't be kept, since the client takes it for now: leave it out for the time of \
+             sending (jq -c 'del(.timestamp)'), or give --timestamp"
+        );
+    }
+    if ms < 0 {
+        bail!("timestamp {ms}: Kafka has no time before 1970; leave it out for the time of sending");
+    }
+    Ok(ms)
 }
 
 /// `NAME=VALUE`, or `NAME` alone for a null value.
@@ -270,6 +294,25 @@ mod tests {
         assert!(key_and_value(&shape, b"no json:{}").is_ok());
         assert_eq!(key_and_value(&shape, b"k:").unwrap(), (Some(b"k".to_vec()), None));
         assert!(key_and_value(&shape, b"k:{").unwrap_err().to_string().contains("not JSON"));
+    }
+
+    #[test]
+    fn a_timestamp_that_would_become_another_is_refused() {
+        let json = shape(|s| s.json = true);
+        let sent = |shape: &Shape, line: &str| shape.apply(line.as_bytes(), 0, |_, out| out.timestamp);
+        assert_eq!(sent(&json, r#"{"value":"v","timestamp":1}"#).unwrap(), Some(1));
+        assert_eq!(sent(&json, r#"{"value":"v","timestamp":-1}"#).unwrap(), None);
+        assert_eq!(sent(&json, r#"{"value":"v"}"#).unwrap(), None);
+        for line in [
+            r#"{"value":"v","timestamp":0}"#,
+            r#"{"value":"v","ts":-2}"#,
+            r#"{"value":"v","timestamp":"1970-01-01T00:00:00Z"}"#,
+        ] {
+            let error = sent(&json, line).unwrap_err().to_string();
+            assert!(error.starts_with("timestamp ") && error.contains("leave it out"), "{error}");
+        }
+        let own = shape(|s| (s.json, s.timestamp) = (true, Some(7)));
+        assert_eq!(sent(&own, r#"{"value":"v","timestamp":0}"#).unwrap(), Some(7));
     }
 
     #[test]

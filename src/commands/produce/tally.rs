@@ -50,6 +50,13 @@ impl fmt::Display for Cause {
             RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => {
                 f.write_str("given up before it was acknowledged")?;
             }
+            // The batch fails whole, and librdkafka does not say for which of its records.
+            RDKafkaErrorCode::InvalidTimestamp => {
+                f.write_str(
+                    "the topic refuses a timestamp of its batch (message.timestamp.after.max.ms, \
+                     message.timestamp.before.max.ms); -X batch.num.messages=1 sends the others",
+                )?;
+            }
             code => f.write_str(&words(code))?,
         }
         if self.partition >= 0 {
