@@ -1,4 +1,4 @@
-//! Transactions, compaction and retention on Apache Kafka: offsets that hold no record neither hang nor hold back. Started by tests/kafka/run.
+//! Transactions and compaction on Apache Kafka: offsets that hold no record neither hang nor hold back. Started by tests/kafka/run.
 
 mod clients;
 #[path = "../support/mod.rs"]
@@ -247,84 +247,6 @@ fn holes_of_compaction_are_passed() {
     assert_eq!(worker(&["-n", "1"]), "0 ");
     assert_eq!(worker(&["-e"]), latest);
     no_lag(&cluster, &topic, &group);
-}
-
-#[test]
-fn what_retention_took_is_said_once() {
-    let cluster = cluster();
-    let (topic, group) = (cluster.create("gone", 1), cluster.topic("group"));
-    let workers = cluster.topic("group");
-    let lines = |from: usize, to: usize| {
-        (from..to).flat_map(|n| [n.to_string(), "\n".to_owned()]).collect::<String>()
-    };
-    cluster.kq(["produce", &topic]).stdin(lines(0, 900)).run().success();
-    let consume = |more: &[&str]| cluster.kq(["consume", &topic]).args(more).run();
-    let worker = |more: &[&str]| {
-        let run = cluster.kq(["worker", &topic, "-g", &workers, "-j", "1", "--persistent"]);
-        run.args(more).args(["--", "sed", "-u", OK]).run()
-    };
-    let delete = |before: &str| java(&cluster, ["delete", &topic, "0", before]).run().success();
-    consume(&["--group", &group, "-n", "500"]).success();
-    worker(&["-n", "500"]).success();
-    delete("812");
-    let gone = format!("{topic}[0]: 500..812 gone");
-    consume(&["--group", &group, "-e"]).status(1).stderr_has(&gone).stdout(lines(812, 900));
-    consume(&["--group", &group, "-e"]).success().stderr_lacks("gone").stdout("");
-    worker(&["-e"]).status(1).stderr_has(&gone);
-    worker(&["-e"]).success().stderr_lacks("gone");
-    // Without a group only who asks for them misses them.
-    consume(&["-e"]).success().stderr_lacks("gone").stdout(lines(812, 900));
-    consume(&["-e", "-o", "800"])
-        .status(1)
-        .stderr_has(&format!("{topic}[0]: 800..812 gone"))
-        .stdout(lines(812, 900));
-    // All that came after the committed offset is gone, and nothing is left to read.
-    cluster.kq(["produce", &topic]).stdin(lines(900, 1000)).run().success();
-    delete("1000");
-    let gone = format!("{topic}[0]: 900..1000 gone");
-    consume(&["--group", &group, "-e"]).status(1).stderr_has(&gone).stdout("");
-    consume(&["--group", &group, "-e"]).success().stderr_lacks("gone");
-    no_lag(&cluster, &topic, &group);
-    worker(&["-e"]).status(1).stderr_has(&gone);
-    worker(&["-e"]).success().stderr_lacks("gone");
-    no_lag(&cluster, &topic, &workers);
-}
-
-/// Without a group, and with both ways in which partitions are shared.
-#[test]
-fn retention_that_overtakes_a_reader_is_said_and_it_goes_on() {
-    let cluster = cluster();
-    let group = cluster.topic("group");
-    for how in [&[][..], &["--group", &group], &["--group", &group, "--assignor", "range"]] {
-        let topic = cluster.create("gone", 2);
-        let produce = |partition: &str, from: usize, to: usize| {
-            let lines: String = (from..to).map(|n| format!("{n}\n")).collect();
-            cluster.kq(["produce", &topic, "-p", partition]).stdin(lines).run().success();
-        };
-        produce("0", 0, 100);
-        let kq = cluster.kq(["consume", &topic, "-f", "%p:%s\n"]).args(how).spawn();
-        let count = |kq: &Running| kq.stdout_so_far().iter().filter(|&&b| b == b'\n').count();
-        wait_until("the first hundred", Duration::from_secs(30), || count(&kq) == 100);
-        // Stopped: what it has asked for already may still reach it, and nothing after that.
-        kq.signal(19);
-        produce("0", 100, 200);
-        produce("0", 200, 300);
-        java(&cluster, ["delete", &topic, "0", "250"]).run().success();
-        produce("1", 0, 10);
-        kq.signal(18);
-        kq.wait_for_stdout("0:299");
-        kq.wait_for_stdout("1:9");
-        kq.terminate();
-        let output = kq.wait().status(1);
-        let from = if output.stderr.contains(&format!("{topic}[0]: 100..250 gone")) { 100 } else { 200 };
-        let output = output.stderr_has(&format!("{topic}[0]: {from}..250 gone"));
-        let expected =
-            (0..from).chain(250..300).map(|n| format!("0:{n}")).chain((0..10).map(|n| format!("1:{n}")));
-        assert_eq!(once(&output), expected.collect(), "{output}");
-        if !how.is_empty() {
-            no_lag(&cluster, &topic, &group);
-        }
-    }
 }
 
 /// A member of Kafka's own client, by its default assignor and by the one that kq has by default.

@@ -11,8 +11,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Future;
-import org.apache.kafka.clients.admin.Admin;
-import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -25,16 +23,15 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
  * Kafka's own client, for tests to compare kq with, and for what kq does not do: transactions, odd
- * timestamps, the deletion of records. The brokers are those of KQ_BROKERS; records are in kq's JSON
+ * timestamps, a group's lag. The brokers are those of KQ_BROKERS; records are in kq's JSON
  * form, their bytes in base64.
  *
  * <pre>
  * Interop write [TRANSACTIONAL_ID]          stdin: records with "topic", and {"do":"begin|commit|abort|flush"},
  *                                           each of which is answered by its name when it is done
- * Interop read TOPIC [read_committed]       every record, from the start to the end of each partition
+ * Interop read TOPIC                        every record, from the start to the end of each partition
  * Interop member TOPIC GROUP ASSIGNOR       a member of a group, until stdin ends; commits what it printed
  * Interop lag TOPIC GROUP                   "PARTITION COMMITTED END" of each partition, -1 where nothing is committed
- * Interop delete TOPIC PARTITION OFFSET     takes the records before OFFSET away, as retention does
  * </pre>
  */
 public final class Interop {
@@ -45,10 +42,9 @@ public final class Interop {
     public static void main(String[] args) throws Exception {
         switch (args[0]) {
             case "write" -> write(args.length > 1 ? args[1] : null);
-            case "read" -> read(args[1], args.length > 2 ? args[2] : "read_uncommitted");
+            case "read" -> read(args[1]);
             case "member" -> member(args[1], args[2], args[3]);
             case "lag" -> lag(args[1], args[2]);
-            case "delete" -> delete(new TopicPartition(args[1], Integer.parseInt(args[2])), Long.parseLong(args[3]));
             default -> throw new IllegalArgumentException(args[0]);
         }
         OUT.flush();
@@ -118,8 +114,8 @@ public final class Interop {
         return new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 
-    private static void read(String topic, String isolation) throws Exception {
-        var consumer = consumer(Map.of("isolation.level", isolation));
+    private static void read(String topic) throws Exception {
+        var consumer = consumer(Map.of());
         List<TopicPartition> partitions = consumer.partitionsFor(topic).stream()
                 .map(info -> new TopicPartition(topic, info.partition()))
                 .toList();
@@ -170,12 +166,6 @@ public final class Interop {
             var committed = consumer.committed(java.util.Set.of(partition)).get(partition);
             long end = consumer.endOffsets(List.of(partition)).get(partition);
             OUT.println(info.partition() + " " + (committed == null ? -1 : committed.offset()) + " " + end);
-        }
-    }
-
-    private static void delete(TopicPartition partition, long before) throws Exception {
-        try (var admin = Admin.create(Map.<String, Object>of("bootstrap.servers", BROKERS))) {
-            admin.deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(before))).all().get();
         }
     }
 

@@ -1,0 +1,163 @@
+//! Records that retention took before they were read: said, counted in the status, and passed once.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use support::{Cluster, Kq, Output, wait_until};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const STOP: i32 = 19;
+const CONTINUE: i32 = 18;
+
+/// The numbers from `from` on, up to `to`, a line each.
+fn numbers(from: usize, to: usize) -> String {
+    (from..to).map(|n| format!("{n}\n")).collect()
+}
+
+/// Takes what stands before this offset of partition 0 away, as retention does.
+#[track_caller]
+fn delete_before(cluster: &Cluster, topic: &str, offset: i64) {
+    let config = ClientConfig::new().set("bootstrap.servers", cluster.brokers()).clone();
+    let admin: AdminClient<DefaultClientContext> = config.create().expect("an admin client");
+    let mut places = TopicPartitionList::new();
+    places.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("a place");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(admin.delete_records(&places, &AdminOptions::new())).expect("delete records");
+}
+
+/// Demands that the group has committed the end of partition 0.
+#[track_caller]
+fn no_lag(cluster: &Cluster, topic: &str, group: &str) {
+    let config =
+        ClientConfig::new().set("bootstrap.servers", cluster.brokers()).set("group.id", group).clone();
+    let consumer: BaseConsumer = config.create().expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, 0);
+    let committed = consumer.committed_offsets(list, PATIENCE).expect("committed offsets");
+    let (_, end) = consumer.fetch_watermarks(topic, 0, PATIENCE).expect("watermarks");
+    assert_eq!(committed.elements()[0].offset(), Offset::Offset(end), "committed by {group}");
+}
+
+/// `kq worker` that prints each value, one record at a time.
+fn worker(cluster: &Cluster, topic: &str, group: &str) -> Kq {
+    cluster.kq(["worker", topic, "-g", group, "-j", "1"])
+}
+
+const PRINT: [&str; 4] = ["--", "sh", "-c", "echo $KQ_RECORD_PARTITION:$(cat)"];
+
+#[test]
+fn a_gap_before_the_first_record_is_said_once() {
+    let cluster = Cluster::get();
+    let (topic, group) = (cluster.create("gone", 1), cluster.topic("g"));
+    cluster.kq(["produce", &topic]).stdin(numbers(0, 900)).run().success();
+    let consume = |more: &[&str]| cluster.kq(["consume", &topic]).args(more).run();
+    consume(&["-g", &group, "-n", "500"]).success().stdout(numbers(0, 500));
+    delete_before(&cluster, &topic, 812);
+    let gone = format!("{topic}[0]: 500..812 gone");
+    consume(&["-g", &group, "-e"]).status(1).stderr_has(&gone).stdout(numbers(812, 900));
+    consume(&["-g", &group, "-e"]).success().stderr_lacks("gone").stdout("");
+    // Without a group only who asks for them misses them.
+    consume(&["-e"]).success().stderr_lacks("gone").stdout(numbers(812, 900));
+    let asked = consume(&["-e", "-o", "800"]).status(1).stdout(numbers(812, 900));
+    asked.stderr_has(&format!("{topic}[0]: 800..812 gone"));
+}
+
+#[test]
+fn a_gap_up_to_the_end_is_said_once() {
+    let cluster = Cluster::get();
+    let (topic, group) = (cluster.create("gone", 1), cluster.topic("g"));
+    let workers = cluster.topic("g");
+    cluster.kq(["produce", &topic]).stdin("0\n").run().success();
+    let consume = || cluster.kq(["consume", &topic, "-g", &group, "-e"]).run();
+    let worker = || worker(&cluster, &topic, &workers).arg("-e").args(PRINT).run();
+    consume().success().stdout("0\n");
+    worker().success().stdout("0:0\n");
+    cluster.kq(["produce", &topic]).stdin(numbers(1, 100)).run().success();
+    delete_before(&cluster, &topic, 100);
+    let gone = format!("{topic}[0]: 1..100 gone");
+    consume().status(1).stderr_has(&gone).stdout("");
+    worker().status(1).stderr_has(&gone).stdout("");
+    no_lag(&cluster, &topic, &group);
+    no_lag(&cluster, &topic, &workers);
+    consume().success().stderr_lacks("gone");
+    worker().success().stderr_lacks("gone");
+}
+
+#[test]
+fn a_worker_goes_on_after_a_gap_before_its_first_record() {
+    let cluster = Cluster::get();
+    let (topic, group) = (cluster.create("gone", 1), cluster.topic("g"));
+    cluster.kq(["produce", &topic]).stdin(numbers(0, 60)).run().success();
+    let run = |stop: &[&str]| worker(&cluster, &topic, &group).args(stop).args(PRINT).run();
+    run(&["-n", "20"]).success();
+    delete_before(&cluster, &topic, 50);
+    let rest: String = (50..60).map(|n| format!("0:{n}\n")).collect();
+    run(&["-e"]).status(1).stderr_has(&format!("{topic}[0]: 20..50 gone")).stdout(rest);
+    run(&["-e"]).success().stderr_lacks("gone").stdout("");
+    no_lag(&cluster, &topic, &group);
+}
+
+/// Reads while retention takes records from under it, and goes on with both partitions.
+#[track_caller]
+fn overtaken(cluster: &Cluster, topic: &str, reader: Kq) -> Output {
+    let produce = |partition: &str, from: usize, to: usize| {
+        cluster.kq(["produce", topic, "-p", partition]).stdin(numbers(from, to)).run().success();
+    };
+    produce("0", 0, 20);
+    let reader = reader.spawn();
+    let lines = || reader.stdout_so_far().iter().filter(|&&b| b == b'\n').count();
+    wait_until("the first twenty", PATIENCE, || lines() == 20);
+    // Stopped: what it has asked for already may still reach it, and nothing after that.
+    reader.signal(STOP);
+    produce("0", 20, 40);
+    produce("0", 40, 60);
+    delete_before(cluster, topic, 50);
+    produce("1", 0, 5);
+    reader.signal(CONTINUE);
+    reader.wait_for_stdout("0:59");
+    reader.wait_for_stdout("1:4");
+    reader.terminate();
+    let output = reader.wait().status(1);
+    let from = if output.stderr.contains(&format!("{topic}[0]: 20..50 gone")) { 20 } else { 40 };
+    let output = output.stderr_has(&format!("{topic}[0]: {from}..50 gone"));
+    let expected = (0..from).chain(50..60).map(|n| format!("0:{n}")).chain((0..5).map(|n| format!("1:{n}")));
+    let read: BTreeSet<_> = output.lines().into_iter().map(str::to_owned).collect();
+    assert_eq!(read, expected.collect(), "{output}");
+    assert_eq!(read.len(), output.lines().len(), "each once: {output}");
+    output
+}
+
+#[test]
+fn a_reader_without_a_group_that_is_overtaken_goes_on() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("gone", 2);
+    overtaken(&cluster, &topic, cluster.kq(["consume", &topic, "-f", "%p:%s\\n"]));
+}
+
+#[test]
+fn a_member_that_is_overtaken_goes_on() {
+    let cluster = Cluster::get();
+    for assignor in ["cooperative-sticky", "range"] {
+        let (topic, group) = (cluster.create("gone", 2), cluster.topic("g"));
+        let reader = cluster.kq(["consume", &topic, "-g", &group, "--assignor", assignor, "-f", "%p:%s\\n"]);
+        overtaken(&cluster, &topic, reader);
+        no_lag(&cluster, &topic, &group);
+    }
+}
+
+#[test]
+fn a_worker_that_is_overtaken_goes_on() {
+    let cluster = Cluster::get();
+    for assignor in ["cooperative-sticky", "range"] {
+        let (topic, group) = (cluster.create("gone", 2), cluster.topic("g"));
+        let reader = worker(&cluster, &topic, &group).args(["--assignor", assignor]).args(PRINT);
+        overtaken(&cluster, &topic, reader);
+        no_lag(&cluster, &topic, &group);
+    }
+}
