@@ -1,4 +1,4 @@
-//! Records that retention took before they were read: said, counted in the status, and passed once.
+//! Offsets that are not in the topic any more, or not yet: said, counted in the status, and passed once.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use support::{Cluster, Kq, Output, wait_until};
 
@@ -29,6 +29,17 @@ fn delete_before(cluster: &Cluster, topic: &str, offset: i64) {
     places.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("a place");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(admin.delete_records(&places, &AdminOptions::new())).expect("delete records");
+}
+
+/// Commits this offset of partition 0 for a group without members.
+#[track_caller]
+fn commit(cluster: &Cluster, topic: &str, group: &str, offset: i64) {
+    let config =
+        ClientConfig::new().set("bootstrap.servers", cluster.brokers()).set("group.id", group).clone();
+    let consumer: BaseConsumer = config.create().expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("a place");
+    consumer.commit(&list, CommitMode::Sync).expect("commit");
 }
 
 /// Demands that the group has committed the end of partition 0.
@@ -158,6 +169,26 @@ fn a_worker_that_is_overtaken_goes_on() {
         let (topic, group) = (cluster.create("gone", 2), cluster.topic("g"));
         let reader = worker(&cluster, &topic, &group).args(["--assignor", assignor]).args(PRINT);
         overtaken(&cluster, &topic, reader);
+        no_lag(&cluster, &topic, &group);
+    }
+}
+
+/// As after a topic was made anew under its old name.
+#[test]
+fn an_offset_past_the_end_is_said_and_all_that_is_there_is_read() {
+    let cluster = Cluster::get();
+    let (topic, group) = (cluster.create("anew", 1), cluster.topic("g"));
+    cluster.kq(["produce", &topic]).stdin(numbers(0, 10)).run().success();
+    for reader in [
+        cluster.kq(["consume", &topic, "-g", &group, "-n", "10", "-f", "0:%s\n"]),
+        worker(&cluster, &topic, &group).args(["-n", "10"]).args(PRINT),
+    ] {
+        commit(&cluster, &topic, &group, 1000);
+        let all: String = (0..10).map(|n| format!("0:{n}\n")).collect();
+        reader
+            .run()
+            .demand("that it said so", |o| o.stderr.contains("1000") && o.stderr.contains("end 10"))
+            .stdout(all);
         no_lag(&cluster, &topic, &group);
     }
 }
