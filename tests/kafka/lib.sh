@@ -16,7 +16,7 @@ die() {
 need() {
   local tool
   for tool in "$@"; do
-    command -v "$tool" >/dev/null || die "'$tool' is missing: install it (Debian: apt-get install default-jdk-headless maven kcat golang-go)"
+    command -v "$tool" >/dev/null || die "'$tool' is missing: install it (Debian: apt-get install default-jdk-headless maven kcat golang-go python3)"
   done
 }
 

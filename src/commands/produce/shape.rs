@@ -119,7 +119,11 @@ impl Shape {
         let record = parse_json(line)?;
         let timestamp = match self.timestamp {
             Some(own) => Some(own),
-            None => record.timestamp.map(keepable).transpose()?,
+            None => record
+                .timestamp
+                .map(keepable)
+                .transpose()
+                .map_err(|e| anyhow!("{e} (jq -c 'del(.timestamp)' does), or give --timestamp"))?,
         };
         let topic = record.topic.as_deref().filter(|_| self.topic_from_record);
         let partition = if self.keep_partition { record.partition } else { self.partition };
@@ -177,8 +181,7 @@ impl Shape {
 fn keepable(ms: i64) -> anyhow::Result<i64> {
     if ms == 0 {
         bail!(
-            "timestamp 0 can't be kept, since the client takes it for now: leave it out for the time of \
-             sending (jq -c 'del(.timestamp)'), or give --timestamp"
+            "timestamp 0 can't be kept, since the client takes it for now; leave it out for the time of sending"
         );
     }
     if ms < 0 {
