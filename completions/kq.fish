@@ -419,6 +419,7 @@ retry\t'Try for ever, with the longest backoff'
 dlq\t'Send it to --dlq, then go on'"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l dlq -d 'Send records that failed for good to this topic, with headers that say why' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l max-consecutive-failures -d 'Stop when so many records failed for good with no success between them; 0 never does' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l metrics -d 'Serve /metrics (Prometheus), /livez and /readyz there; `:9100` is all of this machine\'s addresses' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l drain -d 'When partitions move to another member: how long their commands may still run' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l shutdown-timeout -d 'How long ending may take in all, on TERM, INT or HUP' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l stall-timeout -d 'With -n, -e, --until or --idle: give up after so long without contact to the cluster' -r

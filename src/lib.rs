@@ -7,7 +7,7 @@
 //!
 //! - Border: [`record`]. Below it [`kafka`] (librdkafka), above it pure parts:
 //!   [`framing`], [`format`], [`json`], [`offset`], [`codec`], [`validate`], [`commit`], [`backoff`].
-//! - The process around them: [`exit`], [`log`], [`output`], [`shutdown`], [`process`].
+//! - The process around them: [`exit`], [`log`], [`live`], [`output`], [`shutdown`], [`process`].
 //! - [`dev`] is the embedded broker, used by `kq dev` and by nothing else.
 
 pub mod backoff;
@@ -22,6 +22,7 @@ pub mod format;
 pub mod framing;
 pub mod json;
 pub mod kafka;
+pub mod live;
 pub mod log;
 pub mod offset;
 pub mod output;

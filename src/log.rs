@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::Write as _;
 
+use crate::live::Live;
+
 /// Where notes go and how many of them: a plain value that is passed down.
 ///
 /// `-q` hides notes, never errors; each `-v` shows one level more
@@ -10,13 +12,26 @@ use std::io::Write as _;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Log {
     level: i8,
+    live: Option<&'static Live>,
 }
 
 impl Log {
     /// A log that is quiet (`-q`), normal, or `verbose` levels deep.
     pub fn new(quiet: bool, verbose: u8) -> Self {
         let level = if quiet { -1 } else { verbose.min(100) as i8 };
-        Self { level }
+        Self { level, live: None }
+    }
+
+    /// The same log, with a live line at the bottom of stderr where that is a terminal and notes
+    /// are wanted. Made once a process: the line lives as long as that does.
+    pub fn with_live_line(self) -> Self {
+        let live = (!self.is_quiet()).then(Live::on_stderr).flatten();
+        Self { live: live.map(|live| &*Box::leak(Box::new(live))), ..self }
+    }
+
+    /// The live line, where there is one.
+    pub fn live(self) -> Option<&'static Live> {
+        self.live
     }
 
     /// Whether notes are hidden.
@@ -31,32 +46,36 @@ impl Log {
 
     /// Something that went wrong for a part of the input: shown even with `-q`.
     pub fn error(self, message: impl Display) {
-        line(message);
+        self.line(message);
     }
 
     /// Something a person should know: hidden by `-q`.
     pub fn note(self, message: impl Display) {
         if self.level >= 0 {
-            line(message);
+            self.line(message);
         }
     }
 
     /// A line that a command of the user's wrote to its stderr, byte for byte.
     pub fn passed_on(self, bytes: &[u8]) {
-        let _ = std::io::stderr().lock().write_all(&[bytes, b"\n"].concat());
+        self.write(&[bytes, b"\n"].concat());
     }
 
     /// Something that only `-v` (1), `-vv` (2) or `-vvv` (3) shows.
     pub fn verbose(self, level: u8, message: impl Display) {
         if self.shows(level) {
-            line(message);
+            self.line(message);
         }
     }
-}
 
-/// One whole line in one write, so that lines of several threads never mix.
-/// A stderr that is closed is nobody's loss.
-fn line(message: impl Display) {
-    let text = format!("kq: {message}\n");
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    fn line(self, message: impl Display) {
+        self.write(format!("kq: {message}\n").as_bytes());
+    }
+
+    /// One whole line in one write, so that lines of several threads never mix.
+    /// A stderr that is closed is nobody's loss.
+    fn write(self, line: &[u8]) {
+        let write = || std::io::stderr().lock().write_all(line);
+        let _ = self.live.map_or_else(write, |live| live.past(false, write));
+    }
 }

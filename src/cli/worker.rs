@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::codec::Decode;
-use crate::commands::worker::{ExitMap, OnFailure, Order};
+use crate::commands::worker::{Address, ExitMap, OnFailure, Order};
 use crate::config::duration;
 use crate::offset::{self, From, Until};
 
@@ -160,6 +160,10 @@ pub struct Args {
     /// Stop when so many records failed for good with no success between them; 0 never does
     #[arg(long, value_name = "N", default_value = "100", help_heading = "Failing")]
     pub max_consecutive_failures: u32,
+
+    /// Serve /metrics (Prometheus), /livez and /readyz there; `:9100` is all of this machine's addresses
+    #[arg(long, value_name = "[HOST]:PORT", help_heading = "Seeing it work")]
+    pub metrics: Option<Address>,
 
     /// When partitions move to another member: how long their commands may still run
     #[arg(long, value_name = "DURATION", default_value = "18s", value_parser = duration::parse, help_heading = "Ending")]

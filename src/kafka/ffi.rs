@@ -665,6 +665,23 @@ impl Consumer {
         Ok((low, high))
     }
 
+    /// The partition's high watermark as the last fetch had it, without asking; `None` before one.
+    pub fn seen_end(&self, topic: &str, partition: i32) -> Option<i64> {
+        let topic = CString::new(topic).ok()?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: the client is live; the name and both numbers outlive the call.
+        let known = check(unsafe {
+            sys::rd_kafka_get_watermark_offsets(
+                self.handle.rk,
+                topic.as_ptr(),
+                partition,
+                &raw mut low,
+                &raw mut high,
+            )
+        });
+        known.ok().and((high >= 0).then_some(high))
+    }
+
     /// Replaces each entry's offset, a time in ms since the epoch, by the offset of the first
     /// record at or after it; `Offset::End` where there is none.
     pub fn offsets_for_times(

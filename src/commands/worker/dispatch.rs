@@ -136,8 +136,9 @@ impl Dispatcher {
                 return self.finish(&job, Outcome::Abandoned);
             }
         }
+        tally.handler_seconds.observe(attempt.took.as_secs_f64());
         if !matches!(next, Next::Resolved) {
-            tally.failed_attempts.fetch_add(1, Relaxed);
+            tally.failed_attempts.count(&attempt.ended);
         }
         match next {
             Next::Resolved => {

@@ -68,6 +68,18 @@ struct Item {
 struct Running {
     item: Item,
     lane: Option<Lane>,
+    since: Instant,
+}
+
+/// How one assigned partition stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    pub name: Name,
+    /// From the first record that is not done to the end of the partition; `None` where an
+    /// end of either is not known yet.
+    pub lag: Option<u64>,
+    /// Last seen + 1 − committable.
+    pub span: u64,
 }
 
 /// One assigned partition, from assign to revoke.
@@ -87,12 +99,18 @@ struct Partition {
     ended: bool,
     /// Nothing more is taken or started: it is being revoked.
     draining: bool,
-    paused: bool,
+    /// Whether the client was told to pause it; `None` where it was told nothing since the assign:
+    /// a pause survives revoke and assign on one client.
+    paused: Option<bool>,
     /// Its commands were told to end before they were done.
     terminated: bool,
     /// Whether it waits in [`Ledger::turns`].
     in_turn: bool,
     stored: Option<i64>,
+    /// Where it began, where that is known.
+    position: Option<i64>,
+    /// The end of the partition, as it was last seen.
+    high: Option<i64>,
 }
 
 impl Partition {
@@ -177,11 +195,12 @@ impl Ledger {
             until,
             ended: until.zip(position).is_some_and(|(until, position)| position >= until),
             draining: false,
-            // A pause survives revoke and assign on one client: the first flow resumes it.
-            paused: true,
+            paused: None,
             terminated: false,
             in_turn: false,
             stored: None,
+            position,
+            high: None,
         };
         self.partitions.insert(self.last_epoch, partition);
     }
@@ -287,17 +306,15 @@ impl Ledger {
         }
         let all = self.all_paused;
         for partition in self.partitions.values_mut().filter(|partition| !partition.draining) {
-            if !partition.paused && (all || !partition.parked.is_empty()) {
-                partition.paused = true;
-                pause.push(partition.name.clone());
-            } else if partition.paused
-                && !all
-                && partition.parked.is_empty()
-                && partition.queued() <= share.0 / 4
+            let is_full = all || !partition.parked.is_empty();
+            let is_low = partition.queued() <= share.0 / 4
                 && partition.queued_bytes <= share.1 / 4
-                && partition.tracker.span() <= self.limits.max_span / 2
-            {
-                partition.paused = false;
+                && partition.tracker.span() <= self.limits.max_span / 2;
+            if is_full && partition.paused != Some(true) {
+                partition.paused = Some(true);
+                pause.push(partition.name.clone());
+            } else if !is_full && (partition.paused.is_none() || (partition.paused == Some(true) && is_low)) {
+                partition.paused = Some(false);
                 resume.push(partition.name.clone());
             }
         }
@@ -328,7 +345,7 @@ impl Ledger {
             self.running += 1;
             let record = Arc::clone(&item.record);
             let (offset, attempt) = (record.offset, item.attempts + 1);
-            partition.running.insert(offset, Running { item, lane });
+            partition.running.insert(offset, Running { item, lane, since: now });
             self.take_turn(epoch);
             // Room was made: what is parked may come in.
             if self.partitions.get(&epoch).is_some_and(|partition| !partition.parked.is_empty()) {
@@ -347,7 +364,7 @@ impl Ledger {
     /// Takes note of how a job ended. False for a ticket of an ended epoch: nothing follows from it.
     pub fn finish(&mut self, ticket: Ticket, outcome: Outcome) -> bool {
         let Some(partition) = self.partitions.get_mut(&ticket.epoch) else { return false };
-        let Some(Running { mut item, lane, .. }) = partition.running.remove(&ticket.offset) else {
+        let Some(Running { mut item, lane, since: _ }) = partition.running.remove(&ticket.offset) else {
             return false;
         };
         self.running -= 1;
@@ -482,6 +499,39 @@ impl Ledger {
     /// How many records are queued or wait for a retry.
     pub fn queued(&self) -> usize {
         self.queued + self.parked
+    }
+
+    /// Takes note of where a partition ends by now.
+    pub fn see_end(&mut self, name: &Name, high: i64) {
+        let Some(epoch) = self.epoch(&name.0, name.1) else { return };
+        if let Some(partition) = self.partitions.get_mut(&epoch) {
+            partition.high = partition.high.max(Some(high));
+        }
+    }
+
+    /// How each assigned partition stands, in order of their names.
+    pub fn sights(&self) -> Vec<Sight> {
+        let sight = |partition: &Partition| {
+            let next = partition.tracker.committable().or(partition.position);
+            Sight {
+                name: partition.name.clone(),
+                lag: partition.high.zip(next).map(|(high, next)| high.saturating_sub(next).max(0) as u64),
+                span: partition.tracker.span(),
+            }
+        };
+        let mut sights: Vec<Sight> = self.partitions.values().map(sight).collect();
+        sights.sort_by(|a, b| a.name.cmp(&b.name));
+        sights
+    }
+
+    /// Partitions that are paused: nothing is fetched from them.
+    pub fn paused(&self) -> Vec<Name> {
+        self.partitions.values().filter(|p| p.paused == Some(true)).map(|p| p.name.clone()).collect()
+    }
+
+    /// When the record that runs longest began to.
+    pub fn oldest_start(&self) -> Option<Instant> {
+        self.partitions.values().flat_map(|partition| partition.running.values()).map(|r| r.since).min()
     }
 
     /// Whether a ticket still counts.

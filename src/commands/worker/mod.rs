@@ -9,9 +9,12 @@
 mod dead_letter;
 mod dispatch;
 mod ending;
+mod endpoint;
 mod environment;
 mod lanes;
 mod ledger;
+mod live;
+mod metrics;
 mod observer;
 mod oneshot;
 mod outbox;
@@ -20,6 +23,7 @@ mod policy;
 mod poller;
 mod printer;
 mod protocol;
+mod pulse;
 mod rebalance;
 mod shared;
 mod summary;
@@ -36,6 +40,7 @@ use crate::config::{Config, topic};
 use crate::exit::{self, Exit};
 use crate::kafka::ffi::{Consumer, Observer};
 use crate::kafka::{connect, consumer, group};
+use crate::live::Live;
 use crate::offset::Until;
 use crate::process::guard::Guard;
 use crate::process::{self, Groups, Program};
@@ -51,6 +56,7 @@ use poller::{Parts, Poller};
 use rebalance::Rebalancer;
 use shared::{Shared, Stop};
 
+pub use endpoint::Address;
 pub use lanes::Order;
 pub use policy::{ExitMap, OnFailure};
 
@@ -61,8 +67,14 @@ const QUEUE_BYTES: usize = 16 << 20;
 /// Between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(4);
 
+/// A turn of the polling thread, besides a drain and a question to the cluster, takes no longer.
+const TURN: Duration = Duration::from_secs(20);
+
 /// Runs the worker to its end.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
+    let mut config = config.clone();
+    config.log = config.log.with_live_line();
+    let config = &config;
     let started = Instant::now();
     let program = find_program(args).map_err(|e| exit::with(Exit::CannotRun, e))?;
     let topics = topics(args, config)?;
@@ -79,6 +91,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         );
     }
 
+    let listener = args.metrics.as_ref().map(Address::bind).transpose()?;
     let groups = Groups::guarded(Guard::start()?);
     let jobs = args.jobs.map_or_else(cores, std::num::NonZeroUsize::get);
     let in_flight = if args.persistent { jobs * args.window.get() } else { jobs };
@@ -91,10 +104,24 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     };
     let shared = Arc::new(Shared::new(Ledger::new(args.order, limits), groups.clone(), config.log));
     let shutdown = Shutdown::install()?;
-    shutdown.on_second_signal(move || groups.kill_all());
+    let live = config.log.live();
+    shutdown.on_second_signal(move || {
+        groups.kill_all();
+        live.map(Live::end_at_once);
+    });
 
     let watch = Arc::new(Watch::new(Arc::clone(&shared)));
     let observer: Arc<dyn Observer> = Arc::clone(&watch) as Arc<dyn Observer>;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let drain = args.drain.min(MAX_POLL_INTERVAL.mul_f64(0.6));
+    if let Some(listener) = listener {
+        if let Ok(address) = listener.local_addr() {
+            config.log.note(format_args!("metrics on http://{address}/metrics"));
+        }
+        let patience = drain + GRACE + config.timeout + TURN;
+        runtime.spawn(endpoint::serve(listener, Arc::clone(&shared), Arc::clone(&watch), patience));
+    }
     let consumer =
         Consumer::new(&client(args, config, &group)?, Arc::clone(&observer)).context("start a consumer")?;
     find_topics(&consumer, &topics, &watch, config)?;
@@ -113,8 +140,6 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         copy_headers: args.copy_headers,
     });
 
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     let dispatcher = Dispatcher {
         shared: Arc::clone(&shared),
         runner: Arc::new(Runner {
@@ -134,6 +159,9 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         persistent: args.persistent.then_some((jobs, args.window.get())),
     };
     runtime.spawn(dispatcher.run());
+    if let Some(live) = live {
+        runtime.spawn(live::show(live, Arc::clone(&shared)));
+    }
 
     if args.reset {
         let found = consumer::find(&consumer, &watch.causes, config, &topics)?;
@@ -151,7 +179,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
             from: args.from,
             until,
             timeout: config.timeout,
-            drain: args.drain.min(MAX_POLL_INTERVAL.mul_f64(0.6)),
+            drain,
             grace: GRACE,
             started: HashSet::new(),
             last_assigned: None,
@@ -166,6 +194,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let stop = poller.run();
     let outcome = ending::end(&mut poller, stop, args.shutdown_timeout, has_stop);
     shutdown.leave_the_end_to_a_second_signal();
+    live.map(Live::end);
     config.log.note(shared.tally.sentence(started.elapsed()));
     runtime.shutdown_background();
     outcome

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::environment;
 use super::ledger::Job;
@@ -29,6 +29,8 @@ pub struct Attempt {
     pub stderr: Vec<u8>,
     /// What the command asked for instead of the backoff.
     pub retry_after: Option<Duration>,
+    /// From its start, or from when the record was handed over, to its end.
+    pub took: Duration,
 }
 
 /// After so long, and then each time again, a note says that a record is still running.
@@ -52,6 +54,7 @@ impl Runner {
             shared.log.passed_on(&line);
         });
         tokio::pin!(run);
+        let started = Instant::now();
         let mut waited = Duration::ZERO;
         let finished = loop {
             if let Ok(finished) = tokio::time::timeout(SLOW, &mut run).await {
@@ -66,6 +69,7 @@ impl Runner {
                 stdout: Vec::new(),
                 stderr: Vec::new(),
                 retry_after: None,
+                took: started.elapsed(),
             },
             Ok(finished) => {
                 let ended = match finished.ending {
@@ -77,7 +81,8 @@ impl Runner {
                         MAX_OUTPUT >> 20
                     )),
                 };
-                Attempt { ended, stdout: finished.stdout, stderr: finished.stderr, retry_after: None }
+                let took = started.elapsed();
+                Attempt { ended, stdout: finished.stdout, stderr: finished.stderr, retry_after: None, took }
             }
         }
     }

@@ -130,7 +130,7 @@ impl Slot {
                 Err(e) => {
                     let why = format!("{}: {e}", self.parts.runner.program.path.display());
                     for job in std::mem::take(&mut self.again) {
-                        self.report(job, Ended::CannotRun(why.clone()), Vec::new()).await;
+                        self.report(job, Duration::ZERO, Ended::CannotRun(why.clone()), Vec::new()).await;
                     }
                 }
             }
@@ -283,12 +283,13 @@ impl Slot {
         let mut answered = Vec::new();
         let mut printed = Vec::new();
         let mut start = 0;
+        let now = Instant::now();
         while let Some(length) = memchr::memchr(b'\n', &unread[start..]) {
             let line = &unread[start..start + length];
             start += length + 1;
             let answer = protocol::parse_answer(line);
-            let known = answer.and_then(|a| Some((self.in_flight.remove(&a.id)?.0, a.verdict)));
-            let Some((job, verdict)) = known else {
+            let known = answer.and_then(|a| Some((self.in_flight.remove(&a.id)?, a.verdict)));
+            let Some(((job, since), verdict)) = known else {
                 let name = self.parts.runner.program.shown.as_bytes();
                 self.parts.shared.log.passed_on(&[name, b": ", line].concat());
                 continue;
@@ -302,7 +303,9 @@ impl Slot {
                 Verdict::Retry(after) => (Ended::Again("asked for again".into()), Some(after)),
                 Verdict::Fail(why) => (Ended::Protocol(format!("failed: {why}")), None),
             };
-            answered.push((job, Attempt { ended, stdout: Vec::new(), stderr: Vec::new(), retry_after }));
+            let took = now.saturating_duration_since(since);
+            answered
+                .push((job, Attempt { ended, stdout: Vec::new(), stderr: Vec::new(), retry_after, took }));
         }
         unread.drain(..start);
         if unread.len() > LONGEST_LINE {
@@ -314,8 +317,8 @@ impl Slot {
         }
     }
 
-    async fn report(&self, job: Job, ended: Ended, stderr: Vec<u8>) {
-        let attempt = Attempt { ended, stdout: Vec::new(), stderr, retry_after: None };
+    async fn report(&self, job: Job, took: Duration, ended: Ended, stderr: Vec<u8>) {
+        let attempt = Attempt { ended, stdout: Vec::new(), stderr, retry_after: None, took };
         let _ = self.parts.completions.send(Done::Ran { job, attempt, is_out: true }).await;
     }
 
@@ -341,11 +344,11 @@ impl Slot {
         let ending = self.parts.shared.stopping().is_some();
         let alone = open.len() == 1;
         let mut again = Vec::new();
-        for (job, _) in open.into_values() {
+        for (job, since) in open.into_values() {
             // Several at once: nobody knows which of them it was.
             if ending || alone {
                 let ended = if timed_out.is_some() { Ended::Timeout } else { how.clone() };
-                self.report(job, ended, stderr.clone()).await;
+                self.report(job, since.elapsed(), ended, stderr.clone()).await;
             } else {
                 again.push(job);
             }

@@ -25,6 +25,10 @@ const FULL: Duration = Duration::from_millis(50);
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 /// A note says so often that the cluster is still away.
 const AWAY_NOTE: Duration = Duration::from_secs(10);
+/// Where partitions end is looked at so often …
+const LOOK: Duration = Duration::from_secs(1);
+/// … and takes so long at most.
+const LOOKING: Duration = Duration::from_millis(100);
 /// A member of a group with enough others gets no partition: after so long that is its share.
 const NO_SHARE: Duration = Duration::from_secs(10);
 
@@ -44,8 +48,10 @@ pub struct Poller<'a> {
     busy_at: Instant,
     full_since: Option<Instant>,
     away_note: Option<Instant>,
-    /// Partitions whose start is settled again after an offset was out of range.
     asked_away: Option<Instant>,
+    looked: Instant,
+    /// How many paused partitions were asked about: each has its turn.
+    asked_paused: usize,
 }
 
 /// What the poller is made of.
@@ -76,6 +82,8 @@ impl<'a> Poller<'a> {
             full_since: None,
             away_note: None,
             asked_away: None,
+            looked: Instant::now(),
+            asked_paused: 0,
         }
     }
 
@@ -93,6 +101,7 @@ impl<'a> Poller<'a> {
             self.settle();
             self.check_end();
             self.check_contact();
+            self.look_at_ends();
             if printer::stdout_is_closed() {
                 self.shared.stop(Stop::Closed);
             }
@@ -111,6 +120,7 @@ impl<'a> Poller<'a> {
 
     /// Polls once and takes in what comes.
     pub fn poll(&mut self, timeout: Duration, most: usize) {
+        self.shared.pulse.turn();
         let mut out_of_range = Vec::new();
         let mut came = false;
         {
@@ -268,6 +278,35 @@ impl<'a> Poller<'a> {
             && self.busy_at.max(joined).elapsed() >= limit
         {
             self.shared.stop(Stop::Complete);
+        }
+    }
+
+    /// Takes note of where the partitions end, which is what lag is counted from. A fetch says so,
+    /// but nothing is fetched from what is paused, and just there the lag grows: those are asked for.
+    fn look_at_ends(&mut self) {
+        if self.looked.elapsed() < LOOK {
+            return;
+        }
+        self.looked = Instant::now();
+        let (assigned, paused) = {
+            let ledger = self.shared.ledger();
+            (ledger.assigned(), ledger.paused())
+        };
+        for name in &assigned {
+            if let Some(high) = self.consumer.seen_end(&name.0, name.1) {
+                self.shared.ledger().see_end(name, high);
+            }
+        }
+        for _ in 0..paused.len() {
+            let left = LOOKING.saturating_sub(self.looked.elapsed());
+            if left.is_zero() || self.watch.away_since().is_some() {
+                return;
+            }
+            let name = &paused[self.asked_paused % paused.len()];
+            self.asked_paused += 1;
+            if let Ok((_, high)) = self.consumer.watermarks(&name.0, name.1, left) {
+                self.shared.ledger().see_end(name, high);
+            }
         }
     }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::log::Log;
+
 type Reply = oneshot::Sender<bool>;
 
 /// The sending end: cheap to clone.
@@ -16,8 +18,9 @@ pub struct Printer {
 
 impl Printer {
     /// Starts the writing thread. `failed` hears of the first piece that could not be written.
-    pub fn start(failed: impl Fn(&io::Error) + Send + 'static) -> anyhow::Result<Self> {
+    pub fn start(log: Log, failed: impl Fn(&io::Error) + Send + 'static) -> anyhow::Result<Self> {
         let (pieces, mut inbox) = mpsc::channel::<(Vec<u8>, Reply)>(64);
+        let live = log.live().filter(|live| live.holds_stdout());
         std::thread::Builder::new()
             .name("stdout".into())
             .spawn(move || {
@@ -29,7 +32,13 @@ impl Printer {
                     // Written while there is more, flushed when there is not.
                     let mut outcome = Ok(());
                     while let Some((piece, reply)) = next {
-                        outcome = outcome.and_then(|()| stdout.write_all(&piece));
+                        outcome = outcome.and_then(|()| match live {
+                            None => stdout.write_all(&piece),
+                            // A terminal: each piece at once, past the live line.
+                            Some(live) => live.past(!piece.ends_with(b"\n"), || {
+                                stdout.write_all(&piece).and_then(|()| stdout.flush())
+                            }),
+                        });
                         written.push(reply);
                         next = (written.len() < 1024).then(|| inbox.try_recv().ok()).flatten();
                     }
@@ -78,5 +87,5 @@ pub fn stop_for(e: &io::Error) -> super::shared::Stop {
 /// A printer that reports to this worker.
 pub fn for_worker(shared: &Arc<super::shared::Shared>) -> anyhow::Result<Printer> {
     let shared = Arc::clone(shared);
-    Printer::start(move |e| shared.stop(stop_for(e)))
+    Printer::start(shared.log, move |e| shared.stop(stop_for(e)))
 }

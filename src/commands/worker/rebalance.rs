@@ -71,10 +71,12 @@ fn shown(names: &[Name]) -> String {
 impl Rebalance for Rebalancer {
     fn assigned(&mut self, consumer: &Consumer, partitions: &mut [Assigned]) {
         self.last_assigned = Some(Instant::now());
+        self.shared.pulse.assign();
         if partitions.is_empty() {
             return;
         }
         let names = names(partitions);
+        self.shared.tally.assigned.fetch_add(1, Relaxed);
         self.shared.log.verbose(1, format_args!("assigned: {}", shown(&names)));
         let committed = list(partitions.iter().map(|p| (&*p.topic, p.partition, Offset::Invalid)));
         let known = consumer.committed(&committed, self.timeout);
@@ -103,7 +105,9 @@ impl Rebalance for Rebalancer {
         if names.is_empty() {
             return;
         }
-        let word = if lost { "lost" } else { "revoked" };
+        let tally = &self.shared.tally;
+        let (word, count) = if lost { ("lost", &tally.taken) } else { ("revoked", &tally.revoked) };
+        count.fetch_add(1, Relaxed);
         self.shared.log.verbose(1, format_args!("{word}: {}", shown(&names)));
         let epochs: HashSet<u64> = {
             let mut ledger = self.shared.ledger();

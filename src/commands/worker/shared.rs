@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ledger::Ledger;
+use super::pulse::Pulse;
 use super::summary::Tally;
 use crate::log::Log;
 use crate::process::Groups;
@@ -39,6 +40,7 @@ pub struct Shared {
     closing: AtomicBool,
     pub groups: Groups,
     pub tally: Tally,
+    pub pulse: Pulse,
     pub log: Log,
 }
 
@@ -53,6 +55,7 @@ impl Shared {
             closing: AtomicBool::new(false),
             groups,
             tally: Tally::default(),
+            pulse: Pulse::default(),
             log,
         }
     }

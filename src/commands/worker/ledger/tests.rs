@@ -123,6 +123,38 @@ fn a_full_partition_is_paused_and_resumed_at_a_quarter() {
     assert_eq!(ledger.flow(false), (vec![], vec![name(0)]));
 }
 
+#[test]
+fn a_partition_that_is_full_before_its_first_flow_is_paused() {
+    let mut ledger = Ledger::new(Order::None, limits(40));
+    ledger.assign(&name(0), None, None);
+    for offset in 0..41 {
+        deliver(&mut ledger, 0, offset, None);
+    }
+    assert_eq!(ledger.flow(false), (vec![name(0)], vec![]));
+}
+
+#[test]
+fn lag_is_counted_from_the_first_record_that_is_not_done() {
+    let mut ledger = Ledger::new(Order::None, limits(40));
+    let lag = |ledger: &Ledger| ledger.sights().iter().map(|sight| sight.lag).collect::<Vec<_>>();
+    ledger.assign(&name(0), Some(10), None);
+    ledger.assign(&name(1), None, None);
+    assert_eq!(lag(&ledger), [None, None], "no end is known");
+    ledger.see_end(&name(0), 15);
+    ledger.see_end(&name(1), 3);
+    assert_eq!(lag(&ledger), [Some(5), None], "the other's beginning is not known");
+    deliver(&mut ledger, 0, 10, None);
+    deliver(&mut ledger, 0, 11, None);
+    let now = Instant::now();
+    let jobs = [ledger.next(now).unwrap(), ledger.next(now).unwrap()];
+    assert_eq!(ledger.oldest_start(), Some(now));
+    ledger.finish(jobs[1].ticket, Outcome::Resolved);
+    assert_eq!((lag(&ledger)[0], ledger.sights()[0].span), (Some(5), 2));
+    ledger.finish(jobs[0].ticket, Outcome::Resolved);
+    assert_eq!((lag(&ledger)[0], ledger.sights()[0].span), (Some(3), 0));
+    assert_eq!(ledger.oldest_start(), None);
+}
+
 /// What can happen to a worker.
 #[derive(Clone, Debug)]
 enum Step {

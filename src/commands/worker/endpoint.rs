@@ -1,0 +1,180 @@
+//! `--metrics ADDR`: `/metrics`, `/livez` and `/readyz` over HTTP, for as long as the worker runs.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, header};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
+
+use super::metrics;
+use super::observer::Watch;
+use super::shared::Shared;
+
+/// Connections served at the same time; more wait.
+const CONNECTIONS: usize = 64;
+/// How long a client may take to send a request's head.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// Where to listen: `HOST:PORT`, or `:PORT` for all of this machine's addresses, as
+/// Prometheus' exporters have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    host: String,
+    port: u16,
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not HOST:PORT (127.0.0.1:9100) or :PORT (all addresses)");
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().map_err(|_| wrong())?;
+        Ok(Self { host: host.trim_start_matches('[').trim_end_matches(']').to_owned(), port })
+    }
+}
+
+impl Address {
+    /// Takes the address, so that one that is in use is known before anything is consumed.
+    pub fn bind(&self) -> anyhow::Result<TcpListener> {
+        let listener = if self.host.is_empty() {
+            let any: [SocketAddr; 2] =
+                [(Ipv6Addr::UNSPECIFIED, self.port).into(), (Ipv4Addr::UNSPECIFIED, self.port).into()];
+            TcpListener::bind(&any[..])
+        } else {
+            TcpListener::bind((self.host.as_str(), self.port))
+        };
+        let listener = listener.with_context(|| format!("--metrics {}:{}", self.host, self.port))?;
+        listener.set_nonblocking(true).context("--metrics")?;
+        Ok(listener)
+    }
+}
+
+/// What the answers are made of.
+struct State {
+    registry: Registry,
+    shared: Arc<Shared>,
+    watch: Arc<Watch>,
+    /// The polling thread may take so long for one turn.
+    patience: Duration,
+}
+
+/// Serves on the runtime until that ends. `patience` bounds one turn of the polling thread:
+/// beyond it the worker does not live any more.
+pub async fn serve(listener: TcpListener, shared: Arc<Shared>, watch: Arc<Watch>, patience: Duration) {
+    let log = shared.log;
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(e) => return log.error(format_args!("--metrics: {e}")),
+    };
+    let registry = metrics::registry(&shared, &watch);
+    let state = Arc::new(State { registry, shared, watch, patience });
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(e) => {
+                // Out of file descriptors, mostly: it passes.
+                log.verbose(1, format_args!("--metrics: {e}"));
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            let answer = service_fn(|request| {
+                let response = state.answer(&request);
+                async { Ok::<_, Infallible>(response) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD)
+                .serve_connection(TokioIo::new(stream), answer);
+            // A client that goes away is nobody's loss.
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+}
+
+impl State {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let known = ["/metrics", "/livez", "/readyz"];
+        let (status, kind, text) = match (request.method(), request.uri().path()) {
+            (&Method::GET | &Method::HEAD, "/metrics") => match metrics::text(&self.registry) {
+                Ok(text) => (StatusCode::OK, metrics::CONTENT_TYPE, text),
+                Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("{e}\n")),
+            },
+            (&Method::GET | &Method::HEAD, "/livez") => self.verdict(self.is_alive()),
+            (&Method::GET | &Method::HEAD, "/readyz") => self.verdict(self.is_ready()),
+            (_, path) if known.contains(&path) => {
+                (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET or HEAD\n".to_owned())
+            }
+            _ => (StatusCode::NOT_FOUND, PLAIN, format!("there are {}\n", known.join(", "))),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(text)));
+        *response.status_mut() = status;
+        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+        response
+    }
+
+    fn verdict(&self, outcome: Result<(), String>) -> (StatusCode, &'static str, String) {
+        match outcome {
+            Ok(()) => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
+            Err(why) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, why + "\n"),
+        }
+    }
+
+    /// Whether the polling thread turns.
+    fn is_alive(&self) -> Result<(), String> {
+        let since = self.shared.pulse.last_turn();
+        if since <= self.patience {
+            return Ok(());
+        }
+        Err(format!("the last poll was {} s ago", since.as_secs()))
+    }
+
+    /// Whether this member of the group works.
+    fn is_ready(&self) -> Result<(), String> {
+        if self.shared.stopping().is_some() {
+            return Err("ending".into());
+        }
+        if !self.shared.pulse.was_assigned() {
+            return Err("the group has not assigned partitions yet".into());
+        }
+        match self.watch.away_since() {
+            Some(since) => Err(format!("no contact to the cluster for {} s", since.elapsed().as_secs())),
+            None => Ok(()),
+        }
+    }
+}
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        let read = |text: &str| text.parse::<Address>().map(|a| (a.host, a.port)).ok();
+        assert_eq!(read("127.0.0.1:9100"), Some(("127.0.0.1".into(), 9100)));
+        assert_eq!(read("localhost:0"), Some(("localhost".into(), 0)));
+        assert_eq!(read("[::1]:9100"), Some(("::1".into(), 9100)));
+        assert_eq!(read(":9100"), Some((String::new(), 9100)));
+        for wrong in ["9100", "localhost", "localhost:", "localhost:65536", "http://localhost"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The worker's numbers as Prometheus reads them (OpenMetrics text). They are counted elsewhere;
+//! this reads them when somebody asks.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use super::observer::Watch;
+use super::shared::Shared;
+
+/// The content type of [`text`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A registry that holds this worker.
+pub fn registry(shared: &Arc<Shared>, watch: &Arc<Watch>) -> Registry {
+    let mut registry = Registry::default();
+    let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
+    let build = Info::new([("version", env!("CARGO_PKG_VERSION").to_owned()), ("librdkafka", librdkafka)]);
+    registry.register("kq_build", "The version of kq and of the librdkafka in it", build);
+    registry.register_collector(Box::new(Worker { shared: Arc::clone(shared), watch: Arc::clone(watch) }));
+    registry
+}
+
+/// All of a registry, as text.
+pub fn text(registry: &Registry) -> Result<String, fmt::Error> {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry)?;
+    Ok(text)
+}
+
+/// One worker, as it is when it is asked.
+struct Worker {
+    shared: Arc<Shared>,
+    watch: Arc<Watch>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Worker")
+    }
+}
+
+impl Collector for Worker {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        let tally = &self.shared.tally;
+        let (sights, running, queued, oldest) = {
+            let ledger = self.shared.ledger();
+            (ledger.sights(), ledger.running(), ledger.queued(), ledger.oldest_start())
+        };
+        counters(
+            encoder,
+            "kq_worker_records",
+            "Records by what became of them",
+            "result",
+            &[
+                ("done", &tally.done),
+                ("skipped", &tally.skipped),
+                ("dead_lettered", &tally.dead),
+                ("abandoned", &tally.abandoned),
+                ("lost", &tally.lost),
+            ],
+        )?;
+        counters(
+            encoder,
+            "kq_worker_failed_attempts",
+            "Attempts at a record that failed, by how",
+            "reason",
+            &tally.failed_attempts.by_reason(),
+        )?;
+        counter(
+            encoder,
+            "kq_worker_undecoded_values",
+            "Values said to be compressed that could not be undone",
+            &tally.undecoded,
+        )?;
+        counters(
+            encoder,
+            "kq_worker_rebalances",
+            "Times that the group gave this member partitions or took some",
+            "kind",
+            &[("assigned", &tally.assigned), ("revoked", &tally.revoked), ("lost", &tally.taken)],
+        )?;
+        let handler = &tally.handler_seconds;
+        let help = "How long the command took for a record, an attempt";
+        let metric =
+            encoder.encode_descriptor("kq_worker_handler_seconds", help, None, handler.metric_type())?;
+        handler.encode(metric)?;
+
+        gauge(encoder, "kq_worker_in_flight_records", "Records that the command is at", running as f64)?;
+        gauge(
+            encoder,
+            "kq_worker_queued_records",
+            "Records that wait for their turn or a retry",
+            queued as f64,
+        )?;
+        gauge(
+            encoder,
+            "kq_worker_oldest_in_flight_seconds",
+            "How long the command has been at the record that it took first; 0 with none in flight",
+            oldest.map_or(0.0, |since| Instant::now().saturating_duration_since(since).as_secs_f64()),
+        )?;
+        gauge(
+            encoder,
+            "kq_worker_connected",
+            "Whether a broker of the cluster is in reach",
+            f64::from(u8::from(self.watch.away_since().is_none())),
+        )?;
+        let of_partition = |name: &super::ledger::Name| {
+            vec![("topic", name.0.to_string()), ("partition", name.1.to_string())]
+        };
+        family(
+            encoder,
+            "kq_worker_lag_records",
+            "Records of an assigned partition from the first that is not done to its end",
+            sights.iter().filter_map(|sight| Some((of_partition(&sight.name), sight.lag? as f64))),
+        )?;
+        family(
+            encoder,
+            "kq_worker_span_records",
+            "How far an assigned partition is read ahead of its oldest record that is not done",
+            sights.iter().map(|sight| (of_partition(&sight.name), sight.span as f64)),
+        )
+    }
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, count: &AtomicU64) -> fmt::Result {
+    let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    ConstCounter::new(count.load(Relaxed)).encode(metric)
+}
+
+fn counters(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    label: &str,
+    counts: &[(&str, &AtomicU64)],
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (value, count) in counts {
+        let labels = [(label, *value)];
+        ConstCounter::new(count.load(Relaxed)).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> fmt::Result {
+    let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    ConstGauge::new(value).encode(metric)
+}
+
+fn family<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl Iterator<Item = (Vec<(&'a str, String)>, f64)>,
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in values {
+        ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! Signs of life of the polling thread, for whoever asks from another one.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// When the polling thread turned last, and whether it ever got partitions.
+#[derive(Debug)]
+pub struct Pulse {
+    started: Instant,
+    /// Milliseconds from the start.
+    turned: AtomicU64,
+    assigned: AtomicBool,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self { started: Instant::now(), turned: AtomicU64::new(0), assigned: AtomicBool::new(false) }
+    }
+}
+
+impl Pulse {
+    /// The polling thread turned.
+    pub fn turn(&self) {
+        self.turned.store(self.started.elapsed().as_millis() as u64, Relaxed);
+    }
+
+    /// How long ago it turned; from the start, where it did not yet.
+    pub fn last_turn(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_millis(self.turned.load(Relaxed)))
+    }
+
+    /// The group answered with an assignment, be it empty.
+    pub fn assign(&self) {
+        self.assigned.store(true, Relaxed);
+    }
+
+    /// Whether it ever did.
+    pub fn was_assigned(&self) -> bool {
+        self.assigned.load(Relaxed)
+    }
+}

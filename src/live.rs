@@ -1,0 +1,93 @@
+//! A line on a terminal's stderr that shows how things stand, and everything else that is written past it.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _};
+use std::sync::{Mutex, PoisonError};
+
+use console::Term;
+
+/// The line at the bottom of a terminal. Whoever writes to that terminal meanwhile does it
+/// through [`Live::past`], so that the line is neither torn nor left behind.
+pub struct Live {
+    term: Term,
+    /// Whether stdout is that terminal too.
+    holds_stdout: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    shown: bool,
+    /// The cursor stands behind an unfinished line of output: showing the line would
+    /// garble it, and taking the line away would erase it.
+    open: bool,
+    /// Nothing is shown any more.
+    ended: bool,
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Live")
+    }
+}
+
+impl Live {
+    /// A line on stderr, where that is a terminal that can move its cursor.
+    pub fn on_stderr() -> Option<Self> {
+        let term = Term::stderr();
+        let moves = std::env::var_os("TERM").is_some_and(|term| term != "dumb" && !term.is_empty());
+        (term.is_term() && moves).then(|| Self {
+            term,
+            holds_stdout: io::stdout().is_terminal(),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Whether what goes to stdout must go through [`Live::past`].
+    pub fn holds_stdout(&self) -> bool {
+        self.holds_stdout
+    }
+
+    /// Shows this text, cut to the terminal's width. Does nothing while somebody else writes, and
+    /// while a line of output is unfinished.
+    pub fn show(&self, text: &str) {
+        let Ok(mut state) = self.state.try_lock() else { return };
+        if state.open || state.ended {
+            return;
+        }
+        let width = usize::from(self.term.size().1).saturating_sub(1);
+        // One write: a line that is half there would flicker.
+        let _ = self.term.write_str(&format!("\r\x1b[2K{}", console::truncate_str(text, width, "…")));
+        state.shown = true;
+    }
+
+    /// Runs `write`, which writes to the terminal, with the line out of its way; `open` says
+    /// whether it leaves the cursor behind an unfinished line.
+    pub fn past<T>(&self, open: bool, write: impl FnOnce() -> T) -> T {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.hide(&mut state);
+        let outcome = write();
+        state.open = open;
+        outcome
+    }
+
+    /// Takes the line away for good.
+    pub fn end(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.hide(&mut state);
+        state.ended = true;
+    }
+
+    /// The same, where whoever holds the terminal, perhaps for ever, is not waited for.
+    pub fn end_at_once(&self) {
+        if let Ok(mut state) = self.state.try_lock() {
+            self.hide(&mut state);
+        }
+    }
+
+    fn hide(&self, state: &mut State) {
+        if std::mem::take(&mut state.shown) {
+            let _ = self.term.clear_line();
+        }
+    }
+}
