@@ -209,6 +209,7 @@ Examples:
   kq worker foo -g once -e -- ./handler.sh         work off what is there now, then end
   kq worker foo -j 4 --persistent -- ./handler.py  a line costs 1 µs, a process 1 ms
   kq worker foo.dlq -g redrive -e --output-topic foo --copy-headers -- cat
+  kq worker foo --metrics :9100 -- ./handler.sh    /metrics, /livez, /readyz for Prometheus and Kubernetes
   kq worker foo --exit-map 3=skip --on-failure retry -- ./handler.sh
 
 --persistent: -j processes stay. Each reads one record a line, the JSON of `kq consume -J` with \"id\" and
