@@ -350,9 +350,11 @@ complete -c kq -n "__fish_kq_using_subcommand consume" -l where-key -d 'Only rec
 complete -c kq -n "__fish_kq_using_subcommand consume" -l where-header -d 'Only records with this header, repeatable (all must be there)' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l isolation -d 'Which records of transactions: read-committed or read-uncommitted' -r -f -a "read-committed\t''
 read-uncommitted\t''"
-complete -c kq -n "__fish_kq_using_subcommand consume" -l assignor -d 'How the group shares partitions: all its members must speak it' -r -f -a "cooperative-sticky\t''
+complete -c kq -n "__fish_kq_using_subcommand consume" -l assignor -d 'How the group shares partitions: all its members must speak it [default: cooperative-sticky]' -r -f -a "cooperative-sticky\t''
 range\t''
 roundrobin\t''"
+complete -c kq -n "__fish_kq_using_subcommand consume" -l group-protocol -d 'Who assigns the partitions: the members of the group, or the brokers' -r -f -a "classic\t'The members do, by --assignor'
+consumer\t'The brokers do, without stopping the others (KIP-848, Apache Kafka 4.0 and later)'"
 complete -c kq -n "__fish_kq_using_subcommand consume" -l stall-timeout -d 'With a stop condition: give up after so long without contact to the brokers' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l close-timeout -d 'How long leaving may take: the last commit, and the group' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
@@ -399,9 +401,11 @@ gzip\t''
 zstd\t''
 lz4\t''"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l instance-id -d 'Static membership: this name keeps its partitions over a short restart' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l assignor -d 'How the group\'s members share partitions; one of a group must know what the others know' -r -f -a "cooperative-sticky\t''
+complete -c kq -n "__fish_kq_using_subcommand worker" -l assignor -d 'How the group\'s members share partitions; one of a group must know what the others know [default: cooperative-sticky]' -r -f -a "cooperative-sticky\t''
 range\t''
 roundrobin\t''"
+complete -c kq -n "__fish_kq_using_subcommand worker" -l group-protocol -d 'Who assigns the partitions: the members of the group, or the brokers' -r -f -a "classic\t'The members do, by --assignor'
+consumer\t'The brokers do, without stopping the others (KIP-848, Apache Kafka 4.0 and later)'"
 complete -c kq -n "__fish_kq_using_subcommand worker" -s j -l jobs -d 'Commands that run at the same time; those that wait on a network want 16 to 64 [default: cores]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l order -d 'Which records wait for each other' -r -f -a "key\t'Records of one key in one partition run one after the other'
 partition\t'Records of one partition run one after the other'

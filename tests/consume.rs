@@ -239,6 +239,32 @@ fn an_end_of_partition_before_a_rebalance_skips_no_record() {
 }
 
 #[test]
+fn the_protocol_that_the_embedded_broker_lacks_is_an_error_that_says_so() {
+    let cluster = Cluster::embedded();
+    let topic = cluster.create("protocol", 1);
+    let new = ["--group-protocol", "consumer"];
+    for command in [vec!["consume", &topic, "-g", "g"], vec!["worker", &topic, "-g", "g"]] {
+        let worker = command[0] == "worker";
+        let run = |more: &[&str]| {
+            let run = cluster.kq(&command).args(new).args(more);
+            if worker { run.args(["--", "cat"]) } else { run }.run().status(2)
+        };
+        run(&[]).stderr_has("do not speak --group-protocol consumer").stderr_has("Apache Kafka 4.0");
+        for (name, value) in [
+            ("session.timeout.ms", "6000"),
+            ("heartbeat.interval.ms", "100"),
+            ("partition.assignment.strategy", "range"),
+        ] {
+            let property = format!("{name}={value}");
+            run(&["-X", &property])
+                .stderr_has(&format!("-X {name} does not go with --group-protocol consumer"));
+        }
+        run(&["--assignor", "range"]).stderr_has("--assignor does not go with --group-protocol consumer");
+        run(&["-X", "group.protocol=classic"]).stderr_has("use --group-protocol");
+    }
+}
+
+#[test]
 fn members_that_come_and_go_under_range_cost_no_record() {
     // A poll may serve a revoke and an assignment before it returns the partition's next record.
     let cluster = Cluster::get();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::codec::Decode;
+use crate::kafka::membership::GroupProtocol;
 use crate::offset::parse_duration;
 
 /// Get records out of topics: to stdout
@@ -128,12 +129,23 @@ pub struct Args {
     #[arg(long, value_name = "LEVEL", default_value = "read-committed", value_parser = ["read-committed", "read-uncommitted"], hide_short_help = true, help_heading = "Group and limits")]
     pub isolation: String,
 
-    /// How the group shares partitions: all its members must speak it
+    /// How the group shares partitions: all its members must speak it [default: cooperative-sticky]
     ///
     /// kafka-go's group readers share with no other client: beside a member of kq they get no
     /// partition, whatever is chosen here.
-    #[arg(long, value_name = "NAME", default_value = "cooperative-sticky", value_parser = ["cooperative-sticky", "range", "roundrobin"], hide_short_help = true, help_heading = "Group and limits")]
-    pub assignor: String,
+    #[arg(long, value_name = "NAME", value_parser = ["cooperative-sticky", "range", "roundrobin"], hide_short_help = true, help_heading = "Group and limits")]
+    pub assignor: Option<String>,
+
+    /// Who assigns the partitions: the members of the group, or the brokers
+    #[arg(
+        long,
+        value_name = "PROTOCOL",
+        default_value = "classic",
+        value_enum,
+        hide_short_help = true,
+        help_heading = "Group and limits"
+    )]
+    pub group_protocol: GroupProtocol,
 
     /// With a stop condition: give up after so long without contact to the brokers
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration, hide_short_help = true, help_heading = "Group and limits")]

@@ -8,6 +8,7 @@ use crate::backoff::Backoff;
 use crate::codec::Decode;
 use crate::commands::worker::{Address, ExitMap, OnFailure, Order};
 use crate::config::duration;
+use crate::kafka::membership::GroupProtocol;
 use crate::offset::{self, From, Until};
 
 /// Run a command for each record
@@ -90,11 +91,16 @@ pub struct Args {
     pub instance_id: Option<String>,
 
     /// How the group's members share partitions; one of a group must know what the others know
+    /// [default: cooperative-sticky]
     ///
     /// kafka-go's group readers share with no other client: beside a worker they get no partition,
     /// whatever is chosen here.
-    #[arg(long, value_name = "NAME", default_value = "cooperative-sticky", value_parser = ["cooperative-sticky", "range", "roundrobin"], help_heading = "Reading")]
-    pub assignor: String,
+    #[arg(long, value_name = "NAME", value_parser = ["cooperative-sticky", "range", "roundrobin"], help_heading = "Reading")]
+    pub assignor: Option<String>,
+
+    /// Who assigns the partitions: the members of the group, or the brokers
+    #[arg(long, value_name = "PROTOCOL", default_value = "classic", value_enum, help_heading = "Reading")]
+    pub group_protocol: GroupProtocol,
 
     /// Commands that run at the same time; those that wait on a network want 16 to 64 [default: cores]
     #[arg(short, long, value_name = "N", help_heading = "Running")]

@@ -233,6 +233,11 @@ impl Config {
         }
     }
 
+    /// Whether somebody gave a property: `-X`, a flag of the connection, or the environment.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.given(name).is_some()
+    }
+
     /// What was given for a property, by whoever ranks highest.
     fn given(&self, name: &str) -> Option<&str> {
         self.setting(name).map(|setting| setting.property.value.as_str())

@@ -15,6 +15,7 @@ const TABLE: &str = include_str!("properties.tsv");
 /// What a command's promises rest on, and what to use instead.
 const RESERVED: &[(&str, &str)] = &[
     ("group.id", "use -g/--group of `kq consume` and `kq worker`, or KQ_GROUP"),
+    ("group.protocol", "use --group-protocol of `kq consume` and `kq worker`"),
     ("enable.auto.commit", "kq commits what was written or finished, and only with a group"),
     ("enable.auto.offset.store", "kq commits what was written or finished, and only with a group"),
     ("enable.partition.eof", "use `kq consume --until end` (or -e)"),

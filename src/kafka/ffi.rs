@@ -715,6 +715,25 @@ impl Consumer {
         check(unsafe { sys::rd_kafka_assign(self.handle.rk, list.ptr()) })
     }
 
+    /// Goes on from `offset` in an assigned partition; what is queued from before is dropped.
+    /// `State`: it is not assigned (any more), or was given up with `AutoOffsetReset` ([`Consumer::restart`]).
+    pub fn seek(
+        &self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+        timeout: Duration,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::from_raw(offset))
+            .map_err(|_| RDKafkaErrorCode::InvalidArgument)?;
+        // SAFETY: client and list are live; an error object is freed by check_object.
+        check_object(unsafe { sys::rd_kafka_seek_partitions(self.handle.rk, list.ptr(), millis(timeout)) })?;
+        list.elements().first().map_or(Ok(()), |e| {
+            e.error().map_err(|e| e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown))
+        })
+    }
+
     /// Starts an assigned partition again, at `offset`, after the client gave it up with
     /// `AutoOffsetReset`. It takes no seek then: `rd_kafka_toppar_seek` wants a fetcher that was
     /// started, and `rd_kafka_offset_reset` has stopped it. So it is assigned anew. A partition

@@ -7,4 +7,5 @@ pub mod consumer;
 pub mod errors;
 pub mod ffi;
 pub mod group;
+pub mod membership;
 pub mod producer;

@@ -18,6 +18,7 @@ use crate::exit::{self, Exit};
 use crate::kafka::consumer::{self, Connected};
 use crate::kafka::errors::words;
 use crate::kafka::ffi::{Consumer, Event};
+use crate::kafka::membership;
 use crate::offset::{From, Until, parse_partitions};
 use crate::output::Output;
 use crate::record::RecordRef;
@@ -69,7 +70,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         ("fetch.wait.max.ms", if bounds.stops() { "20" } else { "500" }),
     ];
     if group.is_some() {
-        flags.push(("partition.assignment.strategy", &args.assignor));
+        flags.extend(membership::properties(args.group_protocol, args.assignor.as_deref(), config)?);
     }
     let connected = consumer::connect(config, &flags, &names)?;
     if let Some((group, from)) = reset {
@@ -348,7 +349,11 @@ impl Session<'_> {
                 self.take_gap(topic, partition, offset);
             }
             E::Fatal => {
-                self.broken = Some(exit::with(Exit::Fenced, anyhow!("fenced: {reason}")));
+                self.broken = Some(if membership::is_unsupported(reason) {
+                    anyhow!(membership::UNSUPPORTED)
+                } else {
+                    exit::with(Exit::Fenced, anyhow!("fenced: {reason}"))
+                });
             }
             E::TopicAuthorizationFailed
             | E::GroupAuthorizationFailed
@@ -430,6 +435,9 @@ impl Session<'_> {
             self.stop = Some(Stop::Signal(signal));
         } else if self.output.is_closed() {
             self.stop = Some(Stop::Closed);
+        }
+        if self.parts.is_empty() && self.connected.causes.lacks_group_protocol() {
+            self.broken = Some(anyhow!(membership::UNSUPPORTED));
         }
         let now = now_ms();
         for part in self.parts.iter_mut() {

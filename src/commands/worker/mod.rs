@@ -39,7 +39,7 @@ use crate::cli::worker::Args;
 use crate::config::{Config, topic};
 use crate::exit::{self, Exit};
 use crate::kafka::ffi::{Consumer, Observer};
-use crate::kafka::{connect, consumer, group};
+use crate::kafka::{connect, consumer, group, membership};
 use crate::live::Live;
 use crate::offset::Until;
 use crate::process::guard::Guard;
@@ -299,8 +299,8 @@ fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<rdkafka::
         ("enable.partition.eof", "true"),
         // What retention took is reported and counted, then gone past; a silent jump is a silent loss.
         ("auto.offset.reset", "error"),
-        ("partition.assignment.strategy", args.assignor.as_str()),
     ];
+    flags.extend(membership::properties(args.group_protocol, args.assignor.as_deref(), config)?);
     if let Some(id) = &args.instance_id {
         flags.push(("group.instance.id", id));
     }

@@ -37,7 +37,7 @@ impl Observer for Watch {
     fn error(&self, code: RDKafkaErrorCode, reason: &str) {
         match code {
             RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId => {
-                self.shared.stop(Stop::Fenced(reason.to_owned()));
+                self.shared.stop(Stop::of_fatal(reason));
             }
             RDKafkaErrorCode::AllBrokersDown => {
                 self.away.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);

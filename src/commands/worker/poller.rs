@@ -12,6 +12,7 @@ use super::printer;
 use super::rebalance::{self, Rebalancer, list};
 use super::shared::{Shared, Stop};
 use crate::kafka::ffi::{Consumer, Event};
+use crate::kafka::membership;
 use crate::offset::From;
 use crate::shutdown::Shutdown;
 
@@ -176,7 +177,7 @@ impl<'a> Poller<'a> {
                 self.shared.stop(Stop::Failed(format!("{reason}{hint}")));
             }
             RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId => {
-                self.shared.stop(Stop::Fenced(reason.to_owned()));
+                self.shared.stop(Stop::of_fatal(reason));
             }
             _ => self.shared.log.verbose(1, format_args!("{place}: {reason}")),
         }
@@ -267,7 +268,12 @@ impl<'a> Poller<'a> {
         if complete {
             return self.shared.stop(Stop::Complete);
         }
-        let Some(joined) = self.rebalancer.last_assigned else { return };
+        let Some(joined) = self.rebalancer.last_assigned else {
+            if self.watch.causes.lacks_group_protocol() {
+                self.shared.stop(Stop::Failed(membership::UNSUPPORTED.to_owned()));
+            }
+            return;
+        };
         if !assigned && self.has_end && joined.elapsed() >= NO_SHARE {
             self.shared.log.note("the group's other members have all partitions: nothing to do here");
             return self.shared.stop(Stop::Complete);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::ledger::Ledger;
 use super::pulse::Pulse;
 use super::summary::Tally;
+use crate::kafka::membership;
 use crate::log::Log;
 use crate::process::Groups;
 
@@ -27,6 +28,16 @@ pub enum Stop {
     Closed,
     /// stdout can't be written, the cluster is out of reach for too long: usage and surroundings.
     Failed(String),
+}
+
+impl Stop {
+    /// What a fatal error of the client means.
+    pub fn of_fatal(reason: &str) -> Self {
+        if membership::is_unsupported(reason) {
+            return Self::Failed(membership::UNSUPPORTED.to_owned());
+        }
+        Self::Fenced(reason.to_owned())
+    }
 }
 
 /// The state of one worker.

@@ -11,6 +11,7 @@ use anyhow::anyhow;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::ffi::Observer;
+use super::membership;
 use crate::config::duration;
 use crate::log::Log;
 use cause::{Cause, split_broker};
@@ -22,12 +23,13 @@ pub struct Causes {
     log: Log,
     known: Arc<Mutex<BTreeMap<String, Cause>>>,
     all_down: Arc<AtomicBool>,
+    no_protocol: Arc<AtomicBool>,
 }
 
 impl Causes {
     /// Knows nothing yet; librdkafka's own lines go through `log`, at `-vv`.
     pub fn new(log: Log) -> Self {
-        Self { log, known: Arc::default(), all_down: Arc::default() }
+        Self { log, known: Arc::default(), all_down: Arc::default(), no_protocol: Arc::default() }
     }
 
     /// Takes an error event: `reason` is librdkafka's, `BROKER/ID: what happened`.
@@ -45,6 +47,12 @@ impl Causes {
         self.all_down.load(Ordering::Relaxed)
     }
 
+    /// Whether the group's coordinator does not speak the group protocol that was asked for:
+    /// librdkafka waits for ever then, and says so in a debug line alone.
+    pub fn lacks_group_protocol(&self) -> bool {
+        self.no_protocol.load(Ordering::Relaxed)
+    }
+
     /// Forgets what is known: a broker has answered.
     pub fn clear(&self) {
         self.all_down.store(false, Ordering::Relaxed);
@@ -55,6 +63,9 @@ impl Causes {
     pub fn log(&self, level: i32, facility: &str, message: &str) {
         let shown_from = if level >= 7 { 3 } else { 2 };
         self.log.verbose(shown_from, format_args!("librdkafka: {facility}: {message}"));
+        if facility == "COORD" && membership::is_unsupported(message) {
+            self.no_protocol.store(true, Ordering::Relaxed);
+        }
         // Closed connections are no more than information (6) to librdkafka.
         if level <= 6 && facility == "FAIL" {
             self.note(None, message);

@@ -1,0 +1,59 @@
+//! How a group's members share its partitions: the protocol they speak, and what each needs to be told.
+
+use anyhow::{bail, ensure};
+
+use crate::config::Config;
+
+/// `--group-protocol`: who assigns the partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum GroupProtocol {
+    /// The members do, by --assignor
+    Classic,
+    /// The brokers do, without stopping the others (KIP-848, Apache Kafka 4.0 and later)
+    Consumer,
+}
+
+/// What the members assign by where nobody says: partitions that stay are never interrupted.
+pub const ASSIGNOR: &str = "cooperative-sticky";
+
+/// What the brokers decide with the consumer protocol: librdkafka refuses to start with one of these.
+const OF_THE_BROKERS: [&str; 4] =
+    ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy", "group.protocol.type"];
+
+/// The client's properties for a member that speaks this protocol; `assignor` where one was asked for.
+pub fn properties<'a>(
+    protocol: GroupProtocol,
+    assignor: Option<&'a str>,
+    config: &Config,
+) -> anyhow::Result<Vec<(&'static str, &'a str)>> {
+    if protocol == GroupProtocol::Classic {
+        let assignor = assignor.unwrap_or(ASSIGNOR);
+        return Ok(vec![("group.protocol", "classic"), ("partition.assignment.strategy", assignor)]);
+    }
+    if let Some(name) = OF_THE_BROKERS.iter().find(|name| config.is_given(name)) {
+        bail!(
+            "-X {name} does not go with --group-protocol consumer, where the brokers decide it: leave one of them out"
+        );
+    }
+    ensure!(
+        assignor.is_none(),
+        "--assignor does not go with --group-protocol consumer, where the brokers assign \
+         (-X group.remote.assignor=range names one of theirs)"
+    );
+    let mut properties = vec![("group.protocol", "consumer")];
+    if !config.log.shows(3) {
+        // What `is_unsupported` reads; with -vvv it is among librdkafka's debug lines anyhow.
+        properties.push(("debug", "cgrp"));
+    }
+    Ok(properties)
+}
+
+/// What to say where the cluster does not speak the consumer protocol.
+pub const UNSUPPORTED: &str = "the brokers do not speak --group-protocol consumer: that takes Apache Kafka 4.0 or \
+     later, and `kq dev` has the classic one only; leave the flag out";
+
+/// Whether a line of librdkafka's log, or a fatal error, says that the cluster does not speak the
+/// consumer protocol: there is no code for it, and without the log no sign at all.
+pub fn is_unsupported(text: &str) -> bool {
+    text.contains("ConsumerGroupHeartbeat") && text.contains("not supported")
+}

@@ -1,0 +1,297 @@
+//! `kq worker` as a member of a group: topics by pattern, static members, range, partitions lost, records gone.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use support::{Cluster, Kq, Running, wait_until};
+
+/// What a wait is given at most.
+const LONG: Duration = Duration::from_secs(45);
+
+fn topic_with(cluster: &Cluster, hint: &str, partitions: u32, lines: &str) -> String {
+    let topic = cluster.create(hint, partitions);
+    cluster.kq(["produce", &topic]).stdin(lines).run().success();
+    topic
+}
+
+/// A worker that works off what is there and ends.
+fn once(cluster: &Cluster, topic: &str, flags: &[&str], command: &[&str]) -> Kq {
+    cluster.kq(["worker", topic, "-e"]).args(flags).arg("--").args(command).limit(LONG)
+}
+
+fn lines(path: &Path) -> Vec<String> {
+    let mut lines: Vec<String> =
+        fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// Whether a process of this pid runs; a zombie does not.
+fn runs(pid: &str) -> bool {
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !state.is_empty() && !state.contains(") Z") && !state.contains(") X")
+}
+
+/// A handler that says its pid and never ends.
+const HANGS: &str = "echo $$ here >&2; sleep 600";
+
+/// The pid that [`HANGS`] said.
+fn hanging(worker: &Running) -> String {
+    let said = worker.wait_for_stderr(" here");
+    let pid = said.split(": ").nth(1).and_then(|rest| rest.split(' ').next());
+    pid.expect("a pid").to_owned()
+}
+
+/// Deletes the records of partition 0 before `offset`, as retention would.
+fn delete_before(cluster: &Cluster, topic: &str, offset: i64) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", cluster.brokers()).create().expect("admin");
+    let mut places = TopicPartitionList::new();
+    places.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("place");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(admin.delete_records(&places, &AdminOptions::new())).expect("delete");
+}
+
+#[test]
+fn a_pattern_reads_its_topics_and_those_that_come_later() {
+    let cluster = Cluster::get();
+    let prefix = cluster.topic("pattern");
+    let make = |name: &str, line: &str| {
+        let topic = format!("{prefix}-{name}");
+        cluster.kq(["topic", "create", &topic, "--partitions", "1"]).run().success();
+        cluster.kq(["produce", &topic]).stdin(line).run().success();
+    };
+    make("a", "1\n");
+    make("b", "2\n");
+    cluster.kq(["topic", "create", &format!("other-{prefix}"), "--partitions", "1"]).run().success();
+    let pattern = format!("^{prefix}-.*");
+    cluster.kq(["worker", &pattern, "-e", "--", "cat"]).run().status(2).stderr_has("-g GROUP");
+    let worker = cluster
+        .kq(["worker", &pattern, "-g", &prefix, "-v", "-X", "topic.metadata.refresh.interval.ms=500"])
+        .args(["--", "sh", "-c", "echo $KQ_RECORD_TOPIC $(cat)"])
+        .spawn();
+    worker.wait_for_stdout(&format!("{prefix}-a 1"));
+    worker.wait_for_stdout(&format!("{prefix}-b 2"));
+    make("c", "3\n");
+    worker.wait_for_stdout(&format!("{prefix}-c 3"));
+    worker.terminate();
+    worker.wait().success().stderr_lacks("other-");
+    once(&cluster, &pattern, &["-g", &prefix], &["cat"]).run().success().stdout("");
+    once(&cluster, "^[", &["-g", &prefix], &["cat"]).run().status(2).stderr_has("topic ^[");
+}
+
+#[test]
+fn a_static_member_comes_back_without_a_rebalance() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("static", 2);
+    let start = |name: &str| {
+        let worker = cluster
+            .kq(["worker", &topic, "--instance-id", name, "-v", "-X", "heartbeat.interval.ms=200"])
+            .args(["--", "cat"])
+            .spawn();
+        worker.wait_for_stderr("assigned:");
+        worker
+    };
+    let first = start("one");
+    let second = start("two");
+    first.wait_for_stderr("revoked:");
+    second.terminate();
+    let said = second.wait().success().stderr;
+    let line = |text: &str| {
+        let found = text.lines().rfind(|line| line.contains("assigned:"));
+        found.unwrap_or_else(|| panic!("no assignment in {text}")).to_owned()
+    };
+    let second = start("two");
+    for partition in ["0", "1"] {
+        cluster.kq(["produce", &topic, "-p", partition]).stdin("x").run().success();
+    }
+    second.wait_for_stderr("done");
+    second.terminate();
+    let again = second.wait().success().stdout("x").stderr;
+    assert_eq!(line(&said), line(&again), "it has its own partition again");
+    first.wait_for_stderr("done");
+    first.terminate();
+    let first = first.wait().success().stdout("x");
+    let turns = |word: &str| first.stderr.matches(word).count();
+    assert_eq!((turns("kq: assigned:"), turns("kq: revoked:")), (1, 2), "{first}");
+}
+
+#[test]
+fn a_fenced_static_member_ends_with_76_and_stores_nothing() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "fenced", 1, "a\n");
+    let flags = ["--instance-id", "same", "-X", "session.timeout.ms=6000", "-X", "heartbeat.interval.ms=200"];
+    let start = |script: &str| {
+        cluster.kq(["worker", &topic, "-v"]).args(flags).args(["--", "sh", "-c", script]).limit(LONG).spawn()
+    };
+    let first = start(HANGS);
+    let pid = hanging(&first);
+    let second = start("cat; echo again");
+    let ended = first.wait().status(76);
+    assert!(ended.took < LONG, "{ended}");
+    wait_until("its command has ended", LONG, || !runs(&pid));
+    // Nothing of it was committed: the one that took over runs the record.
+    second.wait_for_stdout("again");
+    second.terminate();
+    second.wait().success();
+}
+
+#[test]
+fn members_under_range_share_and_leave_and_repeat_nothing() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("range", 4);
+    let out = tempfile::tempdir().unwrap();
+    let log = out.path().join("log");
+    let script = format!("read v; echo $v >> {}; sleep 0.02", log.display());
+    let start = || {
+        let worker = cluster
+            .kq(["worker", &topic, "--assignor", "range", "-j", "2", "-v", "-X", "heartbeat.interval.ms=200"])
+            .args(["--", "sh", "-c", &script])
+            .spawn();
+        worker.wait_for_stderr("assigned:");
+        worker
+    };
+    let first = start();
+    let second = start();
+    for partition in 0..4u32 {
+        let part: String =
+            (0..200).filter(|i| i % 4 == partition).flat_map(|i| [i.to_string(), "\n".into()]).collect();
+        cluster.kq(["produce", &topic, "-p", &partition.to_string()]).stdin(part).run().success();
+    }
+    wait_until("some are done", LONG, || lines(&log).len() > 60);
+    second.terminate();
+    second.wait().success().demand("its share of the work", |o| !o.stderr.contains("kq: 0 done"));
+    wait_until("all are done", LONG, || lines(&log).len() >= 200);
+    // A member that speaks another way is told so.
+    let flags = ["-X", "heartbeat.interval.ms=200"];
+    once(&cluster, &topic, &flags, &["cat"]).run().status(2).stderr_has("try --assignor range");
+    first.terminate();
+    first.wait().success();
+    let done = lines(&log);
+    let mut distinct = done.clone();
+    distinct.dedup();
+    assert_eq!((done.len(), distinct.len()), (200, 200), "a graceful leave repeats nothing");
+}
+
+#[test]
+fn partitions_that_are_lost_are_left_to_their_new_owner() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "lost", 1, "a\n");
+    let flags = ["-v", "-X", "session.timeout.ms=2000", "-X", "heartbeat.interval.ms=200"];
+    let start = |script: &str| {
+        cluster.kq(["worker", &topic]).args(flags).args(["--", "sh", "-c", script]).limit(2 * LONG).spawn()
+    };
+    let first = start("echo $$ here >&2; while [ ! -e go ]; do sleep 0.01; done");
+    let pid = hanging(&first);
+    // It is silent for longer than its session.
+    first.signal(19);
+    let second = start("cat; echo again");
+    second.wait_for_stdout("again");
+    first.signal(18);
+    first.wait_for_stderr("partitions lost:");
+    wait_until("its command has ended", LONG, || !runs(&pid));
+    second.terminate();
+    second.wait().success();
+    first.terminate();
+    first.wait().demand("nothing done", |o| o.stderr.contains("kq: 0 done"));
+    once(&cluster, &topic, &[], &["cat"]).run().success().stdout("");
+}
+
+#[test]
+fn records_that_retention_took_are_said_and_counted() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "gap", 1, "0\n1\n2\n3\n4\n5\n");
+    cluster.kq(["worker", &topic, "-n", "2", "-j", "1", "--", "cat"]).run().success().stdout("01");
+    delete_before(&cluster, &topic, 4);
+    once(&cluster, &topic, &["-j", "1"], &["cat"])
+        .run()
+        .status(1)
+        .stdout("45")
+        .stderr_has(&format!("{topic}[0]: 2..3 gone"))
+        .stderr_has("2 gone before they were read");
+    once(&cluster, &topic, &[], &["cat"]).run().success().stdout("");
+}
+
+#[test]
+fn records_that_retention_takes_while_others_are_read_are_said_too() {
+    let cluster = Cluster::get();
+    for assignor in ["cooperative-sticky", "range"] {
+        let topic = topic_with(&cluster, "gap", 2, "");
+        let fill = |partition: &str, numbers: std::ops::Range<u32>| {
+            let numbers: String = numbers.flat_map(|n| [n.to_string(), "\n".into()]).collect();
+            cluster.kq(["produce", &topic, "-p", partition]).stdin(numbers).run().success();
+        };
+        fill("0", 0..20);
+        fill("1", 0..40);
+        // Ten of partition 0 are taken, then it is paused until the command has done them.
+        let script = "cat >>$KQ_RECORD_PARTITION; echo >>$KQ_RECORD_PARTITION
+            [ $KQ_RECORD_PARTITION = 1 ] || { echo here >&2; while [ ! -e go ]; do sleep 0.01; done; }";
+        let worker = cluster
+            .kq(["worker", &topic, "-vvv", "-j", "2", "--max-span", "10", "--assignor", assignor])
+            .args(["-n", "62", "--order", "partition"])
+            .args(["--", "sh", "-c", script])
+            .limit(LONG)
+            .spawn();
+        worker.wait_for_stderr("Application pausing");
+        let of = |partition: &str| {
+            let text = fs::read_to_string(worker.dir().join(partition)).unwrap_or_default();
+            text.lines().map(|n| n.parse().expect("a number")).collect::<Vec<u32>>()
+        };
+        wait_until("the other partition is done", LONG, || of("1").len() == 40);
+        fill("0", 20..40);
+        delete_before(&cluster, &topic, 38);
+        fs::write(worker.dir().join("go"), "").unwrap();
+        let dir = worker.dir().to_owned();
+        let ended = worker.wait().status(1).stderr_has(&format!("{topic}[0]: 20..37 gone"));
+        let text = fs::read_to_string(dir.join("0")).unwrap();
+        let numbers: Vec<u32> = text.lines().map(|n| n.parse().expect("a number")).collect();
+        assert_eq!(numbers, (0..20).chain(38..40).collect::<Vec<_>>(), "{ended}");
+        assert_eq!(fs::read_to_string(dir.join("1")).unwrap().lines().count(), 40, "nothing is repeated");
+    }
+}
+
+#[test]
+fn a_consume_goes_past_records_that_retention_took() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "gap", 1, "0\n1\n2\n3\n4\n5\n");
+    let group = cluster.topic("group");
+    let consume = |more: &[&str]| cluster.kq(["consume", &topic, "-g", &group]).args(more).run();
+    consume(&["-n", "2"]).success().stdout("0\n1\n");
+    delete_before(&cluster, &topic, 4);
+    consume(&["-e"]).status(1).stdout("4\n5\n").stderr_has("2..4 gone");
+    consume(&["-e"]).success().stdout("");
+}
+
+#[test]
+fn a_dead_letter_that_is_too_large_goes_without_stderr_or_stops_the_worker() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "large", 1, "small\n");
+    let dlq = cluster.topic("dead");
+    cluster
+        .kq(["topic", "create", &dlq, "--partitions", "1", "--config", "max.message.bytes=2000"])
+        .run()
+        .success();
+    let flags = ["--dlq", &dlq, "-j", "1", "-g", "g"];
+    let script = "head -c 100000 /dev/urandom | base64 -w 0 | tail -c 4000 >&2; exit 65";
+    once(&cluster, &topic, &flags, &["sh", "-c", script]).run().success().stderr_has("1 dead-lettered");
+    cluster
+        .kq(["consume", &dlq, "-e", "-f", "%s %h\\n"])
+        .run()
+        .success()
+        .stdout_has("small kq.dlq.topic=")
+        .demand("no stderr in it", |o| !o.text().contains("kq.dlq.stderr"));
+
+    let large: String = (0..1000).map(|i| format!("{i:x}.{}", i * 7919 % 1000)).collect();
+    cluster.kq(["produce", &topic]).stdin(format!("{large}\n")).run().success();
+    once(&cluster, &topic, &flags, &["sh", "-c", "exit 65"])
+        .run()
+        .status(1)
+        .stderr_has(&format!("{topic}[0]@1: the dead letter can't be sent"));
+    once(&cluster, &topic, &["-g", "g"], &["cat"]).run().success().stdout(large);
+}
