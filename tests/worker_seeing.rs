@@ -105,6 +105,13 @@ fn metrics_say_what_became_of_records() {
         assert_eq!(all.get(name), Some(&value), "{name} in {all:#?}");
     }
     assert!(all["kq_worker_handler_seconds_sum"] > 0.0);
+    let readme = include_str!("../README.md");
+    let named = readme.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let named: Vec<&str> = named.filter(|word| word.starts_with("kq_worker_")).collect();
+    assert!(named.len() > 8, "{named:?}");
+    for name in named {
+        assert!(all.keys().any(|sample| sample.starts_with(name)), "the README names {name}, which is not there");
+    }
     let build = format!("kq_build_info{{version=\"{}\",librdkafka=", env!("CARGO_PKG_VERSION"));
     assert!(all.keys().any(|name| name.starts_with(&build)), "{all:#?}");
     worker.terminate();
