@@ -413,7 +413,7 @@ _kq() {
             return 0
             ;;
         kq__subcmd__consume)
-            opts="-t -g -p -o -e -n -f -J -D -0 -K -Z -u -b -X -q -v -h -V --topic --group --partition --from --until --end --count --idle --format --json --delimiter --null-delimited --key-delimiter --with-key --print-null --unbuffered --decode --max-decoded --grep --where-key --where-header --isolation --assignor --group-protocol --stall-timeout --close-timeout --brokers --client-id --timeout --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
+            opts="-t -g -p -o -e -n -f -J -D -0 -K -Z -u -b -X -F -q -v -h -V --topic --group --partition --from --reset --until --end --count --idle --format --json --delimiter --null-delimited --key-delimiter --with-key --print-null --unbuffered --decode --max-decoded --grep --where-key --where-header --isolation --assignor --group-protocol --stall-timeout --close-timeout --brokers --client-id --timeout --config-file --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1713,7 +1713,7 @@ _kq() {
             return 0
             ;;
         kq__subcmd__worker)
-            opts="-t -g -o -e -c -n -j -b -X -q -v -h -V --topic --shell --group --from --until --exit-at-end --count --idle --decode --instance-id --assignor --group-protocol --jobs --order --command-timeout --max-span --persistent --window --output-topic --output-lines --copy-headers --pass-credentials --retries --backoff --exit-map --on-failure --dlq --max-consecutive-failures --metrics --drain --shutdown-timeout --stall-timeout --brokers --client-id --timeout --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
+            opts="-t -g -o -e -c -n -j -b -X -F -q -v -h -V --topic --shell --group --from --reset --until --exit-at-end --count --idle --decode --instance-id --assignor --group-protocol --jobs --order --command-timeout --max-span --persistent --window --output-topic --output-lines --copy-headers --pass-credentials --retries --backoff --exit-map --on-failure --dlq --max-consecutive-failures --metrics --drain --shutdown-timeout --stall-timeout --brokers --client-id --timeout --config-file --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

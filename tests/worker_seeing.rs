@@ -110,7 +110,10 @@ fn metrics_say_what_became_of_records() {
     let named: Vec<&str> = named.filter(|word| word.starts_with("kq_worker_")).collect();
     assert!(named.len() > 8, "{named:?}");
     for name in named {
-        assert!(all.keys().any(|sample| sample.starts_with(name)), "the README names {name}, which is not there");
+        assert!(
+            all.keys().any(|sample| sample.starts_with(name)),
+            "the README names {name}, which is not there"
+        );
     }
     let build = format!("kq_build_info{{version=\"{}\",librdkafka=", env!("CARGO_PKG_VERSION"));
     assert!(all.keys().any(|name| name.starts_with(&build)), "{all:#?}");

@@ -87,7 +87,7 @@ pub struct Sight {
 struct Partition {
     name: Name,
     tracker: Tracker,
-    /// Delivered by the client, and not taken: the queue is full or the span is reached.
+    /// Delivered by the client, and not taken: its queue is full or the span is reached.
     parked: VecDeque<Arc<Record>>,
     lanes: Lanes<Item>,
     running: HashMap<i64, Running>,
@@ -134,7 +134,9 @@ pub struct Ledger {
     retry_number: u64,
     queued: usize,
     queued_bytes: usize,
+    /// Records parked and their bytes, in all.
     parked: usize,
+    parked_bytes: usize,
     running: usize,
     resolved: u64,
     /// Taken and not resolved.
@@ -166,6 +168,7 @@ impl Ledger {
             queued: 0,
             queued_bytes: 0,
             parked: 0,
+            parked_bytes: 0,
             running: 0,
             resolved: 0,
             unresolved: 0,
@@ -219,7 +222,7 @@ impl Ledger {
             partition.ended = true;
             return;
         }
-        partition.parked.push_back(Arc::new(Record {
+        let record = Arc::new(Record {
             topic,
             partition: record.partition,
             offset: record.offset,
@@ -227,8 +230,10 @@ impl Ledger {
             key: record.key.map(<[u8]>::to_vec),
             value: record.value.map(<[u8]>::to_vec),
             headers: record.headers.iter().map(|h| (h.name.to_vec(), h.value.map(<[u8]>::to_vec))).collect(),
-        }));
+        });
         self.parked += 1;
+        self.parked_bytes += weight(&record);
+        partition.parked.push_back(record);
         self.admit(epoch);
     }
 
@@ -254,12 +259,13 @@ impl Ledger {
                 break;
             }
             let Some(record) = partition.parked.pop_front() else { break };
+            let bytes = weight(&record);
             self.parked -= 1;
+            self.parked_bytes -= bytes;
             if !partition.tracker.receive(record.offset) {
                 continue;
             }
             partition.ended |= partition.until.is_some_and(|until| record.offset + 1 >= until);
-            let bytes = weight(&record);
             partition.queued_bytes += bytes;
             self.queued_bytes += bytes;
             self.queued += 1;
@@ -281,7 +287,7 @@ impl Ledger {
     }
 
     /// What one partition may queue: (records, bytes). Twice its even share, so
-    /// that the total, which costs no pause, is reached first when all are alike.
+    /// that the total is reached first when all are alike.
     fn share(&self) -> (usize, usize) {
         let part = |total: usize, least: usize| {
             (2 * total / self.partitions.len().max(1)).clamp(least.min(total), total)
@@ -291,14 +297,21 @@ impl Ledger {
 
     /// Whether nothing should be read at all for now: the queues are full in all.
     pub fn is_full(&self) -> bool {
-        self.queued + self.parked >= self.limits.queue_len || self.queued_bytes >= self.limits.queue_bytes
+        self.queued + self.parked >= self.limits.queue_len
+            || self.queued_bytes + self.parked_bytes >= self.limits.queue_bytes
     }
 
-    /// Partitions to pause and to resume now: paused when full, resumed at a
-    /// quarter of that, since each pause throws the client's prefetch away.
+    /// Partitions to pause and to resume now. Each pause throws the client's prefetch away, and it
+    /// takes a while to get going again: a partition that can take no more is paused only once
+    /// something could run and nothing is there, and resumed at a quarter of its share. Until then
+    /// what came is parked, and the whole queue, once full, slows the reading.
     /// `all` pauses every one until the whole queue is down to a quarter.
-    pub fn flow(&mut self, all: bool) -> (Vec<Name>, Vec<Name>) {
+    ///
+    /// What is parked of a partition that is paused is dropped: it is to be read again from the
+    /// offset that comes with its name.
+    pub fn flow(&mut self, all: bool) -> (Vec<(Name, Option<i64>)>, Vec<Name>) {
         let share = self.share();
+        let starves = self.running < self.limits.jobs && self.turns.is_empty();
         let (mut pause, mut resume) = (Vec::new(), Vec::new());
         self.all_paused |= all;
         if self.queued() <= self.limits.queue_len / 4 && self.queued_bytes <= self.limits.queue_bytes / 4 {
@@ -306,13 +319,16 @@ impl Ledger {
         }
         let all = self.all_paused;
         for partition in self.partitions.values_mut().filter(|partition| !partition.draining) {
-            let is_full = all || !partition.parked.is_empty();
+            let is_full = all || (starves && !partition.parked.is_empty());
             let is_low = partition.queued() <= share.0 / 4
                 && partition.queued_bytes <= share.1 / 4
                 && partition.tracker.span() <= self.limits.max_span / 2;
             if is_full && partition.paused != Some(true) {
                 partition.paused = Some(true);
-                pause.push(partition.name.clone());
+                let next = partition.parked.front().map(|record| record.offset);
+                self.parked -= partition.parked.len();
+                self.parked_bytes -= partition.parked.drain(..).map(|record| weight(&record)).sum::<usize>();
+                pause.push((partition.name.clone(), next));
             } else if !is_full && (partition.paused.is_none() || (partition.paused == Some(true) && is_low)) {
                 partition.paused = Some(false);
                 resume.push(partition.name.clone());
@@ -432,7 +448,7 @@ impl Ledger {
         self.queued -= partition.queued();
         self.queued_bytes -= partition.queued_bytes;
         self.parked -= partition.parked.len();
-        partition.parked.clear();
+        self.parked_bytes -= partition.parked.drain(..).map(|record| weight(&record)).sum::<usize>();
         partition.lanes.clear();
         partition.retrying = 0;
         partition.queued_bytes = 0;

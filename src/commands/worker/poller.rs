@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::Offset;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::ledger::Name;
 use super::observer::Watch;
 use super::printer;
 use super::rebalance::{self, Rebalancer, list};
@@ -241,18 +242,35 @@ impl<'a> Poller<'a> {
         rebalance::store(self.consumer, &self.shared);
         let long_full = self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER);
         let (pause, resume) = self.shared.ledger().flow(long_full);
-        let partitions = |names: &[super::ledger::Name]| {
-            list(names.iter().map(|(topic, partition)| (&**topic, *partition, Offset::Invalid)))
-        };
-        for (names, outcome) in [
-            (&pause, (!pause.is_empty()).then(|| self.consumer.pause(&partitions(&pause)))),
-            (&resume, (!resume.is_empty()).then(|| self.consumer.resume(&partitions(&resume)))),
-        ] {
-            if let Some(Err(code)) = outcome {
-                self.shared
-                    .log
-                    .verbose(1, format_args!("pause or resume {} partitions: {code}", names.len()));
+        let mut outcomes = Vec::new();
+        let entry = |(topic, partition): &Name| (Arc::clone(topic), *partition, Offset::Invalid);
+        if !pause.is_empty() {
+            let names: Vec<_> = pause.iter().map(|(name, _)| entry(name)).collect();
+            outcomes.push(self.consumer.pause(&list(names.iter().map(|(t, p, o)| (&**t, *p, *o)))));
+        }
+        for ((topic, partition), next) in &pause {
+            let Some(next) = *next else { continue };
+            let outcome = match self.consumer.seek(topic, *partition, next, self.rebalancer.timeout) {
+                // Retention took what was to be fetched, and the client gave it up.
+                Err(RDKafkaErrorCode::State) => self.consumer.restart(topic, *partition, next),
+                outcome => outcome,
+            };
+            match outcome {
+                // `InvalidArgument`: the partition has left meanwhile.
+                Ok(()) | Err(RDKafkaErrorCode::InvalidArgument) => {}
+                // What was dropped would never come again, and be taken for a hole.
+                Err(code) => {
+                    let place = format!("{topic}[{partition}]@{next}");
+                    self.shared.stop(Stop::Failed(format!("{place}: read on from there: {code}")));
+                }
             }
+        }
+        if !resume.is_empty() {
+            let names: Vec<_> = resume.iter().map(entry).collect();
+            outcomes.push(self.consumer.resume(&list(names.iter().map(|(t, p, o)| (&**t, *p, *o)))));
+        }
+        for code in outcomes.into_iter().filter_map(Result::err) {
+            self.shared.log.verbose(1, format_args!("pause or resume: {code}"));
         }
     }
 

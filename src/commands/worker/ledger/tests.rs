@@ -102,35 +102,49 @@ fn an_end_is_exclusive_and_reached_without_its_last_record() {
 }
 
 #[test]
-fn a_full_partition_is_paused_and_resumed_at_a_quarter() {
+fn a_partition_that_can_take_no_more_is_paused_once_something_could_run_instead() {
     let mut ledger = Ledger::new(Order::None, limits(40));
     ledger.assign(&name(0), None, None);
     ledger.assign(&name(1), None, None);
     let (pause, resume) = ledger.flow(false);
     assert_eq!((pause.len(), resume.len()), (0, 2), "what was just assigned is resumed");
-    for offset in 0..41 {
+    for offset in 0..55 {
         deliver(&mut ledger, 0, offset, None);
     }
     assert!(ledger.is_full());
-    assert_eq!(ledger.flow(false), (vec![name(0)], vec![]));
+    assert_eq!(ledger.flow(false), (vec![], vec![]), "there is enough to run");
     let now = Instant::now();
     let jobs: Vec<Job> = std::iter::from_fn(|| ledger.next(now)).collect();
     assert_eq!(jobs.len(), 40);
-    assert_eq!(ledger.flow(false), (vec![], vec![]), "its span is still wide");
-    for job in jobs {
+    for job in &jobs[1..] {
         ledger.finish(job.ticket, Outcome::Resolved);
     }
+    assert_eq!(ledger.flow(false), (vec![], vec![]), "there is something to run");
+    while let Some(job) = ledger.next(now) {
+        ledger.finish(job.ticket, Outcome::Resolved);
+    }
+    // All but the first are done: its span is as wide as it may be, and nothing else is there.
+    assert_eq!(ledger.queued(), 5, "parked");
+    assert_eq!(ledger.flow(false), (vec![(name(0), Some(50))], vec![]), "to be read again from there");
+    assert_eq!(ledger.queued(), 0);
+    assert_eq!(ledger.flow(false), (vec![], vec![]), "its span is still wide");
+    ledger.finish(jobs[0].ticket, Outcome::Resolved);
     assert_eq!(ledger.flow(false), (vec![], vec![name(0)]));
+    for offset in 50..55 {
+        deliver(&mut ledger, 0, offset, None);
+        assert_eq!(ledger.next(now).map(|job| job.ticket.offset), Some(offset));
+    }
 }
 
 #[test]
-fn a_partition_that_is_full_before_its_first_flow_is_paused() {
+fn all_are_paused_where_the_queue_stays_full() {
     let mut ledger = Ledger::new(Order::None, limits(40));
     ledger.assign(&name(0), None, None);
     for offset in 0..41 {
         deliver(&mut ledger, 0, offset, None);
     }
-    assert_eq!(ledger.flow(false), (vec![name(0)], vec![]));
+    assert_eq!(ledger.flow(true), (vec![(name(0), Some(40))], vec![]));
+    assert_eq!(ledger.flow(false), (vec![], vec![]), "until it is down to a quarter");
 }
 
 #[test]
