@@ -7,10 +7,12 @@
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::Context as _;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// The hidden first argument that makes kq a guard.
@@ -86,13 +88,30 @@ pub fn main() -> anyhow::Result<()> {
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, std::sync::Arc::default()).context("ignore signals")?;
     }
-    let live = watch(Interrupted(io::stdin().lock())).context("read the pipe")?;
+    let pipe = io::stdin().as_fd().try_clone_to_owned().context("open the pipe")?;
+    let pipe = Interrupted(Rarely(std::fs::File::from(pipe)));
+    let live = watch(io::BufReader::with_capacity(64 << 10, pipe)).context("read the pipe")?;
     for group in live {
         if let Some(pid) = Pid::from_raw(group) {
             let _ = kill_process_group(pid, Signal::KILL);
         }
     }
     Ok(())
+}
+
+/// Lets words gather in the pipe before it reads on, unless that has ended: a guard that woke up
+/// for each command that starts and ends would take the processor from them.
+struct Rarely(std::fs::File);
+
+/// How long words may gather; a pipe holds 16,000.
+const GATHER: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+impl Read for Rarely {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // Asked for nothing, poll still tells of the end.
+        poll(&mut [PollFd::new(&self.0, PollFlags::empty())], Some(&GATHER))?;
+        self.0.read(buffer)
+    }
 }
 
 /// Reads on when a signal interrupts a read.
