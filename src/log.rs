@@ -24,6 +24,7 @@ impl Log {
 
     /// The same log, with a live line at the bottom of stderr where that is a terminal and notes
     /// are wanted. Made once a process: the line lives as long as that does.
+    #[must_use]
     pub fn with_live_line(self) -> Self {
         let live = (!self.is_quiet()).then(Live::on_stderr).flatten();
         Self { live: live.map(|live| &*Box::leak(Box::new(live))), ..self }

@@ -251,7 +251,7 @@ fn hostile_bytes_close_their_own_connection_and_nothing_else() {
     assert_eq!(said.matches("connection closed").count(), 6, "{said}");
 }
 
-/// An ApiVersions v0 request without a client id, and its correlation id.
+/// An `ApiVersions` v0 request without a client id, and its correlation id.
 const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff];
 
 /// Reads one answer whole, and checks that it is the one to [`API_VERSIONS`].

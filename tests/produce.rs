@@ -173,7 +173,7 @@ fn values_that_are_no_json_stop_the_reading_and_are_not_sent() {
 fn a_schema_is_applied_to_each_value_and_not_to_tombstones() {
     let cluster = Cluster::get();
     let topic = cluster.create("schema", 1);
-    let schema = r##"{"type":"object","required":["id"],"properties":{"id":{"type":"integer"}}}"##;
+    let schema = r#"{"type":"object","required":["id"],"properties":{"id":{"type":"integer"}}}"#;
     let kq = |input: &str, flags: &[&str]| {
         let kq = cluster.kq(["produce", &topic, "--validate", "s.json", "--on-invalid", "skip"]).args(flags);
         kq.file("s.json", schema);

@@ -1,5 +1,7 @@
 //! `kq worker` as one sees it work: metrics, probes, the live line on a terminal.
 
+#![expect(clippy::float_cmp, reason = "the samples are whole numbers")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -250,8 +252,8 @@ fn the_live_line_leaves_everything_else_on_the_terminal_whole() {
     let line = format!("kq worker {topic} -e -j 1 -- sh -c '{}'", script.replace('\'', "'\\''"));
     let run = cluster.program("script", ["-qefc", &line, "/dev/null"]).env("TERM", "xterm");
     let shown = run.run().success();
-    let live = String::from_utf8_lossy(&shown.stdout).matches(" in flight").count();
-    assert!(live > 2, "the line was shown {live} times\n{shown}");
+    let times = String::from_utf8_lossy(&shown.stdout).matches(" in flight").count();
+    assert!(times > 2, "the live line was shown {times} times\n{shown}");
     let rows = screen(&shown.stdout);
     let mut expected = vec![format!("kq: group kq-worker-{topic} (-g GROUP or KQ_GROUP for another)")];
     for i in 0..12 {

@@ -116,8 +116,8 @@ impl State {
                 Ok(text) => (StatusCode::OK, metrics::CONTENT_TYPE, text),
                 Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("{e}\n")),
             },
-            (&Method::GET | &Method::HEAD, "/livez") => self.verdict(self.is_alive()),
-            (&Method::GET | &Method::HEAD, "/readyz") => self.verdict(self.is_ready()),
+            (&Method::GET | &Method::HEAD, "/livez") => verdict(self.is_alive()),
+            (&Method::GET | &Method::HEAD, "/readyz") => verdict(self.is_ready()),
             (_, path) if known.contains(&path) => {
                 (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET or HEAD\n".to_owned())
             }
@@ -127,13 +127,6 @@ impl State {
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
         response
-    }
-
-    fn verdict(&self, outcome: Result<(), String>) -> (StatusCode, &'static str, String) {
-        match outcome {
-            Ok(()) => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
-            Err(why) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, why + "\n"),
-        }
     }
 
     /// Whether the polling thread turns.
@@ -161,6 +154,14 @@ impl State {
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// A probe's answer: 200, or 503 and why.
+fn verdict(outcome: Result<(), String>) -> (StatusCode, &'static str, String) {
+    match outcome {
+        Ok(()) => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, why + "\n"),
+    }
+}
 
 #[cfg(test)]
 mod tests {

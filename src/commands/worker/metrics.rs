@@ -1,4 +1,4 @@
-//! The worker's numbers as Prometheus reads them (OpenMetrics text). They are counted elsewhere;
+//! The worker's numbers as Prometheus reads them (`OpenMetrics` text). They are counted elsewhere;
 //! this reads them when somebody asks.
 
 use std::fmt;

@@ -1,7 +1,6 @@
 //! Single questions to a cluster through a client that is there anyway: one request, one answer, a bound in time.
 
 use std::ffi::{CString, c_char};
-use std::ptr;
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
@@ -125,17 +124,15 @@ impl Consumer {
             }
             let mut count = 0;
             let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
-            for &group in slice(groups, count as i32) {
-                let error = sys::rd_kafka_ConsumerGroupDescription_error(group);
-                if error != ptr::null_mut() {
-                    match check(sys::rd_kafka_error_code(error)) {
-                        Ok(()) | Err(RDKafkaErrorCode::GroupIdNotFound) => {}
-                        Err(code) => return Err(code),
-                    }
+            let Some(&group) = slice(groups, count as i32).first() else { return Ok(0) };
+            let error = sys::rd_kafka_ConsumerGroupDescription_error(group);
+            if !error.is_null() {
+                match check(sys::rd_kafka_error_code(error)) {
+                    Ok(()) | Err(RDKafkaErrorCode::GroupIdNotFound) => {}
+                    Err(code) => return Err(code),
                 }
-                return Ok(sys::rd_kafka_ConsumerGroupDescription_member_count(group));
             }
-            Ok(0)
+            Ok(sys::rd_kafka_ConsumerGroupDescription_member_count(group))
         }
     }
 }
