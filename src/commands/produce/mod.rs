@@ -226,7 +226,6 @@ impl<'a> Session<'a> {
                 }
             }
             self.serve(Duration::ZERO);
-            self.progress.delivered(self.tally.delivered);
         }
     }
 
@@ -418,6 +417,7 @@ impl<'a> Session<'a> {
                 append_report(report.buffer(), place, delivery);
             }
         });
+        self.progress.delivered(self.tally.delivered);
         if self.tally.hopeless.is_some() && self.stop.is_none() {
             self.stop = Some(Stop::Hopeless);
         }
@@ -446,7 +446,6 @@ impl<'a> Session<'a> {
         while self.connected.producer.in_flight() > 0 {
             self.serve(step);
             step = (step * 2).min(Duration::from_millis(20));
-            self.progress.delivered(self.tally.delivered);
         }
         self.serve(Duration::ZERO);
     }
