@@ -10,7 +10,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use crate::config::Config;
 use crate::kafka::connect;
-use crate::kafka::errors::Causes;
+use crate::kafka::errors::{Causes, words};
 use crate::kafka::ffi::{Producer, TopicMetadata};
 
 /// What kq wants of every producer unless somebody says otherwise: nothing lost, nothing twice.
@@ -89,13 +89,20 @@ pub fn connect(
     let client = config.client_with(&DEFAULTS, &flags)?;
     let (connected, leader) = connect_with(&client, config, topic, create)?;
     let limit = connected.producer.topic_config(topic, "max.message.bytes", leader, QUESTION);
-    config.log.verbose(1, format_args!("max.message.bytes of {topic}: {limit:?}"));
-    // Where it is not told, or not to this user, a topic is taken to have the broker's default.
-    let Ok(Some(limit)) = limit else { return Ok(connected) };
+    let limit = match limit {
+        Ok(Some(limit)) => limit,
+        // Where it is not told, or not to this user, a topic is taken to have the broker's default.
+        Ok(None) => return Ok(connected),
+        Err(code) => {
+            config.log.verbose(1, format_args!("max.message.bytes of {topic} is not known: {}", words(code)));
+            return Ok(connected);
+        }
+    };
     let bytes = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok());
     if bytes(Some(&limit)) >= bytes(client.get("batch.size")) {
         return Ok(connected);
     }
+    config.log.verbose(1, format_args!("batches fit the max.message.bytes of {topic}, {limit}"));
     // A client's batch.size is for its lifetime, so this takes another one. As a default: what
     // the user says of it counts more.
     let defaults = DEFAULTS.map(|(name, value)| (name, if name == "batch.size" { &limit } else { value }));
