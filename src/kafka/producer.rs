@@ -90,24 +90,26 @@ pub fn connect(
     let (connected, leader) = connect_with(&client, config, topic, create)?;
     let limit = connected.producer.topic_config(topic, "max.message.bytes", leader, QUESTION);
     let limit = match limit {
-        Ok(Some(limit)) => limit,
+        Ok(limit) => limit.and_then(|limit| smaller(&limit, client.get("batch.size"))),
         // Where it is not told, or not to this user, a topic is taken to have the broker's default.
-        Ok(None) => return Ok(connected),
         Err(code) => {
             config.log.verbose(1, format_args!("max.message.bytes of {topic} is not known: {}", words(code)));
-            return Ok(connected);
+            None
         }
     };
-    let bytes = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok());
-    if bytes(Some(&limit)) >= bytes(client.get("batch.size")) {
-        return Ok(connected);
-    }
+    let Some(limit) = limit else { return Ok(connected) };
     config.log.verbose(1, format_args!("batches fit the max.message.bytes of {topic}, {limit}"));
     // A client's batch.size is for its lifetime, so this takes another one. As a default: what
     // the user says of it counts more.
     let defaults = DEFAULTS.map(|(name, value)| (name, if name == "batch.size" { &limit } else { value }));
     let client = config.client_with(&defaults, &flags)?;
     connect_with(&client, config, topic, create).map(|(connected, _)| connected)
+}
+
+/// The batch size that a limit asks for, where it is below the one that holds.
+fn smaller(limit: &str, batch_size: Option<&str>) -> Option<String> {
+    let (limit, holds): (u64, u64) = (limit.parse().ok()?, batch_size?.parse().ok()?);
+    (limit < holds).then(|| limit.max(1).to_string())
 }
 
 /// A producer, its topic's partitions, and the broker that leads one of them.
@@ -163,4 +165,24 @@ fn readiness(metadata: &[TopicMetadata], topic: &str) -> Result<(Vec<i32>, i32),
     let mut led = found.partitions.iter().filter(|p| p.leader >= 0).peekable();
     let leader = led.peek().ok_or(RDKafkaErrorCode::LeaderNotAvailable)?.leader;
     Ok((led.map(|p| p.id).collect(), leader))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_limit_below_the_batch_size_changes_it() {
+        assert_eq!(smaller("2000", Some("1000000")).as_deref(), Some("2000"));
+        assert_eq!(smaller("0", Some("1000000")).as_deref(), Some("1"));
+        for (limit, holds) in [
+            ("1048588", Some("1000000")),
+            ("2000", Some("2000")),
+            ("-1", Some("5")),
+            ("", Some("5")),
+            ("1", None),
+        ] {
+            assert_eq!(smaller(limit, holds), None, "{limit} {holds:?}");
+        }
+    }
 }
