@@ -1,0 +1,178 @@
+//! From frames to queued records: which partition, how many at once, and what to do with a full queue.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::tally::{Cause, Place};
+use super::{Session, Stop, TICK};
+use crate::cli::produce::OnInvalid;
+use crate::kafka::ffi::Topic;
+
+/// Unkeyed records that go to one partition before the next one's turn, as Java's sticky
+/// partitioner does: one look-up and one queue for all of them.
+pub(super) const STICKY: usize = 1000;
+/// So many frames that are no valid record are reported one by one, the others counted.
+const REPORTED: u64 = 10;
+
+impl<'a> Session<'a> {
+    /// Queues these frames of `buffer`, each a record; a full queue makes it wait.
+    pub(super) fn send(&mut self, buffer: &[u8], mut frames: &[Range<usize>], at: &mut Place) {
+        if self.shape.is_plain() && !self.args.skip_empty && self.may_choose_partition() {
+            while !frames.is_empty() && self.stop.is_none() {
+                let allowed = self.allowance(frames.len());
+                let (now, rest) = frames.split_at(allowed);
+                frames = rest;
+                self.send_plain(buffer, now, at);
+            }
+            return;
+        }
+        for frame in frames {
+            if self.stop.is_some() {
+                return;
+            }
+            self.send_shaped(&buffer[frame.clone()], at);
+        }
+    }
+
+    /// Whether kq may put a record without a key where it likes: the partitioner would, too.
+    fn may_choose_partition(&self) -> bool {
+        self.args.partition.is_some() || self.connected.random
+    }
+
+    /// Records without key and header, all to one partition.
+    fn send_plain(&mut self, buffer: &[u8], mut frames: &[Range<usize>], at: &mut Place) {
+        let connected = self.connected;
+        while !frames.is_empty() {
+            let partition = self.args.partition.unwrap_or_else(|| self.sticky_partition(frames.len()));
+            let (input, line) = (at.input, at.line);
+            let values = frames
+                .iter()
+                .zip(line + 1..)
+                .map(|(frame, line)| (&buffer[frame.clone()], Place { input, line }.tag()));
+            let tally = &mut self.tally;
+            let taken = connected.producer.send_values(
+                &self.topics[&self.main],
+                partition,
+                values,
+                &mut self.scratch,
+                &mut |tag, code| tally.fail(Place::of(tag), Cause { code, partition }),
+            );
+            at.line += taken as u64;
+            self.count_sent(taken as u64);
+            frames = &frames[taken..];
+            if !frames.is_empty() && !self.wait_for_room() {
+                return;
+            }
+        }
+    }
+
+    /// One record of any shape.
+    fn send_shaped(&mut self, frame: &[u8], at: &mut Place) {
+        at.line += 1;
+        if self.args.skip_empty && frame.is_empty() {
+            return;
+        }
+        self.allowance(1);
+        let (connected, place) = (self.connected, *at);
+        let free = self.may_choose_partition();
+        loop {
+            // The closure borrows the shape, so what it changes is taken out of self for its length.
+            let shape = std::mem::take(&mut self.shape);
+            let outcome = shape.apply(frame, place.tag(), |topic, mut out| {
+                let topic = topic.unwrap_or(&self.main).to_owned();
+                if out.partition.is_none() && out.key.is_none() && free && topic == self.main {
+                    out.partition = Some(self.sticky_partition(1));
+                }
+                self.topic(&topic).and_then(|topic| connected.producer.send(topic, &out))
+            });
+            self.shape = shape;
+            match outcome {
+                Ok(Ok(())) => return self.count_sent(1),
+                Ok(Err(RDKafkaErrorCode::QueueFull)) => {
+                    if !self.wait_for_room() {
+                        at.line -= 1;
+                        return;
+                    }
+                }
+                Ok(Err(code)) => {
+                    return self.tally.fail(place, Cause { code, partition: -1 });
+                }
+                Err(e) => return self.refuse(place, format!("{e:#}")),
+            }
+        }
+    }
+
+    /// A frame that is no valid record: the end of reading, or reported and passed over.
+    fn refuse(&mut self, place: Place, why: String) {
+        match self.args.on_invalid {
+            OnInvalid::Stop => self.stop = Some(Stop::Invalid),
+            OnInvalid::Skip if self.tally.invalid < REPORTED => {
+                self.say(|log, name| log.error(format_args!("{}: not sent: {why}", name(place))));
+            }
+            OnInvalid::Skip if self.tally.invalid == REPORTED => {
+                self.say(|log, _| log.error("further invalid records are counted and not shown"));
+            }
+            OnInvalid::Skip => {}
+        }
+        self.tally.refuse(place, why);
+    }
+
+    /// The handle of a topic that records name themselves.
+    fn topic(&mut self, name: &str) -> Result<&Topic<'a>, RDKafkaErrorCode> {
+        if !self.topics.contains_key(name) {
+            let topic = self.connected.producer.topic(name).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+            self.topics.insert(name.to_owned(), topic);
+        }
+        Ok(&self.topics[name])
+    }
+
+    /// The next partition's turn, so that a slow input fills all of them, too.
+    pub(super) fn next_turn(&mut self) {
+        self.turn += 1;
+        self.since_turn = 0;
+    }
+
+    /// The partition whose turn it is for `count` records without a key.
+    fn sticky_partition(&mut self, count: usize) -> i32 {
+        if self.since_turn + count > STICKY {
+            self.next_turn();
+        }
+        self.since_turn += count;
+        self.connected.partitions[self.turn % self.connected.partitions.len()]
+    }
+
+    fn count_sent(&mut self, count: u64) {
+        self.sent += count;
+        if self.args.count.is_some_and(|most| self.sent >= most) {
+            self.stop = Some(Stop::Count);
+        }
+    }
+
+    /// How many of `wanted` records may be sent now under `-n` and `--rate`; waits until it is
+    /// at least one, or until something says stop.
+    fn allowance(&mut self, wanted: usize) -> usize {
+        let left = self.args.count.map_or(u64::MAX, |most| most - self.sent);
+        let wanted = wanted.min(usize::try_from(left).unwrap_or(usize::MAX));
+        let Some(rate) = self.args.rate else { return wanted };
+        loop {
+            let due = (self.started.elapsed().as_secs_f64() * rate) as u64 + 1;
+            let now = usize::try_from(due.saturating_sub(self.sent)).unwrap_or(usize::MAX);
+            if now > 0 || self.shutdown.signal().is_some() {
+                return wanted.min(now.max(1));
+            }
+            let until = Duration::from_secs_f64(
+                (self.sent as f64 / rate - self.started.elapsed().as_secs_f64()).max(0.0),
+            );
+            self.serve(until.clamp(Duration::from_millis(1), TICK));
+        }
+    }
+
+    /// Waits for the queue to have room again; false where a signal came meanwhile.
+    fn wait_for_room(&mut self) -> bool {
+        self.serve(Duration::from_millis(10));
+        self.look_for_signals();
+        self.stop.is_none()
+    }
+}
