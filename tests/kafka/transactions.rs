@@ -249,6 +249,9 @@ fn holes_of_compaction_are_passed() {
     no_lag(&cluster, &topic, &group);
 }
 
+/// A rebalance is noticed by a heartbeat.
+const QUICK: [&str; 2] = ["-X", "heartbeat.interval.ms=200"];
+
 /// A member of Kafka's own client, by its default assignor and by the one that kq has by default.
 #[test]
 fn kq_shares_a_group_with_the_java_client() {
@@ -256,7 +259,10 @@ fn kq_shares_a_group_with_the_java_client() {
     for (assignor, class) in [("range", "RangeAssignor"), ("cooperative-sticky", "CooperativeStickyAssignor")]
     {
         let (topic, group) = (cluster.create("shared", 4), cluster.topic("group"));
-        let kq = cluster.kq(["consume", &topic, "--group", &group, "--assignor", assignor, "-J"]).spawn();
+        let kq = cluster
+            .kq(["consume", &topic, "--group", &group, "--assignor", assignor, "-J"])
+            .args(QUICK)
+            .spawn();
         let mut java = java(&cluster, ["member", &topic, &group, class]).stdin_open().spawn();
         let read = |member: &Running| member.stdout_so_far().iter().filter(|&&b| b == b'\n').count();
         let mut sent = Vec::new();

@@ -8,9 +8,11 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Future;
+import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -133,7 +135,16 @@ public final class Interop {
         var consumer = consumer(Map.of(
                 "group.id", group, "heartbeat.interval.ms", 200, "session.timeout.ms", 6000,
                 "partition.assignment.strategy", "org.apache.kafka.clients.consumer." + assignor));
-        consumer.subscribe(List.of(topic));
+        consumer.subscribe(List.of(topic), new ConsumerRebalanceListener() {
+            @Override
+            public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
+                // All that a poll gave was printed before the next: its new owner need not read it again.
+                consumer.commitSync();
+            }
+
+            @Override
+            public void onPartitionsAssigned(Collection<TopicPartition> partitions) {}
+        });
         var ended = new java.util.concurrent.atomic.AtomicBoolean();
         var watcher = new Thread(() -> {
             try {
