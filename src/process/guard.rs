@@ -3,20 +3,28 @@
 //! The kernel's parent-death signal would need a hook between fork and exec, and
 //! with it every spawn copies the page tables (50 ms at 1 GiB of heap). So one
 //! child, this same binary, holds the read end of a pipe and is told which
-//! process groups live. When the pipe ends, whatever killed kq, it kills them.
+//! process groups live. When the pipe ends, whatever killed kq, it kills them;
+//! and those that kq had no time to tell of, by the mark in their environment.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// The hidden first argument that makes kq a guard.
+/// The hidden first argument that makes kq a guard; the second is the mark.
 pub const ARGUMENT: &str = "__guard";
+/// The variable that holds the mark in a command's environment.
+pub const MARK: &str = "KQ_WORKER_MARK";
+/// A command may be between fork and exec when kq dies, and bear no mark yet: looks, and between them.
+const LOOKS: usize = 6;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The writing end: what is told to the guard. Dropping it ends the guard,
 /// which then kills what it still watches.
@@ -25,6 +33,7 @@ pub struct Guard {
     pipe: ChildStdin,
     // Held so that its pid stays ours; it ends by itself when the pipe does.
     _child: Child,
+    mark: String,
 }
 
 impl Guard {
@@ -34,9 +43,13 @@ impl Guard {
         let itself = std::path::Path::new("/proc/self/exe");
         let program =
             if itself.exists() { itself.to_owned() } else { std::env::current_exe().context("find kq")? };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let mark = format!("{}-{now:x}", std::process::id());
         let mut child = Command::new(program)
             .arg0("kq")
-            .arg(ARGUMENT)
+            .args([ARGUMENT, &mark])
+            // A worker that is the command of another must not lose its guard to the other's.
+            .env_remove(MARK)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -45,7 +58,12 @@ impl Guard {
             .spawn()
             .context("start the orphan guard")?;
         let pipe = child.stdin.take().context("the orphan guard's pipe")?;
-        Ok(Self { pipe, _child: child })
+        Ok(Self { pipe, _child: child, mark })
+    }
+
+    /// What the environment of every command must hold as [`MARK`].
+    pub fn mark(&self) -> &str {
+        &self.mark
     }
 
     /// A process group lives from now on.
@@ -91,9 +109,16 @@ pub fn main() -> anyhow::Result<()> {
     let pipe = io::stdin().as_fd().try_clone_to_owned().context("open the pipe")?;
     let pipe = Interrupted(Rarely(std::fs::File::from(pipe)));
     let live = watch(io::BufReader::with_capacity(64 << 10, pipe)).context("read the pipe")?;
-    for group in live {
-        if let Some(pid) = Pid::from_raw(group) {
-            let _ = kill_process_group(pid, Signal::KILL);
+    for group in live.into_iter().filter_map(Pid::from_raw) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let Some(mark) = std::env::args().nth(2) else { return Ok(()) };
+    for look in 0..LOOKS {
+        if look > 0 {
+            std::thread::sleep(PAUSE);
+        }
+        for group in marked(&mark) {
+            let _ = kill_process_group(group, Signal::KILL);
         }
     }
     Ok(())
@@ -112,6 +137,32 @@ impl Read for Rarely {
         poll(&mut [PollFd::new(&self.0, PollFlags::empty())], Some(&GATHER))?;
         self.0.read(buffer)
     }
+}
+
+/// The process groups of this session (who left it meant to stay) with the mark in their environment;
+/// none where there is no `/proc`.
+fn marked(mark: &str) -> HashSet<Pid> {
+    let variable = format!("{MARK}={mark}");
+    let is_marked = |process: &Path| {
+        let environment = std::fs::read(process.join("environ")).unwrap_or_default();
+        environment.split(|&byte| byte == 0).any(|entry| entry == variable.as_bytes())
+    };
+    let own = group_and_session(Path::new("/proc/self"));
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+    let groups = all.filter(|process| is_marked(process)).filter_map(|process| {
+        let (group, session) = group_and_session(&process)?;
+        own.is_some_and(|(_, own)| own == session).then_some(group)
+    });
+    groups.filter(|&group| group > 1).filter_map(Pid::from_raw).collect()
+}
+
+/// A process's group and session; the call for the latter (rustix 1.1) can't bear a session from
+/// outside of the container, which is 0.
+fn group_and_session(process: &Path) -> Option<(i32, i32)> {
+    let stat = std::fs::read_to_string(process.join("stat")).ok()?;
+    // After the name, which may hold anything: state, parent, group, session.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(2);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
 /// Reads on when a signal interrupts a read.
@@ -141,6 +192,17 @@ mod tests {
     #[test]
     fn a_word_cut_short_ends_the_reading() {
         assert_eq!(watch(&7i32.to_ne_bytes()[..3]).unwrap(), HashSet::new());
+    }
+
+    #[test]
+    fn a_group_is_found_by_its_mark_and_by_no_other() {
+        let mut child = Command::new("sleep").arg("60").env(MARK, "test-1").process_group(0).spawn().unwrap();
+        let group = Pid::from_child(&child);
+        assert_eq!(marked("test-1"), HashSet::from([group]));
+        assert_eq!(marked("test"), HashSet::new());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(marked("test-1"), HashSet::new());
     }
 
     #[test]

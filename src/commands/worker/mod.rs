@@ -42,7 +42,7 @@ use crate::kafka::ffi::{Consumer, Observer};
 use crate::kafka::{connect, consumer, group, membership};
 use crate::live::Live;
 use crate::offset::Until;
-use crate::process::guard::Guard;
+use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Program};
 use crate::shutdown::Shutdown;
 
@@ -92,7 +92,10 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     }
 
     let listener = args.metrics.as_ref().map(Address::bind).transpose()?;
-    let groups = Groups::guarded(Guard::start()?);
+    let guard = Guard::start()?;
+    let mut variables = environment::of_worker(config, &group, args.pass_credentials);
+    variables.push((guard::MARK.into(), Some(guard.mark().into())));
+    let groups = Groups::guarded(guard);
     let jobs = args.jobs.map_or_else(cores, std::num::NonZeroUsize::get);
     let in_flight = if args.persistent { jobs * args.window.get() } else { jobs };
     let limits = Limits {
@@ -144,7 +147,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         shared: Arc::clone(&shared),
         runner: Arc::new(Runner {
             program,
-            variables: environment::of_worker(config, &group, args.pass_credentials),
+            variables,
             limits: process::Limits { timeout: args.command_timeout, grace: GRACE },
             max_attempts: policy.max_attempts(),
             decode: args.decode,
