@@ -9,12 +9,13 @@ pub mod guard;
 pub mod program;
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::unix::pipe;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -27,6 +28,9 @@ const PIPES_AFTER_END: Duration = Duration::from_millis(200);
 pub const MAX_OUTPUT: usize = 64 << 20;
 /// How much of the end of stderr is kept.
 pub const STDERR_TAIL: usize = 4096;
+/// What a pipe holds by default, and what it holds at most where the user is not privileged.
+const PIPE: usize = 64 << 10;
+const MAX_PIPE: usize = 1 << 20;
 /// A line of stderr is passed on in pieces of this size at most.
 const STDERR_LINE: usize = 8192;
 
@@ -79,6 +83,9 @@ pub fn command(program: &Program, variables: &[&Variables]) -> Command {
 /// time, since any of the three pipes can be what it waits for. Lines of stderr
 /// go to `on_stderr` as they come. What it leaves behind in its group is killed.
 ///
+/// An input of up to a mebibyte is in the pipe before the child starts: were this
+/// process killed later, the child would take what it got for the whole.
+///
 /// An error is one of spawning; a broken stdin is none, the status decides.
 pub async fn run(
     mut command: Command,
@@ -88,17 +95,24 @@ pub async fn run(
     owner: u64,
     on_stderr: impl FnMut(&[u8]),
 ) -> io::Result<Finished> {
-    let mut child = command.spawn()?;
+    let (stdin, writer, rest) = filled_pipe(input)?;
+    // With nothing left to write the input ends here.
+    let writer = (!rest.is_empty()).then_some(writer);
+    let mut child = command.stdin(stdin).spawn()?;
     let group = groups.add(child.id().map_or(0, |pid| pid as i32), owner);
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    // It holds the reading end of stdin: a child that reads no more is noticed without it.
+    drop(command);
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (mut printed, mut said) = (Vec::new(), Lines::new(on_stderr));
     let mut too_much = false;
     let mut timed_out = false;
     let status = {
         let pipes = async {
             let feed = async {
-                if let Some(mut stdin) = stdin {
-                    let _ = stdin.write_all(input).await;
+                if let Some(writer) = writer
+                    && let Ok(mut stdin) = pipe::Sender::from_owned_fd(writer.into())
+                {
+                    let _ = stdin.write_all(rest).await;
                 }
             };
             let collect = async {
@@ -161,6 +175,27 @@ pub async fn run(
         }
     };
     Ok(Finished { ending, stdout: printed, stderr })
+}
+
+/// A pipe that holds `input`, and what is left to write where that is too much for a pipe.
+fn filled_pipe(input: &[u8]) -> io::Result<(PipeReader, PipeWriter, &[u8])> {
+    let (reader, mut writer) = io::pipe()?;
+    // More than the default of 64 KiB may be refused: the rest is written while the child runs.
+    #[cfg(target_os = "linux")]
+    if input.len() > PIPE {
+        let _ = rustix::pipe::fcntl_setpipe_size(&writer, input.len().min(MAX_PIPE));
+    }
+    rustix::io::ioctl_fionbio(&writer, true)?;
+    let mut rest = input;
+    while !rest.is_empty() {
+        match writer.write(rest) {
+            Ok(written) => rest = &rest[written..],
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok((reader, writer, rest))
 }
 
 /// Reads to the end. False where there is more than [`MAX_OUTPUT`].
@@ -236,6 +271,20 @@ mod tests {
         let (finished, _) = sh("cat", &input, None).await;
         assert_eq!(finished.ending, Ending::Exit(0));
         assert!(finished.stdout == input);
+    }
+
+    #[test]
+    fn an_input_is_whole_before_the_child_starts_and_the_rest_of_a_huge_one_follows() {
+        for (length, fits) in [(0, true), (7, true), (PIPE, true), (1_000_000, true), (3_000_000, false)] {
+            let input = vec![b'x'; length];
+            let (mut reader, writer, rest) = filled_pipe(&input).unwrap();
+            assert_eq!(rest.is_empty(), fits, "{length}");
+            // As the death of this process would.
+            drop(writer);
+            let mut read = Vec::new();
+            io::Read::read_to_end(&mut reader, &mut read).unwrap();
+            assert_eq!(read.len() + rest.len(), length);
+        }
     }
 
     #[tokio::test]
