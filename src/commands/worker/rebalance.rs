@@ -165,7 +165,10 @@ impl Rebalancer {
 
     /// Where to start in a partition without a committed offset.
     pub fn start(&self, consumer: &Consumer, (topic, partition): &Name, from: From) -> Offset {
-        let from = if from == From::Stored { From::Beginning } else { from };
+        if matches!(from, From::Stored | From::Beginning) {
+            // The client finds it itself, however long the leader is away.
+            return Offset::Beginning;
+        }
         let start = consumer::watermarks(consumer, topic, *partition, self.timeout)
             .and_then(|ends| consumer::start(consumer, topic, *partition, from, ends, self.timeout));
         match start {
