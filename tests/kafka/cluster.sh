@@ -6,6 +6,8 @@
 #   cluster.sh down DIR               stop it and remove DIR
 #   cluster.sh kill DIR N             end broker N with KILL
 #   cluster.sh start VERSION DIR N    start broker N again
+#   cluster.sh stop DIR N             let broker N hang (SIGSTOP): connections stay, nothing answers
+#   cluster.sh continue DIR N         let it go on
 #
 # VERSION is one of pom.xml's profiles: 4.1.0 (KRaft), 3.9.1 and 2.0.0 (ZooKeeper).
 
@@ -34,6 +36,8 @@ case "${1:-} $#" in
     stop_node "$2/node-$3"
     ;;
   'start 4') start_node "$2" "$3/node-$4" kafka.Kafka "$3/node-$4/server.properties" ;;
+  'stop 3') kill -STOP "$(<"$2/node-$3/pid")" ;;
+  'continue 3') kill -CONT "$(<"$2/node-$3/pid")" ;;
   *)
     sed -n '2,/^$/s/^# \{0,1\}//p' "$0" >&2
     exit 2

@@ -133,7 +133,7 @@ cluster_down() {
   rm -rf "$dir"
 }
 
-# What all brokers of a test cluster have in common: common_properties NODES
+# What all brokers of a test cluster have in common, and the lines of KQ_KAFKA_PROPERTIES: common_properties NODES
 common_properties() {
   local nodes=$1 replicas=$(($1 < 3 ? $1 : 3)) in_sync=$(($1 < 3 ? 1 : 2))
   cat <<PROPERTIES
@@ -152,6 +152,7 @@ num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=4194304
 log.cleaner.backoff.ms=500
+${KQ_KAFKA_PROPERTIES:-}
 PROPERTIES
 }
 

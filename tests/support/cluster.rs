@@ -5,6 +5,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
 use super::kq::Kq;
 use super::running::Running;
 
@@ -100,6 +104,20 @@ impl Cluster {
         let partitions = partitions.to_string();
         self.kq(["topic", "create", &topic, "--partitions", &partitions]).run().success();
         topic
+    }
+
+    /// Deletes the records of a partition below an offset, as retention does.
+    #[track_caller]
+    pub fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        let mut config = ClientConfig::new();
+        let admin: AdminClient<DefaultClientContext> =
+            config.set("bootstrap.servers", &self.brokers).create().expect("make an admin client");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(before)).expect("an offset");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("make a runtime");
+        let deleted =
+            runtime.block_on(admin.delete_records(&list, &AdminOptions::new())).expect("delete records");
+        deleted.elements().iter().for_each(|element| element.error().expect("delete records"));
     }
 
     /// The embedded broker's process.

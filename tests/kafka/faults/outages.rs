@@ -1,0 +1,213 @@
+//! Brokers that are killed or stopped. These cases run alone: nobody else could pass meanwhile.
+
+use std::time::{Duration, Instant};
+
+use super::brokers::Brokers;
+use super::lab::{Case, LONG, create, running_of, sized};
+use super::support::{Cluster, Running, wait_until};
+
+/// What is done to a broker.
+#[derive(Clone, Copy, PartialEq)]
+enum Harm {
+    Kill,
+    Stop,
+}
+
+/// Which broker it is done to.
+#[derive(Clone, Copy)]
+struct Role {
+    leader: bool,
+    coordinator: bool,
+}
+
+/// How long one broker is away.
+fn away() -> Duration {
+    Duration::from_secs(sized(20, 60))
+}
+
+/// Takes one broker away for a while, with a producer and a worker going on.
+fn one_broker(name: &'static str, harm: Harm, role: Role, start: impl Fn(&Case) -> Running) {
+    let mut brokers = Brokers::get();
+    let cluster = Cluster::get();
+    let (mut topic, mut group) = (cluster.topic("fault"), cluster.topic("group"));
+    // Each broker leads one of its partitions.
+    create(&cluster, &topic, 3, &[]);
+    let mut partitions = 3;
+    let victim = brokers.coordinator(&group);
+    if !role.coordinator {
+        group = another(&cluster, |group| brokers.coordinator(group) != victim);
+    }
+    if !role.leader {
+        partitions = 1;
+        topic = another(&cluster, |topic| {
+            create(&cluster, topic, 1, &[]);
+            brokers.leader(topic, 0) != victim
+        });
+    }
+    let mut case = Case::of(name, "goes on; nothing lost, order kept", cluster, topic, partitions, group);
+    case.send(100, 20);
+    let worker = start(&case);
+    case.wait_for_more(20);
+    match harm {
+        Harm::Kill => brokers.kill(victim),
+        Harm::Stop => brokers.stop(victim),
+    }
+    let since = Instant::now();
+    while since.elapsed() < away() {
+        case.send(20, 20);
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    brokers.heal();
+    case.send(50, 20);
+    case.wait_for_all();
+    case.wait_for_no_lag();
+    case.end(worker);
+    case.pass(0, &format!("away {} s", away().as_secs()));
+}
+
+/// A name that will do.
+fn another(cluster: &Cluster, mut will_do: impl FnMut(&str) -> bool) -> String {
+    let mut names = (0..100).map(|_| cluster.topic("fault"));
+    names.find(|name| will_do(name)).expect("a name that will do")
+}
+
+fn one_shot(case: &Case) -> Running {
+    case.one_shot(&["-j", "4"]).env("PAUSE", "0.02").spawn()
+}
+
+fn persistent(case: &Case) -> Running {
+    case.persistent(&["-j", "2"]).env("PAUSE", "0.01").spawn()
+}
+
+#[test]
+fn leader_and_coordinator_killed() {
+    let role = Role { leader: true, coordinator: true };
+    one_broker("leader and coordinator killed", Harm::Kill, role, one_shot);
+}
+
+#[test]
+#[ignore = "a minute: tests/kafka/run faults"]
+fn leader_and_coordinator_stopped() {
+    let role = Role { leader: true, coordinator: true };
+    one_broker("leader and coordinator stopped (SIGSTOP), persistent", Harm::Stop, role, persistent);
+}
+
+#[test]
+#[ignore = "a minute: tests/kafka/run faults"]
+fn leader_killed() {
+    one_broker("leader killed", Harm::Kill, Role { leader: true, coordinator: false }, one_shot);
+}
+
+#[test]
+#[ignore = "a minute: tests/kafka/run faults"]
+fn leader_stopped() {
+    one_broker("leader stopped", Harm::Stop, Role { leader: true, coordinator: false }, one_shot);
+}
+
+#[test]
+#[ignore = "a minute: tests/kafka/run faults"]
+fn coordinator_killed() {
+    one_broker("coordinator killed", Harm::Kill, Role { leader: false, coordinator: true }, one_shot);
+}
+
+#[test]
+#[ignore = "a minute: tests/kafka/run faults"]
+fn coordinator_stopped() {
+    one_broker("coordinator stopped", Harm::Stop, Role { leader: false, coordinator: true }, one_shot);
+}
+
+#[test]
+#[ignore = "half a minute: tests/kafka/run faults"]
+fn a_worker_starts_while_a_leader_hangs() {
+    let mut brokers = Brokers::get();
+    let name = "a worker starts while a leader hangs";
+    let mut case = Case::new(name, "begins, now or later; nothing lost", 3, &[]);
+    case.send(100, 20);
+    let coordinator = brokers.coordinator(&case.group);
+    let victim = (0..3).map(|partition| brokers.leader(&case.topic, partition));
+    let victim = victim.into_iter().find(|broker| *broker != coordinator).expect("a broker of three");
+    brokers.stop(victim);
+    let worker = one_shot(&case);
+    case.wait_for_all();
+    brokers.heal();
+    case.end(worker);
+    case.pass(0, "");
+}
+
+/// TERM while all brokers are away and handlers run: ends within `--shutdown-timeout` and a second.
+fn all_away(name: &'static str, harm: Harm) {
+    let mut brokers = Brokers::get();
+    let mut case = Case::new(name, "ends within --shutdown-timeout + 1 s", 3, &[]);
+    case.send(300, 60);
+    let flags = ["-j", "4", "--shutdown-timeout", "7s"];
+    // Some handlers end in time to be drained, and their commits go nowhere.
+    let worker = case.one_shot(&flags).env("PAUSE", "0.3").spawn();
+    case.wait_for_more(10);
+    for broker in 1..=3 {
+        match harm {
+            Harm::Kill => brokers.kill(broker),
+            Harm::Stop => brokers.stop(broker),
+        }
+    }
+    // Until what was fetched is worked off or the client has noticed: both ways of ending are tried.
+    std::thread::sleep(Duration::from_secs(case.random.below(8)));
+    worker.terminate();
+    let told = Instant::now();
+    let output = worker.wait();
+    let took = told.elapsed();
+    assert!(took <= Duration::from_secs(8), "TERM, and {took:?} later it ended\n{output}");
+    assert!([0, 1, 75].contains(&output.code()), "{output}");
+    case.leaves_nothing_running();
+    // None of it need have been committed.
+    let uncommitted = case.handled();
+    brokers.heal();
+    case.one_shot(&["-j", "4", "-e"]).run().success();
+    let seen = format!("status {} after {:.1} s", output.code(), took.as_secs_f64());
+    case.pass(uncommitted, &seen);
+}
+
+#[test]
+#[ignore = "a minute: tests/kafka/run faults"]
+fn all_stopped_then_term() {
+    all_away("all brokers stopped, then TERM", Harm::Stop);
+}
+
+#[test]
+#[ignore = "brokers start anew: tests/kafka/run faults"]
+fn all_killed_then_term() {
+    all_away("all brokers killed, then TERM", Harm::Kill);
+}
+
+#[test]
+fn dead_letters_wait_until_enough_copies_are_in_sync() {
+    let mut brokers = Brokers::get();
+    let mut case = Case::new("the DLQ can't be written (min ISR)", "never committed past; then sent", 1, &[]);
+    let dlq = case.dlq(&["min.insync.replicas=3"]);
+    case.send(30, 1);
+    let others = [1, 2, 3].into_iter().find(|broker| {
+        *broker != brokers.leader(&case.topic, 0) && *broker != brokers.coordinator(&case.group)
+    });
+    brokers.stop(others.expect("a broker that neither leads nor coordinates"));
+    wait_until("a copy of the DLQ is out of sync", LONG, || {
+        case.cluster.kcat(["-L", "-t", &dlq]).run().text().contains("isrs: ")
+            && !in_sync(&case.cluster, &dlq, 3)
+    });
+    let script = super::lab::ONE_SHOT.replacen("read -r v\n", "read -r v\n[ $v != 10 ] || exit 9\n", 1);
+    let flags = ["-j", "4", "--retries", "0", "--dlq", &dlq];
+    let worker = case.worker(&flags).args(["--shell", &script]).spawn();
+    worker.wait_for_stderr("trying again");
+    assert_eq!(case.handled(), 10, "its lane is held");
+    assert!(running_of(&case.group).is_empty());
+    brokers.heal();
+    case.wait_for_no_lag();
+    case.end(worker);
+    assert_eq!(case.dead(), [(0, 10)]);
+    case.pass(0, "");
+}
+
+/// Whether partition 0 of a topic has so many copies in sync.
+fn in_sync(cluster: &Cluster, topic: &str, copies: usize) -> bool {
+    let metadata = cluster.kcat(["-L", "-t", topic]).run().success();
+    let isrs = metadata.text().lines().find_map(|line| Some(line.split_once("isrs: ")?.1.split(',').count()));
+    isrs == Some(copies)
+}
