@@ -1,6 +1,9 @@
 #!/bin/sh
-# kcat against the broker in KQ_BROKERS, its topics made on first use: kq dev -- sh tests/dev_clients/kcat.sh
+# kcat against the broker in KQ_BROKERS or the first argument, its topic made on first use:
+#   kq dev -- sh tests/dev_clients/kcat.sh
 set -eu
+brokers=${1:-$KQ_BROKERS}
+topic=kcat-$$
 scratch=$(mktemp -d)
 trap 'kill "${one:-}" "${two:-}" 2>/dev/null || :; rm -rf "$scratch"' EXIT
 
@@ -13,19 +16,18 @@ await() {
         sleep 0.1
     done
 }
-# Its own output holds this many lines in all.
-lines() { [ "$(cat "$scratch/one" "$scratch/two" | wc -l)" -ge "$1" ]; }
+# Both members wrote this many different lines in all.
 distinct() { [ "$(cat "$scratch/one" "$scratch/two" | sort -u | wc -l)" -eq "$1" ]; }
 rebalances() { grep -c "assigned:" "$scratch/$1.err" | grep -qx "$2"; }
 
 for codec in none gzip snappy lz4 zstd; do
-    seq -f "$codec-%g" 100 | kcat -b "$KQ_BROKERS" -P -t kc -z "$codec"
+    seq -f "$codec-%g" 100 | kcat -b "$brokers" -P -t "$topic" -z "$codec"
 done
-kcat -b "$KQ_BROKERS" -L | grep -q 'topic "kc" with 4 partitions'
+kcat -b "$brokers" -L | grep -q "topic \"$topic\" with 4 partitions"
 
 member() {
-    kcat -b "$KQ_BROKERS" -X session.timeout.ms=3000 -X heartbeat.interval.ms=300 -X auto.offset.reset=earliest \
-        -u -G kg kc >"$scratch/$1" 2>"$scratch/$1.err" &
+    kcat -b "$brokers" -X session.timeout.ms=3000 -X heartbeat.interval.ms=300 -X auto.offset.reset=earliest \
+        -u -G "$topic" "$topic" >"$scratch/$1" 2>"$scratch/$1.err" &
 }
 : >"$scratch/one"; : >"$scratch/two"
 member one; one=$!
@@ -35,15 +37,18 @@ await rebalances two 1
 # Killed, and nothing tells the broker: its partitions must come to the one that is left.
 kill -9 "$two"
 wait "$two" 2>/dev/null || :
-for n in $(seq 4); do seq -f "after-$n-%g" 25 | kcat -b "$KQ_BROKERS" -P -t kc -p $((n - 1)); done
+began=$(date +%s)
+for n in $(seq 4); do seq -f "after-$n-%g" 25 | kcat -b "$brokers" -P -t "$topic" -p $((n - 1)); done
 await distinct 600
+took=$(($(date +%s) - began))
+[ "$took" -le 10 ] || { echo "the killed member was replaced after $took s, its session is 3 s" >&2; exit 1; }
 kill -INT "$one"
 wait "$one" || :
 # What was read is committed: a new member gets what is new, and no more.
-seq -f "more-%g" 10 | kcat -b "$KQ_BROKERS" -P -t kc
+seq -f "more-%g" 10 | kcat -b "$brokers" -P -t "$topic"
 : >"$scratch/one"; : >"$scratch/two"
 member one; one=$!
 await distinct 10
 grep -vq '^more-' "$scratch/one" && { echo "records came again" >&2; exit 1; }
 kill -INT "$one"
-echo "kcat: all"
+echo "kcat $(kcat -V | sed -n 's/^Version \([0-9.]*\).*librdkafka \([0-9.]*\).*/\1, librdkafka \2/p'): all, the killed member replaced within $took s (its session is 3 s)"
