@@ -198,6 +198,11 @@ mod tests {
     fn a_group_is_found_by_its_mark_and_by_no_other() {
         let mut child = Command::new("sleep").arg("60").env(MARK, "test-1").process_group(0).spawn().unwrap();
         let group = Pid::from_child(&child);
+        // The kernel lets a parent go on before the environment of the child's new program is in place.
+        let start = std::time::Instant::now();
+        while marked("test-1").is_empty() && start.elapsed().as_secs() < 30 {
+            std::thread::yield_now();
+        }
         assert_eq!(marked("test-1"), HashSet::from([group]));
         assert_eq!(marked("test"), HashSet::new());
         child.kill().unwrap();
