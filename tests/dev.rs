@@ -40,6 +40,7 @@ impl Standing {
         let mut child = kq(tmp)
             .args(["dev", "--port", "0"])
             .args(args)
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("start kq dev");
@@ -93,6 +94,13 @@ impl Standing {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
         line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
+    }
+
+    /// CPU that its process has used, in clock ticks.
+    fn cpu_ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("stat");
+        let fields = stat.rsplit(')').next().expect("fields").split_whitespace();
+        fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum()
     }
 
     fn watermarks(&self, topic: &str) -> (i64, i64) {
@@ -293,6 +301,42 @@ fn ten_thousand_connections_are_held_and_cost_little() {
     let last = held.last_mut().expect("one");
     last.write_all(&API_VERSIONS).expect("ask again");
     read_api_versions(last);
+}
+
+#[test]
+fn without_file_descriptors_it_waits_for_one_and_does_not_spin() {
+    let tmp = tempfile::tempdir().expect("folder");
+    let limit = rustix::process::Rlimit { current: Some(60), maximum: Some(60) };
+    let standing = Standing::start(tmp.path(), &["--topic", "t:1"]);
+    standing.produce("t", 0..10);
+    let pid = rustix::process::Pid::from_raw(i32::try_from(standing.child.id()).expect("pid"));
+    rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit).expect("lower its limit");
+    let connect = || {
+        let mut stream = TcpStream::connect(&standing.brokers).expect("connect");
+        stream.write_all(&API_VERSIONS).expect("ask");
+        stream
+    };
+    let mut held: Vec<TcpStream> = (0..80).map(|_| connect()).collect();
+    held.iter_mut().take(20).for_each(read_api_versions);
+    // The last one is in the queue: no answer, and no end.
+    let last = held.last_mut().expect("one");
+    last.set_read_timeout(Some(Duration::from_millis(500))).expect("timeout");
+    let before = standing.cpu_ticks();
+    let waited = last.read(&mut [0; 1]).expect_err("no answer");
+    assert_eq!(waited.kind(), std::io::ErrorKind::WouldBlock);
+    let ticks = standing.cpu_ticks() - before;
+    assert!(ticks <= 10, "{ticks} ticks of CPU (10 ms each) in half a second of waiting");
+    // Those that were served leave, and those that waited get their answers.
+    let waiting = held.split_off(40);
+    drop(held);
+    for mut stream in waiting {
+        read_api_versions(&mut stream);
+    }
+    standing.produce("t", 10..20);
+    assert_eq!(standing.watermarks("t"), (0, 20));
+    let (status, said) = standing.end(rustix::process::Signal::TERM);
+    assert_eq!(status, Some(0), "{said}");
+    assert_eq!(said.matches("Too many open files").count(), 1, "{said}");
 }
 
 #[test]

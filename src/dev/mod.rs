@@ -9,7 +9,7 @@
 //! Not here, and refused with the protocol's own error or not offered in
 //! `ApiVersions`: transactions, ACLs, TLS and SASL, KIP-848 groups, compaction, replicas.
 //!
-//! Clients that `tests/dev_clients/run` tries. Each: topic created, produced and consumed with none,
+//! Clients that `tests/dev_clients/run` and CI try. Each: topic created, produced and consumed with none,
 //! gzip, snappy, lz4 and zstd, a pair of members of which one is killed and replaced within its session
 //! and the rebalance, a group that commits and resumes, what is there listed. The same programs pass on
 //! Apache Kafka 4.1.0.

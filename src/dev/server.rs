@@ -64,17 +64,21 @@ impl From<io::Error> for Closed {
 pub async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: usize) {
     let open = Arc::new(AtomicUsize::new(0));
     let mut full = false;
+    let mut failing = false;
     let frames = Arc::new(Semaphore::new(FRAME_MEMORY / 1024));
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(e) => {
-                // Out of file descriptors, or a peer that left at once.
-                broker.log.verbose(1, format_args!("accept a connection: {e}"));
+                // Out of file descriptors: the peer waits in the queue until there is one. Said once.
+                if !std::mem::replace(&mut failing, true) {
+                    broker.log.error(format_args!("accept a connection: {e}; tried again until it goes"));
+                }
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             }
         };
+        failing = false;
         if open.load(Ordering::Relaxed) >= max_connections {
             // Said once, and again only after there was room: clients try again and again.
             if !std::mem::replace(&mut full, true) {
