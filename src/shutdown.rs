@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::exit::{self, Exit};
@@ -26,6 +26,20 @@ struct Inner {
     last_act: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
+/// Takes an inherited "ignore" back from SIGCHLD: with it the kernel reaps children by itself, and
+/// nobody learns how a command ended. A handler instead of the default, which only unsafe code
+/// could set; either is the default in what is started.
+fn hear_of_children() -> std::io::Result<()> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Where that can't be told, a handler does no harm.
+    if ignored.is_none_or(|mask| mask >> (SIGCHLD - 1) & 1 == 1) {
+        signal_hook::flag::register(SIGCHLD, Arc::default())?;
+    }
+    Ok(())
+}
+
 impl Shutdown {
     /// Catches INT, TERM and HUP from here on, on a thread of its own.
     ///
@@ -33,6 +47,7 @@ impl Shutdown {
     /// of a shell without job control) stays caught all the same: asking kq to stop stops it.
     pub fn install() -> anyhow::Result<Self> {
         let this = Self::default();
+        hear_of_children().context("catch SIGCHLD")?;
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("catch signals")?;
         let inner = Arc::clone(&this.inner);
         std::thread::Builder::new()

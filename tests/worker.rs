@@ -340,6 +340,21 @@ fn a_command_that_hangs_or_traps_term_is_killed_at_its_time() {
 }
 
 #[test]
+fn a_parent_that_ignores_children_hides_no_status() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "ignored", 1, "a\n");
+    let ignoring = |group: &str, flags: &[&str], command: &[&str]| {
+        let kq = ["-e", r#"$SIG{CHLD} = "IGNORE"; exec @ARGV"#, env!("CARGO_BIN_EXE_kq")];
+        let worker = ["worker", &topic, "-e", "-q", "-g", group];
+        cluster.program("perl", [&kq[..], &worker, flags, &["--"], command].concat()).run()
+    };
+    ignoring("skips", &["--on-failure", "skip", "--retries", "0"], &["sh", "-c", "exit 65"]).status(0);
+    ignoring("stops", &[], &["sh", "-c", "exit 65"]).status(1).stderr_has("status 65");
+    // What the command starts is told of its own children too.
+    ignoring("inherits", &[], &["sh", "-c", "sh -c 'exit 7' & wait $!; echo $?"]).success().stdout("7\n");
+}
+
+#[test]
 fn a_background_grandchild_ends_with_its_command() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "grandchild", 1, "a\n");

@@ -1,11 +1,17 @@
-//! Starts what may run, and decides what follows from how it ended.
+//! Runs the command for what may run, and decides what follows from how it ended.
+//!
+//! One process a record: as many threads as may run at once, each of which takes a record, waits for
+//! its process, settles what becomes of it and takes the next. Nothing is handed from thread to
+//! thread meanwhile, which would cost as much as kq's own part of a spawn. `--persistent`: a task a process.
 
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use rdkafka::types::RDKafkaErrorCode;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::dead_letter::{self, Failure};
@@ -15,7 +21,7 @@ use super::outbox::{Letter, Outbox};
 use super::persistent::{self, Pool};
 use super::policy::{Breaker, Ended, Next, OnFailure, Policy};
 use super::printer::Printer;
-use super::shared::{Shared, Stop};
+use super::shared::{Shared, Stop, Taken};
 use crate::backoff::Backoff;
 use crate::record::Record;
 
@@ -23,22 +29,20 @@ use crate::record::Record;
 pub struct Dispatcher {
     pub shared: Arc<Shared>,
     pub runner: Arc<Runner>,
-    pub printer: Printer,
+    pub printer: Arc<Printer>,
     /// Where dead letters go.
     pub dead_letters: Option<(Outbox, Arc<str>)>,
     /// Where the commands' stdout goes instead of kq's own.
     pub output: Option<Output>,
     pub policy: Policy,
-    pub breaker: Breaker,
+    pub breaker: Mutex<Breaker>,
     pub backoff: Backoff,
     pub group: String,
-    /// `--persistent`: processes, and records in flight in each.
-    pub persistent: Option<(usize, usize)>,
 }
 
-/// A completion: everything that ends comes back on one channel of these.
+/// What comes back from persistent processes, and from their dead letters.
 pub enum Done {
-    /// The command ended, and its output is out (or not).
+    /// The command answered, or ended, and its output is out (or not).
     Ran { job: Job, attempt: Attempt, is_out: bool },
     /// The dead letter was acknowledged, or can't be.
     Sent { job: Job, outcome: Result<(), String> },
@@ -46,36 +50,111 @@ pub enum Done {
     Left { job: Job },
 }
 
+/// A dead letter to send before its record is done.
+struct Undelivered {
+    job: Job,
+    outbox: Outbox,
+    letter: Letter,
+}
+
 /// Completions taken in at once.
 const BATCH: usize = 1024;
+/// Of a thread that waits for a process; the default of 2 MiB is what a thousand of them need not have.
+const STACK: usize = 512 << 10;
+
+/// One process a record: the threads that run them, which grow in number with what there is to do.
+pub struct Slots {
+    dispatcher: Dispatcher,
+    runtime: Handle,
+    most: usize,
+    started: AtomicUsize,
+}
+
+impl Slots {
+    /// Starts the first of at most `most` threads. They end when the worker is closing.
+    pub fn start(dispatcher: Dispatcher, runtime: Handle, most: usize) -> anyhow::Result<()> {
+        let slots = Self { dispatcher, runtime, most, started: AtomicUsize::new(0) };
+        Arc::new(slots).grow().context("start a thread for commands")
+    }
+
+    fn grow(self: &Arc<Self>) -> std::io::Result<()> {
+        if self.started.fetch_add(1, Relaxed) >= self.most {
+            self.started.fetch_sub(1, Relaxed);
+            return Ok(());
+        }
+        let slots = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("command".into()).stack_size(STACK);
+        thread.spawn(move || slots.serve()).map(drop).inspect_err(|_| _ = self.started.fetch_sub(1, Relaxed))
+    }
+
+    /// Runs one record after the other.
+    fn serve(self: &Arc<Self>) {
+        let Dispatcher { shared, runner, printer, output, backoff, .. } = &self.dispatcher;
+        while let Some(Taken { job, lacks_hands }) = shared.next_job() {
+            if lacks_hands && let Err(e) = self.grow() {
+                shared.log.verbose(1, format_args!("start another thread for commands: {e}"));
+            }
+            let mut attempt = runner.run(&job, shared);
+            let printed = std::mem::take(&mut attempt.stdout);
+            let is_out = match output {
+                None => printed.is_empty() || printer.print(&printed),
+                // What a failed attempt printed is no output.
+                Some(output) if attempt.ended == Ended::Exit(0) => {
+                    self.runtime.block_on(output.send(&job.record, printed, *backoff, shared))
+                }
+                Some(_) => true,
+            };
+            if let Some(Undelivered { job, outbox, letter }) = self.dispatcher.ran(job, &attempt, is_out) {
+                let outcome = self.runtime.block_on(deliver(&outbox, letter, *backoff, shared));
+                self.dispatcher.sent(&job, outcome);
+            }
+            shared.settle();
+        }
+    }
+}
 
 impl Dispatcher {
-    /// Runs until the worker is closing.
-    pub async fn run(mut self) {
+    /// Gives records to this many persistent processes, `window` in flight in each, until the worker is closing.
+    pub async fn serve_persistent(self, processes: usize, window: usize) {
         let (completions, mut inbox) = mpsc::channel(BATCH);
         let mut batch = Vec::with_capacity(BATCH);
         let shared = Arc::clone(&self.shared);
-        let pool = self.persistent.map(|(processes, window)| {
-            let parts = persistent::Parts {
-                runner: Arc::clone(&self.runner),
-                shared: Arc::clone(&shared),
-                printer: self.printer.clone(),
-                completions: completions.clone(),
-                window,
-            };
-            Pool::start(processes, &parts)
-        });
+        let parts = persistent::Parts {
+            runner: Arc::clone(&self.runner),
+            shared: Arc::clone(&shared),
+            printer: Arc::clone(&self.printer),
+            completions: completions.clone(),
+            window,
+        };
+        let pool = Pool::start(processes, &parts);
         loop {
-            let next_retry = self.start_what_may_run(pool.as_ref(), &completions);
+            let next_retry = {
+                let mut ledger = shared.ledger();
+                while let Some(job) = ledger.next(Instant::now()) {
+                    pool.give(job);
+                }
+                ledger.next_retry()
+            };
             let due = next_retry.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
             tokio::select! {
                 _ = inbox.recv_many(&mut batch, BATCH) => {}
-                () = shared.work.notified() => {}
+                () = shared.woken() => {}
                 () = tokio::time::sleep_until(due.into()) => {}
             }
             for done in batch.drain(..) {
                 match done {
-                    Done::Ran { job, attempt, is_out } => self.ran(job, &attempt, is_out, &completions),
+                    Done::Ran { job, attempt, is_out } => {
+                        let Some(Undelivered { job, outbox, letter }) = self.ran(job, &attempt, is_out)
+                        else {
+                            continue;
+                        };
+                        let (shared, backoff) = (Arc::clone(&shared), self.backoff);
+                        let completions = completions.clone();
+                        tokio::spawn(async move {
+                            let outcome = deliver(&outbox, letter, backoff, &shared).await;
+                            let _ = completions.send(Done::Sent { job, outcome }).await;
+                        });
+                    }
                     Done::Sent { job, outcome } => self.sent(&job, outcome),
                     Done::Left { job } => self.finish(&job, Outcome::Abandoned),
                 }
@@ -87,53 +166,26 @@ impl Dispatcher {
         }
     }
 
-    fn start_what_may_run(&self, pool: Option<&Pool>, completions: &mpsc::Sender<Done>) -> Option<Instant> {
-        let mut ledger = self.shared.ledger();
-        while let Some(job) = ledger.next(Instant::now()) {
-            if let Some(pool) = pool {
-                pool.give(job);
-                continue;
-            }
-            let (runner, shared) = (Arc::clone(&self.runner), Arc::clone(&self.shared));
-            let (printer, completions) = (self.printer.clone(), completions.clone());
-            let (output, backoff) = (self.output.clone(), self.backoff);
-            let is_success = |attempt: &Attempt| attempt.ended == Ended::Exit(0);
-            tokio::spawn(async move {
-                let mut attempt = runner.run(&job, &shared).await;
-                let piece = std::mem::take(&mut attempt.stdout);
-                let is_out = match output {
-                    None => piece.is_empty() || printer.print(piece).await,
-                    // What a failed attempt printed is no output.
-                    Some(output) if is_success(&attempt) => {
-                        output.send(&job.record, piece, backoff, &shared).await
-                    }
-                    Some(_) => true,
-                };
-                let _ = completions.send(Done::Ran { job, attempt, is_out }).await;
-            });
-        }
-        ledger.next_retry()
-    }
-
     fn finish(&self, job: &Job, outcome: Outcome) {
         self.shared.ledger().finish(job.ticket, outcome);
     }
 
     /// A command ended: what becomes of its record.
-    fn ran(&mut self, job: Job, attempt: &Attempt, is_out: bool, completions: &mpsc::Sender<Done>) {
+    fn ran(&self, job: Job, attempt: &Attempt, is_out: bool) -> Option<Undelivered> {
         let shared = Arc::clone(&self.shared);
         let (place, tally, log) = (Place(&job.record), &shared.tally, shared.log);
         let next = self.policy.next(&attempt.ended, job.attempt);
         {
             let ledger = self.shared.ledger();
             if !ledger.is_live(job.ticket) {
-                return;
+                return None;
             }
             // Whoever was told to end and did has not failed.
             if !is_out || (ledger.is_terminated(job.ticket) && next != Next::Resolved) {
                 drop(ledger);
                 tally.abandoned.fetch_add(1, Relaxed);
-                return self.finish(&job, Outcome::Abandoned);
+                self.finish(&job, Outcome::Abandoned);
+                return None;
             }
         }
         tally.handler_seconds.observe(attempt.took.as_secs_f64());
@@ -142,7 +194,7 @@ impl Dispatcher {
         }
         match next {
             Next::Resolved => {
-                self.breaker.success();
+                self.breaker().success();
                 tally.done.fetch_add(1, Relaxed);
                 log.verbose(1, format_args!("{place}: done"));
                 self.finish(&job, Outcome::Resolved);
@@ -186,20 +238,26 @@ impl Dispatcher {
                 log.note(format_args!("{place}: {}, skipped", attempt.ended));
                 self.finish(&job, Outcome::Resolved);
             }
-            Next::DeadLetter => self.dead_letter(job, attempt, completions),
+            Next::DeadLetter => return self.dead_letter(job, attempt),
         }
+        None
     }
 
     /// Counts a failure for good, unless `--exit-map` asked to skip that status.
-    fn breaker_opens(&mut self, ended: &Ended) -> bool {
+    fn breaker_opens(&self, ended: &Ended) -> bool {
         let by_map = self.policy.meaning(ended) == super::policy::Meaning::Skip;
-        !by_map && self.breaker.failure()
+        !by_map && self.breaker().failure()
     }
 
-    fn dead_letter(&self, job: Job, attempt: &Attempt, completions: &mpsc::Sender<Done>) {
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn dead_letter(&self, job: Job, attempt: &Attempt) -> Option<Undelivered> {
         let Some((outbox, topic)) = self.dead_letters.clone() else {
             self.shared.stop(Stop::Policy("no --dlq TOPIC is given".into()));
-            return self.finish(&job, Outcome::Abandoned);
+            self.finish(&job, Outcome::Abandoned);
+            return None;
         };
         let failed_at = jiff::Timestamp::now().to_string();
         let failure = Failure {
@@ -211,12 +269,7 @@ impl Dispatcher {
         };
         let letter = dead_letter::letter(&topic, &job.record, failure);
         self.shared.log.note(format_args!("{}: {}, to {topic}", Place(&job.record), attempt.ended));
-        let (shared, backoff) = (Arc::clone(&self.shared), self.backoff);
-        let completions = completions.clone();
-        tokio::spawn(async move {
-            let outcome = deliver(&outbox, letter, backoff, &shared).await;
-            let _ = completions.send(Done::Sent { job, outcome }).await;
-        });
+        Some(Undelivered { job, outbox, letter })
     }
 
     /// A dead letter was acknowledged, or never will be.

@@ -372,6 +372,11 @@ impl Ledger {
         None
     }
 
+    /// Whether [`Ledger::next`] would give another one out.
+    pub fn can_start(&self) -> bool {
+        !self.stopped && self.running < self.limits.jobs && !self.turns.is_empty()
+    }
+
     /// When the next retry is due.
     pub fn next_retry(&self) -> Option<Instant> {
         self.retries.first_key_value().map(|((due, _), _)| *due)

@@ -29,7 +29,7 @@ mod shared;
 mod summary;
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -46,13 +46,14 @@ use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Program};
 use crate::shutdown::Shutdown;
 
-use dispatch::{Dispatcher, Output};
+use dispatch::{Dispatcher, Output, Slots};
 use ledger::{Ledger, Limits};
 use observer::Watch;
 use oneshot::Runner;
 use outbox::Outbox;
 use policy::{Breaker, Policy};
 use poller::{Parts, Poller};
+use printer::Printer;
 use rebalance::Rebalancer;
 use shared::{Shared, Stop};
 
@@ -64,6 +65,8 @@ pub use policy::{ExitMap, OnFailure};
 const QUEUE_LEN: usize = 8192;
 /// Bytes queued, in all.
 const QUEUE_BYTES: usize = 16 << 20;
+/// A record that runs for so long is named, and each time again.
+const SLOW: Duration = Duration::from_mins(1);
 /// Between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(4);
 
@@ -148,20 +151,23 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         runner: Arc::new(Runner {
             program,
             variables,
-            limits: process::Limits { timeout: args.command_timeout, grace: GRACE },
+            limits: process::Limits { timeout: args.command_timeout, grace: GRACE, slow: SLOW },
             max_attempts: policy.max_attempts(),
             decode: args.decode,
         }),
-        printer: printer::for_worker(&shared)?,
+        printer: Arc::new(Printer::start(&shared)?),
         dead_letters,
         output,
-        breaker: Breaker::new(args.max_consecutive_failures),
+        breaker: Mutex::new(Breaker::new(args.max_consecutive_failures)),
         policy,
         backoff: args.backoff,
         group: group.clone(),
-        persistent: args.persistent.then_some((jobs, args.window.get())),
     };
-    runtime.spawn(dispatcher.run());
+    if args.persistent {
+        runtime.spawn(dispatcher.serve_persistent(jobs, args.window.get()));
+    } else {
+        Slots::start(dispatcher, runtime.handle().clone(), jobs)?;
+    }
     if let Some(live) = live {
         runtime.spawn(live::show(live, Arc::clone(&shared)));
     }
@@ -199,7 +205,8 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     shutdown.leave_the_end_to_a_second_signal();
     live.map(Live::end);
     config.log.note(shared.tally.sentence(started.elapsed()));
-    runtime.shutdown_background();
+    // The process ends: a thread or a task that still waits for something must not see it go.
+    std::mem::forget(runtime);
     outcome
 }
 

@@ -1,7 +1,6 @@
 //! One process a record: its environment, its input, how it ended.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use super::ledger::Job;
 use super::policy::Ended;
 use super::shared::Shared;
 use crate::codec::{self, Decode, Decoded};
-use crate::process::{self, Ending, Limits, MAX_OUTPUT, Program, Variables};
+use crate::process::{self, Ending, Limits, MAX_OUTPUT, News, Program, Variables};
 use crate::record::Record;
 
 /// How commands are run: the same for every record.
@@ -33,12 +32,9 @@ pub struct Attempt {
     pub took: Duration,
 }
 
-/// After so long, and then each time again, a note says that a record is still running.
-const SLOW: Duration = Duration::from_mins(1);
-
 impl Runner {
     /// Runs the command for one record, to its end.
-    pub async fn run(&self, job: &Job, shared: &Arc<Shared>) -> Attempt {
+    pub fn run(&self, job: &Job, shared: &Shared) -> Attempt {
         let record = &*job.record;
         let mut scratch = Vec::new();
         let value = self.decoded(record, &mut scratch, shared);
@@ -47,22 +43,19 @@ impl Runner {
         let mut line = Vec::new();
         let variables = [&self.variables, &of_record];
         let command = process::command(&self.program, &variables);
-        let run = process::run(command, value, self.limits, &shared.groups, job.ticket.epoch, |said| {
-            line.clear();
-            let _ = io::Write::write_fmt(&mut line, format_args!("{place}: "));
-            line.extend_from_slice(said);
-            shared.log.passed_on(&line);
-        });
-        tokio::pin!(run);
         let started = Instant::now();
-        let mut waited = Duration::ZERO;
-        let finished = loop {
-            if let Ok(finished) = tokio::time::timeout(SLOW, &mut run).await {
-                break finished;
+        let tell = |news: News<'_>| match news {
+            News::Stderr(said) => {
+                line.clear();
+                let _ = io::Write::write_fmt(&mut line, format_args!("{place}: "));
+                line.extend_from_slice(said);
+                shared.log.passed_on(&line);
             }
-            waited += SLOW;
-            shared.log.note(format_args!("{place}: still running after {} s", waited.as_secs()));
+            News::StillRunning(time) => {
+                shared.log.note(format_args!("{place}: still running after {} s", time.as_secs()));
+            }
         };
+        let finished = process::run(command, value, self.limits, &shared.groups, job.ticket.epoch, tell);
         match finished {
             Err(e) => Attempt {
                 ended: Ended::CannotRun(format!("{}: {e}", self.program.path.display())),

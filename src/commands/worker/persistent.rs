@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use std::os::unix::process::ExitStatusExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 
 use super::dispatch::Done;
@@ -45,7 +45,7 @@ pub struct Pool {
 pub struct Parts {
     pub runner: Arc<Runner>,
     pub shared: Arc<Shared>,
-    pub printer: Printer,
+    pub printer: Arc<Printer>,
     pub completions: mpsc::Sender<Done>,
     /// Records in flight a process.
     pub window: usize,
@@ -155,7 +155,8 @@ impl Slot {
 
     fn spawn(&self) -> io::Result<Process> {
         let runner = &self.parts.runner;
-        let mut child = process::command(&runner.program, &[&runner.variables]).spawn()?;
+        let command = process::command(&runner.program, &[&runner.variables]);
+        let mut child = Command::from(command).kill_on_drop(true).spawn()?;
         let group = self.parts.shared.groups.add(child.id().map_or(0, |pid| pid as i32), 0);
         let missing = || io::Error::other("a pipe is missing");
         Ok(Process {
@@ -174,7 +175,8 @@ impl Slot {
         let careful = self.deaths > 0 && !self.again.is_empty();
         let name = self.parts.runner.program.shown.clone();
         let log = self.parts.shared.log;
-        let mut said = Lines::new(|line: &[u8]| log.passed_on(&[name.as_bytes(), b": ", line].concat()));
+        let pass_on = |line: &[u8]| log.passed_on(&[name.as_bytes(), b": ", line].concat());
+        let mut said = Lines::default();
         let mut stderr_open = true;
         let mut stderr = [0; 4096];
         let mut batch = Vec::new();
@@ -227,7 +229,7 @@ impl Slot {
                     self.take_lines(&mut process.unread).await;
                 }
                 read = process.stderr.read(&mut stderr), if stderr_open => match read {
-                    Ok(n @ 1..) => said.push(&stderr[..n]),
+                    Ok(n @ 1..) => said.push(&stderr[..n], pass_on),
                     _ => stderr_open = false,
                 },
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => {
@@ -247,13 +249,12 @@ impl Slot {
         let _ = rest.await;
         let rest = tokio::time::timeout(Duration::from_millis(200), process.stderr.read(&mut stderr));
         if let Ok(Ok(n)) = rest.await {
-            said.push(&stderr[..n]);
+            said.push(&stderr[..n], pass_on);
         }
         process.group.kill();
         self.take_lines(&mut process.unread).await;
-        said.finish();
-        let tail = std::mem::take(&mut said.tail);
-        self.bury(status, timed_out, tail).await;
+        said.finish(pass_on);
+        self.bury(status, timed_out, said.tail).await;
     }
 
     /// When the record that has been in flight longest is due.
@@ -311,7 +312,7 @@ impl Slot {
         if unread.len() > LONGEST_LINE {
             unread.clear();
         }
-        let is_out = printed.is_empty() || self.parts.printer.print(printed).await;
+        let is_out = printed.is_empty() || tokio::task::block_in_place(|| self.parts.printer.print(&printed));
         for (job, attempt) in answered {
             let _ = self.parts.completions.send(Done::Ran { job, attempt, is_out }).await;
         }

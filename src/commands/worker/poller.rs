@@ -153,7 +153,7 @@ impl<'a> Poller<'a> {
         }
         if came {
             self.busy_at = Instant::now();
-            self.shared.work.notify_one();
+            self.shared.wake();
             if self.watch.answered() {
                 self.shared.log.note("the cluster answers again");
             }

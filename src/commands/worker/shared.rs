@@ -1,10 +1,10 @@
 //! What the polling thread, the runtime and the signal thread share.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::ledger::Ledger;
+use super::ledger::{Job, Ledger};
 use super::pulse::Pulse;
 use super::summary::Tally;
 use crate::kafka::membership;
@@ -40,13 +40,24 @@ impl Stop {
     }
 }
 
+/// A record to run the command for, from [`Shared::next_job`].
+pub struct Taken {
+    pub job: Job,
+    /// More may run now, and no thread waits for it.
+    pub lacks_hands: bool,
+}
+
 /// The state of one worker.
 pub struct Shared {
     ledger: Mutex<Ledger>,
     /// Notified whenever a completion was taken in.
     settled: Condvar,
-    /// Wakes the dispatcher: records came in, or a partition came or went.
-    pub work: tokio::sync::Notify,
+    /// Wakes what starts commands: records came in.
+    work: Condvar,
+    /// The same for `--persistent`, whose processes are tasks.
+    work_async: tokio::sync::Notify,
+    /// Threads that wait for `work`; changes with the ledger held.
+    idle: AtomicUsize,
     stop: Mutex<Option<Stop>>,
     closing: AtomicBool,
     pub groups: Groups,
@@ -61,7 +72,9 @@ impl Shared {
         Self {
             ledger: Mutex::new(ledger),
             settled: Condvar::new(),
-            work: tokio::sync::Notify::new(),
+            work: Condvar::new(),
+            work_async: tokio::sync::Notify::new(),
+            idle: AtomicUsize::new(0),
             stop: Mutex::new(None),
             closing: AtomicBool::new(false),
             groups,
@@ -74,6 +87,44 @@ impl Shared {
     /// The ledger, for a short while: nothing waits with it held.
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that records came in.
+    pub fn wake(&self) {
+        self.work.notify_one();
+        self.work_async.notify_one();
+    }
+
+    /// Waits until records came in, or completions, or the worker is closing.
+    pub async fn woken(&self) {
+        self.work_async.notified().await;
+    }
+
+    /// Waits for a record that may run now; `None` where the worker is closing. Whoever gets one
+    /// wakes the next while there is more, to run or to wait for.
+    pub fn next_job(&self) -> Option<Taken> {
+        let mut ledger = self.ledger();
+        loop {
+            if self.is_closing() {
+                return None;
+            }
+            let now = Instant::now();
+            let job = ledger.next(now);
+            let next_retry = ledger.next_retry();
+            let is_idle = self.idle.load(Ordering::Relaxed) > 0;
+            if let Some(job) = job {
+                let has_more = ledger.can_start();
+                drop(ledger);
+                if is_idle && (has_more || next_retry.is_some()) {
+                    self.work.notify_one();
+                }
+                return Some(Taken { job, lacks_hands: has_more && !is_idle });
+            }
+            self.idle.fetch_add(1, Ordering::Relaxed);
+            let nap = next_retry.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
+            ledger = self.work.wait_timeout(ledger, nap).unwrap_or_else(PoisonError::into_inner).0;
+            self.idle.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Says that completions were taken in.
@@ -112,7 +163,10 @@ impl Shared {
     /// Nothing will be given out any more: persistent commands get the end of their input.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
-        self.work.notify_one();
+        // Whoever looked before that is waiting by now.
+        drop(self.ledger());
+        self.work.notify_all();
+        self.work_async.notify_one();
     }
 
     /// Whether [`Shared::close`] was called.
