@@ -57,8 +57,8 @@ struct Undelivered {
     letter: Letter,
 }
 
-/// Completions taken in at once.
-const BATCH: usize = 1024;
+/// Messages of completions taken in at once.
+const BATCH: usize = 256;
 /// Of a thread that waits for a process; the default of 2 MiB is what a thousand of them need not have.
 const STACK: usize = 512 << 10;
 
@@ -116,7 +116,7 @@ impl Slots {
 impl Dispatcher {
     /// Gives records to this many persistent processes, `window` in flight in each, until the worker is closing.
     pub async fn serve_persistent(self, processes: usize, window: usize) {
-        let (completions, mut inbox) = mpsc::channel(BATCH);
+        let (completions, mut inbox) = mpsc::channel::<Vec<Done>>(BATCH);
         let mut batch = Vec::with_capacity(BATCH);
         let shared = Arc::clone(&self.shared);
         let parts = persistent::Parts {
@@ -126,13 +126,11 @@ impl Dispatcher {
             completions: completions.clone(),
             window,
         };
-        let pool = Pool::start(processes, &parts);
+        let mut pool = Pool::start(processes, &parts);
         loop {
             let next_retry = {
                 let mut ledger = shared.ledger();
-                while let Some(job) = ledger.next(Instant::now()) {
-                    pool.give(job);
-                }
+                pool.give(std::iter::from_fn(|| ledger.next(Instant::now())));
                 ledger.next_retry()
             };
             let due = next_retry.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
@@ -141,7 +139,7 @@ impl Dispatcher {
                 () = shared.woken() => {}
                 () = tokio::time::sleep_until(due.into()) => {}
             }
-            for done in batch.drain(..) {
+            for done in batch.drain(..).flatten() {
                 match done {
                     Done::Ran { job, attempt, is_out } => {
                         let Some(Undelivered { job, outbox, letter }) = self.ran(job, &attempt, is_out)
@@ -152,7 +150,7 @@ impl Dispatcher {
                         let completions = completions.clone();
                         tokio::spawn(async move {
                             let outcome = deliver(&outbox, letter, backoff, &shared).await;
-                            let _ = completions.send(Done::Sent { job, outcome }).await;
+                            let _ = completions.send(vec![Done::Sent { job, outcome }]).await;
                         });
                     }
                     Done::Sent { job, outcome } => self.sent(&job, outcome),

@@ -301,6 +301,13 @@ impl Ledger {
             || self.queued_bytes + self.parked_bytes >= self.limits.queue_bytes
     }
 
+    /// Whether it is worth reading on after [`Ledger::is_full`]: an eighth is free again.
+    pub fn has_room(&self) -> bool {
+        let (records, bytes) = (self.limits.queue_len, self.limits.queue_bytes);
+        self.queued + self.parked <= records - records / 8
+            && self.queued_bytes + self.parked_bytes <= bytes - bytes / 8
+    }
+
     /// Partitions to pause and to resume now. Each pause throws the client's prefetch away, and it
     /// takes a while to get going again: a partition that can take no more is paused only once
     /// something could run and nothing is there, and resumed at a quarter of its share. Until then

@@ -118,8 +118,12 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
 
     let watch = Arc::new(Watch::new(Arc::clone(&shared)));
     let observer: Arc<dyn Observer> = Arc::clone(&watch) as Arc<dyn Observer>;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    // One thread: what goes from task to task is too little to wake another for.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
     let drain = args.drain.min(MAX_POLL_INTERVAL.mul_f64(0.6));
     if let Some(listener) = listener {
         if let Ok(address) = listener.local_addr() {

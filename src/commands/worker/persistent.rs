@@ -4,11 +4,10 @@
 //! When a process dies, what it had in flight is sent again one at a time, so that
 //! only the record that kills it spends retries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use std::os::unix::process::ExitStatusExt as _;
@@ -36,8 +35,8 @@ const UNWRITTEN: usize = 1 << 20;
 
 /// The processes, and how records are given out to them.
 pub struct Pool {
-    slots: Vec<mpsc::UnboundedSender<Job>>,
-    turn: AtomicUsize,
+    slots: Vec<mpsc::UnboundedSender<Vec<Job>>>,
+    turn: usize,
 }
 
 /// What every process needs.
@@ -46,7 +45,8 @@ pub struct Parts {
     pub runner: Arc<Runner>,
     pub shared: Arc<Shared>,
     pub printer: Arc<Printer>,
-    pub completions: mpsc::Sender<Done>,
+    /// What came at once goes at once: each message wakes somebody.
+    pub completions: mpsc::Sender<Vec<Done>>,
     /// Records in flight a process.
     pub window: usize,
 }
@@ -60,24 +60,35 @@ impl Pool {
             tokio::spawn(Slot::new(parts.clone(), inbox).run());
             sender
         };
-        Self { slots: (0..processes).map(slot).collect(), turn: AtomicUsize::new(0) }
+        Self { slots: (0..processes).map(slot).collect(), turn: 0 }
     }
 
-    /// Hands a record to its process: that of its lane, else the next in turn.
-    pub fn give(&self, job: Job) {
-        let at = job.lane.map_or_else(|| self.turn.fetch_add(1, Relaxed), |lane| lane.0 as usize);
-        let _ = self.slots[at % self.slots.len()].send(job);
+    /// Hands records to their processes: that of the lane, else the next in turn.
+    pub fn give(&mut self, jobs: impl Iterator<Item = Job>) {
+        let mut shares = vec![Vec::new(); self.slots.len()];
+        for job in jobs {
+            let at = job.lane.map_or(self.turn, |lane| lane.0 as usize);
+            self.turn = self.turn.wrapping_add(usize::from(job.lane.is_none()));
+            shares[at % self.slots.len()].push(job);
+        }
+        for (slot, share) in self.slots.iter().zip(shares) {
+            if !share.is_empty() {
+                let _ = slot.send(share);
+            }
+        }
     }
 }
 
 /// One process after another, and the records given to them.
 struct Slot {
     parts: Parts,
-    inbox: mpsc::UnboundedReceiver<Job>,
+    inbox: mpsc::UnboundedReceiver<Vec<Job>>,
     next_id: u64,
     in_flight: BTreeMap<u64, (Job, Instant)>,
     /// To be sent again, one at a time, in this order, before anything new.
-    again: Vec<Job>,
+    again: VecDeque<Job>,
+    /// Given to this process, and not yet sent: its window is full.
+    waiting: VecDeque<Job>,
     /// Deaths since the last answer.
     deaths: u32,
     respawn: Backoff,
@@ -95,13 +106,14 @@ struct Process {
 }
 
 impl Slot {
-    fn new(parts: Parts, inbox: mpsc::UnboundedReceiver<Job>) -> Self {
+    fn new(parts: Parts, inbox: mpsc::UnboundedReceiver<Vec<Job>>) -> Self {
         Self {
             parts,
             inbox,
             next_id: 0,
             in_flight: BTreeMap::new(),
-            again: Vec::new(),
+            again: VecDeque::new(),
+            waiting: VecDeque::new(),
             deaths: 0,
             respawn: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
         }
@@ -109,29 +121,30 @@ impl Slot {
 
     async fn run(mut self) {
         loop {
-            if self.again.is_empty() {
+            if self.again.is_empty() && self.waiting.is_empty() {
                 match self.inbox.recv().await {
-                    Some(job) => self.again.push(job),
+                    Some(jobs) => self.waiting.extend(jobs),
                     None => return,
                 }
             }
             if !self.rest().await {
                 // The worker ends and no process lives: what it would have got was never begun.
-                while let Ok(job) = self.inbox.try_recv() {
-                    self.again.push(job);
+                while let Ok(jobs) = self.inbox.try_recv() {
+                    self.waiting.extend(jobs);
                 }
-                for job in self.again.drain(..) {
-                    let _ = self.parts.completions.send(Done::Left { job }).await;
-                }
+                let left = self.again.drain(..).chain(self.waiting.drain(..));
+                let left = left.map(|job| Done::Left { job }).collect();
+                let _ = self.parts.completions.send(left).await;
                 continue;
             }
             match self.spawn() {
                 Ok(process) => self.serve(process).await,
                 Err(e) => {
                     let why = format!("{}: {e}", self.parts.runner.program.path.display());
-                    for job in std::mem::take(&mut self.again) {
-                        self.report(job, Duration::ZERO, Ended::CannotRun(why.clone()), Vec::new()).await;
-                    }
+                    let all = self.again.drain(..).chain(self.waiting.drain(..));
+                    let ended = || Ended::CannotRun(why.clone());
+                    let all = all.map(|job| report(job, Duration::ZERO, ended(), Vec::new())).collect();
+                    let _ = self.parts.completions.send(all).await;
                 }
             }
         }
@@ -179,38 +192,36 @@ impl Slot {
         let mut said = Lines::default();
         let mut stderr_open = true;
         let mut stderr = [0; 4096];
-        let mut batch = Vec::new();
         let mut timed_out: Option<Instant> = None;
         let mut killed = false;
         let mut closed = false;
         let status = loop {
-            let window = if careful && !self.again.is_empty() { 1 } else { self.parts.window };
-            while self.in_flight.len() < window && !self.again.is_empty() {
-                let job = self.again.remove(0);
+            let is_careful = careful && !self.again.is_empty();
+            let window = if is_careful { 1 } else { self.parts.window };
+            let takes_more = timed_out.is_none() && !closed;
+            let has_room = |slot: &Self, process: &Process| {
+                takes_more && slot.in_flight.len() < window && process.unwritten.len() < UNWRITTEN
+            };
+            while has_room(self, &process) {
+                let queue = if self.again.is_empty() { &mut self.waiting } else { &mut self.again };
+                let Some(job) = queue.pop_front() else { break };
                 self.hand_over(job, &mut process);
             }
-            let room = window.saturating_sub(self.in_flight.len());
-            let wants_more = self.again.is_empty()
-                && room > 0
-                && process.unwritten.len() < UNWRITTEN
-                && timed_out.is_none()
-                && !closed;
+            let wants_more = has_room(self, &process);
             let deadline = match timed_out {
                 Some(since) => (!killed).then(|| since + self.parts.runner.limits.grace),
                 None => self.deadline(),
             };
             tokio::select! {
                 status = process.child.wait() => break status,
-                n = self.inbox.recv_many(&mut batch, room), if wants_more => {
-                    if n == 0 {
+                jobs = self.inbox.recv(), if wants_more => match jobs {
+                    Some(jobs) => self.waiting.extend(jobs),
+                    None => {
                         // The worker is ending: a command ends when its input does.
                         closed = true;
                         process.stdin = None;
                     }
-                    for job in batch.drain(..) {
-                        self.hand_over(job, &mut process);
-                    }
-                }
+                },
                 written = write(process.stdin.as_mut(), &process.unwritten), if !process.unwritten.is_empty() => {
                     if let Ok(n) = written {
                         process.unwritten.drain(..n);
@@ -312,15 +323,11 @@ impl Slot {
         if unread.len() > LONGEST_LINE {
             unread.clear();
         }
-        let is_out = printed.is_empty() || tokio::task::block_in_place(|| self.parts.printer.print(&printed));
-        for (job, attempt) in answered {
-            let _ = self.parts.completions.send(Done::Ran { job, attempt, is_out }).await;
+        let is_out = printed.is_empty() || self.parts.printer.print_from_task(&printed);
+        let answered = answered.into_iter().map(|(job, attempt)| Done::Ran { job, attempt, is_out });
+        if answered.len() > 0 {
+            let _ = self.parts.completions.send(answered.collect()).await;
         }
-    }
-
-    async fn report(&self, job: Job, took: Duration, ended: Ended, stderr: Vec<u8>) {
-        let attempt = Attempt { ended, stdout: Vec::new(), stderr, retry_after: None, took };
-        let _ = self.parts.completions.send(Done::Ran { job, attempt, is_out: true }).await;
     }
 
     /// A process ended: who is guilty, and who is sent again.
@@ -344,19 +351,26 @@ impl Slot {
         // While the worker ends, nothing is sent again: what became of it is for the ledger.
         let ending = self.parts.shared.stopping().is_some();
         let alone = open.len() == 1;
-        let mut again = Vec::new();
+        let (mut again, mut ended) = (VecDeque::new(), Vec::new());
         for (job, since) in open.into_values() {
             // Several at once: nobody knows which of them it was.
             if ending || alone {
-                let ended = if timed_out.is_some() { Ended::Timeout } else { how.clone() };
-                self.report(job, since.elapsed(), ended, stderr.clone()).await;
+                let how = if timed_out.is_some() { Ended::Timeout } else { how.clone() };
+                ended.push(report(job, since.elapsed(), how, stderr.clone()));
             } else {
-                again.push(job);
+                again.push_back(job);
             }
         }
+        let _ = self.parts.completions.send(ended).await;
         again.append(&mut self.again);
         self.again = again;
     }
+}
+
+/// A record's process ended.
+fn report(job: Job, took: Duration, ended: Ended, stderr: Vec<u8>) -> Done {
+    let attempt = Attempt { ended, stdout: Vec::new(), stderr, retry_after: None, took };
+    Done::Ran { job, attempt, is_out: true }
 }
 
 /// Writes some of the bytes; without a pipe they are gone.

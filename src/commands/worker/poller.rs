@@ -117,7 +117,7 @@ impl<'a> Poller<'a> {
             return BATCH;
         }
         self.full_since.get_or_insert_with(Instant::now);
-        if self.shared.wait(Instant::now() + FULL, |ledger| !ledger.is_full()) { BATCH } else { 1 }
+        if self.shared.wait(Instant::now() + FULL, |ledger| ledger.has_room()) { BATCH } else { 1 }
     }
 
     /// Polls once and takes in what comes.

@@ -6,6 +6,7 @@ use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::shared::{Shared, Stop};
 use crate::live::Live;
@@ -38,6 +39,37 @@ impl Printer {
             // A terminal: past the live line.
             Some(live) => live.past(!piece.ends_with(b"\n"), || file.write_all(piece)),
         };
+        self.note(outcome, &mut stdout)
+    }
+
+    /// The same from a task. Handing the thread to other tasks for the time is dear, and done only
+    /// where whoever reads stdout is behind.
+    pub fn print_from_task(&self, piece: &[u8]) -> bool {
+        let free = if self.live.is_none() { self.stdout.try_lock().ok() } else { None };
+        let Some(mut stdout) = free else {
+            return tokio::task::block_in_place(|| self.print(piece));
+        };
+        let Some(file) = stdout.as_mut() else { return false };
+        let mut rest = piece;
+        let outcome = loop {
+            // So much never waits where poll says that something can be written: POSIX, pipe(7).
+            let next = &rest[..rest.len().min(PIPE_BUF)];
+            if next.is_empty() {
+                break Ok(());
+            }
+            if !can_write(file) {
+                break tokio::task::block_in_place(|| file.write_all(rest));
+            }
+            match file.write(next) {
+                Ok(written) => rest = &rest[written..],
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => break Err(e),
+            }
+        };
+        self.note(outcome, &mut stdout)
+    }
+
+    fn note(&self, outcome: io::Result<()>, stdout: &mut Option<File>) -> bool {
         if let Err(e) = outcome {
             self.shared.stop(stop_for(&e));
             *stdout = None;
@@ -46,13 +78,21 @@ impl Printer {
     }
 }
 
+/// What is written to a pipe in one piece.
+const PIPE_BUF: usize = 4096;
+
+fn can_write(file: &File) -> bool {
+    let mut fds = [PollFd::new(file, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut fds, Some(&now)), Ok(1..))
+}
+
 /// Whether whoever read stdout has gone: what no write would tell while nothing is written.
 pub fn stdout_is_closed() -> bool {
     let stdout = io::stdout();
-    let mut fds = [rustix::event::PollFd::new(&stdout, rustix::event::PollFlags::empty())];
-    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-    matches!(rustix::event::poll(&mut fds, Some(&now)), Ok(1..))
-        && fds[0].revents().contains(rustix::event::PollFlags::ERR)
+    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut fds, Some(&now)), Ok(1..)) && fds[0].revents().contains(PollFlags::ERR)
 }
 
 /// What a failed write to stdout means for the worker.

@@ -50,8 +50,9 @@ pub struct Taken {
 /// The state of one worker.
 pub struct Shared {
     ledger: Mutex<Ledger>,
-    /// Notified whenever a completion was taken in.
+    /// Notified whenever a completion was taken in, and who waits for that: the polling thread.
     settled: Condvar,
+    is_awaited: AtomicBool,
     /// Wakes what starts commands: records came in.
     work: Condvar,
     /// The same for `--persistent`, whose processes are tasks.
@@ -72,6 +73,7 @@ impl Shared {
         Self {
             ledger: Mutex::new(ledger),
             settled: Condvar::new(),
+            is_awaited: AtomicBool::new(false),
             work: Condvar::new(),
             work_async: tokio::sync::Notify::new(),
             idle: AtomicUsize::new(0),
@@ -129,24 +131,30 @@ impl Shared {
 
     /// Says that completions were taken in.
     pub fn settle(&self) {
-        self.settled.notify_all();
+        if self.is_awaited.load(Ordering::Acquire) {
+            self.settled.notify_all();
+        }
     }
 
-    /// Waits until `done` holds or the time is up; says whether it holds.
+    /// Waits until `done` holds or the time is up; says whether it holds. One thread waits at a time.
     pub fn wait(&self, deadline: Instant, mut done: impl FnMut(&mut Ledger) -> bool) -> bool {
         let mut ledger = self.ledger();
-        loop {
+        // With the ledger held: whoever finishes a record after this look at it notifies.
+        self.is_awaited.store(true, Ordering::Release);
+        let outcome = loop {
             if done(&mut ledger) {
-                return true;
+                break true;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return false;
+                break false;
             }
             // A cap, so that a stop that nobody notifies of is seen in time.
             let nap = left.min(Duration::from_millis(100));
             ledger = self.settled.wait_timeout(ledger, nap).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        };
+        self.is_awaited.store(false, Ordering::Release);
+        outcome
     }
 
     /// Asks the worker to stop. The first reason counts, unless a later one is
