@@ -59,6 +59,28 @@ fn delete_before(cluster: &Cluster, topic: &str, offset: i64) {
 }
 
 #[test]
+fn a_member_without_a_partition_leaves_its_group_when_it_ends() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "idle-member", 1, "a\n");
+    let first = cluster.kq(["worker", &topic, "--", "sh", "-c", "cat; echo"]).spawn();
+    first.wait_for_stdout("a");
+    let group = format!("kq-worker-{topic}");
+    cluster
+        .kq(["consume", &topic, "-g", &group, "-e"])
+        .limit(LONG)
+        .run()
+        .success()
+        .stderr_has("no partition");
+    once(&cluster, &topic, &[], &["true"]).run().success().stderr_has("have all partitions");
+    once(&cluster, &topic, &["--reset", "--from", "end"], &["true"])
+        .run()
+        .status(2)
+        .stderr_has("has 1 member,");
+    first.terminate();
+    first.wait().success();
+}
+
+#[test]
 fn a_pattern_reads_its_topics_and_those_that_come_later() {
     let cluster = Cluster::get();
     let prefix = cluster.topic("pattern");

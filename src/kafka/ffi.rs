@@ -602,6 +602,8 @@ pub struct Consumer {
     queue: *mut sys::rd_kafka_queue_t,
     /// Whether fetching may go on from the application's position: in a group, or after a pause.
     resumes: bool,
+    /// Whether it leaves its group at the end: a static member stays in it for its next start.
+    leaves: bool,
     /// The memory of the last batch, used again for the next.
     spare: RefCell<Vec<*mut sys::rd_kafka_message_t>>,
 }
@@ -629,7 +631,8 @@ impl Consumer {
         }
         let resumes = config.get("enable.partition.eof") == Some("true")
             && config.get("enable.auto.commit") == Some("true");
-        Ok(Self { handle, queue, resumes, spare: RefCell::default() })
+        let leaves = config.get("group.instance.id").is_none();
+        Ok(Self { handle, queue, resumes, leaves, spare: RefCell::default() })
     }
 
     /// The cluster's view of one topic, or of all.
@@ -919,6 +922,13 @@ impl Consumer {
     /// has passed; says which. Offsets that were stored are committed on the way.
     pub fn close(&self, timeout: Duration, handler: &mut dyn Rebalance) -> bool {
         let deadline = Instant::now() + timeout;
+        if self.leaves && !self.has_partitions() {
+            // A member without a partition that closes says nothing (rdkafka_cgrp.c: "consumer is
+            // terminating, skipping rejoin"), and the group's next rebalance waits for it until
+            // its session ends. One that unsubscribes first says that it leaves.
+            // SAFETY: the client is live.
+            let _ = check(unsafe { sys::rd_kafka_unsubscribe(self.handle.rk) });
+        }
         // SAFETY: client and queue are live; an error object is freed by check_object.
         let closing = check_object(unsafe { sys::rd_kafka_consumer_close_queue(self.handle.rk, self.queue) });
         if closing.is_err() {
@@ -933,6 +943,19 @@ impl Consumer {
                 return false;
             }
             drop(self.poll(Duration::from_millis(2), 1000, handler));
+        }
+    }
+
+    fn has_partitions(&self) -> bool {
+        let mut all = ptr::null_mut();
+        // SAFETY: the client is live; the list that it makes is read and destroyed here.
+        unsafe {
+            if check(sys::rd_kafka_assignment(self.handle.rk, &raw mut all)).is_err() {
+                return false;
+            }
+            let any = (*all).cnt > 0;
+            sys::rd_kafka_topic_partition_list_destroy(all);
+            any
         }
     }
 
