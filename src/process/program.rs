@@ -44,8 +44,29 @@ impl Program {
             return Ok(Self::shell(name));
         }
         let shown = command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-        let path = find(name, search, cwd)?;
-        if is_bare_script(&path)? {
+        let path = find(name, search, cwd).map_err(|e| {
+            if needs_shell(name) && !args.is_empty() {
+                e.context("a line for the shell stands alone after `--`, kq's own flags before it")
+            } else {
+                e
+            }
+        })?;
+        let start = start(&path)?;
+        if let Some(interpreter) = interpreter(&start) {
+            let name = name.to_string_lossy();
+            ensure!(
+                !interpreter.as_os_str().as_bytes().ends_with(b"\r"),
+                "command {name}: its lines end as on Windows, so that no {:?} is found to run it \
+                 (sed -i 's/\\r$//' {name})",
+                interpreter.display()
+            );
+            ensure!(
+                cwd.join(interpreter).exists(),
+                "command {name}: its first line names {}, which does not exist",
+                interpreter.display()
+            );
+        }
+        if is_bare_script(&start) {
             let args = std::iter::once(path.into_os_string()).chain(args.iter().cloned()).collect();
             return Ok(Self { path: SHELL.into(), args, shown });
         }
@@ -83,16 +104,29 @@ fn find(name: &OsStr, search: Option<&OsStr>, cwd: &Path) -> anyhow::Result<Path
     bail!("command {shown}: not found in PATH");
 }
 
+/// A file's first bytes; `None` where it can be executed and not read, which the kernel may still do.
+fn start(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    let Ok(file) = std::fs::File::open(path) else { return Ok(None) };
+    let mut start = Vec::new();
+    file.take(256).read_to_end(&mut start).with_context(|| format!("read {}", path.display()))?;
+    Ok(Some(start))
+}
+
+/// The program that a script's first line names, which the kernel would look for in vain without
+/// saying that it is that one, and not the script, which is missing.
+fn interpreter(start: &Option<Vec<u8>>) -> Option<&Path> {
+    let line = start.as_ref()?.strip_prefix(b"#!")?;
+    // A line without an end may be cut off.
+    let line = line[..line.iter().position(|&b| b == b'\n')?].trim_ascii_start();
+    let name = line.split(|b| matches!(b, b' ' | b'\t')).next()?;
+    (!name.is_empty()).then(|| Path::new(OsStr::from_bytes(name)))
+}
+
 /// Whether a file is text without `#!`, which the kernel refuses and a shell runs.
-fn is_bare_script(path: &Path) -> anyhow::Result<bool> {
-    let Ok(mut file) = std::fs::File::open(path) else {
-        // Executable and not readable: the kernel may still run it.
-        return Ok(false);
-    };
-    let mut start = [0; 256];
-    let n = file.read(&mut start).with_context(|| format!("read {}", path.display()))?;
-    let start = &start[..n];
-    Ok(!start.starts_with(b"#!") && !start.starts_with(b"\x7fELF") && !start.contains(&0))
+fn is_bare_script(start: &Option<Vec<u8>>) -> bool {
+    start.as_ref().is_some_and(|start| {
+        !start.starts_with(b"#!") && !start.starts_with(b"\x7fELF") && !start.contains(&0)
+    })
 }
 
 #[cfg(test)]
@@ -147,6 +181,13 @@ mod tests {
     }
 
     #[test]
+    fn a_line_for_the_shell_with_more_words_behind_it_is_told_to_stand_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = format!("{:#}", resolve(dir.path(), &["cat | wc -c", "--retries", "0"]).unwrap_err());
+        assert!(error.contains("stands alone after `--`"), "{error}");
+    }
+
+    #[test]
     fn a_script_without_a_first_line_runs_under_sh() {
         let dir = tempfile::tempdir().unwrap();
         file(dir.path(), "bare", b"cat >/dev/null\n", 0o755);
@@ -159,12 +200,16 @@ mod tests {
     fn what_cannot_be_run_is_named_with_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
         file(dir.path(), "plain", b"#!/bin/sh\n", 0o644);
+        file(dir.path(), "windows", b"#!/bin/sh\r\ncat\r\n", 0o755);
+        file(dir.path(), "stray", b"#! /no/such/python -u\n", 0o755);
         for (command, part) in [
             ("./plain", "chmod +x ./plain"),
             ("./nothing", "No such file"),
             ("no-such-command", "not found in PATH"),
             ("plain", "write ./plain"),
             ("./", "directory"),
+            ("./windows", r#"end as on Windows, so that no "/bin/sh\r" is found"#),
+            ("./stray", "its first line names /no/such/python, which does not exist"),
             ("", "empty"),
         ] {
             let error = format!("{:#}", resolve(dir.path(), &[command]).unwrap_err());
