@@ -160,7 +160,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     let mut command =
         Cli::command().color(color(&args)).mut_arg("properties", |arg| arg.value_parser(note.clone()));
     let parsed = command.try_get_matches_from_mut(&args).and_then(|matches| Cli::from_arg_matches(&matches));
-    let mut cli = parsed.map_err(|e| kcat_mode(&e, &mut command).unwrap_or(e))?;
+    let mut cli = parsed.map_err(|e| {
+        let better = kcat_mode(&e, &mut command).or_else(|| without_dashes(&e, &args, &mut command));
+        better.unwrap_or(e)
+    })?;
     let mut properties = std::mem::take(&mut *properties.lock().unwrap_or_else(PoisonError::into_inner));
     // Read innermost command first; what counts is the order on the command line.
     properties.sort_by_key(|given: &Secret| {
@@ -219,6 +222,28 @@ fn kcat_mode(e: &clap::Error, command: &mut clap::Command) -> Option<clap::Error
     ))
 }
 
+/// The error for a command that stands where topics do: xargs takes it so.
+fn without_dashes(e: &clap::Error, args: &[OsString], command: &mut clap::Command) -> Option<clap::Error> {
+    if args.iter().any(|arg| arg == "--") {
+        return None;
+    }
+    let is_of = |name: &str| own(args).find(|arg| !arg.starts_with('-')) == Some(name);
+    let (subcommand, message) = match (e.kind(), e.get(ContextKind::InvalidArg)) {
+        (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing)))
+            if is_of("worker") && missing.iter().any(|name| name.contains("COMMAND")) =>
+        {
+            ("worker", "no command to run: it stands after `--`, as in `kq worker TOPIC -- ./handler.sh`")
+        }
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(word)))
+            if is_of("dev") && !word.starts_with('-') =>
+        {
+            ("dev", "the command stands after `--`, as in `kq dev -- ./test.sh`")
+        }
+        _ => return None,
+    };
+    Some(command.find_subcommand_mut(subcommand)?.error(e.kind(), message))
+}
+
 /// kq's version with what of librdkafka is linked in.
 fn long_version() -> String {
     let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
@@ -240,6 +265,19 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_without_dashes_is_told_where_they_go() {
+        for (line, part) in [
+            (&["worker", "foo", "./handler.sh"][..], "kq worker TOPIC -- ./handler.sh"),
+            (&["worker", "foo"], "kq worker TOPIC -- ./handler.sh"),
+            (&["dev", "./test.sh"], "kq dev -- ./test.sh"),
+        ] {
+            let error = read(line).unwrap_err().to_string();
+            assert!(error.contains(part), "{line:?}: {error}");
+        }
+        assert!(!read(&["dev", "--no-such"]).unwrap_err().to_string().contains("-- ./test.sh"));
     }
 
     #[test]
