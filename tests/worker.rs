@@ -309,8 +309,12 @@ fn a_command_that_cannot_run_is_78_and_nothing_is_committed() {
         once(&cluster, &topic, &[], &["sh", "-c", &format!("exit {code}")])
             .run()
             .status(78)
-            .stderr_has("status");
+            .stderr_has(&format!(": status {code}\nthat status says that the command itself is broken"));
     }
+    once(&cluster, &topic, &["--exit-map", "3=stop"], &["sh", "-c", "exit 3"])
+        .run()
+        .status(78)
+        .stderr_has(": status 3\n--exit-map says stop");
     let worker = once(&cluster, &topic, &[], &["./plain"]);
     worker.file("plain", "echo no");
     worker.run().status(78).stderr_has("chmod +x ./plain");

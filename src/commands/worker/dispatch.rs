@@ -212,7 +212,8 @@ impl Dispatcher {
                 self.finish(&job, Outcome::Retry(Instant::now() + delay));
             }
             Next::Broken => {
-                self.shared.stop(Stop::Broken(self.sentence(&job, attempt)));
+                let why = self.sentence(&job, attempt);
+                self.shared.stop(Stop::Broken(format!("{why}\n{}", self.policy.why_broken(&attempt.ended))));
                 self.finish(&job, Outcome::Abandoned);
             }
             Next::Stop => {

@@ -148,6 +148,22 @@ impl Policy {
         }
     }
 
+    /// Why an end that means [`Meaning::Broken`] does, and what a person can do about it.
+    pub fn why_broken(&self, ended: &Ended) -> &'static str {
+        match ended {
+            Ended::Exit(code)
+                if u8::try_from(*code).is_ok_and(|code| self.exit_map.0.contains_key(&code)) =>
+            {
+                "--exit-map says stop: it is not committed, and the next start tries it again"
+            }
+            Ended::Exit(_) => {
+                "that status says that the command itself is broken: it is not committed, and the next start \
+                 tries it again (--exit-map reads it otherwise, as in 127=retry)"
+            }
+            _ => "it is not committed: the next start tries it again",
+        }
+    }
+
     /// What to do after the attempt numbered `attempt` (from 1) ended.
     pub fn next(&self, ended: &Ended, attempt: u32) -> Next {
         match self.meaning(ended) {
