@@ -37,11 +37,13 @@ pub fn end(poller: &mut Poller<'_>, stop: Stop, limit: Duration, has_stop: bool)
     }
     let before = shared.tally.abandoned.load(Relaxed);
     shared.ledger().stop();
-    if let Stop::Signal(signal) = stop {
-        let running = shared.ledger().running();
-        shared
+    let running = shared.ledger().running();
+    match stop {
+        Stop::Signal(signal) => shared
             .log
-            .note(format_args!("signal {signal}: finishing {running} running, a second signal ends at once"));
+            .note(format_args!("signal {signal}: finishing {running} running, a second signal ends at once")),
+        Stop::Closed => shared.log.note(format_args!("stdout is closed: finishing {running} running")),
+        _ => {}
     }
     let drained = wait(poller, share.of(18)) || {
         let assigned = shared.ledger().assigned();
@@ -69,7 +71,7 @@ pub fn end(poller: &mut Poller<'_>, stop: Stop, limit: Duration, has_stop: bool)
         Some(fenced @ Stop::Fenced(_)) => fenced,
         _ => stop,
     };
-    shared.log.verbose(1, format_args!("left the group: {}", if closed { "yes" } else { "not confirmed" }));
+    shared.log.verbose(1, if closed { "left the group" } else { "left the group without an answer" });
     if let Err(code) = committed
         && matches!(stop, Stop::Complete | Stop::Signal(_) | Stop::Closed)
     {

@@ -119,9 +119,10 @@ impl Rebalance for Rebalancer {
         let of_these = |owner: u64| epochs.contains(&owner);
         if lost || matches!(self.shared.stopping(), Some(Stop::Fenced(_))) {
             // They are somebody else's by now: nothing is stored, nothing is finished.
-            self.shared
-                .log
-                .error(format_args!("partitions lost: {}; their records run again elsewhere", shown(&names)));
+            self.shared.log.error(format_args!(
+                "partitions lost: {}; what was not committed of them runs again",
+                shown(&names)
+            ));
             let mut ledger = self.shared.ledger();
             ledger.terminate(&names);
             for name in &names {

@@ -97,10 +97,11 @@ impl Tally {
     pub fn sentence(&self, elapsed: Duration) -> String {
         let done = self.done.load(Relaxed);
         let mut line = format!("{done} done");
+        let attempts = self.failed_attempts.total();
         for (count, what) in [
             (self.skipped.load(Relaxed), "skipped"),
             (self.dead.load(Relaxed), "dead-lettered"),
-            (self.failed_attempts.total(), "failed attempts"),
+            (attempts, if attempts == 1 { "failed attempt" } else { "failed attempts" }),
             (self.abandoned.load(Relaxed), "abandoned"),
             (self.undecoded.load(Relaxed), "not decoded"),
             (self.lost.load(Relaxed), "gone before they were read"),
@@ -134,7 +135,12 @@ mod tests {
         tally.done.store(20, Relaxed);
         assert_eq!(tally.sentence(Duration::from_secs(10)), "20 done in 10.0 s (2/s)");
         tally.dead.store(1, Relaxed);
-        for ended in [Ended::Exit(1), Ended::Signal(9), Ended::Timeout, Ended::Again(String::new())] {
+        tally.failed_attempts.count(&Ended::Exit(1));
+        assert_eq!(
+            tally.sentence(Duration::from_secs(10)),
+            "20 done, 1 dead-lettered, 1 failed attempt in 10.0 s (2/s)"
+        );
+        for ended in [Ended::Signal(9), Ended::Timeout, Ended::Again(String::new())] {
             tally.failed_attempts.count(&ended);
         }
         assert_eq!(
