@@ -71,13 +71,31 @@ fn a_member_without_a_partition_leaves_its_group_when_it_ends() {
         .run()
         .success()
         .stderr_has("no partition");
-    once(&cluster, &topic, &[], &["true"]).run().success().stderr_has("have all partitions");
+    let others = [["-e", "--timeout=10s"], ["--idle", "1s"]]
+        .map(|stop| cluster.kq(["worker", &topic]).args(stop).args(["--", "true"]).limit(LONG).spawn());
+    for other in others {
+        other.wait().success().stderr_has("have all partitions");
+    }
     once(&cluster, &topic, &["--reset", "--from", "end"], &["true"])
         .run()
         .status(2)
         .stderr_has("has 1 member,");
     first.terminate();
     first.wait().success();
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_holds_up_no_worker_that_is_to_end() {
+    let cluster = Cluster::get();
+    let pattern = format!("^{}-.*", cluster.topic("nothing"));
+    for stop in [&["-e"][..], &["-n", "1"], &["--idle", "1s"]] {
+        let worker = cluster.kq(["worker", &pattern, "-g", "g"]).args(stop).args(["--", "true"]);
+        worker.run().status(2).stderr_has(&format!("no topic matches {pattern}; `kq topic list`"));
+    }
+    let worker = cluster.kq(["worker", &pattern, "-g", "g", "--", "true"]).spawn();
+    worker.wait_for_stderr("yet: waiting for one");
+    worker.terminate();
+    worker.wait().success();
 }
 
 #[test]

@@ -103,7 +103,7 @@ pub struct Args {
     pub group_protocol: GroupProtocol,
 
     /// Commands that run at the same time; those that wait on a network want 16 to 64 [default: cores]
-    #[arg(short, long, value_name = "N", help_heading = "Running")]
+    #[arg(short, long, value_name = "N", value_parser = at_least_one, help_heading = "Running")]
     pub jobs: Option<NonZeroUsize>,
 
     /// Which records wait for each other
@@ -123,12 +123,12 @@ pub struct Args {
     pub persistent: bool,
 
     /// With --persistent: records in flight in each process
-    #[arg(long, value_name = "W", default_value = "64", requires = "persistent", help_heading = "Running")]
+    #[arg(long, value_name = "W", default_value = "64", value_parser = at_least_one, requires = "persistent", help_heading = "Running")]
     pub window: NonZeroUsize,
 
     /// Send what a command printed, once it succeeded, to this topic, under the record's key;
-    /// nothing printed is nothing sent, unless the value was empty too
-    #[arg(long, value_name = "TOPIC", conflicts_with = "persistent", help_heading = "Running")]
+    /// nothing printed is nothing sent, unless the value was empty too. Not with --persistent
+    #[arg(long, value_name = "TOPIC", help_heading = "Running")]
     pub output_topic: Option<String>,
 
     /// With --output-topic: each line is a record
@@ -196,10 +196,17 @@ fn until(text: &str) -> anyhow::Result<Until> {
     let now = now_ms();
     match offset::parse_until(text, now)? {
         Until::Time(ms) if ms > now => {
-            anyhow::bail!("a worker ends at a time that has passed; leave --until out to follow")
+            anyhow::bail!(
+                "it is to come, and a worker ends only at a time that has passed; leave --until out, and send TERM \
+                 at that time (`timeout 2h kq worker …`)"
+            )
         }
         until => Ok(until),
     }
+}
+
+fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "give a number from 1 on".into())
 }
 
 fn positive(text: &str) -> Result<Duration, String> {

@@ -87,6 +87,11 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let has_stop = until.is_some() || args.count.is_some() || args.idle.is_some();
 
     if let Some(output) = &args.output_topic {
+        ensure!(
+            !args.persistent,
+            "--output-topic takes what a command prints, and one of --persistent answers instead: leave one of \
+             the two out, or have the command produce to {output} itself before it answers"
+        );
         topic::check(output).context("--output-topic")?;
         ensure!(
             !reads(&topics, output),
@@ -134,7 +139,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     }
     let consumer =
         Consumer::new(&client(args, config, &group)?, Arc::clone(&observer)).context("start a consumer")?;
-    find_topics(&consumer, &topics, &watch, config)?;
+    find_topics(&consumer, &topics, &watch, config, has_stop)?;
     for (flag, topic) in [("--dlq", &args.dlq), ("--output-topic", &args.output_topic)] {
         if let Some(topic) = topic {
             find_topic(&consumer, topic, &watch, config).context(flag)?;
@@ -324,10 +329,23 @@ fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<rdkafka::
     config.client_with(&role, &flags)
 }
 
-/// Looks at the cluster once: it must be there, and so must the topics that are named.
-fn find_topics(consumer: &Consumer, topics: &[String], watch: &Watch, config: &Config) -> anyhow::Result<()> {
+/// Looks at the cluster once: it must be there, and so must the topics that are named. What
+/// matches a pattern may come later, unless the worker is to end (`has_stop`): nothing would end it.
+fn find_topics(
+    consumer: &Consumer,
+    topics: &[String],
+    watch: &Watch,
+    config: &Config,
+    has_stop: bool,
+) -> anyhow::Result<()> {
     if topics.iter().all(|name| name.starts_with('^')) {
-        return connect::metadata(config, &watch.causes, |wait| consumer.metadata(None, wait)).map(drop);
+        let found = connect::metadata(config, &watch.causes, |wait| consumer.metadata(None, wait))?;
+        if !found.iter().any(|topic| reads(topics, &topic.name)) {
+            let patterns = topics.join(", ");
+            ensure!(!has_stop, "no topic matches {patterns}; `kq topic list` shows those that exist");
+            config.log.note(format_args!("no topic matches {patterns} yet: waiting for one"));
+        }
+        return Ok(());
     }
     let mut names = topics.iter().filter(|name| !name.starts_with('^'));
     names.try_for_each(|name| find_topic(consumer, name, watch, config))

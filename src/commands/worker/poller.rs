@@ -292,7 +292,8 @@ impl<'a> Poller<'a> {
             }
             return;
         };
-        if !assigned && self.has_end && joined.elapsed() >= NO_SHARE {
+        let ends = self.has_end || self.idle.is_some_and(|limit| joined.elapsed() >= limit);
+        if !assigned && ends && joined.elapsed() >= NO_SHARE {
             self.shared.log.note("the group's other members have all partitions: nothing to do here");
             return self.shared.stop(Stop::Complete);
         }
