@@ -413,7 +413,7 @@ none\t'Any record runs at any time'"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l command-timeout -d 'A command that takes longer is told to end (TERM), then killed; its record has failed' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l max-span -d 'How far a partition may be read ahead of its oldest record that is not done' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l window -d 'With --persistent: records in flight in each process' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l output-topic -d 'Send what a command printed, once it succeeded, to this topic, under the record\'s key; nothing printed is nothing sent, unless the value was empty too' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l output-topic -d 'Send what a command printed, once it succeeded, to this topic, under the record\'s key; nothing printed is nothing sent, unless the value was empty too. Not with --persistent' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l retries -d 'Further attempts after the first' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l backoff -d 'The wait before a retry: up to FIRST, doubled each time, at most MAX' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l exit-map -d 'What exit statuses mean instead: ok, retry, fail, skip, stop' -r

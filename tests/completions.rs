@@ -100,11 +100,18 @@ fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
     if command.has_subcommands() {
         page.render_subcommands_section(&mut text)?;
     }
-    // Examples keep their lines.
     let mut extra = Vec::new();
     page.render_extra_section(&mut extra)?;
-    let extra = String::from_utf8_lossy(&extra).replace(".SH EXTRA\n", ".SH EXAMPLES\n.nf\n");
-    write!(text, "{extra}")?;
+    // Examples, which are indented, keep their lines; the width breaks the others.
+    let mut keeps = false;
+    for line in String::from_utf8_lossy(&extra).lines().filter(|line| *line != "Examples:") {
+        if keeps != line.starts_with("  ") {
+            keeps = !keeps;
+            writeln!(text, "{}", if keeps { ".nf" } else { ".fi" })?;
+        }
+        let line = if line == ".SH EXTRA" { ".SH EXAMPLES" } else { line };
+        writeln!(text, "{}", if line.is_empty() { ".PP" } else { line })?;
+    }
     Ok(text)
 }
 

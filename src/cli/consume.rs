@@ -159,10 +159,10 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   kq consume foo --group g                     follow as a member of group g
-  kq consume foo --group g --reset -o beginning  the same, all over again
+  kq consume foo -g g --reset -o beginning     the same, all over again
   kq consume foo -e                            all that is there, then stop
   kq consume foo -o -10 -e                     the last ten of each partition
-  kq consume foo -o -1h --until @2026-01-31 -J a stretch of time, as JSON records
+  kq consume foo -o -1h --until -5m -J         a stretch of time, as JSON
   kq consume foo -f '%p %o %k %s\\n' | head     partition, offset, key and value
   kq consume '^orders-.*' -p 0 -n 5            topics by a regular expression
 ";

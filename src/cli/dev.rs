@@ -8,22 +8,22 @@ use std::str::FromStr;
 const LONG_ABOUT: &str = "\
 Run an embedded Kafka-compatible broker, for development
 
-One node in this process, up in milliseconds, for a laptop or a test: any Kafka client can
+One node in this process, up in milliseconds, for a laptop or a test: any Kafka client can \
 use it. No replication, no transactions, no ACLs, no TLS; for more, use Apache Kafka.
 
-With COMMAND: listens on a free port, runs COMMAND with KQ_BROKERS set, and ends with its exit
-status; the data is in a temporary folder that is removed. INT and TERM reach the command.
+With COMMAND: listens on a free port, runs COMMAND with KQ_BROKERS set, and ends with its exit \
+status; the data is in a temporary folder that is removed. INT and TERM reach the command. \
 Where no kq is found on PATH, the folder of this program is put in front of COMMAND's PATH.
 
-Without COMMAND: says where it listens and stays until INT or TERM, then ends with 0. A program
+Without COMMAND: says where it listens and stays until INT or TERM, then ends with 0. A program \
 that has started it reads the address as one line from its stdout.";
 
 const EXAMPLES: &str = "\
 Examples:
-  kq dev                                              # a broker on localhost:9092, gone at Ctrl-C
-  kq dev --data ./.kq --topic orders:4 --port 9093    # keeps its topics, records and offsets
+  kq dev                                         on localhost:9092, until Ctrl-C
+  kq dev --data ./.kq --topic foo:4 --port 9093  keeps topics, records, offsets
   kq dev -- sh -c 'seq 10 | kq produce t; kq consume t -e'
-  kq dev --no-auto-create --topic in -- pytest        # KQ_BROKERS is set for the tests
+  kq dev --no-auto-create --topic in -- pytest   with KQ_BROKERS set
 
 Sessions of group members may be as short as 100 ms here (Kafka: 6 s), so that tests need not wait.";
 

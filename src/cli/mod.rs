@@ -46,11 +46,10 @@ Examples:
   kq consume foo --group g
   kq worker foo -- ./handler.sh
 
-No cluster at hand? `kq dev` is one, for development.
-A flag ranks above its KQ_* variable, a variable above the file of -F, and -X above all. An empty
+No cluster at hand? `kq dev` is one, for development. A flag ranks above its KQ_* variable, a variable above the file of -F, and -X above all. An empty \
 variable counts as unset. `kq config show` prints what holds and where it came from.
 
-Exit status: 0 all done, 1 some records failed, 2 usage, configuration or connection,
+Exit status: 0 all done, 1 some records failed, 2 usage, configuration or connection, \
 75 work abandoned, 76 fenced, 78 the worker's command can't be run, 128+n ended by signal n.";
 
 /// The subcommands.
@@ -265,6 +264,25 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_example_fits_a_terminal_and_a_paragraph_breaks_where_it_ends() {
+        fn check(command: &clap::Command) {
+            let texts = [command.get_long_about(), command.get_after_help()];
+            let help = texts.map(|text| text.map(ToString::to_string).unwrap_or_default()).join("\n\n");
+            for paragraph in help.split("\n\n") {
+                let lines: Vec<&str> = paragraph.lines().collect();
+                for line in lines.iter().filter(|line| line.starts_with("  ")) {
+                    assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+                }
+                for pair in lines.windows(2).filter(|pair| pair.iter().all(|line| !line.starts_with("  "))) {
+                    panic!("{}: the terminal breaks these lines: {pair:?}", command.get_name());
+                }
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
     }
 
     #[test]

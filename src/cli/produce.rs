@@ -188,11 +188,11 @@ impl Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  cat data.jsonl | kq produce foo            each line is a record, Snappy on the wire
-  kq produce foo a.jsonl b.jsonl             files, in order, with a progress bar
-  kq produce users -K : users.txt            key:value lines; Java's partition for each key
+  cat data.jsonl | kq produce foo            each line is a record
+  kq produce foo a.jsonl b.jsonl             files, in order
+  kq produce users -K : users.txt            key:value lines
   printf 'id1:' | kq produce users -K : -Z   a tombstone for id1
-  kq consume a -e -J | kq produce b -J       copy a topic: keys, headers, nulls, timestamps
+  kq consume a -e -J | kq produce b -J       copy a topic, headers and all
   tail -f app.log | kq produce logs          live: idle input is flushed at once
   kq produce foo --validate schema.json --on-invalid skip < data.jsonl
 ";

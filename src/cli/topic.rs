@@ -6,7 +6,7 @@
 Examples:
   kq topic create orders --partitions 4 --rf 2
   KQ_TOPIC=orders kq topic create --if-not-exists
-  kq topic create logs --config retention.ms=86400000 --config compression.type=zstd
+  kq topic create logs --config retention.ms=86400000
   kq topic list --json | jq -r .topic
   kq topic describe orders")]
 pub struct Args {
@@ -88,7 +88,7 @@ pub struct Describe {
 Example:
   kq topic alter orders --partitions 12
 
-Partitions can be added and never taken away. Records stay where they are, and a key may be
+Partitions can be added and never taken away. Records stay where they are, and a key may be \
 sent to another partition from then on.")]
 pub struct Alter {
     #[command(flatten)]

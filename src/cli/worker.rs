@@ -13,8 +13,8 @@ use crate::offset::{self, From, Until};
 
 /// Run a command for each record
 ///
-/// Runs COMMAND for each record, with the record's value on its stdin, and commits the record
-/// once it is done.
+/// Runs COMMAND for each record, with the record's value on its stdin (as it is: no newline is
+/// added), and commits the record once it is done.
 ///
 /// Guarantee: at least once. A record's offset is committed only after its command has succeeded,
 /// or the record was sent to the dead letters and the cluster has acknowledged that, or
@@ -30,7 +30,8 @@ use crate::offset::{self, From, Until};
 /// The record is in its environment: KQ_RECORD_TOPIC, _PARTITION, _OFFSET, _TIMESTAMP (ms), _KEY
 /// (where it is text), _KEY_BASE64, _KEY_NULL, _VALUE_NULL (1 for a tombstone), _HEADERS (JSON),
 /// _ID (topic/partition/offset), _ATTEMPT, _MAX_ATTEMPTS, _GROUP; _TRUNCATED=1 where one was too
-/// long to pass. KQ_BROKERS and the rest of the connection are set too, so that it can call kq.
+/// long to pass. KQ_BROKERS and the rest of the connection are set too, so that it can call kq,
+/// and KQ_WORKER_MARK, by which what a killed kq left running is found and ended: leave it alone.
 ///
 /// Its exit status decides: 0 done; 65, 100 never will be (--on-failure at once); 78, 126, 127
 /// the command itself is broken (kq stops with 78); any other status, a signal or a time-out is
@@ -214,23 +215,28 @@ fn positive(text: &str) -> Result<Duration, String> {
     if duration.is_zero() { Err("give more than 0".into()) } else { Ok(duration) }
 }
 
+// A paragraph is one line, which the terminal's width breaks; an example has 80 columns at most.
 const EXAMPLES: &str = "\
 Examples:
   kq worker foo -- ./handler.sh
-  kq worker foo -j 16 --dlq foo.dlq -- curl -fsS --data-binary @- http://127.0.0.1:8080/hook
+  kq worker foo -j16 --dlq foo.dlq -- curl -fsS --data-binary @- localhost:8080
   kq worker foo -- 'jq -r .name | tee -a names.txt'
-  kq worker foo -g once -e -- ./handler.sh         work off what is there now, then end
-  kq worker foo -j 4 --persistent -- ./handler.py  a line costs 1 µs, a process 1 ms
+  kq worker foo -g once -e -- ./handler.sh         what is there now, then end
+  kq worker foo -j 4 --persistent -- ./handler.py  a line: 1 µs, a process: 1 ms
   kq worker foo.dlq -g redrive -e --output-topic foo --copy-headers -- cat
-  kq worker foo --metrics :9100 -- ./handler.sh    /metrics, /livez, /readyz for Prometheus and Kubernetes
+  kq worker foo --metrics :9100 -- ./handler.sh    /metrics, /livez, /readyz
   kq worker foo --exit-map 3=skip --on-failure retry -- ./handler.sh
 
---persistent: -j processes stay. Each reads one record a line, the JSON of `kq consume -J` with \"id\" and
-\"attempt\" in front, and answers on stdout in any order, flushing each line:
-  {\"id\":7,\"ok\":true,\"out\":[\"printed by kq\"]}   {\"id\":7,\"retry_ms\":500}   {\"id\":7,\"fail\":\"why\"}
-Any other line is passed on to stderr. Records of one key go to one process. When a process dies, what
-it had is sent again one at a time: only the record that kills it spends retries.
+--persistent: -j processes stay. Each reads one record a line, the JSON of `kq consume -J` with \"id\" \
+and \"attempt\" in front, and answers on stdout in any order, flushing each line:
+  {\"id\":7,\"ok\":true,\"out\":[\"printed by kq\"]}
+  {\"id\":7,\"retry_ms\":500}
+  {\"id\":7,\"fail\":\"why\"}
+Any other line is passed on to stderr. Records of one key go to one process. When a process dies, what it \
+had is sent again one at a time: only the record that kills it spends retries.
 
-Exit status: 0 told to stop and drained, or the stop condition was reached; 1 stopped since a record
-failed for good; 2 usage, connection, missing topic; 75 commands were still running when the time to
-end was up; 76 fenced; 78 the command can't be run; 128+n signal n came before the stop condition.";
+Exit status: 0 told to stop and drained, the stop condition was reached, or whoever read stdout has gone; \
+1 stopped since a record failed for good, records were lost to retention, or the last commit failed (what \
+was done since the one before runs again); 2 usage, connection, missing topic; 75 commands were still \
+running when the time to end was up; 76 fenced; 78 the command can't be run; 128+n signal n came before the \
+stop condition.";
