@@ -332,6 +332,43 @@ fn a_consume_goes_past_records_that_retention_took() {
 }
 
 #[test]
+fn what_is_sent_on_at_the_same_time_fits_a_topic_with_a_low_limit() {
+    let cluster = Cluster::get();
+    // Hexadecimal digits of a hash: Snappy makes nothing of them.
+    let value = |i: u64| -> String {
+        let digits =
+            (0..60u64).map(|j| format!("{:016x}", (i * 60 + j + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        digits.collect()
+    };
+    let all: Vec<String> = (0..300).map(value).collect();
+    let topic = topic_with(&cluster, "many", 1, &(all.join("\n") + "\n"));
+    let limited = |hint: &str| {
+        let name = cluster.topic(hint);
+        let limit = ["--partitions", "1", "--config", "max.message.bytes=2000"];
+        cluster.kq(["topic", "create", &name]).args(limit).run().success();
+        name
+    };
+    let sorted = |name: &str| {
+        let read = cluster.kq(["consume", name, "-e"]).run().success();
+        let mut lines: Vec<String> = read.lines().into_iter().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    let mut expected = all.clone();
+    expected.sort_unstable();
+    let answer =
+        r#"while IFS= read -r line; do id=${line#*:}; echo "{\"id\":${id%%,*},\"fail\":\"no\"}"; done"#;
+    let (dead, out) = (limited("dead"), limited("out"));
+    // Persistent: sixty-four fail at once. One process a record: as many as run.
+    let flags =
+        ["-g", "dead", "--dlq", &dead, "--persistent", "-j", "1", "--max-consecutive-failures", "1000"];
+    once(&cluster, &topic, &flags, &["sh", "-c", answer]).run().success().stderr_has("300 dead-lettered");
+    assert_eq!(sorted(&dead), expected);
+    once(&cluster, &topic, &["-g", "out", "--output-topic", &out, "-j", "16"], &["cat"]).run().success();
+    assert_eq!(sorted(&out), expected);
+}
+
+#[test]
 fn a_dead_letter_that_is_too_large_goes_without_stderr_or_stops_the_worker() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "large", 1, "small\n");

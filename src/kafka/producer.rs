@@ -88,22 +88,50 @@ pub fn connect(
     flags.push(("allow.auto.create.topics", if create { "true" } else { "false" }));
     let client = config.client_with(&DEFAULTS, &flags)?;
     let (connected, leader) = connect_with(&client, config, topic, create)?;
-    let limit = connected.producer.topic_config(topic, "max.message.bytes", leader, QUESTION);
-    let limit = match limit {
-        Ok(limit) => limit.and_then(|limit| smaller(&limit, client.get("batch.size"))),
-        // Where it is not told, or not to this user, a topic is taken to have the broker's default.
-        Err(code) => {
-            config.log.verbose(1, format_args!("max.message.bytes of {topic} is not known: {}", words(code)));
-            None
-        }
-    };
+    let limit = smaller_batch(&connected.producer, &client, config, topic, leader);
     let Some(limit) = limit else { return Ok(connected) };
-    config.log.verbose(1, format_args!("batches fit the max.message.bytes of {topic}, {limit}"));
     // A client's batch.size is for its lifetime, so this takes another one. As a default: what
     // the user says of it counts more.
     let defaults = DEFAULTS.map(|(name, value)| (name, if name == "batch.size" { &limit } else { value }));
     let client = config.client_with(&defaults, &flags)?;
     connect_with(&client, config, topic, create).map(|(connected, _)| connected)
+}
+
+/// The `batch.size` with which no batch is above the topic's own `max.message.bytes`, where that is
+/// less than `client` has. `leader` leads one of its partitions.
+fn smaller_batch(
+    producer: &Producer,
+    client: &ClientConfig,
+    config: &Config,
+    topic: &str,
+    leader: i32,
+) -> Option<String> {
+    match producer.topic_config(topic, "max.message.bytes", leader, QUESTION) {
+        Ok(limit) => {
+            let limit = smaller(&limit?, client.get("batch.size"))?;
+            config.log.verbose(1, format_args!("batches fit the max.message.bytes of {topic}, {limit}"));
+            Some(limit)
+        }
+        // Where it is not told, or not to this user, a topic is taken to have the broker's default.
+        Err(code) => {
+            config.log.verbose(1, format_args!("max.message.bytes of {topic} is not known: {}", words(code)));
+            None
+        }
+    }
+}
+
+/// The same for a producer to several topics, which were found before.
+pub fn smallest_batch(
+    producer: &Producer,
+    client: &ClientConfig,
+    config: &Config,
+    topics: &[&str],
+) -> Option<String> {
+    let limits = topics.iter().filter_map(|topic| {
+        let (_, leader) = readiness(&producer.metadata(Some(topic), QUESTION).ok()?, topic).ok()?;
+        smaller_batch(producer, client, config, topic, leader)
+    });
+    limits.min_by_key(|limit| limit.parse::<u64>().unwrap_or(u64::MAX))
 }
 
 /// The batch size that a limit asks for, where it is below the one that holds.

@@ -145,8 +145,8 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
             find_topic(&consumer, topic, &watch, config).context(flag)?;
         }
     }
-    let sends = args.dlq.is_some() || args.output_topic.is_some();
-    let outbox = sends.then(|| Outbox::start(config, observer)).transpose()?;
+    let sends: Vec<&str> = args.dlq.iter().chain(&args.output_topic).map(String::as_str).collect();
+    let outbox = (!sends.is_empty()).then(|| Outbox::start(config, observer, &sends)).transpose()?;
     let dead_letters = outbox.clone().zip(args.dlq.as_deref().map(Arc::from));
     let output = outbox.zip(args.output_topic.as_deref()).map(|(outbox, topic)| Output {
         outbox,

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
 use crate::kafka::ffi::{Observer, Outgoing, Producer, Topic};
+use crate::kafka::producer;
 use crate::record::{Header, OwnedHeader};
 
 /// A record to send.
@@ -35,19 +36,26 @@ pub struct Outbox {
 /// What every letter needs: acknowledged by all in-sync replicas, never twice,
 /// to the partition that any other producer of kq's would choose, and a broker's
 /// own limit on size rather than the client's.
-const ROLE: [(&str, &str); 6] = [
+const ROLE: [(&str, &str); 7] = [
     ("enable.idempotence", "true"),
     ("acks", "all"),
     ("partitioner", "murmur2_random"),
     ("message.max.bytes", "1000000000"),
+    ("batch.size", "1000000"),
     ("message.timeout.ms", "30000"),
     ("linger.ms", "1"),
 ];
 
 impl Outbox {
     /// Starts a producer on a thread of its own, which ends when the last sender is gone.
-    pub fn start(config: &Config, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
-        let client = config.client(&ROLE)?;
+    pub fn start(config: &Config, observer: Arc<dyn Observer>, topics: &[&str]) -> anyhow::Result<Self> {
+        let mut client = config.client(&ROLE)?;
+        let asking = Producer::new(&client, Arc::clone(&observer)).context("start a producer")?;
+        if let Some(limit) = producer::smallest_batch(&asking, &client, config, topics) {
+            // A batch above a topic's limit is refused with all that is in it.
+            client = config.client(&[&ROLE[..], &[("batch.size", &limit)]].concat())?;
+        }
+        drop(asking);
         let (letters, inbox) = mpsc::channel(256);
         let (ready, started) = std::sync::mpsc::sync_channel(1);
         std::thread::Builder::new()
