@@ -85,6 +85,24 @@ fn a_member_without_a_partition_leaves_its_group_when_it_ends() {
 }
 
 #[test]
+fn a_worker_told_to_end_while_its_group_rebalances_still_commits_what_is_done() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "mid-rebalance", 4, "a\nb\nc\nd\ne\nf\n");
+    // Nothing but the last commit commits what partitions that stay had done.
+    let first =
+        cluster.kq(["worker", &topic, "-v", "-X", "auto.commit.interval.ms=3600000", "--", "true"]).spawn();
+    wait_until("all done", LONG, || first.stderr_so_far().matches(": done").count() == 6);
+    let second = cluster.kq(["worker", &topic, "--", "true"]).spawn();
+    // It has given the second its share, and the group is to rebalance once more.
+    first.wait_for_stderr("kq: revoked: ");
+    first.terminate();
+    first.wait().success();
+    second.terminate();
+    second.wait().success().stderr_has("kq: 0 done");
+    once(&cluster, &topic, &[], &["true"]).run().success().stderr_has("kq: 0 done");
+}
+
+#[test]
 fn a_pattern_that_matches_nothing_holds_up_no_worker_that_is_to_end() {
     let cluster = Cluster::get();
     let pattern = format!("^{}-.*", cluster.topic("nothing"));

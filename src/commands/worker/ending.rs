@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use rdkafka::types::RDKafkaErrorCode;
+
 use super::poller::Poller;
 use super::shared::{Shared, Stop};
 use crate::exit::{self, Exit};
@@ -24,6 +26,7 @@ const POLL: Duration = Duration::from_millis(10);
 pub fn end(poller: &mut Poller<'_>, stop: Stop, limit: Duration, has_stop: bool) -> anyhow::Result<Exit> {
     let shared = std::sync::Arc::clone(&poller.shared);
     let share = Share(limit);
+    let began = Instant::now();
     if matches!(stop, Stop::Fenced(_)) {
         // Another member has the partitions: nothing is stored and nothing is finished.
         shared.groups.kill_all();
@@ -64,7 +67,7 @@ pub fn end(poller: &mut Poller<'_>, stop: Stop, limit: Duration, has_stop: bool)
         poller.poll(POLL, 500);
     }
     shared.groups.kill_all();
-    let committed = poller.consumer.commit_stored(share.of(2));
+    let committed = commit(poller, share.of(2), began + share.of(24));
     let closed = poller.consumer.close(share.of(4), &mut poller.rebalancer);
     // A revoke on the way out may have been a loss.
     let stop = match shared.stopping() {
@@ -80,6 +83,25 @@ pub fn end(poller: &mut Poller<'_>, stop: Stop, limit: Duration, has_stop: bool)
         return Err(exit::with(Exit::Failed, cause));
     }
     super::outcome(stop, &shared, abandoned, has_stop)
+}
+
+/// Commits what is stored, again and again while the group rebalances: a broker answers a commit
+/// after the JoinGroup before it, once every other member has come, and by then its generation is
+/// over. The time that draining left is there for that.
+fn commit(poller: &mut Poller<'_>, patience: Duration, deadline: Instant) -> Result<(), RDKafkaErrorCode> {
+    loop {
+        match poller.consumer.commit_stored(patience) {
+            Err(
+                RDKafkaErrorCode::IllegalGeneration
+                | RDKafkaErrorCode::RebalanceInProgress
+                | RDKafkaErrorCode::OperationTimedOut,
+            ) if Instant::now() + patience < deadline && poller.watch.away_since().is_none() => {
+                poller.poll(POLL, 500);
+                poller.settle();
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Polls on, so that the membership holds, until nothing runs or the time is up.
