@@ -18,6 +18,7 @@
 mod ask;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -304,6 +305,7 @@ unsafe extern "C" fn on_rebalance(
                     if let Some(raw) = chosen.offset.to_raw() {
                         (*(*partitions).elems.add(i)).offset = raw;
                     }
+                    (*consumer).begin(&chosen.topic, chosen.partition, chosen.offset.to_raw());
                 }
             } else {
                 let lost = sys::rd_kafka_assignment_lost(rk) != 0;
@@ -606,6 +608,9 @@ pub struct Consumer {
     leaves: bool,
     /// The memory of the last batch, used again for the next.
     spare: RefCell<Vec<*mut sys::rd_kafka_message_t>>,
+    /// Where the client was last told to begin in a partition, and its position then: that is of
+    /// what it delivered last, and stays until something comes from where it was told to begin.
+    begins: RefCell<HashMap<(String, i32), (i64, i64)>>,
 }
 
 /// Events of one [`Consumer::poll`]; freed as one.
@@ -632,7 +637,7 @@ impl Consumer {
         let resumes = config.get("enable.partition.eof") == Some("true")
             && config.get("enable.auto.commit") == Some("true");
         let leaves = config.get("group.instance.id").is_none();
-        Ok(Self { handle, queue, resumes, leaves, spare: RefCell::default() })
+        Ok(Self { handle, queue, resumes, leaves, spare: RefCell::default(), begins: RefCell::default() })
     }
 
     /// The cluster's view of one topic, or of all.
@@ -734,7 +739,28 @@ impl Consumer {
         check_object(unsafe { sys::rd_kafka_seek_partitions(self.handle.rk, list.ptr(), millis(timeout)) })?;
         list.elements().first().map_or(Ok(()), |e| {
             e.error().map_err(|e| e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown))
-        })
+        })?;
+        self.begin(topic, partition, Some(offset));
+        Ok(())
+    }
+
+    /// Takes note of where a partition was told to begin; `None`: at its committed offset.
+    fn begin(&self, topic: &str, partition: i32, offset: Option<i64>) {
+        let name = (topic.to_owned(), partition);
+        let Some(offset) = offset else {
+            self.begins.borrow_mut().remove(&name);
+            return;
+        };
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, partition);
+        // SAFETY: client and list are live; the one element is read while the list is.
+        let position = unsafe {
+            match check(sys::rd_kafka_position(self.handle.rk, list.ptr())) {
+                Ok(()) => (*(*list.ptr()).elems).offset,
+                Err(_) => sys::RD_KAFKA_OFFSET_INVALID.into(),
+            }
+        };
+        self.begins.borrow_mut().insert(name, (offset, position));
     }
 
     /// Starts an assigned partition again, at `offset`, after the client gave it up with
@@ -753,15 +779,29 @@ impl Consumer {
                 check_object(sys::rd_kafka_incremental_unassign(rk, list.ptr()))?;
                 return check_object(sys::rd_kafka_incremental_assign(rk, list.ptr()));
             }
-            // Here there is only all or nothing: the others go on from where they are.
+            // Here there is only all or nothing: the others go on from where they are. What was told
+            // to begin and has brought nothing yet begins there still.
             let mut all = ptr::null_mut();
             check(sys::rd_kafka_assignment(rk, &raw mut all))?;
-            let topic = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic);
-            let outcome = topic.and_then(|topic| {
-                check(sys::rd_kafka_position(rk, all))?;
-                let set =
-                    sys::rd_kafka_topic_partition_list_set_offset(all, topic.as_ptr(), partition, offset);
-                check(set).map_err(|_| RDKafkaErrorCode::InvalidArgument)?;
+            let outcome = check(sys::rd_kafka_position(rk, all)).and_then(|()| {
+                let mut begins = self.begins.borrow_mut();
+                let mut is_there = false;
+                for i in 0..(*all).cnt as usize {
+                    let element = &mut *(*all).elems.add(i);
+                    let name = (text(element.topic).into_owned(), element.partition);
+                    if name.0 == topic && name.1 == partition {
+                        is_there = true;
+                        begins.insert(name, (offset, element.offset));
+                        element.offset = offset;
+                    } else if let Some(&(begin, position)) = begins.get(&name)
+                        && position == element.offset
+                    {
+                        element.offset = begin;
+                    }
+                }
+                if !is_there {
+                    return Err(RDKafkaErrorCode::InvalidArgument);
+                }
                 check(sys::rd_kafka_assign(rk, all))
             });
             sys::rd_kafka_topic_partition_list_destroy(all);

@@ -141,7 +141,9 @@ impl<'a> Poller<'a> {
                         }
                         Event::Error { topic, partition, offset, code, reason } => match code {
                             RDKafkaErrorCode::AutoOffsetReset => {
-                                self.shared.log.verbose(1, format_args!("{topic}[{partition}]: {reason}"));
+                                self.shared
+                                    .log
+                                    .verbose(1, format_args!("{topic}[{partition}]@{offset}: {reason}"));
                                 out_of_range.push((Arc::<str>::from(topic), partition, offset));
                             }
                             _ => self.report(topic, partition, code, reason),
