@@ -52,7 +52,7 @@ impl Program {
             }
         })?;
         let start = start(&path)?;
-        if let Some(interpreter) = interpreter(&start) {
+        if let Some(interpreter) = interpreter(start.as_deref()) {
             let name = name.to_string_lossy();
             ensure!(
                 !interpreter.as_os_str().as_bytes().ends_with(b"\r"),
@@ -66,7 +66,7 @@ impl Program {
                 interpreter.display()
             );
         }
-        if is_bare_script(&start) {
+        if is_bare_script(start.as_deref()) {
             let args = std::iter::once(path.into_os_string()).chain(args.iter().cloned()).collect();
             return Ok(Self { path: SHELL.into(), args, shown });
         }
@@ -114,8 +114,8 @@ fn start(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
 
 /// The program that a script's first line names, which the kernel would look for in vain without
 /// saying that it is that one, and not the script, which is missing.
-fn interpreter(start: &Option<Vec<u8>>) -> Option<&Path> {
-    let line = start.as_ref()?.strip_prefix(b"#!")?;
+fn interpreter(start: Option<&[u8]>) -> Option<&Path> {
+    let line = start?.strip_prefix(b"#!")?;
     // A line without an end may be cut off.
     let line = line[..line.iter().position(|&b| b == b'\n')?].trim_ascii_start();
     let name = line.split(|b| matches!(b, b' ' | b'\t')).next()?;
@@ -123,8 +123,8 @@ fn interpreter(start: &Option<Vec<u8>>) -> Option<&Path> {
 }
 
 /// Whether a file is text without `#!`, which the kernel refuses and a shell runs.
-fn is_bare_script(start: &Option<Vec<u8>>) -> bool {
-    start.as_ref().is_some_and(|start| {
+fn is_bare_script(start: Option<&[u8]>) -> bool {
+    start.is_some_and(|start| {
         !start.starts_with(b"#!") && !start.starts_with(b"\x7fELF") && !start.contains(&0)
     })
 }

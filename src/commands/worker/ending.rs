@@ -8,6 +8,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::poller::Poller;
 use super::shared::{Shared, Stop};
 use crate::exit::{self, Exit};
+use crate::kafka::errors::words;
 
 /// How the time for ending is shared out: of 28 parts, 18 to drain, 4 of grace,
 /// 2 to flush and store, 4 to close.
@@ -78,15 +79,19 @@ pub fn end(poller: &mut Poller<'_>, stop: Stop, limit: Duration, has_stop: bool)
     if let Err(code) = committed
         && matches!(stop, Stop::Complete | Stop::Signal(_) | Stop::Closed)
     {
+        let why = match code {
+            RDKafkaErrorCode::OperationTimedOut => "no answer in time".to_owned(),
+            code => words(code),
+        };
         let cause =
-            anyhow::anyhow!("the last commit failed ({code}): what was done since the one before runs again");
+            anyhow::anyhow!("the last commit failed ({why}): what was done since the one before runs again");
         return Err(exit::with(Exit::Failed, cause));
     }
     super::outcome(stop, &shared, abandoned, has_stop)
 }
 
 /// Commits what is stored, again and again while the group rebalances: a broker answers a commit
-/// after the JoinGroup before it, once every other member has come, and by then its generation is
+/// after the `JoinGroup` before it, once every other member has come, and by then its generation is
 /// over. The time that draining left is there for that.
 fn commit(poller: &mut Poller<'_>, patience: Duration, deadline: Instant) -> Result<(), RDKafkaErrorCode> {
     loop {
