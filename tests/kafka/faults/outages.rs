@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::brokers::Brokers;
-use super::lab::{Case, LONG, create, running_of, sized};
-use super::support::{Cluster, Running, wait_until};
+use super::lab::{Case, LONG, ONE_SHOT, create, running_of, sized};
+use super::support::{Cluster, Output, Running, wait_for, wait_until};
+use super::watch::{client, committed};
 
 /// What is done to a broker.
 #[derive(Clone, Copy, PartialEq)]
@@ -20,13 +21,22 @@ struct Role {
     coordinator: bool,
 }
 
-/// How long one broker is away.
+/// How long one broker is away: longer than it takes the cluster to notice.
 fn away() -> Duration {
-    Duration::from_secs(sized(20, 60))
+    Duration::from_secs(sized(12, 60))
 }
 
-/// Takes one broker away for a while, with a producer and a worker going on.
-fn one_broker(name: &'static str, harm: Harm, role: Role, start: impl Fn(&Case) -> Running) {
+/// A send is given up sooner than by default, and the next one follows.
+const GIVES_UP: [&str; 2] = ["-X", "message.timeout.ms=10000"];
+
+/// Takes one broker away for a while, with a producer and a worker going on. Gives the values that
+/// were sent, and what the worker said.
+fn one_broker(
+    name: &'static str,
+    harm: Harm,
+    role: Role,
+    start: impl Fn(&Case) -> Running,
+) -> (Vec<u64>, Output) {
     let mut brokers = Brokers::get();
     let cluster = Cluster::get();
     let (mut topic, mut group) = (cluster.topic("fault"), cluster.topic("group"));
@@ -61,8 +71,34 @@ fn one_broker(name: &'static str, harm: Harm, role: Role, start: impl Fn(&Case) 
     case.send(50, 20);
     case.wait_for_all();
     case.wait_for_no_lag();
-    case.end(worker);
+    let output = case.end(worker);
+    let sent = values(&case.cluster, &case.topic);
     case.pass(0, &format!("away {} s", away().as_secs()));
+    (sent, output)
+}
+
+/// The numbers that lie in a topic, in their order.
+fn values(cluster: &Cluster, topic: &str) -> Vec<u64> {
+    let records = cluster.kcat(["-C", "-t", topic, "-e", "-q", "-f", "%s\n"]).run().success();
+    let number = |line: &str| line.parse().unwrap_or_else(|_| panic!("not a number: {line:?}"));
+    let mut values: Vec<u64> = records.text().lines().map(number).collect();
+    values.sort_unstable();
+    values
+}
+
+/// Demands that each of the values came out, and once, but for sends that were given up and made again.
+#[track_caller]
+fn came_out(sent: &[u64], mut outputs: Vec<u64>, worker: &Output) {
+    let again = worker.stderr.matches("trying again").count();
+    let all = outputs.len();
+    outputs.dedup();
+    assert_eq!(outputs, sent, "each output once\n{worker}");
+    assert!(all <= sent.len() + again, "{all} outputs of {}, {again} sent again\n{worker}", sent.len());
+}
+
+/// The handler, which prints the value, too.
+fn printing() -> String {
+    format!("{ONE_SHOT}printf %s \"$v\"")
 }
 
 /// A name that will do.
@@ -114,6 +150,22 @@ fn coordinator_killed() {
 #[ignore = "a minute: tests/kafka/run faults"]
 fn coordinator_stopped() {
     one_broker("coordinator stopped", Harm::Stop, Role { leader: false, coordinator: true }, one_shot);
+}
+
+#[test]
+#[ignore = "a minute: tests/kafka/run faults"]
+fn a_leader_of_the_output_killed() {
+    let role = Role { leader: true, coordinator: true };
+    let cluster = Cluster::get();
+    let outputs = cluster.topic("output");
+    // Each broker leads one of its partitions, too.
+    create(&cluster, &outputs, 3, &[]);
+    let name = "--output-topic, leader and coordinator killed";
+    let (sent, worker) = one_broker(name, Harm::Kill, role, |case| {
+        let flags = ["-j", "4", "--output-topic", &outputs, "--shell", &printing()];
+        case.worker(&flags).env("PAUSE", "0.02").spawn()
+    });
+    came_out(&sent, values(&cluster, &outputs), &worker);
 }
 
 #[test]
@@ -184,17 +236,10 @@ fn dead_letters_wait_until_enough_copies_are_in_sync() {
     let mut case = Case::new("the DLQ can't be written (min ISR)", "never committed past; then sent", 1, &[]);
     let dlq = case.dlq(&["min.insync.replicas=3"]);
     case.send(30, 1);
-    let others = [1, 2, 3].into_iter().find(|broker| {
-        *broker != brokers.leader(&case.topic, 0) && *broker != brokers.coordinator(&case.group)
-    });
-    brokers.stop(others.expect("a broker that neither leads nor coordinates"));
-    wait_until("a copy of the DLQ is out of sync", LONG, || {
-        case.cluster.kcat(["-L", "-t", &dlq]).run().text().contains("isrs: ")
-            && !in_sync(&case.cluster, &dlq, 3)
-    });
-    let script = super::lab::ONE_SHOT.replacen("read -r v\n", "read -r v\n[ $v != 10 ] || exit 9\n", 1);
+    stop_a_copy(&mut brokers, &case, &dlq);
+    let script = ONE_SHOT.replacen("read -r v\n", "read -r v\n[ $v != 10 ] || exit 9\n", 1);
     let flags = ["-j", "4", "--retries", "0", "--dlq", &dlq];
-    let worker = case.worker(&flags).args(["--shell", &script]).spawn();
+    let worker = case.worker(&flags).args(GIVES_UP).args(["--shell", &script]).spawn();
     worker.wait_for_stderr("trying again");
     assert_eq!(case.handled(), 10, "its lane is held");
     assert!(running_of(&case.group).is_empty());
@@ -205,9 +250,46 @@ fn dead_letters_wait_until_enough_copies_are_in_sync() {
     case.pass(0, "");
 }
 
-/// Whether partition 0 of a topic has so many copies in sync.
-fn in_sync(cluster: &Cluster, topic: &str, copies: usize) -> bool {
+#[test]
+#[ignore = "half a minute: tests/kafka/run faults"]
+fn outputs_wait_until_enough_copies_are_in_sync() {
+    let mut brokers = Brokers::get();
+    let name = "--output-topic can't be written (min ISR)";
+    let mut case = Case::new(name, "nothing committed; then all of it sent", 1, &[]);
+    let outputs = case.cluster.topic("output");
+    create(&case.cluster, &outputs, 1, &["min.insync.replicas=3"]);
+    case.send(30, 30);
+    stop_a_copy(&mut brokers, &case, &outputs);
+    let flags = ["-j", "4", "--output-topic", &outputs, "--shell", &printing()];
+    let worker = case.worker(&flags).args(GIVES_UP).spawn();
+    worker.wait_for_stderr("trying again");
+    assert!((1..=4).contains(&case.handled()), "{} handled by 4 jobs", case.handled());
+    let client = client(case.cluster.brokers(), &case.group);
+    let committed = wait_for("the group's offsets", LONG, || committed(&client, &case.topic, 1));
+    assert!(
+        committed.values().all(|offset| *offset == 0),
+        "committed before an output was acknowledged: {committed:?}"
+    );
+    brokers.heal();
+    case.wait_for_no_lag();
+    let worker = case.end(worker);
+    came_out(&values(&case.cluster, &case.topic), values(&case.cluster, &outputs), &worker);
+    case.pass(0, "");
+}
+
+/// Stops a broker that neither leads nor coordinates, and waits until `topic` lacks its copy.
+fn stop_a_copy(brokers: &mut Brokers, case: &Case, topic: &str) {
+    let other = [1, 2, 3].into_iter().find(|broker| {
+        *broker != brokers.leader(&case.topic, 0) && *broker != brokers.coordinator(&case.group)
+    });
+    brokers.stop(other.expect("a broker that neither leads nor coordinates"));
+    wait_until("a copy is out of sync", LONG, || {
+        in_sync(&case.cluster, topic).is_some_and(|copies| copies < 3)
+    });
+}
+
+/// How many copies of partition 0 of a topic are in sync; `None` where nobody says.
+fn in_sync(cluster: &Cluster, topic: &str) -> Option<usize> {
     let metadata = cluster.kcat(["-L", "-t", topic]).run().success();
-    let isrs = metadata.text().lines().find_map(|line| Some(line.split_once("isrs: ")?.1.split(',').count()));
-    isrs == Some(copies)
+    metadata.text().lines().find_map(|line| Some(line.split_once("isrs: ")?.1.split(',').count()))
 }

@@ -35,7 +35,7 @@ pub fn lag(client: &BaseConsumer, topic: &str, partitions: i32) -> Vec<Option<i6
 }
 
 /// The group's committed offsets; `None` where nobody answers.
-fn committed(client: &BaseConsumer, topic: &str, partitions: i32) -> Option<BTreeMap<i32, i64>> {
+pub fn committed(client: &BaseConsumer, topic: &str, partitions: i32) -> Option<BTreeMap<i32, i64>> {
     let second = Duration::from_secs(1);
     let mut asked = TopicPartitionList::new();
     asked.add_partition_range(topic, 0, partitions - 1);
