@@ -60,25 +60,29 @@ impl From<io::Error> for Closed {
     }
 }
 
+/// How often it is said that connections can't be accepted.
+const SAY_AGAIN: Duration = Duration::from_mins(1);
+
 /// Accepts connections for as long as it is polled.
 pub async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: usize) {
     let open = Arc::new(AtomicUsize::new(0));
     let mut full = false;
-    let mut failing = false;
+    let mut said: Option<Instant> = None;
     let frames = Arc::new(Semaphore::new(FRAME_MEMORY / 1024));
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(e) => {
-                // Out of file descriptors: the peer waits in the queue until there is one. Said once.
-                if !std::mem::replace(&mut failing, true) {
+                // Out of file descriptors: the peer waits in the queue until there is one. Where they
+                // come and go there is one now and then, and none again.
+                if said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
+                    said = Some(Instant::now());
                     broker.log.error(format_args!("accept a connection: {e}; tried again until it goes"));
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             }
         };
-        failing = false;
         if open.load(Ordering::Relaxed) >= max_connections {
             // Said once, and again only after there was room: clients try again and again.
             if !std::mem::replace(&mut full, true) {

@@ -214,14 +214,14 @@ impl Slot {
             };
             tokio::select! {
                 status = process.child.wait() => break status,
-                jobs = self.inbox.recv(), if wants_more => match jobs {
-                    Some(jobs) => self.waiting.extend(jobs),
-                    None => {
+                jobs = self.inbox.recv(), if wants_more => {
+                    if jobs.is_none() {
                         // The worker is ending: a command ends when its input does.
                         closed = true;
                         process.stdin = None;
                     }
-                },
+                    self.waiting.extend(jobs.into_iter().flatten());
+                }
                 written = write(process.stdin.as_mut(), &process.unwritten), if !process.unwritten.is_empty() => {
                     if let Ok(n) = written {
                         process.unwritten.drain(..n);
