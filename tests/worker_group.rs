@@ -103,6 +103,20 @@ fn a_worker_told_to_end_while_its_group_rebalances_still_commits_what_is_done() 
 }
 
 #[test]
+fn a_join_that_waits_for_a_dead_member_says_so() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "dead-member", 1, "a\n");
+    let flags = ["worker", &topic, "-v", "-X", "session.timeout.ms=20000", "--", "true"];
+    let first = cluster.kq(flags).spawn();
+    first.wait_for_stderr("kq: assigned: ");
+    first.kill();
+    let second = cluster.kq(flags).spawn();
+    second.wait_for_stderr("the group has not let this member in yet");
+    second.terminate();
+    second.wait().success();
+}
+
+#[test]
 fn a_pattern_that_matches_nothing_holds_up_no_worker_that_is_to_end() {
     let cluster = Cluster::get();
     let pattern = format!("^{}-.*", cluster.topic("nothing"));

@@ -258,7 +258,7 @@ impl Dispatcher {
             self.finish(&job, Outcome::Abandoned);
             return None;
         };
-        let failed_at = jiff::Timestamp::now().to_string();
+        let failed_at = format!("{:.3}", jiff::Timestamp::now());
         let failure = Failure {
             group: &self.group,
             attempts: job.attempt,

@@ -34,6 +34,9 @@ const LOOKING: Duration = Duration::from_millis(100);
 /// A member of a group with enough others gets no partition: after so long that is its share.
 const NO_SHARE: Duration = Duration::from_secs(10);
 
+/// A join that takes longer is told of, with what it may wait for.
+const JOINING: Duration = Duration::from_secs(5);
+
 /// The polling thread's own state.
 pub struct Poller<'a> {
     pub consumer: &'a Consumer,
@@ -54,6 +57,8 @@ pub struct Poller<'a> {
     looked: Instant,
     /// How many paused partitions were asked about: each has its turn.
     asked_paused: usize,
+    began: Instant,
+    said_joining: bool,
 }
 
 /// What the poller is made of.
@@ -86,6 +91,8 @@ impl<'a> Poller<'a> {
             asked_away: None,
             looked: Instant::now(),
             asked_paused: 0,
+            began: Instant::now(),
+            said_joining: false,
         }
     }
 
@@ -291,6 +298,13 @@ impl<'a> Poller<'a> {
         let Some(joined) = self.rebalancer.last_assigned else {
             if self.watch.causes.lacks_group_protocol() {
                 self.shared.stop(Stop::Failed(membership::UNSUPPORTED.to_owned()));
+            }
+            if !self.said_joining && self.began.elapsed() >= JOINING && self.watch.away_since().is_none() {
+                self.said_joining = true;
+                self.shared.log.note(
+                    "the group has not let this member in yet: one that died is waited for until its session \
+                     ends, one that is busy until it has drained",
+                );
             }
             return;
         };
