@@ -220,6 +220,12 @@ impl Drop for Running {
             let _ = self.child.kill();
         }
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            // What a test that gave up was waiting for: the end of what the program said.
+            let said = self.stderr_so_far();
+            let start = said.char_indices().rev().nth(4000).map_or(0, |(at, _)| at);
+            eprintln!("stderr of {}, {} bytes, at the end:\n{}", self.line, said.len(), &said[start..]);
+        }
     }
 }
 
