@@ -359,6 +359,38 @@ fn a_parent_that_ignores_children_hides_no_status() {
 }
 
 #[test]
+fn what_comes_while_a_command_hangs_runs_beside_it() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "beside", 1, "");
+    let script = "cat; echo; [ $KQ_RECORD_KEY != a ] || while [ ! -e go ]; do sleep 0.01; done";
+    let worker = cluster
+        .kq([
+            "worker",
+            &topic,
+            "-n",
+            "3",
+            "-j",
+            "2",
+            "--",
+            "sh",
+            "-c",
+            &format!("echo $KQ_RECORD_KEY here >&2; {script}"),
+        ])
+        .spawn();
+    let send = |line: &str| {
+        cluster.kq(["produce", &topic, "-K", ":"]).stdin(format!("{line}\n")).run().success();
+    };
+    send("a:hangs");
+    worker.wait_for_stderr("a here");
+    for line in ["b:first", "b:second"] {
+        send(line);
+        worker.wait_for_stdout(&line[2..]);
+    }
+    fs::write(worker.dir().join("go"), "").unwrap();
+    worker.wait().success().stdout("first\nsecond\nhangs\n");
+}
+
+#[test]
 fn a_background_grandchild_ends_with_its_command() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "grandchild", 1, "a\n");

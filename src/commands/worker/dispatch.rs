@@ -62,7 +62,7 @@ const BATCH: usize = 256;
 /// Of a thread that waits for a process; the default of 2 MiB is what a thousand of them need not have.
 const STACK: usize = 512 << 10;
 
-/// One process a record: the threads that run them, which grow in number with what there is to do.
+/// One process a record: the threads that run them, one more than are busy, up to the most.
 pub struct Slots {
     dispatcher: Dispatcher,
     runtime: Handle,

@@ -43,7 +43,7 @@ impl Stop {
 /// A record to run the command for, from [`Shared::next_job`].
 pub struct Taken {
     pub job: Job,
-    /// More may run now, and no thread waits for it.
+    /// No thread waits for what comes next.
     pub lacks_hands: bool,
 }
 
@@ -120,7 +120,7 @@ impl Shared {
                 if is_idle && (has_more || next_retry.is_some()) {
                     self.work.notify_one();
                 }
-                return Some(Taken { job, lacks_hands: has_more && !is_idle });
+                return Some(Taken { job, lacks_hands: !is_idle });
             }
             self.idle.fetch_add(1, Ordering::Relaxed);
             let nap = next_retry.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
