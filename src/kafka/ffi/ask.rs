@@ -35,7 +35,16 @@ impl Handle {
             let options = sys::rd_kafka_AdminOptions_new(self.rk, kind);
             let queue = sys::rd_kafka_queue_new(self.rk);
             let (out, size) = (reason.as_mut_ptr(), reason.len());
-            sys::rd_kafka_AdminOptions_set_request_timeout(options, millis(timeout).max(1), out, size);
+            // A question to a coordinator must not time out inside of librdkafka: if the coordinator is
+            // found after that, `rd_kafka_admin_coord_request` frees what `rd_kafka_coord_req_fail`
+            // then uses, and an assertion ends the process. It is only waited for as long.
+            let most = if broker.is_some() { timeout } else { timeout.max(Duration::from_hours(1)) };
+            sys::rd_kafka_AdminOptions_set_request_timeout(
+                options,
+                millis(most).clamp(1, 3_600_000),
+                out,
+                size,
+            );
             if let Some(broker) = broker {
                 sys::rd_kafka_AdminOptions_set_broker(options, broker, out, size);
             }
