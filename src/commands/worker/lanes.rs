@@ -1,6 +1,6 @@
 //! Which record of a partition may run now: order by key, by partition, or none. Pure: no clock, no IO.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// `--order`: which records wait for each other.
@@ -36,42 +36,45 @@ impl Order {
 }
 
 /// The queue of one partition: what may run, and what waits for its lane.
+///
+/// What may run goes in offset order, whatever its lane was held by: so the smallest offset that
+/// is open, which is what can be committed, never waits for records behind it.
 #[derive(Debug)]
 pub struct Lanes<T> {
-    ready: VecDeque<(Option<Lane>, T)>,
+    ready: BTreeMap<i64, (Option<Lane>, T)>,
     /// The lanes that are held, by a ready item or one that was popped, and what waits for them.
-    held: HashMap<Lane, VecDeque<T>>,
+    held: HashMap<Lane, VecDeque<(i64, T)>>,
     waiting: usize,
 }
 
 impl<T> Default for Lanes<T> {
     fn default() -> Self {
-        Self { ready: VecDeque::new(), held: HashMap::new(), waiting: 0 }
+        Self { ready: BTreeMap::new(), held: HashMap::new(), waiting: 0 }
     }
 }
 
 impl<T> Lanes<T> {
     /// Queues an item behind all others of its lane.
-    pub fn push(&mut self, lane: Option<Lane>, item: T) {
+    pub fn push(&mut self, lane: Option<Lane>, offset: i64, item: T) {
         if let Some(queue) = lane.and_then(|lane| self.held.get_mut(&lane)) {
-            queue.push_back(item);
+            queue.push_back((offset, item));
             self.waiting += 1;
             return;
         }
         if let Some(lane) = lane {
             self.held.insert(lane, VecDeque::new());
         }
-        self.ready.push_back((lane, item));
+        self.ready.insert(offset, (lane, item));
     }
 
-    /// The next item that may run. It holds its lane until [`Lanes::release`].
+    /// The item with the smallest offset that may run. It holds its lane until [`Lanes::release`].
     pub fn pop(&mut self) -> Option<(Option<Lane>, T)> {
-        self.ready.pop_front()
+        self.ready.pop_first().map(|(_, next)| next)
     }
 
-    /// Puts an item that was popped back, before all others: its retry is due.
-    pub fn push_again(&mut self, lane: Option<Lane>, item: T) {
-        self.ready.push_front((lane, item));
+    /// Puts an item that was popped back: its retry is due.
+    pub fn push_again(&mut self, lane: Option<Lane>, offset: i64, item: T) {
+        self.ready.insert(offset, (lane, item));
     }
 
     /// Lets the next of a lane run: the item that held it is done.
@@ -79,9 +82,9 @@ impl<T> Lanes<T> {
         let Some(lane) = lane else { return };
         let Some(queue) = self.held.get_mut(&lane) else { return };
         match queue.pop_front() {
-            Some(item) => {
+            Some((offset, item)) => {
                 self.waiting -= 1;
-                self.ready.push_back((Some(lane), item));
+                self.ready.insert(offset, (Some(lane), item));
             }
             None => {
                 self.held.remove(&lane);
@@ -91,7 +94,7 @@ impl<T> Lanes<T> {
 
     /// Forgets everything queued. Lanes held by popped items stay held.
     pub fn clear(&mut self) {
-        for (lane, _) in self.ready.drain(..) {
+        for (lane, _) in std::mem::take(&mut self.ready).into_values() {
             if let Some(lane) = lane {
                 self.held.remove(&lane);
             }
@@ -122,12 +125,24 @@ mod tests {
     fn a_held_lane_holds_back_its_own_records_only() {
         let mut lanes = Lanes::default();
         let (a, b) = (Order::Key.lane(Some(b"a")), Order::Key.lane(Some(b"b")));
-        lanes.push(a, 1);
-        lanes.push(a, 2);
-        lanes.push(b, 3);
-        lanes.push(None, 4);
+        lanes.push(a, 1, 1);
+        lanes.push(a, 2, 2);
+        lanes.push(b, 3, 3);
+        lanes.push(None, 4, 4);
         let order: Vec<i32> = std::iter::from_fn(|| lanes.pop()).map(|(_, item)| item).collect();
         assert_eq!(order, [1, 3, 4]);
+        lanes.release(a);
+        assert_eq!(lanes.pop(), Some((a, 2)));
+    }
+
+    #[test]
+    fn what_its_lane_held_back_goes_before_what_is_behind_it() {
+        let mut lanes = Lanes::default();
+        let (a, b) = (Some(Lane(1)), Some(Lane(2)));
+        lanes.push(a, 1, 1);
+        lanes.push(a, 2, 2);
+        lanes.push(b, 3, 3);
+        assert_eq!(lanes.pop(), Some((a, 1)));
         lanes.release(a);
         assert_eq!(lanes.pop(), Some((a, 2)));
     }
@@ -141,14 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_goes_before_everything_and_keeps_its_lane() {
+    fn a_retry_goes_before_what_is_behind_it_and_keeps_its_lane() {
         let mut lanes = Lanes::default();
         let lane = Order::Partition.lane(None);
-        lanes.push(lane, 1);
-        lanes.push(lane, 2);
+        lanes.push(lane, 1, 1);
+        lanes.push(lane, 2, 2);
         let (lane, item) = lanes.pop().unwrap();
         assert!(!lanes.is_ready());
-        lanes.push_again(lane, item);
+        lanes.push_again(lane, 1, item);
         assert_eq!(lanes.pop(), Some((lane, 1)));
         assert!(!lanes.is_ready());
     }
@@ -165,14 +180,21 @@ mod tests {
             let mut arrivals = keys.iter().enumerate();
             for pick in picks {
                 if pick % 3 == 0 && let Some((i, key)) = arrivals.next() {
-                    lanes.push(key.map(Lane), i);
+                    lanes.push(key.map(Lane), i as i64, i);
                 } else if pick % 3 == 1 && let Some((lane, i)) = lanes.pop() {
+                    // All that came, is not done, and whose lane nothing before it holds, lies behind it.
+                    let came = keys.len() - arrivals.len();
+                    let open = (0..came).filter(|j| !ran.contains(j) && running.iter().all(|(_, r)| r != j));
+                    let mut free = open.filter(|&j| {
+                        keys[j].is_none() || running.iter().all(|&(other, _)| other != keys[j].map(Lane))
+                    });
+                    prop_assert_eq!(free.next(), Some(i));
                     prop_assert!(lane.is_none() || running.iter().all(|&(other, _)| other != lane));
                     running.push((lane, i));
                 } else if !running.is_empty() {
                     let (lane, i) = running.remove(pick % running.len());
                     if pick % 5 == 0 {
-                        lanes.push_again(lane, i);
+                        lanes.push_again(lane, i as i64, i);
                     } else {
                         ran.push(i);
                         lanes.release(lane);
@@ -180,7 +202,7 @@ mod tests {
                 }
             }
             for (i, key) in arrivals {
-                lanes.push(key.map(Lane), i);
+                lanes.push(key.map(Lane), i as i64, i);
             }
             loop {
                 if let Some((lane, i)) = lanes.pop() {

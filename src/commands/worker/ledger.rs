@@ -270,7 +270,8 @@ impl Ledger {
             self.queued_bytes += bytes;
             self.queued += 1;
             self.unresolved += 1;
-            partition.lanes.push(self.order.lane(record.key.as_deref()), Item { record, attempts: 0 });
+            let lane = self.order.lane(record.key.as_deref());
+            partition.lanes.push(lane, record.offset, Item { record, attempts: 0 });
         }
         self.take_turn(epoch);
     }
@@ -353,7 +354,7 @@ impl Ledger {
             let (epoch, lane, item) = due.remove();
             if let Some(partition) = self.partitions.get_mut(&epoch) {
                 partition.retrying -= 1;
-                partition.lanes.push_again(lane, item);
+                partition.lanes.push_again(lane, item.record.offset, item);
                 self.take_turn(epoch);
             }
         }
