@@ -214,6 +214,7 @@ impl Running {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "it goes with what the harness shows of a test that failed")]
 impl Drop for Running {
     fn drop(&mut self) {
         if self.is_running() {
