@@ -122,10 +122,11 @@ struct Context {
     revoked: RefCell<Vec<Assigned>>,
 }
 
-/// A librdkafka client handle with its callbacks' context; never destroyed.
+/// A librdkafka client handle with its callbacks' context; neither is ever destroyed: a handle that
+/// is dropped leaves a client behind whose threads go on and call back.
 struct Handle {
     rk: *mut sys::rd_kafka_t,
-    context: Box<Context>,
+    context: &'static Context,
 }
 
 impl Handle {
@@ -135,19 +136,19 @@ impl Handle {
         observer: Arc<dyn Observer>,
     ) -> anyhow::Result<Self> {
         let native = config.create_native_config().context("librdkafka configuration")?;
-        let context = Box::new(Context {
+        let context: &'static Context = Box::leak(Box::new(Context {
             observer,
             deliveries: Cell::new(None),
             rebalance: Cell::new(None),
             revoked: RefCell::default(),
-        });
+        }));
         let mut reason = [0 as c_char; 512];
         // SAFETY: the configuration is valid until rd_kafka_new takes it (it takes it only on
-        // success, when it must not be freed again); the context is boxed and lives as long as
-        // the handle, which is never destroyed before the process ends.
+        // success, when it must not be freed again); the context lives to the end of the process,
+        // as the client does.
         let rk = unsafe {
             let conf = native.ptr();
-            sys::rd_kafka_conf_set_opaque(conf, ptr::from_ref::<Context>(&context).cast_mut().cast());
+            sys::rd_kafka_conf_set_opaque(conf, ptr::from_ref(context).cast_mut().cast());
             sys::rd_kafka_conf_set_log_cb(conf, Some(on_log));
             sys::rd_kafka_conf_set_error_cb(conf, Some(on_error));
             if kind == sys::rd_kafka_type_t::RD_KAFKA_PRODUCER {
@@ -174,7 +175,7 @@ impl Handle {
         if rk.is_null() {
             return None;
         }
-        // SAFETY: the opaque pointer was set in `new` and its box is never freed while rk lives.
+        // SAFETY: the opaque pointer was set in `new` to what is never freed.
         unsafe { sys::rd_kafka_opaque(rk).cast::<Context>().as_ref() }
     }
 

@@ -125,7 +125,7 @@ pub fn smallest_batch(
     producer: &Producer,
     client: &ClientConfig,
     config: &Config,
-    topics: &[&str],
+    topics: &[String],
 ) -> Option<String> {
     let limits = topics.iter().filter_map(|topic| {
         let (_, leader) = readiness(&producer.metadata(Some(topic), QUESTION).ok()?, topic).ok()?;

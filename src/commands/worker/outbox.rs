@@ -47,21 +47,16 @@ const ROLE: [(&str, &str); 7] = [
 ];
 
 impl Outbox {
-    /// Starts a producer on a thread of its own, which ends when the last sender is gone.
+    /// Starts a producer to these topics on a thread of its own, which ends when the last sender is gone.
     pub fn start(config: &Config, observer: Arc<dyn Observer>, topics: &[&str]) -> anyhow::Result<Self> {
-        let mut client = config.client(&ROLE)?;
-        let asking = Producer::new(&client, Arc::clone(&observer)).context("start a producer")?;
-        if let Some(limit) = producer::smallest_batch(&asking, &client, config, topics) {
-            // A batch above a topic's limit is refused with all that is in it.
-            client = config.client(&[&ROLE[..], &[("batch.size", &limit)]].concat())?;
-        }
-        drop(asking);
+        let config = config.clone();
+        let topics: Vec<String> = topics.iter().map(|&topic| topic.to_owned()).collect();
         let (letters, inbox) = mpsc::channel(256);
         let (ready, started) = std::sync::mpsc::sync_channel(1);
         std::thread::Builder::new()
             .name("outbox".into())
             // A producer stays on the thread that polls it.
-            .spawn(move || match Producer::new(&client, observer) {
+            .spawn(move || match connect(&config, &observer, &topics) {
                 Ok(producer) => {
                     let _ = ready.send(Ok(()));
                     serve(&producer, inbox);
@@ -81,6 +76,18 @@ impl Outbox {
         }
         answer.await.unwrap_or(Err(RDKafkaErrorCode::PurgeQueue))
     }
+}
+
+/// A producer whose batches fit each of these topics: one above a topic's limit is refused with all
+/// that is in it.
+fn connect(config: &Config, observer: &Arc<dyn Observer>, topics: &[String]) -> anyhow::Result<Producer> {
+    let client = config.client(&ROLE)?;
+    let producer = Producer::new(&client, Arc::clone(observer))?;
+    let Some(limit) = producer::smallest_batch(&producer, &client, config, topics) else {
+        return Ok(producer);
+    };
+    let client = config.client(&[&ROLE[..], &[("batch.size", &limit)]].concat())?;
+    Producer::new(&client, Arc::clone(observer))
 }
 
 fn serve(producer: &Producer, mut inbox: mpsc::Receiver<(Letter, Reply)>) {
