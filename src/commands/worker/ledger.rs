@@ -95,7 +95,9 @@ struct Partition {
     queued_bytes: usize,
     /// Exclusive end of what is asked for.
     until: Option<i64>,
-    /// Nothing more is taken: the end was reached.
+    /// An end that was seen behind what is parked: it counts once that is taken.
+    end_behind: Option<i64>,
+    /// Nothing more is taken: the end was reached, and all before it is taken.
     ended: bool,
     /// Nothing more is taken or started: it is being revoked.
     draining: bool,
@@ -116,6 +118,22 @@ struct Partition {
 impl Partition {
     fn queued(&self) -> usize {
         self.lanes.len() + self.retrying
+    }
+
+    /// Drops what is parked, and the end behind it, which would be taken for the end of what is held.
+    /// Says how many records that were and their bytes.
+    fn drop_parked(&mut self) -> (usize, usize) {
+        self.end_behind = None;
+        let dropped = std::mem::take(&mut self.parked);
+        (dropped.len(), dropped.iter().map(|record| weight(record)).sum())
+    }
+
+    /// Lets an end count that nothing parked is before any more.
+    fn pass_end(&mut self) {
+        if let Some(end) = self.end_behind.take_if(|_| self.parked.is_empty()) {
+            self.tracker.reach_end(self.until.map_or(end, |until| until.min(end)));
+            self.ended |= self.until.is_some_and(|until| end >= until);
+        }
     }
 }
 
@@ -196,6 +214,7 @@ impl Ledger {
             retrying: 0,
             queued_bytes: 0,
             until,
+            end_behind: None,
             ended: until.zip(position).is_some_and(|(until, position)| position >= until),
             draining: false,
             paused: None,
@@ -219,8 +238,7 @@ impl Ledger {
             return;
         }
         if partition.until.is_some_and(|until| record.offset >= until) {
-            partition.ended = true;
-            return;
+            return self.take_end(epoch, record.offset);
         }
         let record = Arc::new(Record {
             topic,
@@ -239,13 +257,18 @@ impl Ledger {
 
     /// Takes note of the end of a partition, as the client reports it.
     pub fn reach_end(&mut self, topic: &str, partition: i32, offset: i64) {
-        let Some(epoch) = self.epoch(topic, partition) else { return };
-        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
-        if self.stopped || partition.draining || !partition.parked.is_empty() {
-            return;
+        if let Some(epoch) = self.epoch(topic, partition) {
+            self.take_end(epoch, offset);
         }
-        partition.tracker.reach_end(partition.until.map_or(offset, |until| until.min(offset)));
-        partition.ended |= partition.until.is_some_and(|until| offset >= until);
+    }
+
+    /// Every record before `offset` was delivered.
+    fn take_end(&mut self, epoch: u64, offset: i64) {
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
+        if !self.stopped && !partition.draining {
+            partition.end_behind = Some(offset);
+            partition.pass_end();
+        }
     }
 
     /// Moves parked records of a partition into its lanes, as far as the limits let it.
@@ -273,6 +296,7 @@ impl Ledger {
             let lane = self.order.lane(record.key.as_deref());
             partition.lanes.push(lane, record.offset, Item { record, attempts: 0 });
         }
+        partition.pass_end();
         self.take_turn(epoch);
     }
 
@@ -334,8 +358,9 @@ impl Ledger {
             if is_full && partition.paused != Some(true) {
                 partition.paused = Some(true);
                 let next = partition.parked.front().map(|record| record.offset);
-                self.parked -= partition.parked.len();
-                self.parked_bytes -= partition.parked.drain(..).map(|record| weight(&record)).sum::<usize>();
+                let (records, bytes) = partition.drop_parked();
+                self.parked -= records;
+                self.parked_bytes -= bytes;
                 pause.push((partition.name.clone(), next));
             } else if !is_full && (partition.paused.is_none() || (partition.paused == Some(true) && is_low)) {
                 partition.paused = Some(false);
@@ -460,8 +485,9 @@ impl Ledger {
         let Some(partition) = self.partitions.get_mut(&epoch) else { return };
         self.queued -= partition.queued();
         self.queued_bytes -= partition.queued_bytes;
-        self.parked -= partition.parked.len();
-        self.parked_bytes -= partition.parked.drain(..).map(|record| weight(&record)).sum::<usize>();
+        let (records, bytes) = partition.drop_parked();
+        self.parked -= records;
+        self.parked_bytes -= bytes;
         partition.lanes.clear();
         partition.retrying = 0;
         partition.queued_bytes = 0;

@@ -102,6 +102,31 @@ fn an_end_is_exclusive_and_reached_without_its_last_record() {
 }
 
 #[test]
+fn an_end_behind_what_is_parked_counts_once_that_is_done_and_not_if_it_is_dropped() {
+    let mut ledger = Ledger::new(Order::None, Limits { max_span: 1, ..limits(1) });
+    for round in 0..2 {
+        ledger.assign(&name(0), Some(0), Some(3));
+        deliver(&mut ledger, 0, 0, None);
+        deliver(&mut ledger, 0, 1, None);
+        // A marker has offset 2.
+        ledger.reach_end("t", 0, 3);
+        let first = ledger.next(Instant::now()).unwrap();
+        if round == 0 {
+            ledger.drain(&name(0));
+            ledger.finish(first.ticket, Outcome::Resolved);
+            assert_eq!(ledger.store_list(), [("t".into(), 0, 1)], "1 was dropped");
+            continue;
+        }
+        ledger.finish(first.ticket, Outcome::Resolved);
+        assert!(!ledger.is_complete());
+        let second = ledger.next(Instant::now()).unwrap();
+        ledger.finish(second.ticket, Outcome::Resolved);
+        assert_eq!(ledger.store_list(), [("t".into(), 0, 3)]);
+        assert!(ledger.is_complete());
+    }
+}
+
+#[test]
 fn a_partition_that_can_take_no_more_is_paused_once_something_could_run_instead() {
     let mut ledger = Ledger::new(Order::None, limits(40));
     ledger.assign(&name(0), None, None);
@@ -295,5 +320,96 @@ proptest! {
             ledger.finish(job.ticket, Outcome::Resolved);
         }
         prop_assert_eq!(ledger.running(), 0);
+    }
+}
+
+/// One partition of a cluster, and a client's place in it.
+#[derive(Clone, Debug)]
+struct Log {
+    /// Whether a record has this offset: a marker or what compaction took has none.
+    offsets: Vec<bool>,
+    position: usize,
+    /// The end that the client has told of.
+    told: Option<usize>,
+    paused: bool,
+}
+
+impl Log {
+    /// What a client does next in a turn: hands out the next record, or tells of the end, once.
+    fn give(&mut self, ledger: &mut Ledger, partition: i32, key: Option<u8>) {
+        let Some(ahead) = self.offsets[self.position..].iter().position(|&is_record| is_record) else {
+            self.position = self.offsets.len();
+            if self.told.replace(self.position) != Some(self.position) {
+                ledger.reach_end("t", partition, self.position as i64);
+            }
+            return;
+        };
+        deliver(ledger, partition, (self.position + ahead) as i64, key);
+        self.position += ahead + 1;
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_record_before_the_end_is_done_however_the_client_is_paused(
+        lengths in prop::collection::vec(prop::collection::vec(prop::bool::weighted(0.8), 0..80), 1..3),
+        grown in prop::collection::vec(any::<bool>(), 0..40),
+        keys in prop::collection::vec(prop::option::of(0..2u8), 1..9),
+        picks in prop::collection::vec(any::<usize>(), 600),
+        (jobs, max_span, queue_len) in (1..5usize, 1..30u64, 1..40usize),
+        order in prop_oneof![Just(Order::Key), Just(Order::Partition), Just(Order::None)],
+    ) {
+        let limits = Limits { jobs, max_span, queue_len, queue_bytes: 1 << 20, count: None };
+        let mut ledger = Ledger::new(order, limits);
+        let mut logs = vec![];
+        for (partition, offsets) in lengths.iter().enumerate() {
+            ledger.assign(&name(partition as i32), Some(0), Some(offsets.len() as i64));
+            // More comes behind the end that was asked for.
+            let offsets = [&offsets[..], &grown].concat();
+            logs.push(Log { offsets, position: 0, told: None, paused: false });
+        }
+        let mut done: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); logs.len()];
+        let mut running: Vec<Job> = vec![];
+        let now = Instant::now();
+        // Then on until nothing moves.
+        let to_the_end = (0..20_000).map(|i| i * 7919 + i / 3);
+        for pick in picks.into_iter().chain(to_the_end) {
+            if ledger.is_complete() {
+                break;
+            }
+            let partition = (pick / 8) % logs.len();
+            match pick % 8 {
+                0..3 if !logs[partition].paused => {
+                    let key = keys[logs[partition].position % keys.len()];
+                    logs[partition].give(&mut ledger, partition as i32, key);
+                }
+                3..5 => running.extend(ledger.next(now)),
+                5 | 6 if !running.is_empty() => {
+                    let job = running.remove((pick / 8) % running.len());
+                    ledger.finish(job.ticket, Outcome::Resolved);
+                    done[job.record.partition as usize].insert(job.ticket.offset as usize);
+                }
+                7 => {
+                    let (pause, resume) = ledger.flow(false);
+                    for ((_, partition), next) in pause {
+                        let log = &mut logs[partition as usize];
+                        log.paused = true;
+                        log.position = next.map_or(log.position, |next| next as usize);
+                    }
+                    for (_, partition) in resume {
+                        // A client that was paused tells of the end anew.
+                        logs[partition as usize].paused = false;
+                        logs[partition as usize].told = None;
+                    }
+                }
+                _ => {}
+            }
+        }
+        prop_assert!(ledger.is_complete(), "it hangs");
+        for (offsets, done) in lengths.iter().zip(&done) {
+            let wanted: BTreeSet<usize> =
+                offsets.iter().enumerate().filter_map(|(i, &is_record)| is_record.then_some(i)).collect();
+            prop_assert_eq!(&wanted, done);
+        }
     }
 }
