@@ -905,7 +905,7 @@ _kq() {
             return 0
             ;;
         kq__subcmd__produce)
-            opts="-t -D -0 -K -Z -J -k -H -p -z -n -b -X -F -q -v -h -V --topic --delimiter --null-delimited --whole --key-delimiter --key-optional --null --empty-is-null --skip-empty --json --keep-partition --topic-from-record --validate --on-invalid --key --header --partition --timestamp --value-codec --compression --partitioner --acks --no-idempotence --delivery-timeout --count --rate --no-create --report --brokers --client-id --timeout --config-file --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
+            opts="-t -D -0 -K -Z -J -k -H -p -z -c -n -b -X -F -q -v -h -V --topic --delimiter --null-delimited --whole --key-delimiter --key-optional --null --empty-is-null --skip-empty --json --keep-partition --topic-from-record --validate --on-invalid --key --header --partition --timestamp --value-codec --compression --partitioner --acks --no-idempotence --delivery-timeout --count --rate --no-create --report --brokers --client-id --timeout --config-file --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1004,6 +1004,10 @@ _kq() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

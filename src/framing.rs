@@ -22,7 +22,8 @@ const SHRINK_ABOVE: usize = 4 << 20;
 /// out: a carriage return before a newline stays.
 ///
 /// Memory is bounded by the longest frame; who reads input that may hold no
-/// delimiter at all compares [`Framer::buffered`] with its own limit.
+/// delimiter at all compares [`Framer::buffered`] with its own limit, and lets
+/// go of a frame that is too long with [`Framer::discard`].
 pub struct Framer {
     delimiter: Delimiter,
     /// All of it is initialised: bytes `start..end` are input, the rest is room.
@@ -31,6 +32,8 @@ pub struct Framer {
     end: usize,
     /// No delimiter begins in `start..scanned`.
     scanned: usize,
+    /// What comes up to the next delimiter belongs to a frame that was let go of.
+    discarding: bool,
 }
 
 enum Delimiter {
@@ -67,7 +70,7 @@ impl Framer {
             [byte] => Delimiter::Byte(*byte),
             bytes => Delimiter::Bytes(Box::new(memmem::Finder::new(bytes).into_owned())),
         };
-        Self { delimiter, buffer: Vec::new(), start: 0, end: 0, scanned: 0 }
+        Self { delimiter, buffer: Vec::new(), start: 0, end: 0, scanned: 0, discarding: false }
     }
 
     /// Room for at least `min` bytes of input, after which [`Framer::advance`] is due.
@@ -122,9 +125,24 @@ impl Framer {
         Some(&self.buffer[range])
     }
 
+    /// Lets go of the frame that is not whole yet: what was read of it, and what comes of it up to
+    /// its delimiter or the end of the input. False where it was let go of before.
+    pub fn discard(&mut self) -> bool {
+        // The last bytes may be the first of a delimiter.
+        self.start = self.scanned;
+        !std::mem::replace(&mut self.discarding, true)
+    }
+
     /// The next whole frame as a range of [`Framer::buffer`], valid until the
     /// next [`Framer::space`].
     pub fn next_range(&mut self) -> Option<Range<usize>> {
+        if self.discarding {
+            self.next_discarded()?;
+        }
+        self.cut()
+    }
+
+    fn cut(&mut self) -> Option<Range<usize>> {
         if let Some(found) = self.delimiter.find(&self.buffer[self.scanned..self.end]) {
             let at = self.scanned + found;
             let frame = self.start..at;
@@ -142,7 +160,7 @@ impl Framer {
     /// They index [`Framer::buffer`] and are valid until the next [`Framer::space`].
     pub fn take_frames(&mut self, max: usize, out: &mut Vec<Range<usize>>) -> usize {
         let before = out.len();
-        if max == 0 {
+        if max == 0 || (self.discarding && self.next_discarded().is_none()) {
             return 0;
         }
         let Delimiter::Byte(byte) = self.delimiter else {
@@ -169,6 +187,13 @@ impl Framer {
         out.len() - before
     }
 
+    /// Passes the end of a frame that was let go of, where it has come.
+    fn next_discarded(&mut self) -> Option<()> {
+        self.cut()?;
+        self.discarding = false;
+        Some(())
+    }
+
     /// What the ranges of [`Framer::take_frames`] index.
     pub fn buffer(&self) -> &[u8] {
         &self.buffer
@@ -187,7 +212,8 @@ impl Framer {
         let tail = self.start..self.end;
         self.start = self.end;
         self.scanned = self.end;
-        (!tail.is_empty()).then_some(tail)
+        let discarded = std::mem::take(&mut self.discarding);
+        (!tail.is_empty() && !discarded).then_some(tail)
     }
 
     /// How many bytes are held that no call has given out: after `next_frame`
@@ -430,6 +456,36 @@ mod tests {
             let whole = frames(&delimiter, &[&chunks.concat()], None);
             prop_assert_eq!(&frames(&delimiter, &chunks, None), &whole);
             prop_assert_eq!(&frames(&delimiter, &chunks, Some(most)), &whole);
+        }
+
+        #[test]
+        fn a_frame_that_is_let_go_of_is_missing_and_no_other(
+            (delimiter, chunks) in chunked(),
+            (limit, most) in (0usize..20, 1usize..5),
+        ) {
+            let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
+            let mut framer = Framer::new(&delimiter);
+            let (mut found, mut gone) = (Vec::new(), Vec::new());
+            for chunk in &chunks {
+                framer.space(chunk.len())[..chunk.len()].copy_from_slice(chunk);
+                framer.advance(chunk.len());
+                loop {
+                    let mut ranges = Vec::new();
+                    let taken = framer.take_frames(most, &mut ranges);
+                    found.extend(ranges.iter().map(|range| framer.buffer()[range.clone()].to_vec()));
+                    if taken < most {
+                        break;
+                    }
+                }
+                if framer.buffered() > limit && framer.discard() {
+                    gone.push(found.len() + gone.len());
+                }
+            }
+            found.extend(framer.finish().map(<[u8]>::to_vec));
+            let whole = frames(&delimiter, &[&chunks.concat()], None);
+            let left: Vec<_> =
+                whole.into_iter().enumerate().filter(|(i, _)| !gone.contains(i)).map(|(_, f)| f).collect();
+            prop_assert_eq!(found, left);
         }
 
         #[test]

@@ -1,9 +1,10 @@
-//! Signals: the first INT, TERM or HUP asks to drain, the second ends at once.
+//! Signals: the first INT, TERM or HUP asks to drain, the second ends at once; before there is
+//! anything to drain the first one does.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -19,6 +20,8 @@ pub struct Shutdown {
 struct Inner {
     /// The first signal's number, 0 while there was none.
     signal: AtomicI32,
+    /// Whether there is something to drain.
+    begun: AtomicBool,
     notify: tokio::sync::Notify,
     /// Whether the second signal is ending the process.
     ending: AtomicBool,
@@ -41,7 +44,8 @@ fn hear_of_children() -> std::io::Result<()> {
 }
 
 impl Shutdown {
-    /// Catches INT, TERM and HUP from here on, on a thread of its own.
+    /// Catches INT, TERM and HUP from here on, on a thread of its own. Until [`Shutdown::begin`] the
+    /// first one ends the process.
     ///
     /// A signal that was ignored when kq started (`nohup`, or a background job
     /// of a shell without job control) stays caught all the same: asking kq to stop stops it.
@@ -55,6 +59,10 @@ impl Shutdown {
             .spawn(move || {
                 for signal in signals.forever() {
                     if inner.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                        if !inner.begun.load(Ordering::SeqCst) {
+                            let cause = anyhow!("stopped by signal {signal} before anything was done");
+                            exit::end(Err(exit::with(Exit::Signal(signal), cause)));
+                        }
                         inner.notify.notify_waiters();
                         continue;
                     }
@@ -67,6 +75,11 @@ impl Shutdown {
             })
             .context("start the signal thread")?;
         Ok(this)
+    }
+
+    /// From here on something is taken that wants to be drained.
+    pub fn begin(&self) {
+        self.inner.begun.store(true, Ordering::SeqCst);
     }
 
     /// The signal that asked to stop, if one came.

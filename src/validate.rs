@@ -4,8 +4,7 @@ use anyhow::{Context as _, anyhow, bail};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// Characters of a reason: it may quote the value, which may be large.
-const REASON: usize = 240;
+use crate::json::short;
 
 /// What a value must be to be sent.
 #[derive(Debug)]
@@ -64,15 +63,6 @@ impl Validator {
             }
         }
     }
-}
-
-/// A text on one line, cut where it is long.
-fn short(text: &str) -> String {
-    let mut shown: String = text.chars().take(REASON).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
 }
 
 /// Fetches nothing: a schema stands alone.

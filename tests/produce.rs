@@ -271,7 +271,7 @@ fn keys_go_where_javas_partitioner_puts_them() {
 fn what_no_flag_says_a_variable_or_a_file_may_say() {
     let cluster = Cluster::get();
     let topic = cluster.create("ranks", 1);
-    let off = "kq: acks 0 or 1: idempotence is off, a retry may duplicate a record\n";
+    let off = "kq: acks 1: idempotence is off, a retry may duplicate a record\n";
     let kq = |args: &[&str], x: &str| {
         let kq = cluster.kq(["produce", &topic]).args(args).env("KQ_X", x).stdin("a\n");
         kq.file("f", "acks=1\ncompression.type=gzip\n");
@@ -298,7 +298,8 @@ fn a_partition_can_be_chosen_and_one_that_is_not_there_fails() {
     let topic = cluster.create("part", 3);
     cluster.kq(["produce", &topic, "-p", "2"]).stdin("a\nb\n").run().success();
     assert_eq!(kcat(&cluster, &topic, "%p %s\n"), b"2 a\n2 b\n");
-    cluster.kq(["produce", &topic, "-p", "7"]).stdin("a\n").run().status(1).stderr_has("stdin:1");
+    let missing = cluster.kq(["produce", &topic, "-p", "7"]).stdin("a\n").run();
+    missing.status(2).stderr_has(&format!("topic {topic} has no partition 7; it has 3 of them"));
 }
 
 #[test]
@@ -367,7 +368,7 @@ fn an_input_that_breaks_off_is_named_and_what_came_before_is_delivered() {
     let out = kq.run().status(1).stderr_has("2 records acknowledged, 2 B");
     assert_eq!(
         said(&out),
-        "kq: stopped after /proc/self/mem:0: read /proc/self/mem: Input/output error (os error 5)\n"
+        "kq: stopped after /proc/self/mem:0; the file after it was not read: read /proc/self/mem: Input/output error (os error 5)\n"
     );
     assert_eq!(values(&cluster, &topic), "1\n2\n");
 }
@@ -439,7 +440,7 @@ fn a_report_names_partition_and_offset_of_each_record() {
     let out = cluster.kq(["produce", &topic, "--report", "json"]).stdin("a\nb\n").run().success();
     assert_eq!(
         out.text(),
-        "{\"input\":0,\"line\":1,\"partition\":0,\"offset\":0}\n{\"input\":0,\"line\":2,\"partition\":0,\"offset\":1}\n"
+        "{\"file\":\"stdin\",\"line\":1,\"partition\":0,\"offset\":0}\n{\"file\":\"stdin\",\"line\":2,\"partition\":0,\"offset\":1}\n"
     );
 }
 

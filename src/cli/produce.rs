@@ -1,5 +1,7 @@
 //! Flags of `kq produce`.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Put records into a topic: lines of stdin or of files
@@ -18,14 +20,14 @@ use std::path::PathBuf;
 pub struct Args {
     /// The topic (or KQ_TOPIC), then files to read instead of stdin; `-` is stdin
     #[arg(value_name = "TOPIC|FILE")]
-    pub positionals: Vec<String>,
+    pub positionals: Vec<OsString>,
 
     /// The topic; all positionals are FILEs then
     #[arg(short, long, value_name = "TOPIC")]
     pub topic: Option<String>,
 
     /// What ends a record in the input: a string with \n \t \0 \xNN
-    #[arg(short = 'D', long, value_name = "STR", default_value = "\\n", conflicts_with_all = ["nul", "whole"], help_heading = "Framing")]
+    #[arg(short = 'D', long, value_name = "STR", default_value = "\\n", allow_hyphen_values = true, conflicts_with_all = ["nul", "whole"], help_heading = "Framing")]
     pub delimiter: String,
 
     /// A NUL byte ends a record (as find -print0 writes them)
@@ -37,7 +39,7 @@ pub struct Args {
     pub whole: bool,
 
     /// Each record starts with its key, then this string (escapes as in -D)
-    #[arg(short = 'K', long, value_name = "STR", conflicts_with_all = ["key", "json"], help_heading = "Framing")]
+    #[arg(short = 'K', long, value_name = "STR", allow_hyphen_values = true, conflicts_with_all = ["key", "json"], help_heading = "Framing")]
     pub key_delimiter: Option<String>,
 
     /// With -K: a record without the delimiter has no key, instead of being an error
@@ -45,7 +47,13 @@ pub struct Args {
     pub key_optional: bool,
 
     /// A value (with -K: or a key) equal to TOKEN is null: a tombstone
-    #[arg(long, value_name = "TOKEN", conflicts_with = "json", help_heading = "Framing")]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        allow_hyphen_values = true,
+        conflicts_with = "json",
+        help_heading = "Framing"
+    )]
     pub null: Option<String>,
 
     /// An empty value (with -K: or key) is null, as in kcat
@@ -78,7 +86,7 @@ pub struct Args {
     pub on_invalid: OnInvalid,
 
     /// The key of every record
-    #[arg(short, long, conflicts_with = "json", help_heading = "Record")]
+    #[arg(short, long, allow_hyphen_values = true, conflicts_with = "json", help_heading = "Record")]
     pub key: Option<String>,
 
     /// A header of every record, repeatable; NAME alone has a null value
@@ -108,7 +116,7 @@ pub struct Args {
 
     /// Which replicas must have a record before it counts: all, 1, or 0 (turns idempotence off)
     /// [default: all]
-    #[arg(long, value_parser = ["all", "-1", "1", "0"], help_heading = "Delivery")]
+    #[arg(long, value_parser = ["all", "-1", "1", "0"], allow_hyphen_values = true, help_heading = "Delivery")]
     pub acks: Option<String>,
 
     /// Without the idempotent producer (clusters that refuse IDEMPOTENT_WRITE); retries may duplicate
@@ -120,7 +128,7 @@ pub struct Args {
     pub delivery_timeout: Option<std::time::Duration>,
 
     /// Stop after COUNT records
-    #[arg(short = 'n', long, value_name = "COUNT", help_heading = "Delivery")]
+    #[arg(short = 'n', long, visible_short_alias = 'c', value_name = "COUNT", help_heading = "Delivery")]
     pub count: Option<u64>,
 
     /// At most this many records a second
@@ -131,7 +139,8 @@ pub struct Args {
     #[arg(long, help_heading = "Delivery")]
     pub no_create: bool,
 
-    /// Print partition and offset of every acknowledged record on stdout, one JSON object a line
+    /// Print file, line, partition and offset of every acknowledged record on stdout, one JSON object a
+    /// line. Whoever reads that may leave: the records are sent all the same
     #[arg(long, value_name = "FORMAT", value_parser = ["json"], help_heading = "Delivery")]
     pub report: Option<String>,
 }
@@ -165,23 +174,23 @@ fn compression(text: &str) -> Result<(String, Option<u8>), String> {
     Ok((codec.to_owned(), level))
 }
 
-/// `N` or `N/s`: records a second, more than 0.
+/// `N` or `N/s`: records a second, from one in eleven days to a thousand million.
 fn rate(text: &str) -> Result<f64, String> {
     match text.strip_suffix("/s").unwrap_or(text).parse::<f64>() {
-        Ok(n) if n.is_finite() && n > 0.0 => Ok(n),
-        _ => Err("a number of records a second, such as 100 or 100/s".into()),
+        Ok(n) if (1e-6..=1e9).contains(&n) => Ok(n),
+        _ => Err("a number of records a second from 0.000001 to 1000000000, such as 100 or 100/s".into()),
     }
 }
 
 impl Args {
-    /// The topic that was named, if one was, and the files.
-    pub fn topic_and_files(&self) -> (Option<&str>, Vec<PathBuf>) {
-        match &self.topic {
-            Some(topic) => (Some(topic), self.positionals.iter().map(PathBuf::from).collect()),
-            None => (
-                self.positionals.first().map(String::as_str),
-                self.positionals.iter().skip(1).map(PathBuf::from).collect(),
-            ),
+    /// The topic that was named, if one was, and the files. A topic that is no text is shown as
+    /// far as it is one, and can be none.
+    pub fn topic_and_files(&self) -> (Option<Cow<'_, str>>, Vec<PathBuf>) {
+        let files = |files: &[OsString]| files.iter().map(PathBuf::from).collect();
+        match (&self.topic, self.positionals.split_first()) {
+            (Some(topic), _) => (Some(topic.into()), files(&self.positionals)),
+            (None, Some((topic, rest))) => (Some(topic.to_string_lossy()), files(rest)),
+            (None, None) => (None, Vec::new()),
         }
     }
 }

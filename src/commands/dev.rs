@@ -32,6 +32,7 @@ const FILES: usize = 256;
 /// Runs the broker until its command ends, or until it is told to stop.
 pub fn run(args: &Args, log: Log) -> anyhow::Result<Exit> {
     let shutdown = Shutdown::install()?;
+    shutdown.begin();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .enable_all()

@@ -19,6 +19,7 @@ const RESERVED: &[(&str, &str)] = &[
     ("enable.auto.commit", "kq commits what was written or finished, and only with a group"),
     ("enable.auto.offset.store", "kq commits what was written or finished, and only with a group"),
     ("enable.partition.eof", "use `kq consume --until end` (or -e)"),
+    ("transactional.id", "kq writes no transactions: each record stands for itself"),
     ("delivery.report.only.error", "kq counts every delivery report; use --report to see them"),
 ];
 

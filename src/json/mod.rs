@@ -9,7 +9,19 @@ mod write;
 use crate::record::OwnedHeader;
 
 pub use parse::parse_json;
-pub use write::append_json;
+pub use write::{append_json, append_string};
+
+/// Characters of a reason: it may quote the text, which may be large.
+const REASON: usize = 240;
+
+/// A reason on one line, cut where it is long.
+pub(crate) fn short(text: &str) -> String {
+    let mut shown: String = text.chars().take(REASON).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
 
 /// A record as it is read from JSON: what a producer may be told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::{self, DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 
-use super::JsonRecord;
 use super::headers::Headers;
+use super::{JsonRecord, short};
 
 /// Reads one record from a line of JSON.
 ///
@@ -32,13 +32,16 @@ pub fn parse_json(line: &[u8]) -> Result<JsonRecord> {
         // The line is the caller's to name; serde_json would call each one line 1.
         let column = e.column();
         let what = e.to_string();
-        let what = what.split(" at line ").next().unwrap_or(&what);
+        let what = short(what.split(" at line ").next().unwrap_or(&what));
         match std::str::from_utf8(line) {
             Err(e) => anyhow!(
                 "not a JSON record: byte {} is not UTF-8; bytes go under value_base64, key_base64 or {{\"base64\":\"…\"}}",
                 e.valid_up_to() + 1
             ),
             Ok(text) if text.trim().is_empty() => anyhow!("not a JSON record: the line is empty"),
+            Ok(text) if text.starts_with('\u{feff}') => {
+                anyhow!("not a JSON record: a byte order mark stands before it")
+            }
             Ok(_) if column > 0 => anyhow!("not a JSON record: {what} (column {column})"),
             Ok(_) => anyhow!("not a JSON record: {what}"),
         }

@@ -81,7 +81,7 @@ fn append_base64_string(bytes: &[u8], out: &mut Vec<u8>) {
 /// Eight bytes at a time: as they are where none needs an escape, else through a
 /// buffer that holds them with their escapes. A JSON document as a value has a
 /// quote every few bytes, and this costs it no branch and no call per piece.
-fn append_string(text: &[u8], out: &mut Vec<u8>) {
+pub fn append_string(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len() + text.len() / 8 + 32);
     out.push(b'"');
     let (eights, rest) = text.as_chunks::<8>();

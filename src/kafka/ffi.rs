@@ -267,6 +267,8 @@ unsafe extern "C" fn on_delivery(
     unsafe {
         let Some(context) = Handle::context(rk) else { return };
         let Some(receiver) = context.deliveries.get() else { return };
+        let mut headers = Vec::new();
+        read_headers(message.cast_mut(), &mut headers);
         let message = &*message;
         (*receiver)(Delivery {
             tag: message._private as u64,
@@ -274,6 +276,7 @@ unsafe extern "C" fn on_delivery(
             partition: message.partition,
             offset: message.offset,
             bytes: message.key_len + message.len,
+            header_bytes: size_of_headers(&headers),
         });
     }
 }
@@ -342,6 +345,12 @@ pub struct Delivery {
     pub offset: i64,
     /// Bytes of its key and its value.
     pub bytes: usize,
+    /// Bytes of its headers' names and values.
+    pub header_bytes: usize,
+}
+
+fn size_of_headers(headers: &[Header<'_>]) -> usize {
+    headers.iter().map(|header| header.name.len() + header.value.map_or(0, <[u8]>::len)).sum()
 }
 
 /// A producer: queues records, reports the fate of each in [`Producer::poll`].
@@ -349,6 +358,10 @@ pub struct Delivery {
 /// Not `Sync`: deliveries are reported to the thread that polls.
 pub struct Producer {
     handle: Handle,
+    /// Bytes of the records that are queued and not reported: keys, values and headers.
+    queued: Cell<usize>,
+    /// How many of them there may be, unless one record alone has more.
+    most: usize,
 }
 
 /// A topic to produce to: spares a look-up by name for each record.
@@ -401,8 +414,21 @@ fn raw(bytes: Option<&[u8]>) -> (*mut c_void, usize) {
 
 impl Producer {
     /// Starts a producer; connecting goes on in the background.
+    ///
+    /// `queue.buffering.max.kbytes` is heeded here: librdkafka counts values alone
+    /// (`rd_kafka_msg_new0`), and has a value that is larger wait for ever for room.
     pub fn new(config: &ClientConfig, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
-        Ok(Self { handle: Handle::new(config, sys::rd_kafka_type_t::RD_KAFKA_PRODUCER, observer)? })
+        const BOUND: &str = "queue.buffering.max.kbytes";
+        let most = config.get(BOUND).and_then(|kbytes| kbytes.parse::<usize>().ok()).unwrap_or(1 << 20) << 10;
+        let mut config = config.clone();
+        config.set(BOUND, c_int::MAX.to_string());
+        let handle = Handle::new(&config, sys::rd_kafka_type_t::RD_KAFKA_PRODUCER, observer)?;
+        Ok(Self { handle, queued: Cell::new(0), most })
+    }
+
+    /// Whether so many more bytes may be queued now.
+    fn has_room(&self, queued: usize, size: usize) -> bool {
+        queued == 0 || queued + size <= self.most
     }
 
     /// The cluster's view of one topic, or of all.
@@ -424,6 +450,10 @@ impl Producer {
         use sys::rd_kafka_vtype_t as vtype;
         let (key, key_len) = raw(record.key);
         let (value, value_len) = raw(record.value);
+        let size = key_len + value_len + size_of_headers(record.headers);
+        if !self.has_room(self.queued.get(), size) {
+            return Err(RDKafkaErrorCode::QueueFull);
+        }
         let vu = |vtype, u| sys::rd_kafka_vu_t { vtype, u };
         let mem = |ptr, size| sys::rd_kafka_vu_s__bindgen_ty_1 {
             mem: sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size },
@@ -455,7 +485,9 @@ impl Producer {
         unsafe {
             let outcome =
                 check_object(sys::rd_kafka_produceva(self.handle.rk, arguments.as_mut_ptr(), count));
-            if outcome.is_err() && !headers.is_null() {
+            if outcome.is_ok() {
+                self.queued.set(self.queued.get() + size);
+            } else if !headers.is_null() {
                 sys::rd_kafka_headers_destroy(headers);
             }
             outcome
@@ -474,8 +506,14 @@ impl Producer {
         scratch: &mut Scratch,
         refused: &mut dyn FnMut(u64, RDKafkaErrorCode),
     ) -> usize {
+        let mut queued = self.queued.get();
+        let fitting = values.take_while(|(value, _)| {
+            let fits = self.has_room(queued, value.len());
+            queued += value.len();
+            fits
+        });
         scratch.0.clear();
-        scratch.0.extend(values.map(|(value, tag)| sys::rd_kafka_message_t {
+        scratch.0.extend(fitting.map(|(value, tag)| sys::rd_kafka_message_t {
             err: RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
             rkt: ptr::null_mut(),
             partition,
@@ -487,9 +525,12 @@ impl Producer {
             _private: tag as usize as *mut c_void,
         }));
         let count = scratch.0.len();
+        if count == 0 {
+            return 0;
+        }
         // SAFETY: topic and client are live; the values outlive the call, which copies them
         // (MSG_F_COPY); the array has the length that is stated.
-        let queued = unsafe {
+        let taken = unsafe {
             sys::rd_kafka_produce_batch(
                 topic.rkt,
                 partition,
@@ -498,7 +539,9 @@ impl Producer {
                 count as c_int,
             )
         };
-        if queued as usize == count {
+        let sizes = scratch.0.iter().filter(|message| code_of(message.err).is_none()).map(|m| m.len);
+        self.queued.set(self.queued.get() + sizes.sum::<usize>());
+        if taken as usize == count {
             return count;
         }
         for (index, message) in scratch.0.iter().enumerate() {
@@ -514,10 +557,16 @@ impl Producer {
 
     /// Serves delivery reports for up to `timeout` (returns after the first round of them).
     pub fn poll(&self, timeout: Duration, deliveries: &mut dyn FnMut(Delivery)) {
+        let mut counted = |delivery: Delivery| {
+            let size = delivery.bytes + delivery.header_bytes;
+            self.queued.set(self.queued.get().saturating_sub(size));
+            deliveries(delivery);
+        };
+        let receiver: &mut dyn FnMut(Delivery) = &mut counted;
         // SAFETY: only the lifetime is erased: the receiver is taken out again before this
-        // function, which borrows it, returns, and only this thread's callbacks read it.
+        // function, which owns it, returns, and only this thread's callbacks read it.
         let receiver: *mut (dyn FnMut(Delivery) + 'static) =
-            unsafe { std::mem::transmute(ptr::from_mut(deliveries)) };
+            unsafe { std::mem::transmute(ptr::from_mut(receiver)) };
         self.handle.context.deliveries.set(Some(receiver));
         // SAFETY: the client is live.
         unsafe { sys::rd_kafka_poll(self.handle.rk, millis(timeout)) };

@@ -21,7 +21,8 @@ use crate::kafka::ffi::{Producer, TopicMetadata};
 ///   smaller where the topic's own is lower: a batch above it is refused with all that is in it.
 /// - `reconnect.backoff.ms`: half of it is what librdkafka waits before it connects to the second
 ///   broker, the one that it learned from the first; 50 ms by default, for each start.
-/// - The queue is bounded by bytes, so that memory stays flat whatever the record size.
+/// - The queue is bounded by bytes, so that memory stays flat whatever the record size; one record
+///   that is larger than all of it travels alone.
 pub const DEFAULTS: [(&str, &str); 11] = [
     ("acks", "all"),
     ("enable.idempotence", "true"),
@@ -43,6 +44,17 @@ const CREATION: Duration = Duration::from_secs(3);
 /// How long the topic's `max.message.bytes` is asked for: it is known without delay, or not needed.
 const QUESTION: Duration = Duration::from_secs(1);
 
+/// When a record counts as delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// Once all replicas in sync have it.
+    All,
+    /// Once some have it, the leader among them.
+    Some,
+    /// As soon as it was sent: nobody says that it arrived.
+    None,
+}
+
 /// A producer whose cluster answered and whose topic is there.
 pub struct Connected {
     pub producer: Producer,
@@ -51,8 +63,12 @@ pub struct Connected {
     pub causes: Arc<Causes>,
     /// Whether the partitioner puts records without a key anywhere.
     pub random: bool,
-    /// Whether a record counts once all replicas in sync have it.
-    pub all_acks: bool,
+    /// All of the topic's partitions, with a leader or without.
+    pub partition_ids: Vec<i32>,
+    /// The client's own limit on a record, bytes.
+    pub max_message_bytes: usize,
+    /// How many replicas must have a record before it counts.
+    pub acks: Acks,
     /// How often, and when last, [`Connected::hurry`] asked.
     hurried: Cell<(u32, Instant)>,
 }
@@ -163,7 +179,13 @@ fn connect_with(
                     partitions,
                     causes,
                     random: is("partitioner").ends_with("random"),
-                    all_acks: matches!(is("acks"), "all" | "-1"),
+                    max_message_bytes: is("message.max.bytes").parse().unwrap_or(usize::MAX),
+                    partition_ids: ids(&metadata, topic),
+                    acks: match is("acks") {
+                        "all" | "-1" => Acks::All,
+                        "0" => Acks::None,
+                        _ => Acks::Some,
+                    },
                     hurried: Cell::new((0, Instant::now())),
                 };
                 return Ok((connected, leader));
@@ -182,6 +204,10 @@ fn connect_with(
         producer.poll(pause, &mut |_| {});
         pause = (pause * 2).min(Duration::from_millis(200));
     }
+}
+
+fn ids(metadata: &[TopicMetadata], topic: &str) -> Vec<i32> {
+    metadata.iter().filter(|t| t.name == topic).flat_map(|t| &t.partitions).map(|p| p.id).collect()
 }
 
 /// The partitions that can take records and the leader of the first, or what stands in the way.

@@ -76,6 +76,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     if let Some((group, from)) = reset {
         crate::kafka::group::seek(&connected.consumer, config, group, &connected.topics, from)?;
     }
+    shutdown.begin();
     let mut session = Session {
         args,
         config,

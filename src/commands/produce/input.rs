@@ -3,7 +3,9 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -70,13 +72,43 @@ impl Input {
         }
     }
 
-    /// Opens it for reading.
-    pub fn open(&self) -> anyhow::Result<Reader> {
-        let file = match &self.path {
-            Some(path) => File::open(path).with_context(|| format!("read {}", self.name))?,
-            None => File::from(io::stdin().as_fd().try_clone_to_owned().context("open stdin")?),
-        };
-        Ok(Reader { file })
+    /// Begins to open it for reading. A named pipe waits for its writer, on a thread of its own.
+    pub fn open(&self) -> Opening {
+        let (result, opened) = mpsc::sync_channel(1);
+        match &self.path {
+            None => {
+                let stdin = io::stdin().as_fd().try_clone_to_owned().context("open stdin");
+                let _ = result.send(stdin.map(File::from));
+            }
+            Some(path) => {
+                let (path, name) = (path.clone(), self.name.clone());
+                let open = move || File::open(path).with_context(|| format!("read {name}"));
+                if self.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+                    std::thread::spawn(move || result.send(open()));
+                } else {
+                    let _ = result.send(open());
+                }
+            }
+        }
+        Opening { opened }
+    }
+}
+
+/// An input that is being opened.
+pub struct Opening {
+    opened: mpsc::Receiver<anyhow::Result<File>>,
+}
+
+impl Opening {
+    /// The open input, or why it can't be opened; `None` where that takes longer than `wait`.
+    pub fn wait(&mut self, wait: Duration) -> Option<anyhow::Result<Reader>> {
+        match self.opened.recv_timeout(wait) {
+            Ok(opened) => Some(opened.map(|file| Reader { file })),
+            Err(mpsc::RecvTimeoutError::Timeout) => None,
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                Some(Err(anyhow::anyhow!("the input was not opened")))
+            }
+        }
     }
 }
 

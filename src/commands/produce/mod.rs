@@ -10,19 +10,20 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 
 use crate::cli::produce::Args;
 use crate::config::{self, Config};
 use crate::exit::{self, Exit};
 use crate::framing::{Framer, unescape};
+use crate::json;
 use crate::kafka::ffi::{Delivery, Scratch, Topic};
-use crate::kafka::producer::{self, Connected};
+use crate::kafka::producer::{self, Acks, Connected};
 use crate::log::Log;
 use crate::output::Output;
 use crate::shutdown::Shutdown;
 use crate::validate::Validator;
-use input::{Chunk, Input};
+use input::{Chunk, Input, Reader};
 use progress::Progress;
 use rdkafka::types::RDKafkaErrorCode;
 use sending::STICKY;
@@ -33,22 +34,32 @@ use tally::{Place, Tally};
 const READ: usize = 256 * 1024;
 /// How long an idle input is watched before signals are looked at again.
 const TICK: Duration = Duration::from_millis(50);
+/// How long a failure waits for the summary, which tells of the first one, before it is told of alone.
+const UNTOLD: Duration = Duration::from_secs(1);
 
 /// Produces all that the inputs hold and says what came of it.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let (named, files) = args.topic_and_files();
-    let topic = config::topic::one(named, None, config.env_topic.as_deref())?;
+    let topic = config::topic::one(named.as_deref(), None, config.env_topic.as_deref())?;
     let shape = Shape::new(args, validator(args)?)?;
     let inputs = input::inputs(&files)?;
     let framer = Framer::new(&delimiter(args)?);
     let report = args.report.as_ref().map(|_| Output::stdout()).transpose()?;
-    if files.is_empty() && named.is_some_and(|name| std::path::Path::new(name).is_file()) {
+    if args.topic.is_none()
+        && args.positionals.first().is_some_and(|name| std::path::Path::new(name).is_file())
+    {
         config.log.note(format_args!(
-            "topic {topic} is also a file here; `kq produce TOPIC {topic}` would read it"
+            "topic {topic} is also a file here; `kq produce -t TOPIC {topic}` would read it"
         ));
     }
     let shutdown = Shutdown::install()?;
     let connected = producer::connect(config, &producer_settings(args), &topic, !args.no_create)?;
+    if let Some(partition) = args.partition
+        && !connected.partition_ids.contains(&partition)
+    {
+        bail!("topic {topic} has no partition {partition}; it has {} of them", connected.partition_ids.len());
+    }
+    shutdown.begin();
     let session = Session::new(args, config, &connected, shape, &shutdown, report, &topic, &inputs)?;
     session.run(framer)
 }
@@ -109,6 +120,7 @@ struct Session<'a> {
     shape: Shape,
     shutdown: &'a Shutdown,
     report: Option<Output>,
+    report_error: Option<std::io::Error>,
     inputs: &'a [Input],
     progress: Progress,
     tally: Tally,
@@ -117,7 +129,15 @@ struct Session<'a> {
     turn: usize,
     sent: u64,
     since_turn: usize,
+    /// When `--rate` lets the next record go.
+    due: Instant,
+    /// Bytes of an input without a delimiter in them that can be no record any more.
+    longest: usize,
     started: Instant,
+    /// Since when there are failures that nobody was told of.
+    untold: Option<Instant>,
+    /// All inputs were read, or are not read on: the summary is near.
+    draining: bool,
     /// When a delivery report came last, or a note about their absence was written.
     last_news: Instant,
     stop: Option<Stop>,
@@ -130,7 +150,7 @@ enum Stop {
     Signal(i32),
     Invalid,
     Hopeless,
-    ReportClosed,
+    ReportFailed,
 }
 
 impl<'a> Session<'a> {
@@ -147,9 +167,12 @@ impl<'a> Session<'a> {
     ) -> anyhow::Result<Self> {
         let topics = HashMap::from([(topic.to_owned(), connected.producer.topic(topic)?)]);
         let now = Instant::now();
-        if !connected.all_acks {
-            config.log.note("acks 0 or 1: idempotence is off, a retry may duplicate a record");
+        match connected.acks {
+            Acks::All => {}
+            Acks::Some => config.log.note("acks 1: idempotence is off, a retry may duplicate a record"),
+            Acks::None => config.log.note("acks 0: nobody says whether a record arrived; one may be lost"),
         }
+        let tally = Tally::new(args.topic_from_record, args.keep_partition);
         Ok(Self {
             args,
             config,
@@ -159,16 +182,21 @@ impl<'a> Session<'a> {
             shape,
             shutdown,
             report,
+            report_error: None,
             inputs,
             progress: Progress::new(inputs, config.log),
-            tally: Tally::default(),
+            tally,
             scratch: Scratch::default(),
             turn: first_turn(connected.partitions.len()),
             sent: 0,
             since_turn: 0,
+            due: now,
+            longest: longest(args, connected),
             started: now,
+            untold: None,
+            draining: false,
             last_news: now,
-            stop: None,
+            stop: (args.count == Some(0)).then_some(Stop::Count),
         })
     }
 
@@ -177,12 +205,15 @@ impl<'a> Session<'a> {
         let mut unread = None;
         for (index, input) in self.inputs.iter().enumerate() {
             at = Place { input: index, line: 0 };
-            let read = self.feed(&mut framer, input, &mut at);
-            unread = read.err();
-            if unread.is_some() || self.stop.is_some() {
+            if self.stop.is_some() {
+                break;
+            }
+            unread = self.feed(&mut framer, input, &mut at).err();
+            if unread.is_some() {
                 break;
             }
         }
+        self.draining = true;
         self.drain();
         self.progress.finish();
         self.finish(at, unread)
@@ -190,7 +221,7 @@ impl<'a> Session<'a> {
 
     /// Reads one input to its end, or until something says stop.
     fn feed(&mut self, framer: &mut Framer, input: &Input, at: &mut Place) -> anyhow::Result<()> {
-        let mut reader = input.open()?;
+        let Some(mut reader) = self.open(input)? else { return Ok(()) };
         let mut ranges: Vec<Range<usize>> = Vec::with_capacity(STICKY);
         loop {
             self.look_for_signals();
@@ -211,6 +242,11 @@ impl<'a> Session<'a> {
                         }
                         self.send(framer.buffer(), &ranges, at);
                     }
+                    if framer.buffered() > self.longest && self.stop.is_none() && framer.discard() {
+                        at.line += 1;
+                        let why = format!("longer than any record can be ({} bytes)", self.longest);
+                        self.refuse(*at, why);
+                    }
                 }
                 Chunk::End => {
                     match framer.finish() {
@@ -223,6 +259,21 @@ impl<'a> Session<'a> {
                 }
             }
             self.serve(Duration::ZERO);
+        }
+    }
+
+    /// Opens an input; a named pipe may have no writer for a long time. `None` where a signal came.
+    fn open(&mut self, input: &Input) -> anyhow::Result<Option<Reader>> {
+        let mut opening = input.open();
+        loop {
+            if let Some(opened) = opening.wait(TICK) {
+                return opened.map(Some);
+            }
+            self.serve(Duration::ZERO);
+            self.look_for_signals();
+            if self.stop.is_some() {
+                return Ok(None);
+            }
         }
     }
 
@@ -246,34 +297,53 @@ impl<'a> Session<'a> {
         if self.tally.delivered + self.tally.failed == 0 {
             self.connected.hurry(&self.main);
         }
-        let (tally, report) = (&mut self.tally, &mut self.report);
+        let (tally, report, inputs) = (&mut self.tally, &mut self.report, self.inputs);
         let before = tally.delivered + tally.failed;
         self.connected.producer.poll(timeout, &mut |delivery: Delivery| {
             tally.report(delivery);
             if let (Some(report), None) = (report.as_mut(), delivery.error) {
-                let place = Place::of(delivery.tag);
-                append_report(report.buffer(), place, delivery);
+                append_report(report.buffer(), inputs, delivery);
             }
         });
         self.progress.delivered(self.tally.delivered);
-        if self.tally.hopeless.is_some() && self.stop.is_none() {
-            self.stop = Some(Stop::Hopeless);
-        }
+        self.heed_failures();
         if self.tally.delivered + self.tally.failed > before || self.connected.producer.in_flight() == 0 {
             self.last_news = Instant::now();
         } else if self.last_news.elapsed() >= Duration::from_secs(10) {
             self.last_news = Instant::now();
             let waiting = self.connected.producer.in_flight();
             let cause = self.connected.causes.last().unwrap_or_else(|| "the brokers do not answer".into());
+            let what = if waiting == 1 { "record waits" } else { "records wait" };
             self.say(|log, _| {
-                log.note(format_args!("{waiting} records wait for an acknowledgement: {cause}"));
+                log.note(format_args!("{waiting} {what} for an acknowledgement: {cause}"));
             });
         }
         if let Some(report) = &mut self.report
-            && report.flush().is_err()
+            && let Err(e) = report.flush()
         {
             self.report = None;
-            self.stop.get_or_insert(Stop::ReportClosed);
+            // Whoever read the report has seen enough; the records still go where they are to go.
+            if e.kind() != std::io::ErrorKind::BrokenPipe {
+                self.report_error = Some(e);
+                self.stop.get_or_insert(Stop::ReportFailed);
+            }
+        }
+    }
+
+    /// Tells of records that failed while more is read, and stops where no other can succeed.
+    fn heed_failures(&mut self) {
+        if self.tally.hopeless.is_some() && self.stop.is_none() {
+            self.stop = Some(Stop::Hopeless);
+        }
+        if !self.tally.has_fresh() || self.draining || self.stop.is_some() {
+            return;
+        }
+        if self.untold.get_or_insert_with(Instant::now).elapsed() < UNTOLD {
+            return;
+        }
+        self.untold = None;
+        for (place, cause) in self.tally.take_fresh() {
+            self.say(|log, name| log.error(format_args!("{}: {cause}", name(place))));
         }
     }
 
@@ -289,10 +359,16 @@ impl<'a> Session<'a> {
     }
 
     /// The summary, the failures, and the exit status.
-    fn finish(self, at: Place, unread: Option<anyhow::Error>) -> anyhow::Result<Exit> {
+    fn finish(mut self, at: Place, unread: Option<anyhow::Error>) -> anyhow::Result<Exit> {
+        let report_error = self.report_error.take();
         let tally = &self.tally;
+        let done = if self.connected.acks == Acks::None {
+            "sent, not acknowledged (acks 0)"
+        } else {
+            "acknowledged"
+        };
         self.say(|log, name| {
-            log.note(tally.summary(self.started.elapsed()));
+            log.note(tally.summary(done, self.started.elapsed()));
             if let Some((first, why)) = &tally.first_invalid {
                 let what = counted(tally.invalid, "invalid and not sent");
                 log.error(format_args!("{what} {}: {why}", name(*first)));
@@ -309,17 +385,28 @@ impl<'a> Session<'a> {
                 Some(Stop::Hopeless) => {
                     log.error(format_args!("stopped after {}: no later record could succeed", name(at)));
                 }
-                Some(Stop::Signal(signal)) => log.note(format_args!(
-                    "stopped by signal {signal} after {}; what was read before is delivered",
-                    name(at)
-                )),
-                Some(Stop::Count | Stop::ReportClosed) | None => {}
+                Some(Stop::Signal(signal)) => {
+                    let rest = if tally.failed == 0 { "; what was read before is delivered" } else { "" };
+                    log.error(format_args!("stopped by signal {signal} after {}{rest}", name(at)));
+                }
+                Some(Stop::ReportFailed) => {
+                    log.error(format_args!("stopped after {}; what was read before is delivered", name(at)));
+                }
+                Some(Stop::Count) | None => {}
             }
         });
         if let Some(e) = unread {
             let mut place = String::new();
             self.say(|_, name| place = name(at));
-            return Err(exit::with(Exit::Failed, e.context(format!("stopped after {place}"))));
+            let rest = match self.inputs.len() - 1 - at.input {
+                0 => String::new(),
+                1 => "; the file after it was not read".to_owned(),
+                n => format!("; the {n} files after it were not read"),
+            };
+            return Err(exit::with(Exit::Failed, e.context(format!("stopped after {place}{rest}"))));
+        }
+        if let Some(e) = report_error {
+            return Err(exit::with(Exit::Usage, anyhow::Error::new(e).context("write the report to stdout")));
         }
         Ok(match (tally.hopeless, self.stop) {
             (Some(RDKafkaErrorCode::Fatal), _) => Exit::Fenced,
@@ -345,14 +432,26 @@ fn is_refusal(code: RDKafkaErrorCode) -> bool {
     matches!(code, E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed | E::Authentication)
 }
 
-/// `{"input":"…","line":1,"partition":0,"offset":42}` and a newline.
-fn append_report(out: &mut Vec<u8>, place: Place, delivery: Delivery) {
+/// `{"file":"stdin","line":1,"partition":0,"offset":42}` and a newline; the offset is null where the
+/// broker did not say it (acks 0).
+fn append_report(out: &mut Vec<u8>, inputs: &[Input], delivery: Delivery) {
     use std::io::Write as _;
-    let _ = writeln!(
-        out,
-        r#"{{"input":{},"line":{},"partition":{},"offset":{}}}"#,
-        place.input, place.line, delivery.partition, delivery.offset
-    );
+    let place = Place::of(delivery.tag);
+    let file = inputs.get(place.input).map_or("", |input| &input.name);
+    out.extend_from_slice(b"{\"file\":");
+    json::append_string(file.as_bytes(), out);
+    let _ = write!(out, r#","line":{},"partition":{},"offset":"#, place.line, delivery.partition);
+    let _ = match delivery.offset {
+        offset @ 0.. => writeln!(out, "{offset}}}"),
+        _ => writeln!(out, "null}}"),
+    };
+}
+
+/// What no record of these inputs can be longer than, in bytes of the input: the client's own limit;
+/// a value that is compressed before or a JSON text may be longer than what becomes of it.
+fn longest(args: &Args, connected: &Connected) -> usize {
+    let most = connected.max_message_bytes;
+    if args.value_codec.is_some() || args.json { most.saturating_mul(4).min(u32::MAX as usize) } else { most }
 }
 
 /// A start that differs from run to run, so that many short runs fill all partitions.

@@ -1,7 +1,7 @@
 //! From frames to queued records: which partition, how many at once, and what to do with a full queue.
 
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -13,6 +13,8 @@ use crate::kafka::ffi::Topic;
 /// Unkeyed records that go to one partition before the next one's turn, as Java's sticky
 /// partitioner does: one look-up and one queue for all of them.
 pub(super) const STICKY: usize = 1000;
+/// So much of what `--rate` allowed may be made up for at once: what a slow turn left.
+const BURST: Duration = Duration::from_millis(50);
 /// So many frames that are no valid record are reported one by one, the others counted.
 const REPORTED: u64 = 10;
 
@@ -21,8 +23,7 @@ impl<'a> Session<'a> {
     pub(super) fn send(&mut self, buffer: &[u8], mut frames: &[Range<usize>], at: &mut Place) {
         if self.shape.is_plain() && !self.args.skip_empty && self.may_choose_partition() {
             while !frames.is_empty() && self.stop.is_none() {
-                let allowed = self.allowance(frames.len());
-                let (now, rest) = frames.split_at(allowed);
+                let (now, rest) = frames.split_at(self.allowance(frames.len()));
                 frames = rest;
                 self.send_plain(buffer, now, at);
             }
@@ -62,6 +63,7 @@ impl<'a> Session<'a> {
             at.line += taken as u64;
             self.count_sent(taken as u64);
             frames = &frames[taken..];
+            self.heed_failures();
             if !frames.is_empty() && !self.wait_for_room() {
                 return;
             }
@@ -74,7 +76,10 @@ impl<'a> Session<'a> {
         if self.args.skip_empty && frame.is_empty() {
             return;
         }
-        self.allowance(1);
+        if self.allowance(1) == 0 {
+            at.line -= 1;
+            return;
+        }
         let (connected, place) = (self.connected, *at);
         let free = self.may_choose_partition();
         loop {
@@ -97,7 +102,8 @@ impl<'a> Session<'a> {
                     }
                 }
                 Ok(Err(code)) => {
-                    return self.tally.fail(place, Cause { code, partition: -1 });
+                    self.tally.fail(place, Cause { code, partition: -1 });
+                    return self.heed_failures();
                 }
                 Err(e) => return self.refuse(place, format!("{e:#}")),
             }
@@ -105,7 +111,7 @@ impl<'a> Session<'a> {
     }
 
     /// A frame that is no valid record: the end of reading, or reported and passed over.
-    fn refuse(&mut self, place: Place, why: String) {
+    pub(super) fn refuse(&mut self, place: Place, why: String) {
         match self.args.on_invalid {
             OnInvalid::Stop => self.stop = Some(Stop::Invalid),
             OnInvalid::Skip if self.tally.invalid < REPORTED => {
@@ -145,31 +151,38 @@ impl<'a> Session<'a> {
 
     fn count_sent(&mut self, count: u64) {
         self.sent += count;
+        if let Some(rate) = self.args.rate {
+            // What was not used before does not add up: after an idle hour there is no burst.
+            let late = Instant::now().checked_sub(BURST).unwrap_or(self.due);
+            self.due = self.due.max(late) + Duration::from_secs_f64(count as f64 / rate);
+        }
         if self.args.count.is_some_and(|most| self.sent >= most) {
             self.stop = Some(Stop::Count);
         }
     }
 
     /// How many of `wanted` records may be sent now under `-n` and `--rate`; waits until it is
-    /// at least one, or until something says stop.
+    /// at least one. None where something says stop.
     fn allowance(&mut self, wanted: usize) -> usize {
         let left = self.args.count.map_or(u64::MAX, |most| most - self.sent);
         let wanted = wanted.min(usize::try_from(left).unwrap_or(usize::MAX));
         let Some(rate) = self.args.rate else { return wanted };
         loop {
-            let due = (self.started.elapsed().as_secs_f64() * rate) as u64 + 1;
-            let now = usize::try_from(due.saturating_sub(self.sent)).unwrap_or(usize::MAX);
-            if now > 0 || self.shutdown.signal().is_some() {
-                return wanted.min(now.max(1));
+            self.look_for_signals();
+            if self.stop.is_some() {
+                return 0;
             }
-            let until = Duration::from_secs_f64(
-                (self.sent as f64 / rate - self.started.elapsed().as_secs_f64()).max(0.0),
-            );
-            self.serve(until.clamp(Duration::from_millis(1), TICK));
+            let now = Instant::now();
+            let early = self.due.saturating_duration_since(now);
+            if early.is_zero() {
+                let late = now.saturating_duration_since(self.due).min(BURST);
+                return wanted.min((late.as_secs_f64() * rate) as usize + 1);
+            }
+            self.serve(early.clamp(Duration::from_millis(1), TICK));
         }
     }
 
-    /// Waits for the queue to have room again; false where a signal came meanwhile.
+    /// Waits for the queue to have room again; false where something says stop meanwhile.
     fn wait_for_room(&mut self) -> bool {
         self.serve(Duration::from_millis(10));
         self.look_for_signals();

@@ -80,9 +80,23 @@ pub struct Tally {
     pub first_invalid: Option<(Place, String)>,
     /// An error after which no other record can succeed.
     pub hopeless: Option<RDKafkaErrorCode>,
+    /// Records name their own topics or partitions, so that what is wrong with one of those
+    /// says nothing about the others.
+    own_topics: bool,
+    own_partitions: bool,
+    /// The first [`REPORTED`] failures, as far as nobody has taken them.
+    fresh: Vec<(Place, Cause)>,
 }
 
+/// So many failed records are told of one by one while there is more to read.
+const REPORTED: u64 = 10;
+
 impl Tally {
+    /// Nothing yet, of records that name their own topics, their own partitions, or neither.
+    pub fn new(own_topics: bool, own_partitions: bool) -> Self {
+        Self { own_topics, own_partitions, ..Self::default() }
+    }
+
     /// Takes a delivery report in.
     pub fn report(&mut self, delivery: Delivery) {
         match delivery.error {
@@ -91,11 +105,28 @@ impl Tally {
                 self.bytes += delivery.bytes as u64;
             }
             Some(code) => {
-                if is_hopeless(code) {
-                    self.hopeless = Some(code);
-                }
                 self.fail(Place::of(delivery.tag), Cause { code, partition: delivery.partition });
             }
+        }
+    }
+
+    /// Whether the error concerns the client or the topic of all, and so every record to come.
+    fn is_hopeless(&self, code: RDKafkaErrorCode) -> bool {
+        use RDKafkaErrorCode as E;
+        match code {
+            E::UnknownPartition | E::UnknownTopicOrPartition => !self.own_partitions && !self.own_topics,
+            E::UnknownTopic | E::InvalidTopic | E::TopicAuthorizationFailed | E::PolicyViolation => {
+                !self.own_topics
+            }
+            code => matches!(
+                code,
+                E::Fatal
+                    | E::ClusterAuthorizationFailed
+                    | E::TransactionalIdAuthorizationFailed
+                    | E::InvalidRequiredAcks
+                    | E::Authentication
+                    | E::UnsupportedForMessageFormat
+            ),
         }
     }
 
@@ -108,17 +139,34 @@ impl Tally {
     /// Counts a record that failed.
     pub fn fail(&mut self, place: Place, cause: Cause) {
         self.failed += 1;
+        if self.is_hopeless(cause.code) {
+            self.hopeless = Some(cause.code);
+        }
+        if self.failed <= REPORTED {
+            self.fresh.push((place, cause));
+        }
         if self.first.as_ref().is_none_or(|(first, _)| place < *first) {
             self.first = Some((place, cause));
         }
     }
 
-    /// `1,000 records, 136.0 kB in 0.52 s (1,923 records/s, 261.5 kB/s)`.
-    pub fn summary(&self, elapsed: Duration) -> String {
+    /// Whether there are failures that [`Tally::take_fresh`] would give.
+    pub fn has_fresh(&self) -> bool {
+        !self.fresh.is_empty()
+    }
+
+    /// Failures that were not told of yet, of the first few.
+    pub fn take_fresh(&mut self) -> Vec<(Place, Cause)> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// `1,000 records acknowledged, 136.0 kB in 0.52 s (1,923 records/s, 261.5 kB/s)`, with `done`
+    /// as the word for what they are.
+    pub fn summary(&self, done: &str, elapsed: Duration) -> String {
         let seconds = elapsed.as_secs_f64().max(1e-6);
         let plural = if self.delivered == 1 { "" } else { "s" };
         format!(
-            "{} record{plural} acknowledged, {} in {} ({} records/s, {}/s)",
+            "{} record{plural} {done}, {} in {} ({} records/s, {}/s)",
             indicatif::HumanCount(self.delivered),
             indicatif::DecimalBytes(self.bytes),
             human_seconds(elapsed),
@@ -134,27 +182,6 @@ fn human_seconds(elapsed: Duration) -> String {
     } else {
         format!("{:.2} s", elapsed.as_secs_f64())
     }
-}
-
-/// Whether the error concerns the client or the topic, and so every record to come.
-fn is_hopeless(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as E;
-    matches!(
-        code,
-        E::Fatal
-            | E::TopicAuthorizationFailed
-            | E::ClusterAuthorizationFailed
-            | E::TransactionalIdAuthorizationFailed
-            | E::UnknownTopic
-            | E::UnknownTopicOrPartition
-            | E::UnknownPartition
-            | E::InvalidTopic
-            | E::InvalidRequiredAcks
-            | E::Authentication
-            | E::InvalidRecord
-            | E::PolicyViolation
-            | E::UnsupportedForMessageFormat
-    )
 }
 
 #[cfg(test)]
@@ -187,6 +214,7 @@ mod tests {
                 partition: 2,
                 offset: -1,
                 bytes: 1,
+                header_bytes: 0,
             });
         }
         assert_eq!((tally.failed, tally.bytes), (3, 0));

@@ -187,6 +187,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     } else {
         group::note_members(&consumer, &group, config.log);
     }
+    shutdown.begin();
     consumer
         .subscribe(&topics)
         .map_err(|code| anyhow::anyhow!("subscribe to {}: {code}", topics.join(", ")))?;
