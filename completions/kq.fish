@@ -332,7 +332,7 @@ complete -c kq -n "__fish_kq_using_subcommand consume" -s t -l topic -d 'A topic
 complete -c kq -n "__fish_kq_using_subcommand consume" -s g -l group -d 'Read as a member of this group and commit what was written [env: KQ_GROUP]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s p -l partition -d 'Partitions to read, without a group: 0,2-5' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s o -l from -d 'Where to start: beginning, end, OFFSET, -N before the end, @TIME, -DURATION; in a group only where nothing is committed' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l until -d 'Where to stop, exclusive: end, OFFSET, @TIME' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l until -d 'Where to stop, exclusive: end, OFFSET, @TIME, -DURATION (so long ago)' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s n -l count -d 'Stop after COUNT records were written' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l idle -d 'Stop when no record came for so long' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s f -l format -d 'How each record looks: %t %p %o %k %s %K %S %T %h %R %%, %{time}, %{key:hex}, %{value:base64}, %{header:NAME}' -r
@@ -378,7 +378,7 @@ complete -c kq -n "__fish_kq_using_subcommand consume" -s e -l end -d 'Stop at t
 complete -c kq -n "__fish_kq_using_subcommand consume" -s J -l json -d 'Each record as one JSON object a line, without loss; `kq produce -J` reads it'
 complete -c kq -n "__fish_kq_using_subcommand consume" -s 0 -l null-delimited -d 'A NUL byte follows each record'
 complete -c kq -n "__fish_kq_using_subcommand consume" -l with-key -d 'The key, a tab, the value'
-complete -c kq -n "__fish_kq_using_subcommand consume" -s Z -l print-null -d 'Null keys and values are written as NULL, as in kcat'
+complete -c kq -n "__fish_kq_using_subcommand consume" -s Z -l print-null -d 'Null keys and values are written as NULL; empty ones stay empty'
 complete -c kq -n "__fish_kq_using_subcommand consume" -s u -l unbuffered -d 'Write each record at once, even while more are waiting'
 complete -c kq -n "__fish_kq_using_subcommand consume" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
 complete -c kq -n "__fish_kq_using_subcommand consume" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'

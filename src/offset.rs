@@ -68,6 +68,10 @@ pub fn parse_from(s: &str, now_ms: i64) -> Result<From> {
                     None => From::Time(before(now_ms, back).with_context(wrong)?),
                 }
             } else {
+                ensure!(
+                    parse_time(s).is_err() || digits(s).is_some(),
+                    "bad start {s:?}: a time has an @ before it: @{s}"
+                );
                 From::Offset(digits(s).with_context(wrong)?.with_context(wrong)?)
             }
         }
@@ -91,6 +95,7 @@ pub fn parse_until(s: &str, now_ms: i64) -> Result<Until> {
         ensure!(digits(back).is_none(), "bad end {s:?}: an end counts from no end; give {UNTIL_FORMS}");
         return Ok(Until::Time(before(now_ms, back).with_context(wrong)?));
     }
+    ensure!(parse_time(s).is_err() || digits(s).is_some(), "bad end {s:?}: a time has an @ before it: @{s}");
     Ok(Until::Offset(digits(s).with_context(wrong)?.with_context(wrong)?))
 }
 
@@ -259,6 +264,14 @@ mod tests {
                 let error = format!("{:#}", error.unwrap_err());
                 assert!(error.contains(&format!("{bad:?}")) && error.contains("@TIME"), "{bad}: {error}");
             }
+        }
+    }
+
+    #[test]
+    fn a_time_without_its_sign_is_told_of_it() {
+        for time in ["2024-01-01", "2024-05-01T12:30:00+02:00"] {
+            assert!(parse_from(time, NOW).unwrap_err().to_string().ends_with(&format!("@{time}")));
+            assert!(parse_until(time, NOW).unwrap_err().to_string().ends_with(&format!("@{time}")));
         }
     }
 

@@ -50,7 +50,7 @@ pub struct Args {
     #[arg(long, help_heading = "From and until")]
     pub reset: bool,
 
-    /// Where to stop, exclusive: end, OFFSET, @TIME
+    /// Where to stop, exclusive: end, OFFSET, @TIME, -DURATION (so long ago)
     #[arg(
         long,
         value_name = "WHERE",
@@ -96,7 +96,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["json", "key_delimiter"], help_heading = "Output")]
     pub with_key: bool,
 
-    /// Null keys and values are written as NULL, as in kcat
+    /// Null keys and values are written as NULL; empty ones stay empty
     #[arg(short = 'Z', long, conflicts_with = "json", help_heading = "Output")]
     pub print_null: bool,
 

@@ -273,7 +273,7 @@ fn read_bounded(reader: impl Read, max: usize, out: &mut Vec<u8>) -> Result<(), 
 }
 
 fn append_bounded(reader: impl Read, max: usize, out: &mut Vec<u8>) -> Result<(), Undoing> {
-    reader.take((max - out.len()) as u64 + 1).read_to_end(out)?;
+    reader.take(((max - out.len()) as u64).saturating_add(1)).read_to_end(out)?;
     if out.len() > max { Err(Undoing::TooLarge(max)) } else { Ok(()) }
 }
 

@@ -321,6 +321,24 @@ pub fn escape_for_terminal(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// The same for JSON, which stays what it is: a character that can't be shown is inside of a string.
+pub fn escape_json_for_terminal(json: &[u8], out: &mut Vec<u8>) {
+    for chunk in json.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if is_plain(c) {
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            } else {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+                }
+            }
+        }
+        for byte in chunk.invalid() {
+            append_byte_escape(*byte, out);
+        }
+    }
+}
+
 fn append_byte_escape(byte: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\\x");
     append_hex(&[byte], out);

@@ -199,3 +199,17 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn json_for_a_terminal_is_the_same_json_without_a_control_character(
+        text in prop_oneof![any::<String>(), "[\\x00-\\x9f\u{200e}\u{202e}\u{e0041}a]{0,20}"],
+    ) {
+        let json = serde_json::to_string(&text).unwrap();
+        let mut shown = Vec::new();
+        escape_json_for_terminal(json.as_bytes(), &mut shown);
+        let shown = String::from_utf8(shown).unwrap();
+        prop_assert!(shown.chars().all(is_plain), "{shown:?}");
+        prop_assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+    }
+}

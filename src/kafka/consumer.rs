@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::config::{self, Config};
 use crate::kafka::connect;
-use crate::kafka::errors::Causes;
+use crate::kafka::errors::{self, Causes, words};
 use crate::kafka::ffi::{Consumer, TopicMetadata};
 use crate::offset::{From, Until};
 
@@ -45,6 +45,7 @@ pub fn connect(config: &Config, flags: &[(&str, &str)], names: &[String]) -> any
     let causes = Arc::new(Causes::new(config.log));
     let consumer = Consumer::new(&config.client_with(&DEFAULTS, flags)?, Arc::clone(&causes) as _)?;
     let topics = find(&consumer, &causes, config, names)?;
+    causes.clear();
     Ok(Connected { consumer, topics, causes })
 }
 
@@ -55,7 +56,20 @@ pub fn find(
     config: &Config,
     names: &[String],
 ) -> anyhow::Result<Vec<TopicMetadata>> {
-    let ask = |topic: Option<&str>| connect::metadata(config, causes, |wait| consumer.metadata(topic, wait));
+    find_by(names, causes, |topic| connect::metadata(config, causes, |wait| consumer.metadata(topic, wait)))
+}
+
+/// The same, asked once and not for long, while records are read.
+pub fn look(consumer: &Consumer, causes: &Causes, names: &[String]) -> anyhow::Result<Vec<TopicMetadata>> {
+    let wait = Duration::from_secs(1);
+    find_by(names, causes, |topic| consumer.metadata(topic, wait).map_err(|code| anyhow!(words(code))))
+}
+
+fn find_by(
+    names: &[String],
+    causes: &Causes,
+    ask: impl Fn(Option<&str>) -> anyhow::Result<Vec<TopicMetadata>>,
+) -> anyhow::Result<Vec<TopicMetadata>> {
     let mut topics: Vec<TopicMetadata> = Vec::new();
     for name in names {
         let found = if name.starts_with('^') {
@@ -92,8 +106,20 @@ fn existing(metadata: Vec<TopicMetadata>, name: &str, causes: &Causes) -> anyhow
             }
         }
     }
-    Err(anyhow!("topic {name} does not exist; `kq topic list` shows those that do"))
+    Err(anyhow::Error::new(Missing(name.to_owned())))
 }
+
+/// A topic that is not there.
+#[derive(Debug)]
+pub struct Missing(pub String);
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "topic {} does not exist; `kq topic list` shows those that do", self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
 
 /// Low and high watermark of a partition; the error names it.
 pub fn watermarks(
@@ -102,9 +128,42 @@ pub fn watermarks(
     partition: i32,
     timeout: Duration,
 ) -> anyhow::Result<(i64, i64)> {
-    consumer
-        .watermarks(topic, partition, timeout)
-        .map_err(|code| anyhow!("watermarks of {topic}[{partition}]: {code}"))
+    consumer.watermarks(topic, partition, timeout).map_err(Unanswered::of("watermarks", topic, partition))
+}
+
+/// The end of a partition for a reader of what is not committed yet, whatever this consumer reads.
+pub fn unstable_end(config: &Config, topic: &str, partition: i32) -> anyhow::Result<i64> {
+    let flags = [("group.id", "kq"), ("isolation.level", "read_uncommitted")];
+    let observer = Arc::new(Causes::new(config.log));
+    let consumer = Consumer::new(&config.client_with(&DEFAULTS, &flags)?, observer)?;
+    watermarks(&consumer, topic, partition, config.timeout).map(|(_, high)| high)
+}
+
+/// A question about a partition to which there was no good answer.
+#[derive(Debug)]
+pub struct Unanswered {
+    what: String,
+    pub code: RDKafkaErrorCode,
+}
+
+impl Unanswered {
+    fn of(what: &str, topic: &str, partition: i32) -> impl FnOnce(RDKafkaErrorCode) -> anyhow::Error {
+        let what = format!("{what} of {topic}[{partition}]");
+        |code| anyhow::Error::new(Self { what, code })
+    }
+}
+
+impl std::fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.what, words(self.code))
+    }
+}
+
+impl std::error::Error for Unanswered {}
+
+/// Whether the only trouble is that brokers are out of reach.
+pub fn is_contact_lost(e: &anyhow::Error) -> bool {
+    e.downcast_ref::<Unanswered>().is_some_and(|unanswered| errors::is_contact_lost(unanswered.code))
 }
 
 /// The first offset whose record has this timestamp (ms) or a later one; `None` where there is
@@ -118,9 +177,11 @@ pub fn offset_at(
 ) -> anyhow::Result<Option<i64>> {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(time.max(0)))?;
-    consumer
-        .offsets_for_times(&list, timeout)
-        .map_err(|code| anyhow!("offset of {topic}[{partition}] at time {time}: {code}"))?;
+    consumer.offsets_for_times(&list, timeout).map_err(Unanswered::of(
+        "the offset at a time",
+        topic,
+        partition,
+    ))?;
     Ok(match list.elements().first().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset) {
         Some(Offset::Offset(offset)) => Some(offset),
         _ => None,

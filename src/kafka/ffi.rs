@@ -773,6 +773,12 @@ impl Consumer {
         check(unsafe { sys::rd_kafka_assign(self.handle.rk, list.ptr()) })
     }
 
+    /// Reads these partitions besides those that are assigned, without a group.
+    pub fn assign_more(&self, list: &TopicPartitionList) -> Result<(), RDKafkaErrorCode> {
+        // SAFETY: client and list are live; the list is copied; an error object is freed by check_object.
+        check_object(unsafe { sys::rd_kafka_incremental_assign(self.handle.rk, list.ptr()) })
+    }
+
     /// Goes on from `offset` in an assigned partition; what is queued from before is dropped.
     /// `State`: it is not assigned (any more), or was given up with `AutoOffsetReset` ([`Consumer::restart`]).
     pub fn seek(

@@ -48,6 +48,10 @@ pub fn properties<'a>(
     Ok(properties)
 }
 
+/// What to say where a member waits long for its share.
+pub const JOINING: &str = "the group has not let this member in yet: one that died is waited for until its session \
+     ends, one that is busy until it has drained";
+
 /// What to say where the cluster does not speak the consumer protocol.
 pub const UNSUPPORTED: &str = "the brokers do not speak --group-protocol consumer: that takes Apache Kafka 4.0 or \
      later, and `kq dev` has the classic one only; leave the flag out";

@@ -1,26 +1,25 @@
 //! A consume as a member of a group: what it takes over, gives away and commits.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::anyhow;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::parts::Part;
-use super::{BATCH, Session, Stop, TICK};
+use super::{BATCH, Known, Session, Stop, TICK};
 use crate::kafka::consumer;
-use crate::kafka::errors::is_contact_lost;
+use crate::kafka::errors::{is_contact_lost, words};
 use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
 use crate::offset::From;
 
 impl Session<'_> {
     /// Commits what is stored. In the middle of a rebalance the group takes no commit, so
-    /// wait for its end, within `--close-timeout`.
-    pub(super) fn commit(&mut self) -> Result<(), RDKafkaErrorCode> {
+    /// wait for its end, up to `deadline`.
+    pub(super) fn commit(&mut self, deadline: Instant) -> Result<(), RDKafkaErrorCode> {
         use RDKafkaErrorCode as E;
         let connected = self.connected;
-        let deadline = Instant::now() + self.args.close_timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match connected.consumer.commit_stored(left) {
@@ -44,34 +43,28 @@ impl Session<'_> {
         if committed.is_some() && self.bounds.until.is_none() {
             return Ok(Part::new(topic, partition, committed, None));
         }
-        let watermarks = consumer::watermarks(self.consumer(), &topic, partition, self.config.timeout)?;
-        let start = match (committed, self.bounds.from) {
-            (Some(offset), _) => offset,
-            (None, None | Some(From::Stored)) => watermarks.0,
-            (None, Some(from)) => self.start(&topic, partition, from, watermarks)?,
+        let watermarks = self.watermarks(&topic, partition)?;
+        let Some(committed) = committed else {
+            // `--from` is for the first time in a run: a start that was not committed yet stays.
+            let known =
+                self.known.iter().find(|known| known.is(&topic, partition)).map(|known| known.position);
+            let from = match (known, self.bounds.from) {
+                (Some(position), _) => From::Offset(position),
+                (None, None | Some(From::Stored)) => From::Beginning,
+                (None, Some(from)) => from,
+            };
+            let part = self.begin(&topic, partition, from, watermarks)?;
+            assigned.offset = part.start.map_or(Offset::Invalid, Offset::Offset);
+            return Ok(part);
         };
-        if committed.is_none() {
-            assigned.offset = Offset::Offset(start);
+        let (low, high) = watermarks;
+        let mut start = committed;
+        if committed > high && committed > consumer::unstable_end(self.config, &topic, partition)? {
+            self.tell_beyond(&topic, partition, committed, watermarks);
+            start = low;
+            assigned.offset = Offset::Offset(low);
         }
-        self.part(&topic, partition, Some(start), watermarks.1)
-    }
-}
-
-impl Session<'_> {
-    /// Asks for committed offsets, through an outage that begins just now: as long as a stop
-    /// condition allows, else well within `max.poll.interval.ms`.
-    fn committed(&self, consumer: &Consumer, list: &TopicPartitionList) -> Result<(), RDKafkaErrorCode> {
-        let patience = if self.bounds.stops() { self.args.stall_timeout } else { Duration::from_mins(4) };
-        let asked = Instant::now();
-        loop {
-            match consumer.committed(list, self.config.timeout) {
-                Err(code)
-                    if is_contact_lost(code)
-                        && self.shutdown.signal().is_none()
-                        && asked.elapsed() < patience => {}
-                outcome => return outcome,
-            }
-        }
+        self.part(&topic, partition, Some(start), high)
     }
 }
 
@@ -85,13 +78,17 @@ impl Rebalance for Session<'_> {
             // On the way out: nothing of it will be read.
             return;
         }
-        if let Err(code) = self.committed(consumer, &list) {
+        let timeout = self.config.timeout;
+        if let Err(code) =
+            self.patiently(|| consumer.committed(&list, timeout), |code| is_contact_lost(*code))
+        {
             if self.shutdown.signal().is_some() {
                 return;
             }
             self.broken = Some(anyhow!(
-                "committed offsets of group {}: {code}",
-                self.group.as_deref().unwrap_or_default()
+                "committed offsets of group {}: {}",
+                self.group.as_deref().unwrap_or_default(),
+                words(code)
             ));
             return;
         }
@@ -104,9 +101,13 @@ impl Rebalance for Session<'_> {
                 Ok(part) => self.parts.add(part),
                 Err(e) => self.broken = Some(e),
             }
+            if self.broken.is_some() || self.shutdown.signal().is_some() {
+                break;
+            }
         }
-        self.joined = Instant::now();
+        self.joined = Some(Instant::now());
         self.last_record = Instant::now();
+        self.last_news = Instant::now();
         self.config.log.verbose(1, format_args!("assigned: {}", names(partitions)));
         self.stop_when_done();
     }
@@ -117,9 +118,16 @@ impl Rebalance for Session<'_> {
             self.write_out();
         }
         for p in partitions {
-            self.parts.remove(&p.topic, p.partition);
+            if let Some(part) = self.parts.remove(&p.topic, p.partition)
+                && let Some(position) = part.position()
+            {
+                self.known.retain(|known| !known.is(&p.topic, p.partition));
+                self.known.push(Known { topic: part.topic, partition: part.partition, position });
+            }
         }
-        self.joined = Instant::now();
+        // A new assignment follows, if only of nothing.
+        self.joined = self.joins_silently().then(Instant::now);
+        self.began = Instant::now();
         self.config
             .log
             .verbose(1, format_args!("{}: {}", if lost { "lost" } else { "revoked" }, names(partitions)));

@@ -2,10 +2,13 @@
 
 mod bounds;
 mod group;
+mod outage;
 mod parts;
 mod sink;
+mod topics;
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -18,12 +21,13 @@ use crate::exit::{self, Exit};
 use crate::kafka::consumer::{self, Connected};
 use crate::kafka::errors::words;
 use crate::kafka::ffi::{Consumer, Event};
-use crate::kafka::membership;
+use crate::kafka::membership::{self, GroupProtocol};
 use crate::offset::{From, Until, parse_partitions};
 use crate::output::Output;
 use crate::record::RecordRef;
 use crate::shutdown::Shutdown;
 use bounds::Bounds;
+use outage::Outage;
 use parts::{Part, Parts};
 use sink::{Fate, Sink};
 
@@ -33,6 +37,8 @@ const BATCH: usize = 1000;
 const TICK: Duration = Duration::from_millis(50);
 /// How long output is held back for more to come.
 const LINGER: Duration = Duration::from_millis(1);
+/// What leaving the group gets at least, whatever the last commit took.
+const LEAVING: Duration = Duration::from_millis(500);
 /// A member that gets no partition for so long has nothing to read.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -43,10 +49,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     if group.as_deref() == Some("") {
         bail!("-g/--group is empty: give the group's name, or leave the flag out to read without a group");
     }
-    let mut names: Vec<String> = args.topics.iter().chain(&args.topic).cloned().collect();
-    if names.is_empty() {
-        names.push(config::topic::one(None, None, config.env_topic.as_deref())?);
-    }
+    let names = names(args, config)?;
     let reset = args.reset.then(|| reset(group.as_deref(), &bounds)).transpose()?;
     let output = Output::stdout()?;
     let sink = Sink::new(args, output.is_terminal())?;
@@ -85,6 +88,9 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         group,
         parts: Parts::default(),
         ends: Vec::new(),
+        known: Vec::new(),
+        names,
+        subscribed: Vec::new(),
         output,
         sink,
         shutdown: &shutdown,
@@ -93,14 +99,22 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         gone: 0,
         broken: None,
         stop: None,
-        joined: Instant::now(),
+        began: Instant::now(),
+        joined: None,
+        said_joining: false,
         polled: Instant::now(),
+        looked: Instant::now(),
         last_record: Instant::now(),
+        last_news: Instant::now(),
+        discovered: Instant::now(),
+        missed: None,
+        waited: None,
         outage: None,
         lost: false,
     };
     if session.group.is_some() {
-        session.join(&names)?;
+        session.joined = session.joins_silently().then(Instant::now);
+        session.join()?;
     } else {
         session.assign(partitions.as_deref())?;
     }
@@ -118,6 +132,23 @@ fn reset<'a>(group: Option<&'a str>, bounds: &Bounds) -> anyhow::Result<(&'a str
         }
         (Some(group), Some(from)) => Ok((group, from)),
     }
+}
+
+/// The topics to read, each once: those that are named, else `KQ_TOPIC`.
+fn names(args: &Args, config: &Config) -> anyhow::Result<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for name in args.topics.iter().chain(&args.topic) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    if names.is_empty() {
+        names.push(match config.env_topic.as_deref() {
+            Some(pattern) if pattern.starts_with('^') => pattern.to_owned(),
+            env => config::topic::one(None, None, env)?,
+        });
+    }
+    Ok(names)
 }
 
 fn now_ms() -> i64 {
@@ -144,6 +175,12 @@ struct Session<'a> {
     parts: Parts,
     /// The end of each partition that was assigned before: it stays what it was at first.
     ends: Vec<(String, i32, Option<i64>)>,
+    /// How far partitions were read that the group took away.
+    known: Vec<Known>,
+    /// What was asked for: names and patterns.
+    names: Vec<String>,
+    /// The topics that the group was joined for.
+    subscribed: Vec<String>,
     output: Output,
     sink: Sink,
     shutdown: &'a Shutdown,
@@ -154,20 +191,40 @@ struct Session<'a> {
     /// What ends the run with an error: stdout can't be written, or the client is fenced.
     broken: Option<anyhow::Error>,
     stop: Option<Stop>,
-    joined: Instant,
+    /// When joining the group, or a rebalance of it, began.
+    began: Instant,
+    /// When the group gave this member its share, which may be nothing.
+    joined: Option<Instant>,
+    said_joining: bool,
     /// When the batch that is being taken came.
     polled: Instant,
+    /// When stdout and signals were looked at last.
+    looked: Instant,
     last_record: Instant,
+    /// When anything came from the brokers.
+    last_news: Instant,
+    /// When new partitions and topics were looked for.
+    discovered: Instant,
+    /// Since when a topic is missing that was there.
+    missed: Option<Instant>,
+    /// When was said what is waited for.
+    waited: Option<Instant>,
     outage: Option<Outage>,
     /// The group took partitions away before what was written from them was committed.
     lost: bool,
 }
 
-/// Brokers that are away since a while.
-#[derive(Clone, Copy)]
-struct Outage {
-    since: Instant,
-    noted: Instant,
+/// How far a partition was read.
+struct Known {
+    topic: Arc<str>,
+    partition: i32,
+    position: i64,
+}
+
+impl Known {
+    fn is(&self, topic: &str, partition: i32) -> bool {
+        self.partition == partition && &*self.topic == topic
+    }
 }
 
 impl Session<'_> {
@@ -175,63 +232,62 @@ impl Session<'_> {
         &self.connected.consumer
     }
 
-    /// Joins the group; partitions come through [`Rebalance::assigned`].
-    fn join(&mut self, names: &[String]) -> anyhow::Result<()> {
-        self.consumer().subscribe(names).map_err(|code| anyhow!("subscribe to {}: {code}", names.join(", ")))
+    /// Whether the group may leave this member without a word that it has nothing for it.
+    fn joins_silently(&self) -> bool {
+        self.args.group_protocol == GroupProtocol::Consumer
     }
 
-    /// Takes all partitions, or the chosen ones, without a group.
-    fn assign(&mut self, chosen: Option<&[i32]>) -> anyhow::Result<()> {
-        let mut list = TopicPartitionList::new();
-        let connected = self.connected;
-        for topic in &connected.topics {
-            for &wanted in chosen.unwrap_or_default() {
-                if !topic.partitions.iter().any(|p| p.id == wanted) {
-                    bail!(
-                        "topic {} has no partition {wanted}; it has {} of them",
-                        topic.name,
-                        topic.partitions.len()
-                    );
-                }
-            }
-            for partition in &topic.partitions {
-                if chosen.is_some_and(|chosen| !chosen.contains(&partition.id)) {
-                    continue;
-                }
-                let watermarks =
-                    consumer::watermarks(self.consumer(), &topic.name, partition.id, self.config.timeout)?;
-                let from = self.bounds.from.unwrap_or(From::Beginning);
-                let start = self.start(&topic.name, partition.id, from, watermarks)?;
-                let part = self.part(&topic.name, partition.id, Some(start), watermarks.1)?;
-                if !part.done {
-                    list.add_partition_offset(&topic.name, partition.id, Offset::Offset(start))?;
-                }
-                self.parts.add(part);
+    /// Asks until there is an answer, through an outage that begins just now: as long as a stop
+    /// condition allows, else well within `max.poll.interval.ms`.
+    fn patiently<T, E>(
+        &self,
+        ask: impl Fn() -> Result<T, E>,
+        is_contact_lost: impl Fn(&E) -> bool,
+    ) -> Result<T, E> {
+        let patience = if self.bounds.stops() { self.args.stall_timeout } else { Duration::from_mins(4) };
+        let asked = Instant::now();
+        loop {
+            match ask() {
+                Err(e)
+                    if is_contact_lost(&e)
+                        && self.shutdown.signal().is_none()
+                        && asked.elapsed() < patience => {}
+                outcome => return outcome,
             }
         }
-        if self.parts.is_empty() {
-            bail!("no topic matches; `kq topic list` shows those that exist");
-        }
-        self.consumer().assign(&list).map_err(|code| anyhow!("assign partitions: {code}"))
     }
 
-    /// Where to start in a partition; records that are gone already are counted.
-    fn start(
+    fn watermarks(&self, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
+        let ask = || consumer::watermarks(self.consumer(), topic, partition, self.config.timeout);
+        self.patiently(ask, consumer::is_contact_lost)
+    }
+
+    /// A partition with nothing read of it. Records that are gone already are counted; of a start
+    /// beyond the end, what comes before it is not asked for.
+    fn begin(
         &mut self,
         topic: &str,
         partition: i32,
         from: From,
         (low, high): (i64, i64),
-    ) -> anyhow::Result<i64> {
-        let start =
-            consumer::start(self.consumer(), topic, partition, from, (low, high), self.config.timeout)?;
+    ) -> anyhow::Result<Part> {
+        let ask =
+            || consumer::start(self.consumer(), topic, partition, from, (low, high), self.config.timeout);
+        let start = self.patiently(ask, consumer::is_contact_lost)?;
+        let mut part = self.part(topic, partition, Some(start.clamp(low, high.max(low))), high)?;
+        part.first = (start > high).then_some(start);
+        self.config.log.verbose(1, format_args!("{topic}[{partition}]: from {start}; its end is {high}"));
         if start < low {
-            self.count_gone(topic, partition, start, low);
+            let gone = part.until.map_or(low, |until| until.clamp(start, low));
+            self.count_gone(topic, partition, start, gone);
         }
-        Ok(start.max(low))
+        Ok(part)
     }
 
     fn count_gone(&mut self, topic: &str, partition: i32, from: i64, to: i64) {
+        if from >= to {
+            return;
+        }
         self.gone += (to - from) as u64;
         self.config.log.error(format_args!(
             "{topic}[{partition}]: {from}..{to} gone: no longer in the topic when they were read"
@@ -245,7 +301,9 @@ impl Session<'_> {
             (Some(end), _) => end,
             (None, None) => None,
             (None, Some(until)) => {
-                let end = consumer::end(self.consumer(), topic, partition, until, high, self.config.timeout)?;
+                let ask =
+                    || consumer::end(self.consumer(), topic, partition, until, high, self.config.timeout);
+                let end = self.patiently(ask, consumer::is_contact_lost)?;
                 self.ends.push((topic.to_owned(), partition, end));
                 end
             }
@@ -283,12 +341,21 @@ impl Session<'_> {
                 {
                     self.stop = Some(Stop::Signal(signal));
                 }
+                // Filters may let so little through that the output never fills by itself.
+                if self.stop.is_none() && self.polled.duration_since(self.looked) >= TICK {
+                    self.looked = self.polled;
+                    self.write_out();
+                    if self.output.is_closed() {
+                        self.stop = Some(Stop::Closed);
+                    }
+                }
             }
         }
         self.end()
     }
 
     fn take(&mut self, event: Event<'_>) {
+        self.last_news = self.polled;
         match event {
             Event::Record(record) => self.take_record(&record),
             Event::End { topic, partition, offset } => {
@@ -398,7 +465,7 @@ impl Session<'_> {
         position: i64,
         until: Option<i64>,
     ) -> anyhow::Result<()> {
-        let (low, high) = consumer::watermarks(self.consumer(), topic, partition, self.config.timeout)?;
+        let (low, high) = self.watermarks(topic, partition)?;
         let mut next = position.max(low);
         if position >= 0 && position < low {
             // It was said, so the group need not come back to it.
@@ -408,10 +475,7 @@ impl Session<'_> {
             }
             self.stop_when_done();
         } else if position > high {
-            self.gone += 1;
-            self.config.log.error(format_args!(
-                "{topic}[{partition}]: offset {position} is beyond the end {high}: the topic was truncated or made anew; reading from {low}"
-            ));
+            self.tell_beyond(topic, partition, position, (low, high));
             next = low;
         }
         match self.consumer().restart(topic, partition, next) {
@@ -419,6 +483,14 @@ impl Session<'_> {
             Err(RDKafkaErrorCode::InvalidArgument) | Ok(()) => Ok(()),
             Err(code) => bail!("read {topic}[{partition}] from {next} on: {code}"),
         }
+    }
+
+    /// Says that what was read before is not there any more.
+    fn tell_beyond(&mut self, topic: &str, partition: i32, position: i64, (low, high): (i64, i64)) {
+        self.gone += 1;
+        self.config.log.error(format_args!(
+            "{topic}[{partition}]: offset {position} is beyond the end {high}: the topic was truncated or made anew; reading from {low}"
+        ));
     }
 
     fn stop_when_done(&mut self) {
@@ -442,14 +514,15 @@ impl Session<'_> {
         }
         let now = now_ms();
         for part in self.parts.iter_mut() {
-            if part.answered && part.until_time.is_some_and(|time| now >= time) {
-                part.done = true;
-            }
+            part.reach_time(now);
         }
         self.stop_when_done();
+        if self.group.is_some() && self.joined.is_none() && !self.subscribed.is_empty() {
+            self.tell_joining();
+        }
         if self.parts.is_empty()
             && self.bounds.stops()
-            && self.joined.elapsed() >= PATIENCE
+            && self.joined.is_some_and(|joined| joined.elapsed() >= PATIENCE)
             && self.outage.is_none()
         {
             self.config
@@ -459,48 +532,14 @@ impl Session<'_> {
         }
         if let Some(idle) = self.bounds.idle
             && !self.parts.is_empty()
-            && self.parts.all_answered()
+            && self.parts.behind().next().is_none()
             && self.outage.is_none()
             && self.last_record.elapsed() >= idle
         {
             self.stop = Some(Stop::Reached);
         }
+        self.look_for_topics();
         self.watch_outage();
-    }
-
-    /// Says every 10 s that brokers are away; with a stop condition, gives up in the end.
-    fn watch_outage(&mut self) {
-        let now = Instant::now();
-        if self.outage.is_none() && self.connected.causes.all_down() {
-            self.outage = Some(Outage { since: now, noted: now });
-        }
-        let Some(outage) = &mut self.outage else { return };
-        if now.duration_since(outage.noted) < Duration::from_secs(5) {
-            return;
-        }
-        outage.noted = now;
-        let since = outage.since;
-        // An idle topic gives no sign that brokers are back, so ask.
-        if self.consumer().metadata(None, Duration::from_secs(1)).is_ok() {
-            self.connected.causes.clear();
-            self.outage = None;
-            self.last_record = Instant::now();
-            return;
-        }
-        let cause = self.connected.causes.last().unwrap_or_else(|| "no answer".into());
-        if self.bounds.stops() && since.elapsed() >= self.args.stall_timeout {
-            self.broken = Some(anyhow!(
-                "stalled: no contact to {} for {} s (--stall-timeout): {cause}",
-                self.config.brokers,
-                since.elapsed().as_secs()
-            ));
-        } else {
-            self.config.log.note(format_args!(
-                "waiting for {} since {} s: {cause}",
-                self.config.brokers,
-                since.elapsed().as_secs()
-            ));
-        }
     }
 
     /// Writes out what is gathered, and stores the offsets of it.
@@ -546,8 +585,10 @@ impl Session<'_> {
         let mut uncommitted = None;
         if self.group.is_some() {
             // The close below commits too, but does not say whether it could.
-            uncommitted = self.commit().err();
-            connected.consumer.close(self.args.close_timeout, &mut self);
+            let deadline = Instant::now() + self.args.close_timeout;
+            uncommitted = self.commit(deadline).err();
+            let left = deadline.saturating_duration_since(Instant::now()).max(LEAVING);
+            connected.consumer.close(left, &mut self);
         }
         if let Some(broken) = self.broken.take() {
             return Err(broken);
@@ -577,11 +618,8 @@ impl Session<'_> {
                 .iter()
                 .filter_map(|p| Some(format!("{}[{}]@{}", p.topic, p.partition, p.next? - 1)))
                 .collect();
-            log.note(format_args!(
-                "stopped by signal {signal} after {} records; last: {}",
-                self.written,
-                at.join(" ")
-            ));
+            let last = if at.is_empty() { String::new() } else { format!("; last: {}", at.join(" ")) };
+            log.error(format_args!("stopped by signal {signal} after {} records{last}", self.written));
             if uncommitted.is_none() && self.undecoded == 0 && self.gone == 0 {
                 return Ok(Exit::Signal(signal));
             }

@@ -9,6 +9,8 @@ pub struct Part {
     pub partition: i32,
     /// Where reading started.
     pub start: Option<i64>,
+    /// Records before this offset are not asked for: a start beyond the end was given.
+    pub first: Option<i64>,
     /// The offset that follows the last record dealt with, or passed; `None` before the first.
     pub next: Option<i64>,
     /// Exclusive: reading stops before this offset. `None`: it does not stop by offset.
@@ -17,8 +19,8 @@ pub struct Part {
     pub until_time: Option<i64>,
     /// Whether `next` changed since it was stored last.
     pub unstored: bool,
-    /// Whether the broker answered for it: a record, or that there is none.
-    pub answered: bool,
+    /// Whether the broker said that nothing follows what was taken, and nothing came since.
+    pub at_end: bool,
     pub done: bool,
 }
 
@@ -30,11 +32,12 @@ impl Part {
             topic,
             partition,
             start,
+            first: None,
             next: None,
             until,
             until_time: None,
             unstored: false,
-            answered: false,
+            at_end: false,
             done,
         }
     }
@@ -46,8 +49,12 @@ impl Part {
 
     /// Whether a record at this offset and time is asked for; one that is not ends the partition.
     pub fn wants(&mut self, offset: i64, time: Option<i64>) -> bool {
-        self.answered = true;
+        self.at_end = false;
         if self.done {
+            return false;
+        }
+        if self.first.is_some_and(|first| offset < first) {
+            self.pass(offset + 1);
             return false;
         }
         if self.until.is_some_and(|until| offset >= until)
@@ -78,16 +85,24 @@ impl Part {
 
     /// The partition's end was reached: nothing is left before `end`.
     pub fn reached_end(&mut self, end: i64, now_ms: i64) {
-        self.answered = true;
+        self.at_end = true;
         if self.done {
             return;
         }
         // Markers, aborted and compacted records at the tail are never delivered: they are passed here.
         self.pass(end);
-        if self.until.is_some_and(|until| end >= until) || self.until_time.is_some_and(|time| now_ms >= time)
-        {
-            self.done = true;
-        }
+        self.done |= self.until.is_some_and(|until| end >= until);
+        self.reach_time(now_ms);
+    }
+
+    /// Ends a partition whose time has come: what is written from now on is of a later one.
+    pub fn reach_time(&mut self, now_ms: i64) {
+        self.done |= self.at_end && self.until_time.is_some_and(|time| now_ms >= time);
+    }
+
+    /// Whether something is still to come that the brokers have.
+    pub fn is_behind(&self) -> bool {
+        !self.done && !self.at_end
     }
 }
 
@@ -140,9 +155,9 @@ impl Parts {
         !self.all.is_empty() && self.all.iter().all(|p| p.done)
     }
 
-    /// Whether the brokers have answered for each partition at least once.
-    pub fn all_answered(&self) -> bool {
-        self.all.iter().all(|p| p.answered || p.done)
+    /// The partitions from which more is to come that the brokers have.
+    pub fn behind(&self) -> impl Iterator<Item = &Part> {
+        self.all.iter().filter(|part| part.is_behind())
     }
 }
 
@@ -209,6 +224,32 @@ mod tests {
             assert!(!p.wants(offset, Some(100)));
             assert_eq!(p.next, Some(5));
         }
+    }
+
+    #[test]
+    fn a_time_that_has_passed_ends_nothing_in_the_middle_of_a_backlog() {
+        let mut p = Part::new("t".into(), 0, Some(0), None);
+        p.until_time = Some(100);
+        p.reach_time(100);
+        assert!(!p.done, "nothing is known of it");
+        assert!(p.wants(0, Some(10)));
+        p.passed(1);
+        p.reach_time(100);
+        assert!(!p.done, "more may follow");
+        p.reached_end(1, 99);
+        assert!(!p.done);
+        p.reach_time(100);
+        assert!(p.done);
+    }
+
+    #[test]
+    fn records_before_a_start_beyond_the_end_are_not_wanted() {
+        let mut p = Part::new("t".into(), 0, Some(10), None);
+        p.first = Some(12);
+        assert!(!p.wants(10, None));
+        assert!(!p.wants(11, None));
+        assert_eq!(p.next, Some(12));
+        assert!(p.wants(12, None));
     }
 
     #[test]

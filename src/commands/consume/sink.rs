@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 
 use crate::cli::consume::Args;
 use crate::codec::{self, Decode, Decoded};
-use crate::format::{Template, escape_for_terminal};
+use crate::format::{Template, escape_for_terminal, escape_json_for_terminal};
 use crate::framing::unescape;
 use crate::json::append_json;
 use crate::record::{Header, RecordRef};
@@ -126,6 +126,12 @@ impl Sink {
             return Fate::Filtered;
         }
         match &self.look {
+            Look::Json if self.terminal => {
+                self.line.clear();
+                append_json(&record, &mut self.line);
+                escape_json_for_terminal(&self.line, out);
+                out.push(b'\n');
+            }
             Look::Json => {
                 append_json(&record, out);
                 out.push(b'\n');

@@ -24,21 +24,37 @@ pub struct Causes {
     known: Arc<Mutex<BTreeMap<String, Cause>>>,
     all_down: Arc<AtomicBool>,
     no_protocol: Arc<AtomicBool>,
+    topic_gone: Arc<AtomicBool>,
 }
 
 impl Causes {
     /// Knows nothing yet; librdkafka's own lines go through `log`, at `-vv`.
     pub fn new(log: Log) -> Self {
-        Self { log, known: Arc::default(), all_down: Arc::default(), no_protocol: Arc::default() }
+        Self {
+            log,
+            known: Arc::default(),
+            all_down: Arc::default(),
+            no_protocol: Arc::default(),
+            topic_gone: Arc::default(),
+        }
     }
 
     /// Takes an error event: `reason` is librdkafka's, `BROKER/ID: what happened`.
     pub fn error(&self, code: RDKafkaErrorCode, reason: &str) {
+        use RDKafkaErrorCode as E;
         self.log.verbose(2, format_args!("librdkafka: {reason}"));
         if code == RDKafkaErrorCode::AllBrokersDown {
             self.all_down.store(true, Ordering::Relaxed);
         }
+        if matches!(code, E::UnknownPartition | E::UnknownTopic | E::UnknownTopicOrPartition) {
+            self.topic_gone.store(true, Ordering::Relaxed);
+        }
         self.note(Some(code), reason);
+    }
+
+    /// Whether librdkafka missed a topic or a partition that is being read, since this was asked last.
+    pub fn take_topic_gone(&self) -> bool {
+        self.topic_gone.swap(false, Ordering::Relaxed)
     }
 
     /// Whether librdkafka found every broker away since the last [`Causes::clear`]. It does
