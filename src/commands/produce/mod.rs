@@ -375,7 +375,14 @@ impl<'a> Session<'a> {
             }
             if let Some((first, cause)) = &tally.first {
                 let what = counted(tally.failed, "failed");
-                log.error(format_args!("{what} {}: {cause}", name(*first)));
+                // Batches are made to fit the one topic that is known at the start.
+                let hint =
+                    if self.args.topic_from_record && cause.code == RDKafkaErrorCode::MessageSizeTooLarge {
+                        "; where a topic's limit is low, its batch was: -X batch.size=LIMIT sends them"
+                    } else {
+                        ""
+                    };
+                log.error(format_args!("{what} {}: {cause}{hint}", name(*first)));
             }
             match self.stop {
                 Some(Stop::Invalid) => log.error(format_args!(
