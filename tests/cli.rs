@@ -187,6 +187,24 @@ fn a_property_that_is_none_draws_the_nearest_right_name() {
 }
 
 #[test]
+fn a_property_that_would_lose_records_or_make_topics_is_refused_and_of_a_file_not_used() {
+    for (property, instead) in [
+        ("auto.offset.reset=latest", "kq says which records are gone; use --from, and --reset for a group"),
+        ("allow.auto.create.topics=true", "`kq topic create` makes topics"),
+    ] {
+        let name = property.split('=').next().expect("a name");
+        Kq::new(["consume", "foo", "-X", property]).run().status(2).stderr_has(&format!("-X `{name}`"));
+        Kq::new(["worker", "foo", "--", "cat"]).env("KQ_X", property).run().status(2).stderr_has(instead);
+        let kq = Kq::new(["config", "show", "-F", "f"]);
+        kq.file("f", format!("{property}\n"));
+        kq.run()
+            .success()
+            .stderr_has(&format!("not used: {name} ("))
+            .demand("no such line", |o| !o.text().contains(name));
+    }
+}
+
+#[test]
 fn x_list_prints_every_property_with_its_default() {
     let output = Kq::new(["-X", "list"]).run().success();
     assert!(output.lines().len() > 150, "{output}");

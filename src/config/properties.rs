@@ -21,6 +21,8 @@ const RESERVED: &[(&str, &str)] = &[
     ("enable.partition.eof", "use `kq consume --until end` (or -e)"),
     ("transactional.id", "kq writes no transactions: each record stands for itself"),
     ("delivery.report.only.error", "kq counts every delivery report; use --report to see them"),
+    ("auto.offset.reset", "kq says which records are gone; use --from, and --reset for a group"),
+    ("allow.auto.create.topics", "`kq topic create` makes topics, and `kq produce` without --no-create"),
 ];
 
 /// A librdkafka property under its canonical name, with a value that librdkafka takes.
