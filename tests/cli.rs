@@ -269,6 +269,8 @@ fn secrets_are_in_no_help_and_no_error() {
         &["topic", "create", "--help"],
         &["topic", "list", "-b", &broker],
         &["topic", "list", "-X", "sasl.pasword=hunter2"],
+        &["topic", "list", "-X", "sasl.password hunter2"],
+        &["topic", "list", "-X", "sasl.jaas.config=a.B required password=\"hunter2\";"],
         &["topic", "list", "--sasl-mechanism", "LDAP"],
     ] {
         let kq = Kq::new(args).env("KQ_SASL_PASSWORD", secret).env("KQ_TLS_KEY_PASSWORD", "");

@@ -88,12 +88,10 @@ pub(super) fn split_x(text: &str) -> anyhow::Result<Vec<Property>> {
             _ => part.push(c),
         }
     }
-    parts
-        .iter()
-        .map(|part| part.trim())
-        .filter(|part| !part.is_empty())
-        .map(|part| Property::parse(part, "KQ_X"))
-        .collect()
+    let parts = parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty());
+    let properties: Vec<_> =
+        parts.map(|part| Property::parse_given(part, "KQ_X")).collect::<anyhow::Result<_>>()?;
+    Ok(properties.into_iter().flatten().collect())
 }
 
 /// Whether text begins with a property's name and `=`.

@@ -2,6 +2,7 @@
 
 use anyhow::{anyhow, bail};
 
+use super::jaas::{JAAS, login};
 use super::properties::{self, Property};
 
 /// What a file asks for.
@@ -66,7 +67,7 @@ pub fn parse(text: &str, path: &str) -> anyhow::Result<File> {
             {
                 bail!("{origin} {name}: a JKS store can't be read; make a PKCS12 or PEM file of it")
             }
-            "sasl.jaas.config" => login(text).map_err(|e| anyhow!("{origin} {name}: {e}"))?,
+            JAAS => login(text).map_err(|e| anyhow!("{origin} {name}: {e}"))?,
             "buffer.memory" => match text.parse::<u64>() {
                 Ok(bytes) => vec![("queue.buffering.max.kbytes", (bytes / 1024).max(1).to_string())],
                 Err(_) => bail!("{origin} {name}={text}: give a number of bytes"),
@@ -97,44 +98,6 @@ pub fn parse(text: &str, path: &str) -> anyhow::Result<File> {
         }
     }
     Ok(file)
-}
-
-/// User and password of a login module that has them.
-fn login(text: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
-    let module = text.split_whitespace().next().unwrap_or_default();
-    let module = module.rsplit('.').next().unwrap_or_default();
-    if !matches!(module, "PlainLoginModule" | "ScramLoginModule") {
-        bail!("of {module} nothing can be taken; PlainLoginModule and ScramLoginModule can be read");
-    }
-    let option = |wanted: &str| {
-        options(text)
-            .find(|(name, _)| *name == wanted)
-            .map(|(_, value)| value)
-            .ok_or_else(|| anyhow!("{module} without {wanted}=\"…\""))
-    };
-    Ok(vec![("sasl.username", option("username")?), ("sasl.password", option("password")?)])
-}
-
-/// The `name="value"` of a JAAS entry; within quotes a backslash takes the next character as it is.
-fn options(text: &str) -> impl Iterator<Item = (&str, String)> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let (before, after) = rest.split_once("=\"")?;
-        let name = before.rsplit(|c: char| c.is_whitespace() || c == '"').next().unwrap_or_default();
-        let mut value = String::new();
-        let mut chars = after.char_indices();
-        while let Some((at, c)) = chars.next() {
-            match c {
-                '"' => {
-                    rest = &after[at + 1..];
-                    return Some((name, value));
-                }
-                '\\' => value.extend(chars.next().map(|(_, c)| c)),
-                c => value.push(c),
-            }
-        }
-        None
-    })
 }
 
 /// The entries of a `.properties` text, in their order.
@@ -327,8 +290,6 @@ mod tests {
         fn no_text_panics(text in any::<String>(), likely in "((ssl|sasl|acks|a)[.=: \\\\\\nu0-9\"#!x]{0,12}){0,6}") {
             for text in [text, likely] {
                 let _ = parse(&text, "f");
-                let _ = login(&text);
-                let _: Vec<_> = options(&text).collect();
             }
         }
 

@@ -4,6 +4,7 @@
 pub mod duration;
 pub mod environment;
 pub mod file;
+pub mod jaas;
 pub mod properties;
 pub mod security;
 pub mod topic;
@@ -99,7 +100,8 @@ impl Config {
             settings.extend(properties.into_iter().map(|p| Setting::new(Source::EnvX, "KQ_X", p)));
         }
         for x in &args.properties {
-            settings.push(Setting::new(Source::X, "-X", Property::parse(x.reveal(), "-X")?));
+            let properties = Property::parse_given(x.reveal(), "-X")?;
+            settings.extend(properties.into_iter().map(|p| Setting::new(Source::X, "-X", p)));
         }
 
         let brokers = pick(env, args.brokers.as_deref(), "-b/--brokers", "KQ_BROKERS")?;

@@ -8,6 +8,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
+use super::jaas::{JAAS, login};
+
 /// name, client, values, alias of: see the file's first line. The linked library
 /// offers no list of its names that safe code could reach.
 const TABLE: &str = include_str!("properties.tsv");
@@ -40,13 +42,26 @@ impl fmt::Debug for Property {
 }
 
 impl Property {
+    /// Reads `name=value` as `-X` and `KQ_X` have it; a login as Java writes it is two properties.
+    pub fn parse_given(text: &str, origin: &str) -> anyhow::Result<Vec<Self>> {
+        match text.split_once('=') {
+            Some((name, value)) if name.trim() == JAAS => login(value)
+                .map_err(|e| anyhow!("{origin} {JAAS}: {e}"))?
+                .into_iter()
+                .map(|(name, value)| Self::parse(&format!("{name}={value}"), origin))
+                .collect(),
+            _ => Ok(vec![Self::parse(text, origin)?]),
+        }
+    }
+
     /// Reads `name=value` and has librdkafka check it. `origin` is where it stood
     /// (`-X`, `KQ_X`); a value is shown in an error only where it can't be a secret.
     pub fn parse(text: &str, origin: &str) -> anyhow::Result<Self> {
-        let Some((name, value)) = text.split_once('=') else {
-            bail!("{origin} `{text}`: write name=value (`-X list` prints the names)");
+        let property = text.split_once('=').map(|(name, value)| (name.trim(), value));
+        let Some((mut name, value)) = property.filter(|(name, _)| leading_name(name) == *name) else {
+            // What follows the name may be a password.
+            bail!("{origin} `{}…`: write name=value (`-X list` prints the names)", leading_name(text.trim()));
         };
-        let mut name = name.trim();
         // kcat's spelling of a topic's property, which librdkafka takes too.
         if let Some(bare) = name.strip_prefix("topic.")
             && !is_listed(name)
@@ -66,6 +81,12 @@ impl Property {
             Some((_, why)) => bail!("{origin} {name}={value}: {}", refused_value(name, &why)),
         }
     }
+}
+
+/// The part of a text that may be a property's name.
+fn leading_name(text: &str) -> &str {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')));
+    &text[..end.unwrap_or(text.len())]
 }
 
 /// What to use instead of a property that is kq's own to set.
@@ -130,7 +151,7 @@ pub fn familiar(name: &str) -> &str {
 /// Whether a property's value is never to be shown.
 pub fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["password", "secret", "key.pem", "assertion", "oauthbearer.config"]
+    ["password", "secret", "key.pem", "assertion", "oauthbearer.config", "jaas"]
         .iter()
         .any(|part| name.contains(part))
 }
@@ -237,6 +258,30 @@ mod tests {
     #[test]
     fn an_error_never_shows_a_value_of_an_unknown_name() {
         assert!(!error("sasl.pasword=hunter2").contains("hunter2"));
+        for text in [
+            "sasl.password hunter2",
+            "sasl.password:hunter2",
+            "sasl.password:hunter2=",
+            "sasl.password: hunter2=x",
+        ] {
+            let error = error(text);
+            assert!(
+                error.contains("`sasl.password…`: write name=value") && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_login_as_java_writes_it_is_user_and_password() {
+        let text = r#"sasl.jaas.config=org.x.PlainLoginModule required username="u" password="hunter2";"#;
+        let given = Property::parse_given(text, "-X").unwrap();
+        let given: Vec<_> = given.iter().map(|p| (p.name.as_str(), p.value.as_str())).collect();
+        assert_eq!(given, [("sasl.username", "u"), ("sasl.password", "hunter2")]);
+        for text in [text.replace("username", "user"), text.replace("PlainLogin", "OtherLogin")] {
+            let error = Property::parse_given(&text, "KQ_X").unwrap_err().to_string();
+            assert!(error.starts_with("KQ_X sasl.jaas.config: ") && !error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]
