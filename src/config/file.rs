@@ -36,7 +36,8 @@ const TWINS: &[(&str, &str)] = &[
 ///
 /// It is read as Java reads it: `name=value` or `name: value`, `#` and `!` begin comments, a
 /// backslash at the end of a line joins the next to it, and `\\ \= \: \n \t \uXXXX` are escapes
-/// (any other backslash stands for itself). An empty value counts as not given.
+/// (any other backslash stands for itself, as librdkafka has it, but vanishes in the value of a name that only
+/// Java has). An empty value counts as not given.
 ///
 /// A name that neither librdkafka has nor a twin is found for is not used and is told, but an
 /// error where it is of `ssl.`, `sasl.` or `security.`: a connection must not be less safe than
@@ -131,7 +132,9 @@ fn entries(text: &str) -> Vec<Entry> {
             // The blank after it was escaped.
             value.push(' ');
         }
-        entries.push(Entry { line: number, name: unescape(name), value: unescape(&value) });
+        let name = unescape(name, false);
+        let value = unescape(&value, !properties::is_known(&name));
+        entries.push(Entry { line: number, name, value });
     }
     entries
 }
@@ -141,7 +144,8 @@ fn ends_open(line: &str) -> bool {
     line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1
 }
 
-fn unescape(text: &str) -> String {
+/// `lenient`: of an escape that is none, the backslash is left out, and it is kept otherwise.
+fn unescape(text: &str, lenient: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('\\') {
@@ -166,7 +170,9 @@ fn unescape(text: &str) -> String {
             out.push(c);
             rest = chars.as_str();
         } else {
-            out.push('\\');
+            if !lenient {
+                out.push('\\');
+            }
             rest = after;
         }
     }
@@ -212,7 +218,8 @@ mod tests {
             ("last", "1"),
         ];
         assert_eq!(pairs(text), owned(&expected));
-        assert_eq!(pairs(r"a=\\ \n\u00e9\q\u12").pop().unwrap().1, "\\ \né\\q\\u12");
+        assert_eq!(pairs(r"client.id=\\ \n\u00e9\q\u12").pop().unwrap().1, "\\ \né\\q\\u12");
+        assert_eq!(pairs(r#"a=\\ \"\u00e9\q"#).pop().unwrap().1, "\\ \"éq");
         assert_eq!(pairs(r"a\=b=c"), owned(&[("a=b", "c")]));
     }
 
@@ -237,7 +244,7 @@ mod tests {
     fn a_file_of_java_is_mapped_and_the_rest_is_told() {
         let text = "bootstrap.servers=a:1\nkey.serializer=org.example.S\nfetch.max.wait.ms=100\nbuffer.memory=33554432\n\
             group.id=g\nsasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \\\n  \
-            username=\"u\" \\\n  password=\"p\\\"w; x\";\nssl.truststore.type=PEM\nssl.truststore.location=/ca.pem\n\
+            username=\"u\" \\\n  password=\"p\\\\\"w; x\";\nssl.truststore.type=PEM\nssl.truststore.location=/ca.pem\n\
             ssl.keystore.type=PEM\nssl.keystore.location=/me.pem\nssl.endpoint.identification.algorithm=\n\
             partition.assignment.strategy=org.apache.kafka.clients.consumer.RangeAssignor\n";
         let file = parse(text, "f").unwrap();
@@ -278,6 +285,16 @@ mod tests {
         assert!(
             !error("sasl.jaas.config=a.PlainLoginModule required password=\"hunter2\";").contains("hunter2")
         );
+    }
+
+    #[test]
+    fn a_java_login_may_have_its_quotes_escaped_or_none() {
+        let login = owned(&[("sasl.username", "u"), ("sasl.password", "p")]);
+        for options in
+            [r#"username=\"u\" password=\"p\""#, "username = u password = p", "username='u' password='p'"]
+        {
+            assert_eq!(given(&format!("sasl.jaas.config=a.PlainLoginModule required {options};")), login);
+        }
     }
 
     #[test]
