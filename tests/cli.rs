@@ -36,6 +36,53 @@ fn answering(bytes: &'static [u8]) -> String {
     })
 }
 
+/// A broker that answers `ApiVersions` and Metadata (of itself and no topic), and does `otherwise` with any
+/// other request; it has `CreateTopics` up to this version.
+fn broker(create_topics: i16, otherwise: impl Fn(&TcpStream) + Send + Sync + Clone + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("an address");
+    let versions = [(3, 2), (18, 3), (19, create_topics), (20, 1)];
+    let port = i32::from(address.port());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let otherwise = otherwise.clone();
+            std::thread::spawn(move || -> std::io::Result<()> {
+                loop {
+                    let mut size = [0; 4];
+                    stream.read_exact(&mut size)?;
+                    let mut request = vec![0; u32::from_be_bytes(size) as usize];
+                    stream.read_exact(&mut request)?;
+                    let mut answer = request[4..8].to_vec();
+                    match (request[1], request[3]) {
+                        (18, version) => {
+                            // In its oldest form, which a newer question is answered with too, and with an error.
+                            answer.extend([0, if version == 0 { 0 } else { 35 }]);
+                            answer.extend((versions.len() as i32).to_be_bytes());
+                            for (key, most) in versions {
+                                answer.extend([0, key, 0, 0, 0, most as u8]);
+                            }
+                        }
+                        (3, _) => {
+                            // One broker, no rack; no cluster id; the controller; no topics.
+                            answer.extend([0, 0, 0, 1, 0, 0, 0, 1, 0, 9]);
+                            answer.extend(b"127.0.0.1");
+                            answer.extend(port.to_be_bytes());
+                            answer.extend([255, 255, 0, 1, b'c', 0, 0, 0, 1, 0, 0, 0, 0]);
+                        }
+                        _ => {
+                            otherwise(&stream);
+                            continue;
+                        }
+                    }
+                    stream.write_all(&(answer.len() as u32).to_be_bytes())?;
+                    stream.write_all(&answer)?;
+                }
+            });
+        }
+    });
+    address.to_string()
+}
+
 /// `kq topic list` against this broker, which must end with status 2 long before the default time-out.
 #[track_caller]
 fn unreachable(broker: &str, timeout: &str, args: &[&str]) -> Output {
@@ -120,6 +167,30 @@ fn consume_ends_within_the_timeout_with_the_cause() {
             .demand("an end within the time-out", |o| o.took < Duration::from_secs(9))
             .stderr_has(cause);
     }
+}
+
+#[test]
+fn a_broker_without_defaults_for_new_topics_is_known_and_one_that_goes_is_named() {
+    let run = |broker: &str, args: &[&str]| {
+        Kq::new(["topic", "-b", broker, "--timeout", "2s", "-q"]).args(args).run().status(2).stdout("")
+    };
+    let old = broker(3, |_| {});
+    run(&old, &["create", "foo"])
+        .stderr_has("create topic foo: ")
+        .stderr_has("older than 2.4")
+        .stderr_has("--rf");
+    let silent = broker(4, |_| {});
+    for command in ["create", "delete"] {
+        run(&silent, &[command, "foo"])
+            .demand("an end within the time-out", |o| o.took < Duration::from_secs(9))
+            .stderr_has(&format!("{command} topic foo: can't reach {silent}: no answer within 2s"))
+            .stderr_has("it may have been done all the same (`kq topic list` shows)");
+    }
+    let closing = broker(4, |stream| drop(stream.shutdown(std::net::Shutdown::Both)));
+    run(&closing, &["create", "foo", "-p", "1", "--rf", "1"])
+        .stderr_has(&format!("create topic foo: can't reach {closing}: "))
+        .stderr_has("done all the same")
+        .stderr_lacks("2.4");
 }
 
 #[test]

@@ -230,12 +230,12 @@ impl Admin {
     pub fn delete(&self, names: &[String]) -> anyhow::Result<Vec<(String, anyhow::Result<()>)>> {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let outcomes = self.change(|client, options| client.delete_topics(&names, options));
-        let outcomes = outcomes.map_err(|code| anyhow!(words(code)))?;
         Ok(outcomes
+            .map_err(|code| self.change_words(code))?
             .into_iter()
             .map(|outcome| match outcome {
                 Ok(name) => (name, Ok(())),
-                Err((name, code)) => (name, Err(anyhow!(words(code)))),
+                Err((name, code)) => (name, Err(self.change_words(code))),
             })
             .collect())
     }
@@ -244,8 +244,8 @@ impl Admin {
     pub fn grow(&self, name: &str, count: usize) -> anyhow::Result<()> {
         let partitions = [NewPartitions::new(name, count)];
         let outcomes = self.change(|client, options| client.create_partitions(&partitions, options));
-        match outcomes.map_err(|code| anyhow!(words(code)))?.into_iter().next() {
-            Some(Err((_, code))) => Err(anyhow!(words(code))),
+        match outcomes.map_err(|code| self.change_words(code))?.into_iter().next() {
+            Some(Err((_, code))) => Err(self.change_words(code)),
             _ => Ok(()),
         }
     }
@@ -254,8 +254,8 @@ impl Admin {
     pub fn configs(&self, name: &str) -> anyhow::Result<Vec<(String, String)>> {
         let topics = [ResourceSpecifier::Topic(name)];
         let outcomes = self.change(|client, options| client.describe_configs(&topics, options));
-        let resource = outcomes.map_err(|code| anyhow!(words(code)))?.into_iter().next();
-        let resource = resource.transpose().map_err(|code| anyhow!(words(code)))?;
+        let resource = outcomes.map_err(|code| self.request_words(code))?.into_iter().next();
+        let resource = resource.transpose().map_err(|code| self.request_words(code))?;
         let mut configs: Vec<(String, String)> = resource
             .map(|resource| resource.entries)
             .unwrap_or_default()
@@ -368,7 +368,7 @@ impl Admin {
     {
         let timeout = Some(self.config.timeout);
         let options = AdminOptions::new().request_timeout(timeout).operation_timeout(timeout);
-        let code = |e: KafkaError| e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        let code = |e: KafkaError| code_of(&e);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|_| RDKafkaErrorCode::CriticalSystemResource)?;
@@ -385,6 +385,25 @@ impl Admin {
         Ok(self.changer.get_or_init(|| ManuallyDrop::new(client)))
     }
 
+    /// Why a request failed: lost contact is explained by what was heard of the brokers.
+    fn request_words(&self, code: RDKafkaErrorCode) -> anyhow::Error {
+        if !is_contact_lost(code) {
+            return anyhow!(words(code));
+        }
+        self.serve();
+        self.causes.explain(code, &self.config.brokers, self.config.timeout)
+    }
+
+    /// Why a request to change something failed: it may have been carried out though no answer came.
+    fn change_words(&self, code: RDKafkaErrorCode) -> anyhow::Error {
+        use RDKafkaErrorCode as E;
+        let e = self.request_words(code);
+        if matches!(code, E::OperationTimedOut | E::RequestTimedOut | E::BrokerTransportFailure) {
+            return anyhow!("{e:#}; it may have been done all the same (`kq topic list` shows)");
+        }
+        e
+    }
+
     /// Why a topic could not be made, with what to do.
     fn creation_words(&self, code: RDKafkaErrorCode, creation: &Creation<'_>) -> anyhow::Error {
         match code {
@@ -397,10 +416,7 @@ impl Admin {
                      (give --rf {brokers} or less)"
                 )
             }
-            // An old broker closes the connection on a request that it can't read.
-            RDKafkaErrorCode::UnsupportedFeature
-            | RDKafkaErrorCode::UnsupportedVersion
-            | RDKafkaErrorCode::BrokerTransportFailure
+            RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion
                 if creation.partitions.is_none() || creation.replication_factor.is_none() =>
             {
                 anyhow!(
@@ -420,8 +436,16 @@ impl Admin {
             RDKafkaErrorCode::PolicyViolation => {
                 anyhow!("a policy of the cluster forbids it (create.topic.policy.class.name)")
             }
-            code => anyhow!(words(code)),
+            code => self.change_words(code),
         }
+    }
+}
+
+/// The code of an error; where a request failed as a whole, the admin client keeps it apart.
+fn code_of(e: &KafkaError) -> RDKafkaErrorCode {
+    match e {
+        KafkaError::AdminOp(code) => *code,
+        e => e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail),
     }
 }
 
