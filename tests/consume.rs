@@ -473,3 +473,19 @@ fn wrong_flags_say_what_is_wrong() {
     kq(&["consume", "t", "--reset", "-o", "end"]).stderr_has("--reset: name the group");
     kq(&["consume", "t", "-g", "g", "-p", "0"]).stderr_has("--partition");
 }
+
+#[test]
+fn what_kq_sets_by_default_yields_to_a_variable_and_a_file_but_not_what_a_flag_says() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("ranks", 1);
+    let run = |args: &[&str]| {
+        let kq = cluster.kq(["consume", &topic, "-e", "-F", "f"]).args(args);
+        kq.file("f", "queued.min.messages=78\nfetch.max.wait.ms=76\n");
+        kq.env("KQ_X", "debug=conf,fetch.wait.max.ms=77,isolation.level=read_uncommitted").run().success()
+    };
+    run(&[])
+        .stderr_has("fetch.wait.max.ms = 77")
+        .stderr_has("queued.min.messages = 78")
+        .stderr_has("isolation.level = read_uncommitted");
+    run(&["--isolation", "read-committed"]).stderr_lacks("isolation.level = read_uncommitted");
+}

@@ -125,9 +125,9 @@ pub struct Args {
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Decoding and filters")]
     pub where_header: Vec<String>,
 
-    /// Which records of transactions: read-committed or read-uncommitted
-    #[arg(long, value_name = "LEVEL", default_value = "read-committed", value_parser = ["read-committed", "read-uncommitted"], hide_short_help = true, help_heading = "Group and limits")]
-    pub isolation: String,
+    /// Which records of transactions: read-committed or read-uncommitted [default: read-committed]
+    #[arg(long, value_name = "LEVEL", value_parser = ["read-committed", "read-uncommitted"], hide_short_help = true, help_heading = "Group and limits")]
+    pub isolation: Option<String>,
 
     /// How the group shares partitions: all its members must speak it [default: cooperative-sticky]
     ///

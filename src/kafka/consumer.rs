@@ -40,10 +40,17 @@ pub struct Connected {
 }
 
 /// Connects to the cluster and finds the topics, within the configured time-out. A name that
-/// starts with `^` is a regular expression over the names of all topics; it may match none.
-pub fn connect(config: &Config, flags: &[(&str, &str)], names: &[String]) -> anyhow::Result<Connected> {
+/// starts with `^` is a regular expression over the names of all topics; it may match none. `role` and
+/// `flags` are the command's properties, as in [`Config::client_with`].
+pub fn connect(
+    config: &Config,
+    role: &[(&str, &str)],
+    flags: &[(&str, &str)],
+    names: &[String],
+) -> anyhow::Result<Connected> {
     let causes = Arc::new(Causes::new(config.log));
-    let consumer = Consumer::new(&config.client_with(&DEFAULTS, flags)?, Arc::clone(&causes) as _)?;
+    let client = config.client_with(&[&DEFAULTS, role].concat(), flags)?;
+    let consumer = Consumer::new(&client, Arc::clone(&causes) as _)?;
     let topics = find(&consumer, &causes, config, names)?;
     causes.clear();
     Ok(Connected { consumer, topics, causes })

@@ -61,10 +61,13 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         ("group.id", group.as_deref().unwrap_or(&anonymous)),
         ("enable.auto.commit", if group.is_some() { "true" } else { "false" }),
         ("auto.commit.interval.ms", "1000"),
-        (
-            "isolation.level",
-            if args.isolation == "read-uncommitted" { "read_uncommitted" } else { "read_committed" },
-        ),
+    ];
+    match args.isolation.as_deref() {
+        Some("read-uncommitted") => flags.push(("isolation.level", "read_uncommitted")),
+        Some(_) => flags.push(("isolation.level", "read_committed")),
+        None => {}
+    }
+    let role = [
         // Fetched ahead of a partition: enough to hide the way to the broker, little enough to stay
         // in the processor's caches, which saves a fifth of the CPU, and in 64 MiB.
         ("queued.min.messages", "20000"),
@@ -75,7 +78,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     if group.is_some() {
         flags.extend(membership::properties(args.group_protocol, args.assignor.as_deref(), config)?);
     }
-    let connected = consumer::connect(config, &flags, &names)?;
+    let connected = consumer::connect(config, &role, &flags, &names)?;
     if let Some((group, from)) = reset {
         crate::kafka::group::seek(&connected.consumer, config, group, &connected.topics, from)?;
     }
