@@ -129,6 +129,29 @@ fn the_commands_own_status_is_passed_through_and_nothing_is_left() {
 }
 
 #[test]
+fn the_command_is_not_led_to_another_cluster() {
+    let tmp = tempfile::tempdir().expect("folder");
+    let mut command = kq(tmp.path());
+    for (name, value) in [
+        ("KQ_BROKERS", "elsewhere:1"),
+        ("KQ_X", "bootstrap.servers=elsewhere:1"),
+        ("KQ_CONFIG_FILE", "/no/such/file"),
+        ("KQ_TLS", "1"),
+        ("KQ_TLS_CA", "/no/such/ca.pem"),
+        ("KQ_SASL_MECHANISM", "PLAIN"),
+        ("KQ_TOPIC", "foo"),
+        ("KQ_GROUP", "g"),
+    ] {
+        command.env(name, value);
+    }
+    let kq = env!("CARGO_BIN_EXE_kq");
+    let script =
+        format!("echo a | {kq} produce && {kq} consume -e && env | grep -c -e ^KQ_TOPIC -e ^KQ_GROUP");
+    let output = command.args(["dev", "--", "sh", "-c", &script]).output().expect("run kq dev");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "a\n2\n", "{output:?}");
+}
+
+#[test]
 fn a_term_reaches_the_command_and_the_folder_is_gone() {
     let tmp = tempfile::tempdir().expect("folder");
     let mut child = kq(tmp.path())

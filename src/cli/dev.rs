@@ -13,6 +13,7 @@ use it. No replication, no transactions, no ACLs, no TLS; for more, use Apache K
 
 With COMMAND: listens on a free port, runs COMMAND with KQ_BROKERS set, and ends with its exit \
 status; the data is in a temporary folder that is removed. INT and TERM reach the command. \
+KQ_X, KQ_CONFIG_FILE, KQ_TLS* and KQ_SASL_* are of another cluster and not passed on. \
 Where no kq is found on PATH, the folder of this program is put in front of COMMAND's PATH.
 
 Without COMMAND: says where it listens and stays until INT or TERM, then ends with 0. A program \

@@ -1,6 +1,6 @@
 //! `kq dev`: the embedded broker, on its own or around a command.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
@@ -127,6 +127,9 @@ async fn around(
     if let Some(path) = path_with_kq() {
         command.env("PATH", path);
     }
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_another_cluster(name)) {
+        command.env_remove(name);
+    }
     let mut child = command.spawn().map_err(|e| {
         let code = if e.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
         let cause = anyhow::Error::new(e).context(format!("run {}", program.display()));
@@ -144,6 +147,14 @@ async fn around(
     serving.abort();
     let status = status.with_context(|| format!("wait for {}", program.display()))?;
     Ok(Exit::Command(code(status)))
+}
+
+/// Whether a variable says how another cluster is reached: it would lead the command there, or keep
+/// it from this one.
+fn is_of_another_cluster(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    [&b"KQ_X"[..], b"KQ_CONFIG_FILE"].contains(&name)
+        || [&b"KQ_TLS"[..], b"KQ_SASL_"].iter().any(|begin| name.starts_with(begin))
 }
 
 /// Passes a signal on, unless the terminal has sent it to the command already.
