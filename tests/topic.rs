@@ -164,6 +164,34 @@ fn partitions_can_be_added_and_not_taken_away() {
 }
 
 #[test]
+fn single_configurations_are_set_and_given_back_and_the_others_stay() {
+    let cluster = Cluster::get();
+    let topic = cluster.topic("altered");
+    cluster.kq(["topic", "create", &topic, "-p", "1", "--config", "segment.bytes=1048576"]).run().success();
+    let alter = |args: &[&str]| cluster.kq(["topic", "alter", &topic]).args(args).run();
+    alter(&["--config", "retention.ms=86400000", "--config", "max.message.bytes=2000000"])
+        .success()
+        .stdout("")
+        .stderr(&format!("kq: altered topic {topic}: retention.ms=86400000, max.message.bytes=2000000\n"));
+    let configs = || {
+        let output = cluster.kq(["topic", "describe", &topic, "--json"]).run().success();
+        objects(&output)[0]["config"].to_string()
+    };
+    let all = r#"{"max.message.bytes":"2000000","retention.ms":"86400000","segment.bytes":"1048576"}"#;
+    // Each broker hears of it by itself.
+    wait_until("all three are there", Duration::from_secs(10), || configs() == all);
+    alter(&["--delete-config", "retention.ms", "--delete-config", "max.message.bytes", "-p", "2"]).success();
+    wait_until("two are gone", Duration::from_secs(10), || configs() == r#"{"segment.bytes":"1048576"}"#);
+    assert_eq!(listed(&cluster, &topic).expect("the topic")["partitions"], 2);
+    alter(&["--config", "retention.ms=soon"])
+        .status(2)
+        .stderr_has(&format!("alter topic {topic}: "))
+        .stderr_has("soon");
+    alter(&["--config", "no.such=1"]).status(2).stderr_has("no.such");
+    alter(&[]).status(2).stderr_has("--partitions").stderr_has("--config").stderr_has("--delete-config");
+}
+
+#[test]
 fn tls_to_the_brokers_plain_text_port_is_an_error_that_says_so() {
     let cluster = Cluster::get();
     cluster

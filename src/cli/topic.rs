@@ -1,6 +1,6 @@
 //! Flags of `kq topic`.
 
-/// Create, list, describe, grow and delete topics.
+/// Create, list, describe, alter and delete topics.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +24,7 @@ pub enum Command {
     List(List),
     /// Show partitions, leaders, replicas, watermarks, and configuration set on the topic
     Describe(Describe),
-    /// Give a topic more partitions
+    /// Give a topic more partitions, or change its configuration
     Alter(Alter),
     /// Delete topics and their records: only those named here, never KQ_TOPIC
     #[command(visible_alias = "rm")]
@@ -84,18 +84,29 @@ pub struct Describe {
 
 /// Flags of `kq topic alter`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "\
-Example:
+#[command(
+    group = clap::ArgGroup::new("change").args(["partitions", "configs", "deleted"]).required(true).multiple(true),
+    after_help = "\
+Examples:
   kq topic alter orders --partitions 12
+  kq topic alter logs --config retention.ms=86400000
+  kq topic alter logs --delete-config retention.ms      the broker's own again
 
 Partitions can be added and never taken away. Records stay where they are, and a key may be \
-sent to another partition from then on.")]
+sent to another partition from then on."
+)]
 pub struct Alter {
     #[command(flatten)]
     pub topics: Topics,
     /// How many partitions the topic shall have in all
-    #[arg(short, long, value_name = "N", required = true, value_parser = clap::value_parser!(i32).range(1..))]
-    pub partitions: i32,
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub partitions: Option<i32>,
+    /// A configuration of the topic's own, repeatable; others stay as they are
+    #[arg(long = "config", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub configs: Vec<(String, String)>,
+    /// A configuration that the broker decides again, repeatable
+    #[arg(long = "delete-config", value_name = "NAME")]
+    pub deleted: Vec<String>,
 }
 
 /// Flags of `kq topic delete`.

@@ -191,27 +191,39 @@ fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
 
 fn alter(args: &Alter, config: &Config) -> anyhow::Result<Exit> {
     let names = named(&args.topics, config)?;
-    let asked = args.partitions as usize;
+    let set = args.configs.iter().map(|(name, value)| (name.as_str(), Some(value.as_str())));
+    let changes: Vec<_> = set.chain(args.deleted.iter().map(|name| (name.as_str(), None))).collect();
     let admin = Admin::connect(config)?;
     let names = names.into_iter().map(|name| (name, ())).collect();
     each(config.log, names, |name, ()| {
         let there =
             admin.topic(name)?.ok_or_else(|| anyhow!("alter topic {name}: there is no such topic"))?;
-        match there.partitions.len() {
-            n if n == asked => {
-                config.log.note(format_args!("topic {} already", shape(&there)));
-                return Ok(());
-            }
-            n if n > asked => bail!(
+        let partitions = there.partitions.len();
+        let asked = args.partitions.map(|asked| asked as usize);
+        if asked.is_some_and(|asked| asked < partitions) {
+            bail!(
                 "alter topic {name}: it has {}, and can't have fewer (make a new topic and copy it: \
                  kq consume {name} -e -J | kq produce NEW -J)",
-                count(n, "partition")
-            ),
-            _ => {}
+                count(partitions, "partition")
+            );
         }
-        admin.grow(name, asked).with_context(|| format!("alter topic {name}"))?;
-        let now = admin.await_usable(name, Some(asked))?;
-        config.log.note(format_args!("altered topic {}", shape(&now)));
+        if !changes.is_empty() {
+            admin.configure(name, &changes).with_context(|| format!("alter topic {name}"))?;
+            let told = changes.iter().map(|(name, value)| match value {
+                Some(value) => format!("{name}={value}"),
+                None => format!("{name} as the broker has it"),
+            });
+            config.log.note(format_args!("altered topic {name}: {}", told.collect::<Vec<_>>().join(", ")));
+        }
+        match asked {
+            Some(asked) if asked > partitions => {
+                admin.grow(name, asked).with_context(|| format!("alter topic {name}"))?;
+                let now = admin.await_usable(name, Some(asked))?;
+                config.log.note(format_args!("altered topic {}", shape(&now)));
+            }
+            Some(_) => config.log.note(format_args!("topic {} already", shape(&there))),
+            None => {}
+        }
         Ok(())
     })
 }

@@ -19,6 +19,7 @@ use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use super::cluster::{Cluster, Topic};
 use super::connect::{PATIENCE, note_waiting};
 use super::errors::{Causes, is_contact_lost, words};
+use super::ffi;
 use crate::config::{Config, duration};
 
 /// Between two looks at something that is awaited.
@@ -250,6 +251,18 @@ impl Admin {
         }
     }
 
+    /// Sets single configurations of a topic, or gives them their default back (`None`).
+    pub fn configure(&self, name: &str, changes: &[(&str, Option<&str>)]) -> anyhow::Result<()> {
+        let client = self.changer().map_err(|e| self.request_words(code_of(&e)))?;
+        ffi::alter_topic_configs(client, name, changes, self.config.timeout).map_err(|(code, why)| match code {
+            RDKafkaErrorCode::UnsupportedFeature => anyhow!(
+                "the broker does not understand it: to change single configurations takes Apache Kafka 2.3 or later"
+            ),
+            RDKafkaErrorCode::InvalidConfig if !why.is_empty() => anyhow!("the broker refuses it: {why}"),
+            code => self.change_words(code),
+        })
+    }
+
     /// A topic's configuration as far as it was set on the topic: `(name, value)`, sorted.
     pub fn configs(&self, name: &str) -> anyhow::Result<Vec<(String, String)>> {
         let topics = [ResourceSpecifier::Topic(name)];
@@ -399,7 +412,9 @@ impl Admin {
         use RDKafkaErrorCode as E;
         let e = self.request_words(code);
         if matches!(code, E::OperationTimedOut | E::RequestTimedOut | E::BrokerTransportFailure) {
-            return anyhow!("{e:#}; it may have been done all the same (`kq topic list` shows)");
+            return anyhow!(
+                "{e:#}; it may have been done all the same (`kq topic list` and `describe` show)"
+            );
         }
         e
     }

@@ -17,6 +17,8 @@
 
 mod ask;
 
+pub use ask::alter_topic_configs;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
