@@ -239,7 +239,15 @@ fn kcat_mode_flags_name_the_subcommand() {
     ] {
         Kq::new([flag, "-b", "localhost", "-t", "foo"]).run().status(2).stdout("").stderr_has(instead);
         Kq::new(["-b", "localhost", flag]).run().status(2).stderr_has(instead);
+        Kq::new(["-b", "localhost", "-t", "foo", flag]).run().status(2).stdout("").stderr_has(instead);
+        Kq::new(["-t", "foo", &format!("{flag}e")]).run().status(2).stderr_has(instead);
     }
+}
+
+#[test]
+fn a_mode_flag_of_kcat_in_a_workers_command_draws_no_hint() {
+    Kq::new(["-t", "foo", "--", "kcat", "-C"]).run().status(2).stderr_lacks("kcat's");
+    Kq::new(["topic", "list", "--no-such", "-G"]).run().status(2).stderr_lacks("kcat's");
 }
 
 #[test]

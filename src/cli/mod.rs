@@ -160,14 +160,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
         Cli::command().color(color(&args)).mut_arg("properties", |arg| arg.value_parser(note.clone()));
     let parsed = command.try_get_matches_from_mut(&args).and_then(|matches| Cli::from_arg_matches(&matches));
     let mut cli = parsed.map_err(|e| {
-        let better = kcat_mode(&e, &mut command).or_else(|| without_dashes(&e, &args, &mut command));
+        let better = kcat_mode(&e, &args, &mut command).or_else(|| without_dashes(&e, &args, &mut command));
         better.unwrap_or(e)
     })?;
     let mut properties = std::mem::take(&mut *properties.lock().unwrap_or_else(PoisonError::into_inner));
     // Read innermost command first; what counts is the order on the command line.
-    properties.sort_by_key(|given: &Secret| {
-        args.iter().rposition(|arg| arg.to_str().is_some_and(|arg| arg.ends_with(given.reveal())))
-    });
+    properties.sort_by_key(|given: &Secret| position_of_x(&args, given.reveal()));
     cli.connection.properties = properties;
     Ok(cli)
 }
@@ -175,6 +173,19 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
 /// The arguments that are kq's own: what follows `--` is a worker's command.
 fn own(args: &[OsString]) -> impl Iterator<Item = &str> {
     args.iter().skip(1).take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str())
+}
+
+/// Where `-X` gives this value for the last time: beside it, or after it.
+fn position_of_x(args: &[OsString], value: &str) -> Option<usize> {
+    let is_x = |flag: &str| flag.starts_with('-') && !flag.starts_with("--") && flag.ends_with('X');
+    let mut before = "";
+    let given = own(args).map(|arg| {
+        let beside = arg.strip_suffix(value).map(|flag| flag.strip_suffix('=').unwrap_or(flag));
+        let gives = (arg == value && is_x(before)) || beside.is_some_and(is_x);
+        before = arg;
+        gives
+    });
+    given.enumerate().filter(|(_, gives)| *gives).map(|(at, _)| at).last()
 }
 
 /// `-X list`, as kcat has it: asked of any command, or of none.
@@ -202,19 +213,24 @@ fn color(args: &[OsString]) -> ColorChoice {
 }
 
 /// The error for one of kcat's mode flags: which subcommand it is here.
-fn kcat_mode(e: &clap::Error, command: &mut clap::Command) -> Option<clap::Error> {
-    if e.kind() != ErrorKind::UnknownArgument {
-        return None;
-    }
-    let Some(ContextValue::String(flag)) = e.get(ContextKind::InvalidArg) else { return None };
-    let (what, instead) = match flag.as_str() {
-        "-P" => ("produce", "kq produce TOPIC"),
-        "-C" => ("consume", "kq consume TOPIC"),
-        "-G" => ("consume in a group", "kq consume TOPIC --group GROUP"),
-        "-L" => ("list", "kq topic list"),
-        "-Q" => ("query offsets by time", "kq consume TOPIC --from @TIME"),
-        _ => return None,
+fn kcat_mode(e: &clap::Error, args: &[OsString], command: &mut clap::Command) -> Option<clap::Error> {
+    let mode = |flag: &str| match flag.get(..2)? {
+        "-P" => Some(("-P", "produce", "kq produce TOPIC")),
+        "-C" => Some(("-C", "consume", "kq consume TOPIC")),
+        "-G" => Some(("-G", "consume in a group", "kq consume TOPIC --group GROUP")),
+        "-L" => Some(("-L", "list", "kq topic list")),
+        "-Q" => Some(("-Q", "query offsets by time", "kq consume TOPIC --from @TIME")),
+        _ => None,
     };
+    let wrong = match e.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) if e.kind() == ErrorKind::UnknownArgument => mode(flag),
+        _ => None,
+    };
+    // kcat's flags come in any order, the mode often last: one before it may be what is not known.
+    let kinds = [ErrorKind::UnknownArgument, ErrorKind::InvalidSubcommand];
+    let has_subcommand = own(args).any(|arg| command.find_subcommand(arg).is_some());
+    let scanned = (kinds.contains(&e.kind()) && !has_subcommand).then(|| own(args).find_map(mode));
+    let (flag, what, instead) = wrong.or(scanned.flatten())?;
     Some(command.error(
         ErrorKind::UnknownArgument,
         format!("kcat's {flag} ({what}) is a subcommand here: `{instead}` (see `kq help`)"),
@@ -305,6 +321,19 @@ mod tests {
         assert_eq!(given, ["client.id=a", "acks=1", "linger.ms=1"]);
         let cli = read(&["-X", "acks=1", "-X", "acks=2", "topic", "list", "-X", "acks=1"]).unwrap();
         assert_eq!(cli.connection.properties.last().map(Secret::reveal), Some("acks=1"));
+    }
+
+    #[test]
+    fn another_argument_that_ends_like_a_property_does_not_count_as_its_place() {
+        for line in [
+            &["-X", "acks=1", "-X", "acks=all", "produce", "-H", "x=acks=1", "foo"][..],
+            &["-Xacks=1", "produce", "-qX", "acks=all", "-k", "acks=1", "foo"],
+            &["-X", "acks=1", "worker", "foo", "-X=acks=all", "--", "kcat", "-X", "acks=1"],
+        ] {
+            let cli = read(line).unwrap();
+            let given: Vec<&str> = cli.connection.properties.iter().map(Secret::reveal).collect();
+            assert_eq!(given, ["acks=1", "acks=all"], "{line:?}");
+        }
     }
 
     #[test]
