@@ -23,10 +23,18 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
             });
             writeln!(lines, "{line}")?;
         } else {
-            writeln!(table, "{}\t{}\t{}", shown.name, shown.value, shown.origin)?;
+            writeln!(table, "{}\t{}\t{}", shown.name, on_one_line(&shown.value), shown.origin)?;
         }
     }
     lines.extend(table.into_inner().context("make a table")?);
     std::io::stdout().lock().write_all(&lines).context("write stdout")?;
     Ok(Exit::Done)
+}
+
+/// A value that keeps to its cell: a certificate has lines.
+fn on_one_line(value: &str) -> String {
+    value
+        .chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
 }
