@@ -375,6 +375,10 @@ fn a_file_of_java_is_read_shown_and_ranked() {
     assert_eq!(row("sasl.username"), ["u", "client.properties"]);
     assert_eq!(row("sasl.password"), ["***", "client.properties"]);
     assert_eq!(row("timeout"), ["10s", "default"]);
+    assert_eq!(row("security.protocol"), ["SASL_SSL", "client.properties"]);
+    let kq = Kq::new(["config", "show", "-F", "f"]);
+    kq.file("f", "ssl.ca.pem=a\\nb\\tc\n");
+    kq.run().success().stdout_has("a\\nb\\tc ").stdout_has("security.protocol ");
     let kq = Kq::new(["config", "show", "--json", "-b", "flag:1"]).env("KQ_CONFIG_FILE", "f");
     kq.file("f", text);
     kq.run()

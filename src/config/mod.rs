@@ -10,6 +10,7 @@ pub mod security;
 pub mod topic;
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -106,8 +107,7 @@ impl Config {
 
         let brokers = pick(env, args.brokers.as_deref(), "-b/--brokers", "KQ_BROKERS")?;
         if let Some(Given { value, source, name }) = brokers {
-            let brokers = property("bootstrap.servers", check_brokers(&value, name)?);
-            settings.push(Setting::new(source, name, brokers));
+            settings.push(Setting::new(source, name, property("bootstrap.servers", value)));
         }
         let client_id = pick(env, args.client_id.as_deref(), "--client-id", "KQ_CLIENT_ID")?;
         if let Some(Given { value, source, name }) = client_id {
@@ -117,10 +117,17 @@ impl Config {
         let timeout_origin = timeout.as_ref().map_or("default", |given| given.name).to_owned();
         let timeout = timeout.map_or(Ok(DEFAULT_TIMEOUT), |given| check_timeout(&given))?;
 
+        settings.sort_by_key(|setting| setting.source);
+        let brokers = canonical("bootstrap.servers");
+        if let Some(given) = settings.iter_mut().rfind(|setting| setting.property.name == brokers) {
+            given.property.value = check_brokers(&given.property.value, &given.origin)?;
+        }
+
+        let value = |name: &str| highest(&settings, name).map(|setting| setting.property.value.clone());
         let mut this = Self {
-            brokers: String::new(),
+            brokers: value("bootstrap.servers").unwrap_or_else(|| DEFAULT_BROKERS.to_owned()),
             timeout,
-            client_id: String::new(),
+            client_id: value("client.id").unwrap_or_else(|| "kq".to_owned()),
             env_topic: variable("KQ_TOPIC"),
             group: variable("KQ_GROUP"),
             log,
@@ -128,21 +135,22 @@ impl Config {
             timeout_origin,
             settings,
         };
-        this.settings.sort_by_key(|setting| setting.source);
-        this.brokers = this.given("bootstrap.servers").unwrap_or(DEFAULT_BROKERS).to_owned();
-        this.client_id = this.given("client.id").unwrap_or("kq").to_owned();
-
         if this.given("debug").is_some() && !args.quiet {
             // Whoever asks librdkafka for its debug lines wants to see them.
             this.log = Log::new(false, args.verbose.max(3));
         }
 
-        let security = security::resolve(args, env, &this.brokers, &|name| this.given(name))?;
-        this.settings.extend(
-            security.into_iter().map(|s| Setting::new(s.source, s.origin, property(s.name, s.value))),
-        );
+        let security = security::resolve(args, env, &this.brokers, &|name| this.setting(name))?;
+        this.settings.extend(security);
         this.settings.sort_by_key(|setting| setting.source);
-        this.tls = this.given("security.protocol").is_some_and(|p| p.to_ascii_lowercase().ends_with("ssl"));
+        for group in security::GROUPS {
+            drop_outranked(&mut this.settings, group);
+        }
+        let protocol = this.given("security.protocol").unwrap_or("plaintext").to_ascii_lowercase();
+        this.tls = protocol.ends_with("ssl");
+        if let Some(brokers) = this.setting("bootstrap.servers") {
+            check_protocols(&brokers.property.value, &brokers.origin, &protocol)?;
+        }
         Ok(this)
     }
 
@@ -246,8 +254,7 @@ impl Config {
     }
 
     fn setting(&self, name: &str) -> Option<&Setting> {
-        let name = canonical(name);
-        self.settings.iter().rev().find(|setting| setting.property.name == name)
+        highest(&self.settings, name)
     }
 
     /// Every effective value of the connection and where it came from; secrets are masked.
@@ -261,7 +268,9 @@ impl Config {
         all.extend(self.env_topic.as_ref().map(|topic| shown("topic", topic, "KQ_TOPIC")));
         all.extend(self.group.as_ref().map(|group| shown("group", group, "KQ_GROUP")));
         let client = self.client(&[])?;
-        let mut properties: Vec<_> = client.config_map().into_iter().collect();
+        let mut properties = client.config_map();
+        properties.entry("security.protocol").or_insert("plaintext");
+        let mut properties: Vec<_> = properties.into_iter().collect();
         properties.sort_unstable();
         for (name, value) in properties {
             let origin = self.setting(name).map_or("default", |setting| &setting.origin);
@@ -319,25 +328,42 @@ impl Config {
     }
 }
 
+/// What was given for a property by whoever ranks highest; `settings` are in ascending rank.
+fn highest<'s>(settings: &'s [Setting], name: &str) -> Option<&'s Setting> {
+    let name = canonical(name);
+    settings.iter().rfind(|setting| setting.property.name == name)
+}
+
 fn property(name: &str, value: String) -> Property {
     Property { name: canonical(name).to_owned(), value }
 }
 
 /// Brokers as given, without blanks and empty entries; a bad port or protocol is an error.
 fn check_brokers(text: &str, origin: &str) -> anyhow::Result<String> {
+    if text.contains(';') {
+        bail!("{origin} `{text}`: commas part brokers (write a:9092,b:9092)");
+    }
     let brokers: Vec<&str> = text.split(',').map(str::trim).filter(|broker| !broker.is_empty()).collect();
     if brokers.is_empty() {
         bail!("{origin} `{text}` names no broker (write host:port, or several with commas)");
     }
     for broker in &brokers {
-        if let Some((protocol, _)) = broker.split_once("://")
-            && !["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
-                .contains(&protocol.to_ascii_lowercase().as_str())
+        let (protocol, address) = broker.split_once("://").unwrap_or(("plaintext", broker));
+        if !["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
+            .contains(&protocol.to_ascii_lowercase().as_str())
         {
             bail!("{origin} `{broker}`: a broker is host:port, without `{protocol}://`");
         }
         let host = security::host(broker);
-        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '/') {
+        // What has several colons, or stands in brackets, can only be an address; `%` begins its zone.
+        let is_v6 = host.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+        let wants_v6 = host.contains(':') || address.starts_with('[');
+        let is_open = address.starts_with('[') && !address.contains(']');
+        if host.is_empty()
+            || host.contains(|c: char| c.is_whitespace() || c == '/')
+            || (wants_v6 && !is_v6)
+            || is_open
+        {
             bail!("{origin} `{broker}` is no host:port");
         }
         let after_host = broker.rsplit(host).next().unwrap_or_default().trim_start_matches(']');
@@ -348,6 +374,32 @@ fn check_brokers(text: &str, origin: &str) -> anyhow::Result<String> {
         }
     }
     Ok(brokers.join(","))
+}
+
+/// Refuses a broker whose `protocol://` is not the connection's: librdkafka would leave it out without a word.
+fn check_protocols(brokers: &str, origin: &str, protocol: &str) -> anyhow::Result<()> {
+    for broker in brokers.split(',') {
+        let Some((its, _)) = broker.split_once("://") else { continue };
+        let flags = match its.to_ascii_lowercase().as_str() {
+            its if its == protocol => continue,
+            "ssl" => "give --tls, or ",
+            "sasl_ssl" => "give --tls and --sasl-mechanism, or ",
+            "sasl_plaintext" => "give --no-tls and --sasl-mechanism, or ",
+            _ => "",
+        };
+        bail!("{origin} `{broker}`: the connection is {protocol} ({flags}leave `{its}://` out)");
+    }
+    Ok(())
+}
+
+/// Drops of a group of properties those that rank below its highest: they are about one thing, which
+/// librdkafka would put together of both. A password alone does not outrank what it may belong to.
+fn drop_outranked(settings: &mut Vec<Setting>, group: &[&str]) {
+    let is_of = |setting: &Setting| group.contains(&setting.property.name.as_str());
+    let is_thing = |setting: &&Setting| is_of(setting) && !setting.property.name.ends_with("password");
+    if let Some(highest) = settings.iter().filter(is_thing).map(|setting| setting.source).max() {
+        settings.retain(|setting| !is_of(setting) || setting.source >= highest);
+    }
 }
 
 fn check_timeout(given: &Given) -> anyhow::Result<Duration> {

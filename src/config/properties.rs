@@ -109,8 +109,12 @@ fn refusal(name: &str, value: &str) -> Option<(RDKafkaConfRes, String)> {
 }
 
 fn refused_value(name: &str, why: &str) -> String {
+    // It may be right but for what is linked in: "… not available at build time".
+    let of_build = why.contains(" build");
     match row(name).map(|row| row.values) {
-        Some(values) if values.contains(['|', '.']) => format!("{name} takes {}", values.replace('|', ", ")),
+        Some(values) if !of_build && values.contains(['|', '.']) => {
+            format!("{name} takes {}", values.replace('|', ", "))
+        }
         _ => why.to_owned(),
     }
 }

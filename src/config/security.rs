@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use anyhow::{Context as _, bail};
 
 use super::environment::{self, Given, Lookup, Source, pick};
+use super::{Setting, property};
 use crate::cli::ConnectionArgs;
 
 /// A value that is shown nowhere: not by `{:?}`, not in errors, not in help.
@@ -37,13 +38,31 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A librdkafka property that a connection setting stands for, and how it ranks.
-pub(super) struct Setting {
-    pub source: Source,
-    /// The flag or the variable that said it.
-    pub origin: &'static str,
-    pub name: &'static str,
-    pub value: String,
+/// Properties that are one thing each: whom to trust, and who this client is.
+pub(super) const GROUPS: [&[&str]; 2] = [
+    &["ssl.ca.location", "ssl.ca.pem"],
+    &[
+        "ssl.certificate.location",
+        "ssl.certificate.pem",
+        "ssl.key.location",
+        "ssl.key.pem",
+        "ssl.key.password",
+        "ssl.keystore.location",
+        "ssl.keystore.password",
+    ],
+];
+
+/// Who decided something: how it ranks, and the flag, variable or file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Decider {
+    source: Source,
+    origin: String,
+}
+
+impl Decider {
+    fn new(source: Source, origin: &str) -> Self {
+        Self { source, origin: origin.to_owned() }
+    }
 }
 
 /// Resolves the TLS and SASL settings.
@@ -56,63 +75,73 @@ pub(super) fn resolve<'g>(
     args: &ConnectionArgs,
     env: Lookup<'_>,
     brokers: &str,
-    given: &dyn Fn(&str) -> Option<&'g str>,
+    given: &dyn Fn(&str) -> Option<&'g Setting>,
 ) -> anyhow::Result<Vec<Setting>> {
     let mut settings = Vec::new();
-    let protocol = given("security.protocol").map(str::to_ascii_lowercase);
+    let protocol = given("security.protocol");
+    let protocol_has = |part: fn(&str) -> bool| {
+        protocol.filter(|protocol| part(&protocol.property.value.to_ascii_lowercase()))
+    };
 
     let files = tls_files(args, env, &mut settings)?;
-    let mut sasl = sasl(args, env, given, &mut settings)?;
+    let sasl = sasl(args, env, given, &mut settings)?;
 
+    let of_flag = files.clone().filter(|files| files.source == Source::Flag);
     let tls = if args.tls && args.no_tls {
         bail!("--tls and --no-tls contradict each other (give one of them)");
     } else if args.no_tls {
-        if files == Some(Source::Flag) {
+        if of_flag.is_some() {
             bail!("--no-tls contradicts the other --tls flags (give one or the other)");
         }
-        Some((false, Source::Flag))
-    } else if args.tls || files == Some(Source::Flag) {
-        Some((true, Source::Flag))
+        Some((false, Decider::new(Source::Flag, "--no-tls")))
+    } else if args.tls {
+        Some((true, Decider::new(Source::Flag, "--tls")))
+    } else if let Some(files) = of_flag {
+        Some((true, files))
     } else if let Some(on) = environment::switch(env, "KQ_TLS")? {
-        Some((on, Source::Env))
+        Some((on, Decider::new(Source::Env, "KQ_TLS")))
     } else {
-        files.map(|source| (true, source))
+        files.map(|files| (true, files))
     };
 
-    let on = match (tls, &protocol) {
-        (Some((on, _)), _) => on,
-        (None, Some(protocol)) if protocol.ends_with("ssl") => true,
-        (None, _) => sasl.is_some() && !all_on_loopback(brokers),
+    let of_protocol = |protocol: &Setting| Decider::new(protocol.source, &protocol.origin);
+    let tls = tls.or_else(|| protocol_has(|p| p.ends_with("ssl")).map(|p| (true, of_protocol(p))));
+    let sasl = sasl.or_else(|| protocol_has(|p| p.starts_with("sasl")).map(of_protocol));
+    let on = tls.as_ref().map_or_else(|| sasl.is_some() && !all_on_loopback(brokers), |(on, _)| *on);
+    let name = match (on, sasl.is_some()) {
+        (false, false) => "plaintext",
+        (true, false) => "ssl",
+        (false, true) => "sasl_plaintext",
+        (true, true) => "sasl_ssl",
     };
-    if let Some(source) = [tls.map(|(_, source)| source), sasl].into_iter().flatten().max() {
-        if protocol.is_some_and(|protocol| protocol.starts_with("sasl")) {
-            sasl.get_or_insert(source);
-        }
-        let origin = match source {
-            Source::Flag => "--tls, --sasl-mechanism",
-            _ => "KQ_TLS, KQ_SASL_MECHANISM",
-        };
-        let protocol = match (on, sasl.is_some()) {
-            (false, false) => "plaintext",
-            (true, false) => "ssl",
-            (false, true) => "sasl_plaintext",
-            (true, true) => "sasl_ssl",
-        };
-        settings.push(Setting { source, origin, name: "security.protocol", value: protocol.to_owned() });
+    let mut deciders: Vec<Decider> = tls.map(|(_, decider)| decider).into_iter().chain(sasl).collect();
+    deciders.sort();
+    deciders.dedup();
+    // Where the protocol itself is all that was given, it stands already.
+    if let Some(highest) = deciders.last().filter(|last| protocol.is_none_or(|p| of_protocol(p) != **last)) {
+        let source = highest.source;
+        let origins: Vec<&str> = deciders.iter().rev().map(|decider| decider.origin.as_str()).collect();
+        settings.push(setting(source, &origins.join(", "), "security.protocol", name.to_owned()));
     }
     Ok(settings)
 }
 
-/// The certificate and key settings, and the highest source among them.
+fn setting(source: Source, origin: &str, name: &str, value: String) -> Setting {
+    Setting::new(source, origin, property(name, value))
+}
+
+/// The certificate and key settings, and who of those that gave them ranks highest.
 fn tls_files(
     args: &ConnectionArgs,
     env: Lookup<'_>,
     settings: &mut Vec<Setting>,
-) -> anyhow::Result<Option<Source>> {
-    let mut highest = None;
+) -> anyhow::Result<Option<Decider>> {
+    let mut highest: Option<Decider> = None;
     let mut set = |given: &Given, name, value: String| {
-        highest = highest.max(Some(given.source));
-        settings.push(Setting { source: given.source, origin: given.name, name, value });
+        if highest.as_ref().is_none_or(|highest| highest.source < given.source) {
+            highest = Some(Decider::new(given.source, given.name));
+        }
+        settings.push(setting(given.source, given.name, name, value));
     };
 
     let ca = pick(env, args.tls_ca.as_deref(), "--tls-ca", "KQ_TLS_CA")?;
@@ -158,16 +187,23 @@ fn tls_files(
         set(&password, "ssl.key.password", password.value.clone());
     }
 
-    let insecure = if args.tls_insecure {
-        Some(Source::Flag)
+    let (insecure, source, name) = if args.tls_insecure {
+        (Some(true), Source::Flag, "--tls-insecure")
     } else {
-        environment::switch(env, "KQ_TLS_INSECURE")?.filter(|on| *on).map(|_| Source::Env)
+        (environment::switch(env, "KQ_TLS_INSECURE")?, Source::Env, "KQ_TLS_INSECURE")
     };
-    if let Some(source) = insecure {
-        let name = if source == Source::Flag { "--tls-insecure" } else { "KQ_TLS_INSECURE" };
-        let given = Given { value: String::new(), source, name };
-        set(&given, "enable.ssl.certificate.verification", "false".to_owned());
-        set(&given, "ssl.endpoint.identification.algorithm", "none".to_owned());
+    match insecure {
+        Some(true) => {
+            let given = Given { value: String::new(), source, name };
+            set(&given, "enable.ssl.certificate.verification", "false".to_owned());
+            set(&given, "ssl.endpoint.identification.algorithm", "none".to_owned());
+        }
+        // Above a file that turns it off; that TLS is wanted it does not say.
+        Some(false) => {
+            settings.push(setting(source, name, "enable.ssl.certificate.verification", "true".to_owned()));
+            settings.push(setting(source, name, "ssl.endpoint.identification.algorithm", "https".to_owned()));
+        }
+        None => {}
     }
     Ok(highest)
 }
@@ -185,13 +221,14 @@ fn readable(given: &Given) -> anyhow::Result<Vec<u8>> {
     std::fs::read(&given.value).with_context(|| format!("{} {}", given.name, given.value))
 }
 
-/// The SASL settings, and where the mechanism came from: SASL is on where it is given.
+/// The SASL settings, and who gave the mechanism: SASL is on where it is given by a flag or a variable,
+/// and where a file or `-X` gives it and nobody the protocol.
 fn sasl<'g>(
     args: &ConnectionArgs,
     env: Lookup<'_>,
-    given: &dyn Fn(&str) -> Option<&'g str>,
+    given: &dyn Fn(&str) -> Option<&'g Setting>,
     settings: &mut Vec<Setting>,
-) -> anyhow::Result<Option<Source>> {
+) -> anyhow::Result<Option<Decider>> {
     let mechanism = pick(env, args.sasl_mechanism.as_deref(), "--sasl-mechanism", "KQ_SASL_MECHANISM")?;
     let username = pick(env, args.sasl_username.as_deref(), "--sasl-username", "KQ_SASL_USERNAME")?;
     let password = sasl_password(args, env)?;
@@ -199,20 +236,35 @@ fn sasl<'g>(
     let login = [("sasl.username", &username), ("sasl.password", &password)];
     settings.extend(login.into_iter().filter_map(|(name, given)| {
         let Given { value, source, name: origin } = given.as_ref()?;
-        Some(Setting { source: *source, origin, name, value: value.clone() })
+        Some(setting(*source, origin, name, value.clone()))
     }));
-    let Some(mechanism) = mechanism else {
-        if let (Some(stray), None) = (username.or(password), given("sasl.mechanisms")) {
-            bail!("{} needs --sasl-mechanism too: {MECHANISMS}", stray.name);
+    let (typed, other) = (mechanism, given("sasl.mechanisms"));
+    let (value, source, origin) = match (&typed, other) {
+        (Some(typed), _) if other.is_none_or(|other| other.source < typed.source) => {
+            (typed.value.as_str(), typed.source, typed.name)
         }
-        return Ok(None);
+        (_, Some(other)) => (other.property.value.as_str(), other.source, other.origin.as_str()),
+        _ => {
+            if let Some(stray) = username.or(password) {
+                bail!("{} needs --sasl-mechanism too: {MECHANISMS}", stray.name);
+            }
+            return Ok(None);
+        }
     };
-    let name = mechanism.value.to_ascii_uppercase();
+    let protocol = given("security.protocol").map(|protocol| protocol.property.value.to_ascii_lowercase());
+    if typed.is_none() && protocol.as_ref().is_some_and(|protocol| !protocol.starts_with("sasl")) {
+        return Ok(None);
+    }
+    let name = value.to_ascii_uppercase();
     let needs_login = match name.as_str() {
         "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512" => true,
-        "OAUTHBEARER" => false,
-        "GSSAPI" => bail!("{} GSSAPI: this build has no Kerberos; it has {MECHANISMS}", mechanism.name),
-        _ => bail!("{} {}: write {MECHANISMS}", mechanism.name, mechanism.value),
+        "OAUTHBEARER" if given(UNSECURE).is_some_and(|unsecure| unsecure.property.value == "true") => false,
+        "OAUTHBEARER" => bail!(
+            "{origin} OAUTHBEARER: nothing gives it a token, since this build has no OIDC \
+             (-X {UNSECURE}=true makes unsecured ones, for tests)"
+        ),
+        "GSSAPI" => bail!("{origin} GSSAPI: this build has no Kerberos; it has {MECHANISMS}"),
+        _ => bail!("{origin} {value}: write {MECHANISMS}"),
     };
     if needs_login && username.is_none() && given("sasl.username").is_none() {
         bail!("SASL {name} needs a user: --sasl-username or KQ_SASL_USERNAME");
@@ -222,10 +274,13 @@ fn sasl<'g>(
             "SASL {name} needs a password: --sasl-password-file, KQ_SASL_PASSWORD_FILE or KQ_SASL_PASSWORD"
         );
     }
-    let Given { source, name: origin, .. } = mechanism;
-    settings.push(Setting { source, origin, name: "sasl.mechanisms", value: name });
-    Ok(Some(mechanism.source))
+    let decider = Decider::new(source, origin);
+    settings.push(setting(source, origin, "sasl.mechanisms", name));
+    Ok((typed.is_some() || protocol.is_none()).then_some(decider))
 }
+
+/// With it, librdkafka makes tokens itself.
+const UNSECURE: &str = "enable.sasl.oauthbearer.unsecure.jwt";
 
 const MECHANISMS: &str = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER";
 

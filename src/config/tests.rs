@@ -280,8 +280,159 @@ fn flags_complete_the_login_of_a_file_and_never_undo_its_encryption() {
     });
     assert_eq!(property_of(&config, "security.protocol").as_deref(), Some("sasl_ssl"));
     assert_eq!(property_of(&config, "sasl.username").as_deref(), Some("u"));
-    let config = with(&|args| args.no_tls = true);
+    let config = with(&|args| {
+        args.no_tls = true;
+        args.sasl_password = Some("p".into());
+    });
     assert_eq!(property_of(&config, "security.protocol").as_deref(), Some("sasl_plaintext"));
+}
+
+#[test]
+fn a_login_that_a_file_or_x_gives_is_used_as_one_of_flags_is() {
+    let login = "sasl.mechanisms=PLAIN,sasl.username=u,sasl.password=p";
+    let (file, _file) = with_file(&login.replace(',', "\n"));
+    let x = ConnectionArgs { properties: login.split(',').map(Secret::from).collect(), ..Default::default() };
+    let remote = ("KQ_BROKERS", "kafka:9092");
+    assert_eq!(protocol(&file, &[remote]).as_deref(), Some("sasl_ssl"));
+    assert_eq!(protocol(&x, &[remote]).as_deref(), Some("sasl_ssl"));
+    assert_eq!(protocol(&ConnectionArgs::default(), &[remote, ("KQ_X", login)]).as_deref(), Some("sasl_ssl"));
+    assert_eq!(protocol(&x, &[]).as_deref(), Some("sasl_plaintext"), "on loopback");
+    let args = ConnectionArgs { no_tls: true, ..file };
+    assert_eq!(protocol(&args, &[remote]).as_deref(), Some("sasl_plaintext"));
+    let (file, _file) = with_file(&format!("security.protocol=ssl\n{}", login.replace(',', "\n")));
+    assert_eq!(protocol(&file, &[remote]).as_deref(), Some("ssl"), "who names the protocol decides");
+    let (file, _file) = with_file("sasl.mechanisms=PLAIN\n");
+    assert!(error(&file, &[]).contains("SASL PLAIN needs a user"));
+    let (file, _file) = with_file("sasl.mechanisms=GSSAPI\n");
+    assert!(error(&file, &[]).contains("GSSAPI: this build has no Kerberos"));
+}
+
+#[test]
+fn a_mechanism_that_nothing_gives_a_token_is_an_error_at_once() {
+    let args = ConnectionArgs { sasl_mechanism: Some("oauthbearer".into()), ..Default::default() };
+    let e = error(&args, &[]);
+    assert!(
+        e.contains("--sasl-mechanism OAUTHBEARER: nothing gives it a token") && e.contains("no OIDC"),
+        "{e}"
+    );
+    assert!(
+        error(&ConnectionArgs::default(), &[("KQ_X", "sasl.mechanisms=OAUTHBEARER")])
+            .contains("KQ_X OAUTHBEARER")
+    );
+    let unsecure = [("KQ_X", "enable.sasl.oauthbearer.unsecure.jwt=true")];
+    assert_eq!(protocol(&args, &unsecure).as_deref(), Some("sasl_plaintext"));
+    let oidc = [("KQ_X", "sasl.oauthbearer.method=oidc")];
+    let e = error(&args, &oidc);
+    assert!(e.contains("KQ_X sasl.oauthbearer.method=oidc") && e.contains("at build time"), "{e}");
+}
+
+#[test]
+fn who_ranks_higher_gives_the_whole_of_what_to_trust_and_of_who_one_is() {
+    let pem = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(pem.path(), "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n").unwrap();
+    let path = pem.path().to_str().unwrap();
+    let (file, _file) = with_file(
+        "ssl.ca.pem=x\nssl.keystore.location=/a.p12\nssl.keystore.password=p\nssl.certificate.pem=y\nssl.key.pem=z\n",
+    );
+    let flags = ConnectionArgs {
+        config_file: file.config_file.clone(),
+        tls_ca: Some(path.into()),
+        tls_cert: Some(path.into()),
+        ..Default::default()
+    };
+    let of = |args: &ConnectionArgs, env: &[(&str, &str)], name: &str| {
+        property_of(&resolve(args, env).unwrap(), name)
+    };
+    for (name, alone, outranked) in [
+        ("ssl.ca.pem", Some("x"), None),
+        ("ssl.ca.location", None, Some(path)),
+        ("ssl.keystore.location", Some("/a.p12"), None),
+        ("ssl.keystore.password", Some("p"), None),
+        ("ssl.certificate.pem", Some("y"), None),
+        ("ssl.key.pem", Some("z"), None),
+        ("ssl.certificate.location", None, Some(path)),
+        ("ssl.key.location", None, Some(path)),
+    ] {
+        assert_eq!(of(&file, &[], name).as_deref(), alone, "{name}");
+        assert_eq!(of(&flags, &[], name).as_deref(), outranked, "{name}");
+    }
+    // A password completes what ranks below it.
+    let password = [("KQ_X", "ssl.keystore.password=q")];
+    assert_eq!(of(&file, &password, "ssl.keystore.location").as_deref(), Some("/a.p12"));
+    assert_eq!(of(&file, &password, "ssl.keystore.password").as_deref(), Some("q"));
+}
+
+#[test]
+fn a_variable_turns_verification_on_again_that_a_file_turned_off() {
+    let (args, _file) = with_file(
+        "security.protocol=ssl\nenable.ssl.certificate.verification=false\nssl.endpoint.identification.algorithm=\n",
+    );
+    let config = resolve(&args, &[("KQ_TLS_INSECURE", "0")]).unwrap();
+    assert_eq!(property_of(&config, "enable.ssl.certificate.verification").as_deref(), Some("true"));
+    assert_eq!(property_of(&config, "ssl.endpoint.identification.algorithm").as_deref(), Some("https"));
+    assert_eq!(
+        protocol(&ConnectionArgs::default(), &[("KQ_TLS_INSECURE", "0")]),
+        None,
+        "it does not turn TLS on"
+    );
+}
+
+#[test]
+fn brokers_are_checked_wherever_they_come_from() {
+    let (file, _file) = with_file("bootstrap.servers=a:99999\n");
+    assert!(error(&file, &[]).contains("99999"));
+    let with = |args: &str| ConnectionArgs { properties: vec![args.into()], ..Default::default() };
+    assert!(error(&with("bootstrap.servers=a:1;b:1"), &[]).contains("-X `a:1;b:1`: commas part brokers"));
+    assert!(
+        error(&ConnectionArgs::default(), &[("KQ_X", "metadata.broker.list=a:x")]).contains("KQ_X `a:x`")
+    );
+    assert_eq!(
+        resolve(&brokers("good:1"), &[("KQ_X", "metadata.broker.list=a:x")]).unwrap().brokers,
+        "good:1"
+    );
+    assert_eq!(resolve(&with("bootstrap.servers= a , b:2 "), &[]).unwrap().brokers, "a,b:2");
+    for address in ["::1", "2001:db8::1", "[2001:db8::1]:9092", "fe80::1%eth0"] {
+        assert_eq!(resolve(&brokers(address), &[]).unwrap().brokers, address);
+    }
+    for wrong in ["a:1:2", "kafka::9092", "[kafka]:9092", "[::1"] {
+        assert!(error(&brokers(wrong), &[]).contains(&format!("`{wrong}` is no host:port")), "{wrong}");
+    }
+}
+
+#[test]
+fn a_broker_with_a_protocol_must_agree_with_the_flags() {
+    let tls = ConnectionArgs { tls: true, ..brokers("SSL://a:1,ssl://b:2") };
+    assert_eq!(resolve(&tls, &[]).unwrap().brokers, "SSL://a:1,ssl://b:2");
+    let e = error(&brokers("ssl://a:1"), &[]);
+    assert!(
+        e.contains("-b/--brokers `ssl://a:1`: the connection is plaintext") && e.contains("--tls"),
+        "{e}"
+    );
+    let e = error(&ConnectionArgs { tls: true, ..brokers("plaintext://a:1") }, &[]);
+    assert!(e.contains("the connection is ssl") && e.contains("leave `plaintext://` out"), "{e}");
+    let e = error(&brokers("sasl_ssl://a:1"), &[]);
+    assert!(e.contains("--tls") && e.contains("--sasl-mechanism"), "{e}");
+}
+
+#[test]
+fn what_decides_the_protocol_is_shown_with_it() {
+    let shown = |args: &ConnectionArgs, env: &[(&str, &str)]| {
+        let shown = resolve(args, env).unwrap().show().unwrap();
+        let line = shown.into_iter().find(|shown| shown.name == "security.protocol").unwrap();
+        (line.value, line.origin)
+    };
+    let line = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+    assert_eq!(shown(&ConnectionArgs::default(), &[]), line("plaintext", "default"));
+    assert_eq!(shown(&ConnectionArgs { tls: true, ..Default::default() }, &[]), line("ssl", "--tls"));
+    assert_eq!(shown(&ConnectionArgs::default(), &[("KQ_TLS", "1")]), line("ssl", "KQ_TLS"));
+    assert_eq!(shown(&sasl(), &[]), line("sasl_plaintext", "--sasl-mechanism"));
+    assert_eq!(shown(&sasl(), &[("KQ_TLS", "1")]), line("sasl_ssl", "--sasl-mechanism, KQ_TLS"));
+    let (file, handle) =
+        with_file("security.protocol=sasl_ssl\nsasl.mechanisms=PLAIN\nsasl.username=u\nsasl.password=p\n");
+    let path = handle.path().to_str().unwrap();
+    assert_eq!(shown(&file, &[]), line("sasl_ssl", path));
+    let args = ConnectionArgs { no_tls: true, ..file };
+    assert_eq!(shown(&args, &[]), line("sasl_plaintext", &format!("--no-tls, {path}")));
 }
 
 #[test]
