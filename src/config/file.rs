@@ -88,7 +88,10 @@ pub fn parse(text: &str, path: &str) -> anyhow::Result<File> {
                 file.unused.push(format!("{name} ({instead})"));
             } else if properties::is_known(name) {
                 file.properties.push(Property::parse(&format!("{name}={value}"), &origin)?);
-            } else if ["ssl.", "sasl.", "security."].iter().any(|part| name.starts_with(part)) {
+            } else if ["ssl.", "sasl.", "security."]
+                .iter()
+                .any(|part| name.to_ascii_lowercase().starts_with(part))
+            {
                 bail!(
                     "{origin} {name}: librdkafka has no such property, and kq knows no twin of it; \
                      take it out where the connection is safe without it"
@@ -273,6 +276,8 @@ mod tests {
             ("ssl.keystore.type=JKS\nssl.keystore.location=/a.jks", "f:2 ssl.keystore.location: a JKS"),
             ("ssl.enabled.protocols=TLSv1.3", "f:1 ssl.enabled.protocols"),
             ("security.providers=x", "f:1 security.providers"),
+            ("SSL.ca.location=/ca.pem", "f:1 SSL.ca.location"),
+            ("Security.Protocol=SSL", "f:1 Security.Protocol"),
             ("sasl.login.class=x", "f:1 sasl.login.class"),
             ("sasl.jaas.config=com.sun.security.auth.module.Krb5LoginModule required;", "Krb5LoginModule"),
             ("sasl.jaas.config=a.PlainLoginModule required username=\"u\";", "without password"),

@@ -248,6 +248,7 @@ mod tests {
         let e = error("compression.codec=lzma");
         assert!(e.contains("compression.codec=lzma") && e.contains("snappy"), "{e}");
         assert!(error("fetch.wait.max.ms=soon").contains("fetch.wait.max.ms=soon"));
+        assert!(error("acks=most").contains("acks takes all, -1..1000"));
     }
 
     #[test]
