@@ -144,6 +144,29 @@ fn a_topic_that_is_missing_is_named() {
 }
 
 #[test]
+fn of_several_topics_those_that_are_there_are_described() {
+    let cluster = Cluster::get();
+    let (one, two, missing) = (cluster.create("one", 1), cluster.create("two", 1), cluster.topic("missing"));
+    cluster
+        .kq(["topic", "describe", &one, &missing, &two])
+        .run()
+        .status(2)
+        .stdout_has(&format!("{one}: 1 partition"))
+        .stdout_has(&format!("\n\n{two}: 1 partition"))
+        .stderr_has(&format!("topic {missing}: there is no such topic"));
+}
+
+#[test]
+fn a_missing_topic_that_is_a_file_draws_a_hint() {
+    let cluster = Cluster::get();
+    for line in [&["consume", "data"][..], &["worker", "data", "--", "cat"], &["topic", "describe", "data"]] {
+        let kq = cluster.kq(line);
+        kq.file("data", "a\n");
+        kq.run().status(2).stderr_has("topic data").stderr_has("it is a file here: name the topic first");
+    }
+}
+
+#[test]
 fn delete_takes_names_from_the_command_line_only() {
     let cluster = Cluster::get();
     let topic = cluster.create("doomed", 1);

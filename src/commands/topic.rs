@@ -121,72 +121,82 @@ fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
     let all = args.topics.names.is_empty() && args.topics.flags.is_empty() && config.env_topic.is_none();
     let names = if all { Vec::new() } else { named(&args.topics, config)? };
     let admin = Admin::connect(config)?;
-    let topics = if all {
-        admin.metadata(None)?.topics.into_iter().filter(|topic| !topic.is_internal()).collect()
+    let topics: Vec<(String, Option<Topic>)> = if all {
+        let topics = admin.metadata(None)?.topics.into_iter().filter(|topic| !topic.is_internal());
+        topics.map(|topic| (topic.name.clone(), Some(topic))).collect()
     } else {
-        let find = |name: &String| {
-            admin.topic(name)?.ok_or_else(|| {
-                anyhow!(
-                    "topic {name}: there is no such topic on {} (`kq topic list` shows those there are)",
-                    config.brokers
-                )
-            })
-        };
-        names.iter().map(find).collect::<anyhow::Result<Vec<Topic>>>()?
+        names.into_iter().map(|name| (name, None)).collect()
     };
     let mut text = Vec::new();
-    for topic in &topics {
-        let configs =
-            admin.configs(&topic.name).with_context(|| format!("configuration of topic {}", topic.name))?;
-        let led: Vec<i32> = topic.partitions.iter().filter(|p| p.leader >= 0).map(|p| p.id).collect();
-        let marks: BTreeMap<i32, (i64, i64)> =
-            led.iter().copied().zip(admin.watermarks(&topic.name, &led)?).collect();
-        if args.json {
-            let partitions = topic.partitions.iter().map(|p| PartitionDescription {
-                partition: p.id,
-                leader: (p.leader >= 0).then_some(p.leader),
-                replicas: &p.replicas,
-                isr: &p.isr,
-                low: marks.get(&p.id).map(|m| m.0),
-                high: marks.get(&p.id).map(|m| m.1),
-            });
-            serde_json::to_writer(
-                &mut text,
-                &Described {
-                    topic: &topic.name,
-                    replication_factor: topic.replication_factor(),
-                    internal: topic.is_internal(),
-                    config: configs.into_iter().collect(),
-                    partitions: partitions.collect(),
-                },
-            )?;
-            text.push(b'\n');
-            continue;
-        }
-        if !text.is_empty() {
-            text.push(b'\n');
-        }
-        writeln!(text, "{}", shape(topic))?;
-        for (name, value) in &configs {
-            writeln!(text, "  {name}={value}")?;
-        }
-        let rows = topic.partitions.iter().map(|p| {
-            let mark = |of: fn(&(i64, i64)) -> i64| {
-                marks.get(&p.id).map_or_else(|| "-".to_owned(), |marks| of(marks).to_string())
-            };
-            let leader = if p.leader < 0 { "none".to_owned() } else { p.leader.to_string() };
-            format!(
-                "{}\t{leader}\t{}\t{}\t{}\t{}",
-                p.id,
-                ids(&p.replicas),
-                ids(&p.isr),
-                mark(|m| m.0),
-                mark(|m| m.1)
-            )
+    let outcome = each(config.log, topics, |name, topic| {
+        let topic = match topic {
+            Some(topic) => topic,
+            None => admin.topic(name)?.ok_or_else(|| {
+                anyhow!(
+                    "topic {name}: there is no such topic on {} (`kq topic list` shows those there are){}",
+                    config.brokers,
+                    topic::or_a_file(name)
+                )
+            })?,
+        };
+        describe_one(&admin, &topic, args.json, &mut text)
+    });
+    print(&text)?;
+    outcome
+}
+
+/// Appends a topic's description.
+fn describe_one(admin: &Admin, topic: &Topic, json: bool, text: &mut Vec<u8>) -> anyhow::Result<()> {
+    let configs =
+        admin.configs(&topic.name).with_context(|| format!("configuration of topic {}", topic.name))?;
+    let led: Vec<i32> = topic.partitions.iter().filter(|p| p.leader >= 0).map(|p| p.id).collect();
+    let marks: BTreeMap<i32, (i64, i64)> =
+        led.iter().copied().zip(admin.watermarks(&topic.name, &led)?).collect();
+    if json {
+        let partitions = topic.partitions.iter().map(|p| PartitionDescription {
+            partition: p.id,
+            leader: (p.leader >= 0).then_some(p.leader),
+            replicas: &p.replicas,
+            isr: &p.isr,
+            low: marks.get(&p.id).map(|m| m.0),
+            high: marks.get(&p.id).map(|m| m.1),
         });
-        text.extend(table("PARTITION\tLEADER\tREPLICAS\tISR\tLOW\tHIGH", rows)?);
+        serde_json::to_writer(
+            &mut *text,
+            &Described {
+                topic: &topic.name,
+                replication_factor: topic.replication_factor(),
+                internal: topic.is_internal(),
+                config: configs.into_iter().collect(),
+                partitions: partitions.collect(),
+            },
+        )?;
+        text.push(b'\n');
+        return Ok(());
     }
-    print(&text)
+    if !text.is_empty() {
+        text.push(b'\n');
+    }
+    writeln!(text, "{}", shape(topic))?;
+    for (name, value) in &configs {
+        writeln!(text, "  {name}={value}")?;
+    }
+    let rows = topic.partitions.iter().map(|p| {
+        let mark = |of: fn(&(i64, i64)) -> i64| {
+            marks.get(&p.id).map_or_else(|| "-".to_owned(), |marks| of(marks).to_string())
+        };
+        let leader = if p.leader < 0 { "none".to_owned() } else { p.leader.to_string() };
+        format!(
+            "{}\t{leader}\t{}\t{}\t{}\t{}",
+            p.id,
+            ids(&p.replicas),
+            ids(&p.isr),
+            mark(|m| m.0),
+            mark(|m| m.1)
+        )
+    });
+    text.extend(table("PARTITION\tLEADER\tREPLICAS\tISR\tLOW\tHIGH", rows)?);
+    Ok(())
 }
 
 fn alter(args: &Alter, config: &Config) -> anyhow::Result<Exit> {

@@ -74,6 +74,11 @@ pub fn file_hint(name: &str) -> Option<String> {
         .then(|| format!("it is a file here: name the topic first, as in `kq produce TOPIC {name}`"))
 }
 
+/// The end of an error about a topic that is not there, where there is a file of its name.
+pub fn or_a_file(name: &str) -> String {
+    file_hint(name).map_or_else(String::new, |hint| format!("; {hint}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

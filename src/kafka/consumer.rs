@@ -122,7 +122,8 @@ pub struct Missing(pub String);
 
 impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "topic {} does not exist; `kq topic list` shows those that do", self.0)
+        let hint = config::topic::or_a_file(&self.0);
+        write!(f, "topic {} does not exist; `kq topic list` shows those that do{hint}", self.0)
     }
 }
 

@@ -354,12 +354,13 @@ fn find_topics(
 
 fn find_topic(consumer: &Consumer, name: &str, watch: &Watch, config: &Config) -> anyhow::Result<()> {
     let found = connect::metadata(config, &watch.causes, |wait| consumer.metadata(Some(name), wait))?;
-    let topic = found.iter().find(|topic| topic.name == name);
-    match topic.and_then(|topic| topic.error) {
-        None if topic.is_some_and(|topic| !topic.partitions.is_empty()) => Ok(()),
+    let there = found.iter().find(|topic| topic.name == name);
+    match there.and_then(|topic| topic.error) {
+        None if there.is_some_and(|topic| !topic.partitions.is_empty()) => Ok(()),
         None | Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
             bail!(
-                "topic {name} does not exist (`kq topic create {name}` makes it, `kq topic list` shows those that do)"
+                "topic {name} does not exist (`kq topic create {name}` makes it, `kq topic list` shows those that do){}",
+                topic::or_a_file(name)
             )
         }
         Some(code) => Err(watch.causes.explain_topic(code, name)),
