@@ -298,7 +298,11 @@ fn the_list_of_properties_ends_quietly_where_nobody_reads() {
 #[test]
 fn a_full_disk_is_an_error_that_says_so() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("open /dev/full");
-    Kq::new(["-X", "list"]).stdout_to(full).run().status(2).stderr_has("write stdout: No space left");
+    let full = || full.try_clone().expect("another handle");
+    for line in [&["-X", "list"][..], &["--help"], &["topic", "list", "-h"], &["--version"]] {
+        Kq::new(line).stdout_to(full()).run().status(2).stderr_has("write stdout: No space left");
+    }
+    Kq::program("sh", ["-c", "kq --help | true"]).run().success().stderr("");
 }
 
 #[test]
@@ -404,6 +408,15 @@ fn a_file_that_can_not_be_kept_is_an_error_with_its_line() {
 fn the_version_names_librdkafka_and_its_features() {
     Kq::new(["--version"]).run().success().stdout_has("\nlibrdkafka ").stdout_has("zstd").stdout_has("ssl");
     Kq::new(["-V"]).run().success().stdout(format!("kq {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn every_command_shows_examples_and_its_aliases() {
+    for command in ["list", "describe", "delete", "create", "alter"] {
+        Kq::new(["topic", command, "-h"]).run().success().stdout_has(&format!("\n  kq topic {command}"));
+    }
+    Kq::new(["config", "-h"]).run().success().stdout_has("\n  kq config show");
+    Kq::new(["consume", "-h"]).run().success().stdout_has("[alias: -c]");
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn fish_completion_is_up_to_date() {
 
 #[test]
 fn man_pages_are_up_to_date_and_each_command_has_one() {
-    let mut root = command();
+    let mut root = without_help(command());
     root.build();
     let mut pages = Vec::new();
     write_pages(&root, &mut pages);
@@ -70,6 +70,29 @@ fn man_pages_are_up_to_date_and_each_command_has_one() {
     there.sort();
     pages.sort();
     assert_eq!(there, pages, "man holds a page for each command and nothing else");
+}
+
+/// The command without its `help`, and so those below it: `help` has no page to name.
+fn without_help(command: clap::Command) -> clap::Command {
+    let names: Vec<String> = command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
+    let command = command.disable_help_subcommand(true);
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, without_help))
+}
+
+/// The argument with its aliases in its help, as `--help` has them and the manual's generator does not.
+fn with_aliases(arg: clap::Arg) -> clap::Arg {
+    let long = arg.get_visible_aliases().unwrap_or_default().into_iter().map(|alias| format!("--{alias}"));
+    let short =
+        arg.get_visible_short_aliases().unwrap_or_default().into_iter().map(|alias| format!("-{alias}"));
+    let aliases: Vec<String> = short.chain(long).collect();
+    match arg.get_help() {
+        Some(help) if !aliases.is_empty() => {
+            let plural = if aliases.len() == 1 { "" } else { "es" };
+            let help = format!("{help} [alias{plural}: {}]", aliases.join(", "));
+            arg.help(help)
+        }
+        _ => arg,
+    }
 }
 
 /// The page of this command and of those below it; their names go to `pages`.
@@ -83,7 +106,7 @@ fn write_pages(command: &clap::Command, pages: &mut Vec<String>) {
 
 fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
     // Left out of the short help, they belong in the manual all the same.
-    let whole = command.clone().mut_args(|arg| arg.hide_short_help(false));
+    let whole = command.clone().mut_args(|arg| with_aliases(arg.hide_short_help(false)));
     let usage = whole.clone().render_usage().to_string();
     let page = clap_mangen::Man::new(whole)
         .date("")

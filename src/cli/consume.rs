@@ -65,7 +65,13 @@ pub struct Args {
     pub end: bool,
 
     /// Stop after COUNT records were written
-    #[arg(short = 'n', short_alias = 'c', long, value_name = "COUNT", help_heading = "From and until")]
+    #[arg(
+        short = 'n',
+        visible_short_alias = 'c',
+        long,
+        value_name = "COUNT",
+        help_heading = "From and until"
+    )]
     pub count: Option<u64>,
 
     /// Stop when no record came for so long

@@ -63,6 +63,11 @@ pub struct Create {
 
 /// Flags of `kq topic list`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  kq topic list
+  kq topic list --internal
+  kq topic list --json | jq -r .topic")]
 pub struct List {
     /// Kafka's own topics too, whose names begin with __
     #[arg(long)]
@@ -74,6 +79,11 @@ pub struct List {
 
 /// Flags of `kq topic describe`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  kq topic describe orders
+  kq topic describe                           all topics
+  kq topic describe orders --json | jq .config")]
 pub struct Describe {
     #[command(flatten)]
     pub topics: Topics,
@@ -111,6 +121,10 @@ pub struct Alter {
 
 /// Flags of `kq topic delete`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  kq topic delete orders
+  kq topic delete -t a -t b")]
 pub struct Delete {
     /// Topics to delete
     #[arg(value_name = "TOPIC", required_unless_present = "flags")]
