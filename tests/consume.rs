@@ -489,3 +489,19 @@ fn what_kq_sets_by_default_yields_to_a_variable_and_a_file_but_not_what_a_flag_s
         .stderr_has("isolation.level = read_uncommitted");
     run(&["--isolation", "read-committed"]).stderr_lacks("isolation.level = read_uncommitted");
 }
+
+#[test]
+fn a_stdout_that_was_closed_at_the_start_takes_nothing_and_nothing_is_committed() {
+    let cluster = Cluster::get();
+    let topic = holding(&cluster, "closed", "a\nb\n");
+    for (line, said) in [
+        (format!("kq consume {topic} -g consumers -e >&-"), ""),
+        (format!("kq worker {topic} -g workers -e -- cat >&-"), "kq: stdout is closed: nothing is run\n"),
+    ] {
+        cluster.program("sh", ["-c", &line]).run().success().stderr(said);
+    }
+    for group in ["consumers", "workers"] {
+        cluster.kq(["consume", &topic, "-g", group, "-e"]).run().success().stdout("a\nb\n");
+    }
+    cluster.program("sh", ["-c", "kq topic list >&-"]).run().success().stderr("");
+}

@@ -26,6 +26,7 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -34,6 +35,31 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::record::{Header, RecordRef, Timestamp};
+
+/// Whether stdout was closed when this process began.
+static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Runs before `main`: Rust's runtime opens /dev/null in place of a standard descriptor that is closed
+/// (`std::sys::pal::unix::init`), and nobody can tell after that.
+#[used]
+#[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
+#[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
+static NOTE_STDOUT: extern "C" fn() = note_stdout;
+
+extern "C" fn note_stdout() {
+    unsafe extern "C" {
+        fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
+    }
+    const F_GETFD: c_int = 1;
+    // SAFETY: F_GETFD reads a flag of the descriptor and no memory; of a closed one it says so.
+    let flags = unsafe { fcntl(1, F_GETFD) };
+    STDOUT_WAS_CLOSED.store(flags < 0, Ordering::Relaxed);
+}
+
+/// Whether stdout was closed when this process began, as by `>&-`: what is written to it since goes nowhere.
+pub fn stdout_was_closed() -> bool {
+    STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
+}
 
 /// Hears what librdkafka reports besides records; called from several threads.
 pub trait Observer: Send + Sync {
