@@ -36,7 +36,7 @@ fn answering(bytes: &'static [u8]) -> String {
     })
 }
 
-/// A broker that answers `ApiVersions` and Metadata (of itself and no topic), and does `otherwise` with any
+/// A broker that answers `ApiVersions` and Metadata (of itself and topic `foo`), and does `otherwise` with any
 /// other request; it has `CreateTopics` up to this version.
 fn broker(create_topics: i16, otherwise: impl Fn(&TcpStream) + Send + Sync + Clone + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -63,11 +63,15 @@ fn broker(create_topics: i16, otherwise: impl Fn(&TcpStream) + Send + Sync + Clo
                             }
                         }
                         (3, _) => {
-                            // One broker, no rack; no cluster id; the controller; no topics.
+                            // One broker, no rack; the cluster's id; the controller; topic foo.
                             answer.extend([0, 0, 0, 1, 0, 0, 0, 1, 0, 9]);
                             answer.extend(b"127.0.0.1");
                             answer.extend(port.to_be_bytes());
-                            answer.extend([255, 255, 0, 1, b'c', 0, 0, 0, 1, 0, 0, 0, 0]);
+                            answer.extend([255, 255, 0, 1, b'c', 0, 0, 0, 1]);
+                            answer.extend(b"\0\0\0\x01\0\0\0\x03foo\0\0\0\0\x01");
+                            // No error, partition 0, its leader, replicas and isr.
+                            answer.extend([0; 6]);
+                            answer.extend([0, 0, 0, 1].repeat(5));
                         }
                         _ => {
                             otherwise(&stream);
@@ -186,6 +190,10 @@ fn a_broker_without_defaults_for_new_topics_is_known_and_one_that_goes_is_named(
             .stderr_has(&format!("{command} topic foo: can't reach {silent}: no answer within 2s"))
             .stderr_has("it may have been done all the same (`kq topic list` and `describe` show)");
     }
+    // It has no IncrementalAlterConfigs.
+    run(&silent, &["alter", "foo", "--config", "a=b"])
+        .stderr_has("alter topic foo: the broker does not understand it")
+        .stderr_has("Apache Kafka 2.3 or later");
     let closing = broker(4, |stream| drop(stream.shutdown(std::net::Shutdown::Both)));
     run(&closing, &["create", "foo", "-p", "1", "--rf", "1"])
         .stderr_has(&format!("create topic foo: can't reach {closing}: "))
