@@ -404,6 +404,10 @@ impl Admin {
             return anyhow!(words(code));
         }
         self.serve();
+        // Of a connection that was up librdkafka says no more than that it is not any longer.
+        if code == RDKafkaErrorCode::BrokerTransportFailure && self.causes.last().is_none() {
+            return anyhow!("{}: the connection was closed before an answer came", self.config.brokers);
+        }
         self.causes.explain(code, &self.config.brokers, self.config.timeout)
     }
 
