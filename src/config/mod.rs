@@ -1,6 +1,7 @@
 //! The one connection and configuration module: default < file < env < flag < `-X`, and the only builder
 //! of librdkafka configurations.
 
+mod brokers;
 pub mod duration;
 pub mod environment;
 pub mod file;
@@ -10,7 +11,6 @@ pub mod security;
 pub mod topic;
 
 use std::collections::BTreeMap;
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -118,9 +118,9 @@ impl Config {
         let timeout = timeout.map_or(Ok(DEFAULT_TIMEOUT), |given| check_timeout(&given))?;
 
         settings.sort_by_key(|setting| setting.source);
-        let brokers = canonical("bootstrap.servers");
-        if let Some(given) = settings.iter_mut().rfind(|setting| setting.property.name == brokers) {
-            given.property.value = check_brokers(&given.property.value, &given.origin)?;
+        let name = canonical("bootstrap.servers");
+        if let Some(given) = settings.iter_mut().rfind(|setting| setting.property.name == name) {
+            given.property.value = brokers::check(&given.property.value, &given.origin)?;
         }
 
         let value = |name: &str| highest(&settings, name).map(|setting| setting.property.value.clone());
@@ -148,8 +148,8 @@ impl Config {
         }
         let protocol = this.given("security.protocol").unwrap_or("plaintext").to_ascii_lowercase();
         this.tls = protocol.ends_with("ssl");
-        if let Some(brokers) = this.setting("bootstrap.servers") {
-            check_protocols(&brokers.property.value, &brokers.origin, &protocol)?;
+        if let Some(given) = this.setting("bootstrap.servers") {
+            brokers::check_protocols(&given.property.value, &given.origin, &protocol)?;
         }
         Ok(this)
     }
@@ -336,60 +336,6 @@ fn highest<'s>(settings: &'s [Setting], name: &str) -> Option<&'s Setting> {
 
 fn property(name: &str, value: String) -> Property {
     Property { name: canonical(name).to_owned(), value }
-}
-
-/// Brokers as given, without blanks and empty entries; a bad port or protocol is an error.
-fn check_brokers(text: &str, origin: &str) -> anyhow::Result<String> {
-    if text.contains(';') {
-        bail!("{origin} `{text}`: commas part brokers (write a:9092,b:9092)");
-    }
-    let brokers: Vec<&str> = text.split(',').map(str::trim).filter(|broker| !broker.is_empty()).collect();
-    if brokers.is_empty() {
-        bail!("{origin} `{text}` names no broker (write host:port, or several with commas)");
-    }
-    for broker in &brokers {
-        let (protocol, address) = broker.split_once("://").unwrap_or(("plaintext", broker));
-        if !["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
-            .contains(&protocol.to_ascii_lowercase().as_str())
-        {
-            bail!("{origin} `{broker}`: a broker is host:port, without `{protocol}://`");
-        }
-        let host = security::host(broker);
-        // What has several colons, or stands in brackets, can only be an address; `%` begins its zone.
-        let is_v6 = host.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
-        let wants_v6 = host.contains(':') || address.starts_with('[');
-        let is_open = address.starts_with('[') && !address.contains(']');
-        if host.is_empty()
-            || host.contains(|c: char| c.is_whitespace() || c == '/')
-            || (wants_v6 && !is_v6)
-            || is_open
-        {
-            bail!("{origin} `{broker}` is no host:port");
-        }
-        let after_host = broker.rsplit(host).next().unwrap_or_default().trim_start_matches(']');
-        if let Some(port) = after_host.strip_prefix(':')
-            && !port.parse::<u16>().is_ok_and(|port| port > 0)
-        {
-            bail!("{origin} `{broker}`: `{port}` is no port (1 to 65535)");
-        }
-    }
-    Ok(brokers.join(","))
-}
-
-/// Refuses a broker whose `protocol://` is not the connection's: librdkafka would leave it out without a word.
-fn check_protocols(brokers: &str, origin: &str, protocol: &str) -> anyhow::Result<()> {
-    for broker in brokers.split(',') {
-        let Some((its, _)) = broker.split_once("://") else { continue };
-        let flags = match its.to_ascii_lowercase().as_str() {
-            its if its == protocol => continue,
-            "ssl" => "give --tls, or ",
-            "sasl_ssl" => "give --tls and --sasl-mechanism, or ",
-            "sasl_plaintext" => "give --no-tls and --sasl-mechanism, or ",
-            _ => "",
-        };
-        bail!("{origin} `{broker}`: the connection is {protocol} ({flags}leave `{its}://` out)");
-    }
-    Ok(())
 }
 
 /// Drops of a group of properties those that rank below its highest: they are about one thing, which

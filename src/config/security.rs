@@ -1,10 +1,10 @@
 //! TLS and SASL: from flags and environment to librdkafka's security properties.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use anyhow::{Context as _, bail};
 
+use super::brokers::all_on_loopback;
 use super::environment::{self, Given, Lookup, Source, pick};
 use super::{Setting, property};
 use crate::cli::ConnectionArgs;
@@ -309,44 +309,9 @@ fn sasl_password(args: &ConnectionArgs, env: Lookup<'_>) -> anyhow::Result<Optio
     }
 }
 
-/// Whether every broker of `host:port,…` is this machine by name or address.
-pub fn all_on_loopback(brokers: &str) -> bool {
-    brokers.split(',').all(|broker| {
-        let host = host(broker.trim());
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
-        host == "localhost"
-            || host.ends_with(".localhost")
-            || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    })
-}
-
-/// The host of `[protocol://]host[:port]`, an IPv6 address without its brackets.
-pub(super) fn host(broker: &str) -> &str {
-    let broker = broker.split_once("://").map_or(broker, |(_, rest)| rest);
-    if let Some(v6) = broker.strip_prefix('[') {
-        return v6.split(']').next().unwrap_or(v6);
-    }
-    match broker.split_once(':') {
-        // More than one colon is a bare IPv6 address.
-        Some((_, rest)) if rest.contains(':') => broker,
-        Some((host, _)) => host,
-        None => broker,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn loopback_is_known_by_name_and_by_address() {
-        for brokers in ["localhost", "localhost:9092,127.0.0.1:1", "[::1]:9092", "::1", "a.localhost:1"] {
-            assert!(all_on_loopback(brokers), "{brokers}");
-        }
-        for brokers in ["kafka:9092", "localhost:1,kafka:2", "10.0.0.1:9092", "localhost.example.com"] {
-            assert!(!all_on_loopback(brokers), "{brokers}");
-        }
-    }
 
     #[test]
     fn a_secret_is_not_in_debug_output() {
