@@ -47,7 +47,7 @@ complete -c kq -n "__fish_kq_needs_command" -s q -l quiet -d 'Hide notes and sum
 complete -c kq -n "__fish_kq_needs_command" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_needs_command" -s V -l version -d 'Print version'
-complete -c kq -n "__fish_kq_needs_command" -f -a "topic" -d 'Create, list, describe, grow and delete topics'
+complete -c kq -n "__fish_kq_needs_command" -f -a "topic" -d 'Create, list, describe, alter and delete topics'
 complete -c kq -n "__fish_kq_needs_command" -f -a "produce" -d 'Put records into a topic: lines of stdin or of files'
 complete -c kq -n "__fish_kq_needs_command" -f -a "consume" -d 'Get records out of topics: to stdout'
 complete -c kq -n "__fish_kq_needs_command" -f -a "worker" -d 'Run a command for each record'
@@ -81,7 +81,7 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcomm
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "list" -d 'List topics with their partitions and replication factor'
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "ls" -d 'List topics with their partitions and replication factor'
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "describe" -d 'Show partitions, leaders, replicas, watermarks, and configuration set on the topic'
-complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "alter" -d 'Give a topic more partitions'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "alter" -d 'Give a topic more partitions, or change its configuration'
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "delete" -d 'Delete topics and their records: only those named here, never KQ_TOPIC'
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "rm" -d 'Delete topics and their records: only those named here, never KQ_TOPIC'
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -190,6 +190,8 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s t -l topic -d 'The same as a flag, repeatable' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s p -l partitions -d 'How many partitions the topic shall have in all' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l config -d 'A configuration of the topic\'s own, repeatable; others stay as they are' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l delete-config -d 'A configuration that the broker decides again, repeatable' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
@@ -264,7 +266,7 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "create" -d 'Create topics, and wait until they can be used'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "list" -d 'List topics with their partitions and replication factor'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "describe" -d 'Show partitions, leaders, replicas, watermarks, and configuration set on the topic'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "alter" -d 'Give a topic more partitions'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "alter" -d 'Give a topic more partitions, or change its configuration'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete topics and their records: only those named here, never KQ_TOPIC'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kq -n "__fish_kq_using_subcommand produce" -s t -l topic -d 'The topic; all positionals are FILEs then' -r
@@ -333,7 +335,7 @@ complete -c kq -n "__fish_kq_using_subcommand consume" -s g -l group -d 'Read as
 complete -c kq -n "__fish_kq_using_subcommand consume" -s p -l partition -d 'Partitions to read, without a group: 0,2-5' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s o -l from -d 'Where to start: beginning, end, OFFSET, -N before the end, @TIME, -DURATION; in a group only where nothing is committed' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l until -d 'Where to stop, exclusive: end, OFFSET, @TIME, -DURATION (so long ago)' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -s n -l count -d 'Stop after COUNT records were written' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s n -s c -l count -d 'Stop after COUNT records were written' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l idle -d 'Stop when no record came for so long' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s f -l format -d 'How each record looks: %t %p %o %k %s %K %S %T %h %R %%, %{time}, %{key:hex}, %{value:base64}, %{header:NAME}' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s D -l delimiter -d 'What follows each record [default: \\n]' -r
@@ -348,7 +350,7 @@ complete -c kq -n "__fish_kq_using_subcommand consume" -l max-decoded -d 'The la
 complete -c kq -n "__fish_kq_using_subcommand consume" -l grep -d 'Only records whose value matches' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l where-key -d 'Only records whose key is this' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l where-header -d 'Only records with this header, repeatable (all must be there)' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l isolation -d 'Which records of transactions: read-committed or read-uncommitted' -r -f -a "read-committed\t''
+complete -c kq -n "__fish_kq_using_subcommand consume" -l isolation -d 'Which records of transactions: read-committed or read-uncommitted [default: read-committed]' -r -f -a "read-committed\t''
 read-uncommitted\t''"
 complete -c kq -n "__fish_kq_using_subcommand consume" -l assignor -d 'How the group shares partitions: all its members must speak it [default: cooperative-sticky]' -r -f -a "cooperative-sticky\t''
 range\t''
@@ -539,7 +541,7 @@ complete -c kq -n "__fish_kq_using_subcommand dev" -s q -l quiet -d 'Hide notes 
 complete -c kq -n "__fish_kq_using_subcommand dev" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand dev" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand dev" -s V -l version -d 'Print version'
-complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "topic" -d 'Create, list, describe, grow and delete topics'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "topic" -d 'Create, list, describe, alter and delete topics'
 complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "produce" -d 'Put records into a topic: lines of stdin or of files'
 complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "consume" -d 'Get records out of topics: to stdout'
 complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "worker" -d 'Run a command for each record'
@@ -549,6 +551,6 @@ complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcomma
 complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "create" -d 'Create topics, and wait until they can be used'
 complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "list" -d 'List topics with their partitions and replication factor'
 complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "describe" -d 'Show partitions, leaders, replicas, watermarks, and configuration set on the topic'
-complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "alter" -d 'Give a topic more partitions'
+complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "alter" -d 'Give a topic more partitions, or change its configuration'
 complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "delete" -d 'Delete topics and their records: only those named here, never KQ_TOPIC'
 complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print every value of the connection and where it came from'
