@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::kafka::ffi::stdout_was_closed;
 
 /// Bytes that are gathered before they are written while records keep coming.
 const CHUNK: usize = 256 * 1024;
@@ -21,6 +23,7 @@ pub struct Output {
 impl Output {
     /// This process's stdout.
     pub fn stdout() -> anyhow::Result<Self> {
+        is_there()?;
         let stdout = io::stdout();
         let file = File::from(stdout.as_fd().try_clone_to_owned().context("open stdout")?);
         Ok(Self { file, buffer: Vec::with_capacity(CHUNK + 64 * 1024), terminal: stdout.is_terminal() })
@@ -66,8 +69,19 @@ impl Output {
     }
 }
 
+/// That this process was started with a stdout. Without one, what is written goes nowhere in silence:
+/// Rust's runtime puts `/dev/null` there.
+pub fn is_there() -> anyhow::Result<()> {
+    ensure!(
+        !stdout_was_closed(),
+        "stdout is closed: nothing was done (>/dev/null throws away what is printed)"
+    );
+    Ok(())
+}
+
 /// A line of a listing or an answer to stdout, for commands that print little.
-pub fn print(text: &str) -> anyhow::Result<()> {
+pub fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    is_there()?;
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("write stdout")
+    stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()).context("write stdout")
 }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use crate::cli::config::{Args, Command};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::output;
 
 /// Prints the configuration; asks no cluster.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
@@ -27,7 +28,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         }
     }
     lines.extend(table.into_inner().context("make a table")?);
-    std::io::stdout().lock().write_all(&lines).context("write stdout")?;
+    output::print(&lines)?;
     Ok(Exit::Done)
 }
 

@@ -107,7 +107,7 @@ fn announce(args: &Args, log: Log, reachable: &str) {
     log.note(format_args!("try: seq 3 | kq produce{brokers} t && kq consume{brokers} t -e"));
     if !std::io::stdout().is_terminal() {
         // For a program that has started it. One that does not read it is no error.
-        let _ = output::print(&format!("{reachable}\n"));
+        let _ = output::print(format!("{reachable}\n"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! `kq topic`: create, list, describe, alter, delete.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 
 use anyhow::{Context as _, anyhow, bail};
 use serde::Serialize;
@@ -13,6 +13,7 @@ use crate::exit::Exit;
 use crate::kafka::admin::{Admin, CreateError, Creation};
 use crate::kafka::cluster::Topic;
 use crate::log::Log;
+use crate::output;
 
 /// A line of `list --json`.
 #[derive(Serialize)]
@@ -310,7 +311,6 @@ fn print_json(objects: impl Iterator<Item = impl Serialize>) -> anyhow::Result<E
 }
 
 fn print(text: &[u8]) -> anyhow::Result<Exit> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text).and_then(|()| stdout.flush()).context("write stdout")?;
+    output::print(text)?;
     Ok(Exit::Done)
 }

@@ -20,7 +20,7 @@ use crate::config::{self, Config};
 use crate::exit::{self, Exit};
 use crate::kafka::consumer::{self, Connected};
 use crate::kafka::errors::words;
-use crate::kafka::ffi::{Consumer, Event, stdout_was_closed};
+use crate::kafka::ffi::{Consumer, Event};
 use crate::kafka::membership::{self, GroupProtocol};
 use crate::offset::{From, Until, parse_partitions};
 use crate::output::Output;
@@ -51,9 +51,6 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     }
     let names = names(args, config)?;
     let reset = args.reset.then(|| reset(group.as_deref(), &bounds)).transpose()?;
-    if stdout_was_closed() {
-        return Ok(Exit::Done);
-    }
     let output = Output::stdout()?;
     let sink = Sink::new(args, output.is_terminal())?;
     let partitions = args.partition.as_deref().map(parse_partitions).transpose().context("-p")?;

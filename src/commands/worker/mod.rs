@@ -38,10 +38,11 @@ use rdkafka::types::RDKafkaErrorCode;
 use crate::cli::worker::Args;
 use crate::config::{Config, topic};
 use crate::exit::{self, Exit};
-use crate::kafka::ffi::{Consumer, Observer, stdout_was_closed};
+use crate::kafka::ffi::{Consumer, Observer};
 use crate::kafka::{connect, consumer, group, membership};
 use crate::live::Live;
 use crate::offset::Until;
+use crate::output;
 use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Program};
 use crate::shutdown::Shutdown;
@@ -99,10 +100,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         );
     }
 
-    if stdout_was_closed() {
-        config.log.note("stdout is closed: nothing is run");
-        return Ok(Exit::Done);
-    }
+    output::is_there()?;
     let listener = args.metrics.as_ref().map(Address::bind).transpose()?;
     let guard = Guard::start()?;
     let mut variables = environment::of_worker(config, &group, args.pass_credentials);
