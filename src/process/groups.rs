@@ -1,6 +1,7 @@
 //! The process groups of the commands that run: told to end, or killed, from any thread.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -23,9 +24,55 @@ struct Inner {
 }
 
 struct Member {
-    /// Whose it is: an assignment epoch, or 0.
-    owner: u64,
+    owner: Owner,
+    /// TERM or KILL was sent through [`Groups`].
     told: bool,
+}
+
+/// Whose a process group is: of an assignment epoch, or of several.
+enum Owner {
+    One(u64),
+    Shared(Owners),
+}
+
+impl Owner {
+    fn is(&self, selected: &impl Fn(u64) -> bool) -> bool {
+        match self {
+            Self::One(owner) => selected(*owner),
+            Self::Shared(owners) => owners.lock().keys().any(|owner| selected(*owner)),
+        }
+    }
+}
+
+/// Whom a process that stays works for at the moment, and at how much of each. Clones share it.
+#[derive(Clone, Default)]
+pub struct Owners(Arc<Mutex<HashMap<u64, usize>>>);
+
+impl Owners {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process gets something of each of these.
+    pub fn add(&self, owners: impl IntoIterator<Item = u64>) {
+        let mut held = self.lock();
+        for owner in owners {
+            *held.entry(owner).or_default() += 1;
+        }
+    }
+
+    /// It is done with something of each of these.
+    pub fn remove(&self, owners: impl IntoIterator<Item = u64>) {
+        let mut held = self.lock();
+        for owner in owners {
+            if let Entry::Occupied(mut count) = held.entry(owner) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+        }
+    }
 }
 
 /// A live process group, known to [`Groups`] until this is dropped.
@@ -56,6 +103,15 @@ impl Groups {
     /// Takes note of a new process group. `owner` is what [`Groups::terminate`] and
     /// [`Groups::kill`] select by.
     pub fn add(&self, pid: i32, owner: u64) -> Group {
+        self.insert(pid, Owner::One(owner))
+    }
+
+    /// The same for a process whose owners change: it is selected by any that it has at the time.
+    pub fn add_shared(&self, pid: i32, owners: &Owners) -> Group {
+        self.insert(pid, Owner::Shared(owners.clone()))
+    }
+
+    fn insert(&self, pid: i32, owner: Owner) -> Group {
         let mut inner = self.lock();
         inner.live.insert(pid, Member { owner, told: false });
         if let Some(guard) = &inner.guard {
@@ -70,7 +126,7 @@ impl Groups {
     /// Sends TERM, once each, to the groups whose owner is selected.
     pub fn terminate(&self, selected: impl Fn(u64) -> bool) {
         for (pid, member) in &mut self.lock().live {
-            if selected(member.owner) && !std::mem::replace(&mut member.told, true) {
+            if member.owner.is(&selected) && !std::mem::replace(&mut member.told, true) {
                 signal(*pid, Signal::TERM);
             }
         }
@@ -78,8 +134,9 @@ impl Groups {
 
     /// Sends KILL to the groups whose owner is selected.
     pub fn kill(&self, selected: impl Fn(u64) -> bool) {
-        for (pid, member) in &self.lock().live {
-            if selected(member.owner) {
+        for (pid, member) in &mut self.lock().live {
+            if member.owner.is(&selected) {
+                member.told = true;
                 signal(*pid, Signal::KILL);
             }
         }
@@ -87,8 +144,12 @@ impl Groups {
 
     /// Kills everything, now and whatever is added later.
     pub fn kill_all(&self) {
-        self.lock().closed = true;
-        self.kill(|_| true);
+        let mut inner = self.lock();
+        inner.closed = true;
+        for (pid, member) in &mut inner.live {
+            member.told = true;
+            signal(*pid, Signal::KILL);
+        }
     }
 
     /// How many groups are live.
@@ -108,6 +169,11 @@ impl Group {
         signal(self.pid, Signal::TERM);
     }
 
+    /// Whether [`Groups`] told it to end, which is nothing that it did.
+    pub fn was_told(&self) -> bool {
+        self.groups.lock().live.get(&self.pid).is_some_and(|member| member.told)
+    }
+
     /// Sends KILL to the group: also to what its leader left behind.
     pub fn kill(&self) {
         signal(self.pid, Signal::KILL);
@@ -121,5 +187,40 @@ impl Drop for Group {
         if let Some(guard) = &inner.guard {
             guard.forget(self.pid);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+    use std::process::{Child, Command};
+
+    fn sleeper() -> Child {
+        Command::new("sleep").arg("600").process_group(0).spawn().unwrap()
+    }
+
+    #[test]
+    fn a_process_that_stays_is_reached_by_what_it_works_at_then() {
+        let groups = Groups::default();
+        let owners = Owners::default();
+        let mut child = sleeper();
+        let group = groups.add_shared(child.id() as i32, &owners);
+        owners.add([1, 2, 2]);
+        owners.remove([1, 2]);
+        groups.kill(|owner| owner == 1);
+        assert!(!group.was_told());
+        groups.terminate(|owner| owner == 2);
+        assert!(group.was_told());
+        assert_eq!(child.wait().unwrap().signal(), Some(15));
+    }
+
+    #[test]
+    fn the_end_of_all_reaches_an_idle_process_too() {
+        let groups = Groups::default();
+        let mut child = sleeper();
+        let _group = groups.add_shared(child.id() as i32, &Owners::default());
+        groups.kill_all();
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
     }
 }

@@ -19,7 +19,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-pub use groups::{Group, Groups};
+pub use groups::{Group, Groups, Owners};
 pub use program::Program;
 
 /// How long the pipes of a command that ended may stay open in somebody else's hands.
