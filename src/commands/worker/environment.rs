@@ -66,6 +66,11 @@ pub fn of_record(record: &Record, attempt: u32, max_attempts: Option<u64>) -> Va
     variables
 }
 
+/// The names of [`of_record`] taken out: what a persistent command starts with, which has no record yet.
+pub fn without_record() -> Variables {
+    of_record(&Record::default(), 0, None).into_iter().map(|(name, _)| (name, None)).collect()
+}
+
 /// Headers as in kq's JSON record: pairs in order, null is null, bytes that are
 /// not UTF-8 as `{"base64":…}`.
 pub fn headers(headers: &[OwnedHeader]) -> Value {
@@ -138,6 +143,15 @@ mod tests {
             assert_eq!(value(&variables, "KQ_RECORD_KEY_BASE64"), Some(STANDARD.encode(key)));
             assert_eq!(value(&variables, "KQ_RECORD_TRUNCATED"), None);
         }
+    }
+
+    #[test]
+    fn a_command_that_stays_inherits_nothing_of_a_record() {
+        let names: Vec<_> =
+            without_record().into_iter().map(|(name, value)| (name, value.is_none())).collect();
+        let expected: Vec<_> =
+            of_record(&record(), 1, None).into_iter().map(|(name, _)| (name, true)).collect();
+        assert_eq!(names, expected);
     }
 
     proptest! {

@@ -37,7 +37,7 @@ impl Runner {
     pub fn run(&self, job: &Job, shared: &Shared) -> Attempt {
         let record = &*job.record;
         let mut scratch = Vec::new();
-        let value = self.decoded(record, &mut scratch, shared);
+        let (value, _) = self.decoded(record, &mut scratch, shared);
         let of_record = environment::of_record(record, job.attempt, self.max_attempts);
         let place = Place(record);
         let mut line = Vec::new();
@@ -80,21 +80,26 @@ impl Runner {
         }
     }
 
-    /// The value as the command gets it: decoded where it says that it is compressed.
-    pub fn decoded<'a>(&self, record: &'a Record, scratch: &'a mut Vec<u8>, shared: &Shared) -> &'a [u8] {
-        let Some(value) = record.value.as_deref() else { return &[] };
+    /// The value as the command gets it, decoded where it says that it is compressed, and whether it was.
+    pub fn decoded<'a>(
+        &self,
+        record: &'a Record,
+        scratch: &'a mut Vec<u8>,
+        shared: &Shared,
+    ) -> (&'a [u8], bool) {
+        let Some(value) = record.value.as_deref() else { return (&[], false) };
         let encoding = record
             .headers
             .iter()
             .find(|(name, _)| name == b"content-encoding")
             .and_then(|(_, value)| value.as_deref());
         match codec::undo(self.decode, encoding, value, codec::MAX_DECODED, scratch) {
-            Decoded::AsIs => value,
-            Decoded::Undone(value) => value,
+            Decoded::AsIs => (value, false),
+            Decoded::Undone(value) => (value, true),
             Decoded::Failed(why) => {
                 shared.tally.undecoded.fetch_add(1, Relaxed);
                 shared.log.error(format_args!("{}: {why}; passed on as it is", Place(record)));
-                value
+                (value, false)
             }
         }
     }

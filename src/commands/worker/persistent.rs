@@ -16,6 +16,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 
 use super::dispatch::Done;
+use super::environment;
 use super::ledger::Job;
 use super::oneshot::{Attempt, Runner};
 use super::policy::Ended;
@@ -24,7 +25,7 @@ use super::protocol::{self, Verdict};
 use super::shared::{Shared, Stop};
 use crate::backoff::Backoff;
 use crate::process::{self, Group, Lines};
-use crate::record::RecordRef;
+use crate::record::{Header, RecordRef};
 
 /// So many deaths in a row without an answer between them: the command is broken.
 const DEATHS: u32 = 5;
@@ -168,7 +169,7 @@ impl Slot {
 
     fn spawn(&self) -> io::Result<Process> {
         let runner = &self.parts.runner;
-        let command = process::command(&runner.program, &[&runner.variables]);
+        let command = process::command(&runner.program, &[&environment::without_record(), &runner.variables]);
         let mut child = Command::from(command).kill_on_drop(true).spawn()?;
         let group = self.parts.shared.groups.add(child.id().map_or(0, |pid| pid as i32), 0);
         let missing = || io::Error::other("a pipe is missing");
@@ -278,14 +279,22 @@ impl Slot {
         self.next_id += 1;
         let mut scratch = Vec::new();
         let record = &*job.record;
-        let value = record
-            .value
-            .is_some()
-            .then(|| self.parts.runner.decoded(record, &mut scratch, &self.parts.shared));
+        let (value, undone) = self.parts.runner.decoded(record, &mut scratch, &self.parts.shared);
+        let value = record.value.is_some().then_some(value);
         record.with_ref(|shown| {
-            let RecordRef { topic, partition, offset, timestamp, key, headers, .. } = shown;
-            let shown = RecordRef { topic, partition, offset, timestamp, key, value, headers };
-            protocol::append_request(self.next_id, job.attempt, &shown, &mut process.unwritten);
+            let mut append = |headers: &[Header<'_>]| {
+                let RecordRef { topic, partition, offset, timestamp, key, .. } = shown;
+                let shown = RecordRef { topic, partition, offset, timestamp, key, value, headers };
+                protocol::append_request(self.next_id, job.attempt, &shown, &mut process.unwritten);
+            };
+            if undone {
+                // The value is not encoded any more.
+                let is_left = |header: &&Header<'_>| header.name != b"content-encoding";
+                let left: Vec<Header<'_>> = shown.headers.iter().filter(is_left).copied().collect();
+                append(&left);
+            } else {
+                append(shown.headers);
+            }
         });
         self.in_flight.insert(self.next_id, (job, Instant::now()));
     }
