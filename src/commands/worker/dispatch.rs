@@ -297,7 +297,10 @@ impl Dispatcher {
             sentence = format!("{sentence} (attempt {})", job.attempt);
         }
         let said = String::from_utf8_lossy(&attempt.stderr);
-        let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+        // What a persistent command answered is there already.
+        let why = if let Ended::Protocol(why) = &attempt.ended { why } else { "" };
+        let is_new = |line: &&str| !line.trim().is_empty() && !why.contains(line);
+        let lines: Vec<&str> = said.lines().filter(is_new).collect();
         for line in &lines[lines.len().saturating_sub(5)..] {
             sentence = format!("{sentence}\n  stderr: {line}");
         }

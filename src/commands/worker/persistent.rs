@@ -24,7 +24,7 @@ use super::printer::Printer;
 use super::protocol::{self, Verdict};
 use super::shared::{Shared, Stop};
 use crate::backoff::Backoff;
-use crate::process::{self, Group, Lines};
+use crate::process::{self, Group, Lines, STDERR_TAIL};
 use crate::record::{Header, RecordRef};
 
 /// So many deaths in a row without an answer between them: the command is broken.
@@ -316,17 +316,27 @@ impl Slot {
                 continue;
             };
             self.deaths = 0;
-            let (ended, retry_after) = match verdict {
+            let (mut retry_after, mut stderr) = (None, Vec::new());
+            let ended = match verdict {
                 Verdict::Ok(out) => {
                     printed.extend_from_slice(&out);
-                    (Ended::Exit(0), None)
+                    Ended::Exit(0)
                 }
-                Verdict::Retry(after) => (Ended::Again("asked for again".into()), Some(after)),
-                Verdict::Fail(why) => (Ended::Protocol(format!("failed: {why}")), None),
+                Verdict::Retry(after) => {
+                    retry_after = Some(after);
+                    Ended::Again("asked for again".into())
+                }
+                Verdict::Fail(why) => {
+                    stderr = why.as_bytes()[why.len().saturating_sub(STDERR_TAIL)..].to_vec();
+                    Ended::Protocol(format!("failed: {why}"))
+                }
+                Verdict::Invalid(why) => {
+                    let start = String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned();
+                    Ended::Protocol(format!("not understood: {why}: {start}"))
+                }
             };
             let took = now.saturating_duration_since(since);
-            answered
-                .push((job, Attempt { ended, stdout: Vec::new(), stderr: Vec::new(), retry_after, took }));
+            answered.push((job, Attempt { ended, stdout: Vec::new(), stderr, retry_after, took }));
         }
         unread.drain(..start);
         if unread.len() > LONGEST_LINE {

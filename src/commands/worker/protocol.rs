@@ -39,6 +39,8 @@ pub enum Verdict {
     Retry(Duration),
     /// It can't be handled.
     Fail(String),
+    /// It names the record, and says nothing of it that can be understood.
+    Invalid(String),
 }
 
 #[derive(Deserialize)]
@@ -46,38 +48,57 @@ struct Line {
     id: u64,
     ok: Option<bool>,
     #[serde(default)]
-    out: Vec<Value>,
+    out: Value,
     retry_ms: Option<u64>,
     fail: Option<String>,
 }
 
+/// An object that names a record.
+#[derive(Deserialize)]
+struct Named {
+    id: u64,
+}
+
 /// Reads a line of a command's stdout; `None` where it is no answer.
-/// A string in `out` is printed as it is, any other value as JSON, each with a newline.
+///
+/// `out` is a list of lines, or one line by itself; null is none. A string is printed as it is, any
+/// other value as JSON, each with a newline.
 pub fn parse_answer(line: &[u8]) -> Option<Answer> {
     if !line.trim_ascii_start().starts_with(b"{") {
         return None;
     }
-    let line: Line = serde_json::from_slice(line).ok()?;
-    let verdict = match line {
-        Line { ok: Some(true), retry_ms: None, fail: None, out, .. } => {
-            let mut printed = Vec::new();
-            for value in out {
-                match value {
-                    Value::String(text) => printed.extend_from_slice(text.as_bytes()),
-                    value => printed.extend_from_slice(value.to_string().as_bytes()),
-                }
-                printed.push(b'\n');
-            }
-            Verdict::Ok(printed)
+    let Line { id, ok, out, retry_ms, fail } = match serde_json::from_slice(line) {
+        Ok(line) => line,
+        Err(e) => {
+            let Named { id } = serde_json::from_slice(line).ok()?;
+            return Some(Answer { id, verdict: Verdict::Invalid(e.to_string()) });
         }
-        Line { ok: None | Some(false), retry_ms: Some(ms), fail: None, .. } => {
-            Verdict::Retry(Duration::from_millis(ms))
-        }
-        Line { ok: None | Some(false), retry_ms: None, fail: Some(why), .. } => Verdict::Fail(why),
-        Line { ok: Some(false), retry_ms: None, fail: None, .. } => Verdict::Fail("not ok".into()),
-        _ => return None,
     };
-    Some(Answer { id: line.id, verdict })
+    let verdict = match (ok, retry_ms, fail) {
+        (Some(true), None, None) => Verdict::Ok(printed(out)),
+        (None | Some(false), Some(ms), None) => Verdict::Retry(Duration::from_millis(ms)),
+        (None | Some(false), None, Some(why)) => Verdict::Fail(why),
+        (Some(false), None, None) => Verdict::Fail("not ok".into()),
+        _ => Verdict::Invalid("it takes one of \"ok\":true, \"retry_ms\", \"fail\"".into()),
+    };
+    Some(Answer { id, verdict })
+}
+
+fn printed(out: Value) -> Vec<u8> {
+    let mut printed = Vec::new();
+    let mut print = |value: &Value| {
+        match value {
+            Value::String(text) => printed.extend_from_slice(text.as_bytes()),
+            value => printed.extend_from_slice(value.to_string().as_bytes()),
+        }
+        printed.push(b'\n');
+    };
+    match out {
+        Value::Null => {}
+        Value::Array(lines) => lines.iter().for_each(print),
+        line => print(&line),
+    }
+    printed
 }
 
 #[cfg(test)]
@@ -108,17 +129,34 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_answer_is_none() {
-        for line in [
-            "starting up",
-            "",
-            "{",
-            "{}",
-            r#"{"id":7}"#,
-            r#"{"id":"7","ok":true}"#,
-            r#"{"id":7,"ok":true,"fail":"both"}"#,
-            "[7]",
-        ] {
+        for line in ["starting up", "", "{", "{}", r#"{"id":"7","ok":true}"#, r#"{"id":7,"ok":true"#, "[7]"] {
             assert_eq!(verdict(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_output_may_be_one_line_by_itself() {
+        for (out, printed) in
+            [(r#""a""#, "a\n"), ("[]", ""), ("null", ""), (r#"{"b":1}"#, "{\"b\":1}\n"), ("7", "7\n")]
+        {
+            let line = format!(r#"{{"id":7,"ok":true,"out":{out}}}"#);
+            assert_eq!(verdict(&line), Some(Verdict::Ok(printed.into())), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_bad_answer_that_names_a_record_says_what_is_wrong() {
+        for (line, part) in [
+            (r#"{"id":7}"#, "it takes one of"),
+            (r#"{"id":7,"ok":true,"fail":"both"}"#, "it takes one of"),
+            (r#"{"id":7,"retry_ms":1.5}"#, "1.5"),
+            (r#"{"id":7,"ok":"yes"}"#, "boolean"),
+            (r#"{"id":7,"fail":{"code":3}}"#, "string"),
+        ] {
+            let Some(Answer { id: 7, verdict: Verdict::Invalid(why) }) = parse_answer(line.as_bytes()) else {
+                panic!("{line}")
+            };
+            assert!(why.contains(part), "{line}: {why}");
         }
     }
 
