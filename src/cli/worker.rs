@@ -232,8 +232,12 @@ and \"attempt\" in front, and answers on stdout in any order, flushing each line
   {\"id\":7,\"ok\":true,\"out\":[\"printed by kq\"]}
   {\"id\":7,\"retry_ms\":500}
   {\"id\":7,\"fail\":\"why\"}
-Any other line is passed on to stderr. Records of one key go to one process. When a process dies, what it \
-had is sent again one at a time: only the record that kills it spends retries.
+\"out\" is a list of lines or one line: a string is printed as it is, any other value as JSON. A bad answer \
+with a known \"id\" fails its record. Any other line is passed on to stderr. Records of one key go to one \
+process. When a process dies, what it had is sent again one at a time: only the record that kills it spends \
+retries; five in a row that do, with no answer between them, stop the worker with 78. --command-timeout counts \
+from the answer before. A process is told to end (TERM, then KILL) when a record takes longer, when it closes \
+its stdin or stdout, and when it still has records of a partition that has to leave.
 
 Exit status: 0 told to stop and drained, the stop condition was reached, or whoever read stdout has gone; \
 1 stopped since a record failed for good, records were lost to retention, or the last commit failed (what \

@@ -23,7 +23,7 @@ pub use groups::{Group, Groups, Owners};
 pub use program::Program;
 
 /// How long the pipes of a command that ended may stay open in somebody else's hands.
-const PIPES_AFTER_END: Duration = Duration::from_millis(200);
+pub const PIPES_AFTER_END: Duration = Duration::from_millis(200);
 /// What one command may print to stdout, since it is held until the command ends.
 pub const MAX_OUTPUT: usize = 64 << 20;
 /// How much of the end of stderr is kept.

@@ -46,7 +46,8 @@ pub enum Done {
     Ran { job: Job, attempt: Attempt, is_out: bool },
     /// The dead letter was acknowledged, or can't be.
     Sent { job: Job, outcome: Result<(), String> },
-    /// It was never begun, since the worker ends.
+    /// It was not begun, or not to its end, which is nobody's failure: its partition leaves, the worker
+    /// ends, or its process was told to end.
     Left { job: Job },
 }
 
@@ -128,10 +129,13 @@ impl Dispatcher {
         };
         let mut pool = Pool::start(processes, &parts);
         loop {
-            let next_retry = {
+            // Once a stop was decided nothing more is begun.
+            let next_retry = if shared.stopping().is_none() {
                 let mut ledger = shared.ledger();
                 pool.give(std::iter::from_fn(|| ledger.next(Instant::now())));
                 ledger.next_retry()
+            } else {
+                None
             };
             let due = next_retry.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
             tokio::select! {
@@ -142,6 +146,12 @@ impl Dispatcher {
             for done in batch.drain(..).flatten() {
                 match done {
                     Done::Ran { job, attempt, is_out } => {
+                        // What is tried again without having asked for it ended its process.
+                        if attempt.retry_after.is_none()
+                            && self.policy.next(&attempt.ended, job.attempt) == Next::Retry
+                        {
+                            pool.suspect(job.ticket, &shared.ledger());
+                        }
                         let Some(Undelivered { job, outbox, letter }) = self.ran(job, &attempt, is_out)
                         else {
                             continue;
@@ -154,7 +164,7 @@ impl Dispatcher {
                         });
                     }
                     Done::Sent { job, outcome } => self.sent(&job, outcome),
-                    Done::Left { job } => self.finish(&job, Outcome::Abandoned),
+                    Done::Left { job } => self.left(&job),
                 }
             }
             shared.settle();
@@ -166,6 +176,15 @@ impl Dispatcher {
 
     fn finish(&self, job: &Job, outcome: Outcome) {
         self.shared.ledger().finish(job.ticket, outcome);
+    }
+
+    /// A record was not done, through no fault of its own.
+    fn left(&self, job: &Job) {
+        let mut ledger = self.shared.ledger();
+        if ledger.is_live(job.ticket) && ledger.is_terminated(job.ticket) {
+            self.shared.tally.abandoned.fetch_add(1, Relaxed);
+        }
+        ledger.finish(job.ticket, Outcome::Abandoned);
     }
 
     /// A command ended: what becomes of its record.

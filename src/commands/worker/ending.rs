@@ -41,6 +41,7 @@ pub fn end(poller: &mut Poller<'_>, stop: Stop, limit: Duration, has_stop: bool)
     }
     let before = shared.tally.abandoned.load(Relaxed);
     shared.ledger().stop();
+    shared.recall();
     let running = shared.ledger().running();
     match stop {
         Stop::Signal(signal) => shared
@@ -54,6 +55,7 @@ pub fn end(poller: &mut Poller<'_>, stop: Stop, limit: Duration, has_stop: bool)
         shared.log.note("commands still run: telling them to end");
         shared.ledger().terminate(&assigned);
         shared.groups.terminate(|_| true);
+        shared.recall();
         wait(poller, share.of(4)) || {
             shared.groups.kill_all();
             wait(poller, share.of(1))

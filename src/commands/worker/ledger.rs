@@ -596,6 +596,11 @@ impl Ledger {
             .is_some_and(|partition| partition.running.contains_key(&ticket.offset))
     }
 
+    /// Whether a record that was given out may still be begun: its partition stays, the worker goes on.
+    pub fn may_begin(&self, ticket: Ticket) -> bool {
+        !self.stopped && self.partitions.get(&ticket.epoch).is_some_and(|partition| !partition.draining)
+    }
+
     /// Whether nothing runs, is queued, or waits.
     pub fn is_idle(&self) -> bool {
         self.running == 0 && self.queued() == 0

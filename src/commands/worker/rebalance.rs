@@ -116,6 +116,7 @@ impl Rebalance for Rebalancer {
             }
             names.iter().filter_map(|name| ledger.epoch_of(name)).collect()
         };
+        self.shared.recall();
         let of_these = |owner: u64| epochs.contains(&owner);
         if lost || matches!(self.shared.stopping(), Some(Stop::Fenced(_))) {
             // They are somebody else's by now: nothing is stored, nothing is finished.
@@ -154,6 +155,7 @@ impl Rebalancer {
         shared.log.note(format_args!("commands of {} still run: telling them to end", shown(names)));
         shared.ledger().terminate(names);
         shared.groups.terminate(of_these);
+        shared.recall();
         if idle(self.grace) {
             return;
         }

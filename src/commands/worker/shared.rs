@@ -57,6 +57,8 @@ pub struct Shared {
     work: Condvar,
     /// The same for `--persistent`, whose processes are tasks.
     work_async: tokio::sync::Notify,
+    /// Changes whenever persistent processes are to look at what they were given: see [`Shared::recall`].
+    recalled: tokio::sync::watch::Sender<()>,
     /// Threads that wait for `work`; changes with the ledger held.
     idle: AtomicUsize,
     stop: Mutex<Option<Stop>>,
@@ -76,6 +78,7 @@ impl Shared {
             is_awaited: AtomicBool::new(false),
             work: Condvar::new(),
             work_async: tokio::sync::Notify::new(),
+            recalled: tokio::sync::watch::Sender::new(()),
             idle: AtomicUsize::new(0),
             stop: Mutex::new(None),
             closing: AtomicBool::new(false),
@@ -166,6 +169,17 @@ impl Shared {
         }
         drop(stop);
         self.settled.notify_all();
+        self.recall();
+    }
+
+    /// Something that was given to persistent processes may not be begun any more, or one was told to end.
+    pub fn recall(&self) {
+        self.recalled.send_replace(());
+    }
+
+    /// Changes with each [`Shared::recall`].
+    pub fn recalls(&self) -> tokio::sync::watch::Receiver<()> {
+        self.recalled.subscribe()
     }
 
     /// Nothing will be given out any more: persistent commands get the end of their input.

@@ -1,0 +1,85 @@
+//! `--persistent`: commands that stay and answer record after record.
+//!
+//! Each process has a task of its own ([`slot`]), which alone knows what is in flight there.
+//! When a process dies, what it had in flight is sent again one at a time, so that
+//! only the record that kills it spends retries.
+
+mod deaths;
+mod in_flight;
+mod process;
+mod slot;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::dispatch::Done;
+use super::ledger::{Job, Ledger, Ticket};
+use super::oneshot::Runner;
+use super::printer::Printer;
+use super::shared::Shared;
+use slot::Slot;
+
+/// The processes, and how records are given out to them.
+pub struct Pool {
+    slots: Vec<mpsc::UnboundedSender<Vec<Given>>>,
+    turn: usize,
+    /// Records that ended a process and wait for their retry.
+    suspects: HashSet<Ticket>,
+}
+
+/// A record for a process.
+pub struct Given {
+    pub job: Job,
+    /// It ended a process before: it is sent with no other in flight.
+    pub is_suspect: bool,
+}
+
+/// What every process needs.
+#[derive(Clone)]
+pub struct Parts {
+    pub runner: Arc<Runner>,
+    pub shared: Arc<Shared>,
+    pub printer: Arc<Printer>,
+    /// What came at once goes at once: each message wakes somebody.
+    pub completions: mpsc::Sender<Vec<Done>>,
+    /// Records in flight a process.
+    pub window: usize,
+}
+
+impl Pool {
+    /// Starts the tasks of `processes` processes; each starts with its first record.
+    pub fn start(processes: usize, parts: &Parts) -> Self {
+        let slot = |_| {
+            // The ledger bounds what is handed out: jobs times window in all.
+            let (sender, inbox) = mpsc::unbounded_channel();
+            tokio::spawn(Slot::new(parts.clone(), inbox).run());
+            sender
+        };
+        Self { slots: (0..processes).map(slot).collect(), turn: 0, suspects: HashSet::new() }
+    }
+
+    /// Hands records to their processes: that of the lane, else the next in turn.
+    pub fn give(&mut self, jobs: impl Iterator<Item = Job>) {
+        let mut shares: Vec<Vec<Given>> = self.slots.iter().map(|_| Vec::new()).collect();
+        for job in jobs {
+            let at = job.lane.map_or(self.turn, |lane| lane.0 as usize);
+            self.turn = self.turn.wrapping_add(usize::from(job.lane.is_none()));
+            let is_suspect = !self.suspects.is_empty() && self.suspects.remove(&job.ticket);
+            shares[at % self.slots.len()].push(Given { job, is_suspect });
+        }
+        for (slot, share) in self.slots.iter().zip(shares) {
+            if !share.is_empty() {
+                let _ = slot.send(share);
+            }
+        }
+    }
+
+    /// This record ended a process and is to be tried again: alone.
+    pub fn suspect(&mut self, ticket: Ticket, ledger: &Ledger) {
+        self.suspects.insert(ticket);
+        // Those whose partition leaves come back no more.
+        self.suspects.retain(|ticket| ledger.may_begin(*ticket));
+    }
+}
