@@ -141,7 +141,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     }
     let consumer =
         Consumer::new(&client(args, config, &group)?, Arc::clone(&observer)).context("start a consumer")?;
-    find_topics(&consumer, &topics, &watch, config, has_stop)?;
+    find_topics(&consumer, &topics, &watch, config, has_stop, &shutdown)?;
     for (flag, topic) in [("--dlq", &args.dlq), ("--output-topic", &args.output_topic)] {
         if let Some(topic) = topic {
             find_topic(&consumer, topic, &watch, config).context(flag)?;
@@ -189,7 +189,6 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     } else {
         group::note_members(&consumer, &group, config.log);
     }
-    shutdown.begin();
     consumer
         .subscribe(&topics)
         .map_err(|code| anyhow::anyhow!("subscribe to {}: {code}", topics.join(", ")))?;
@@ -340,9 +339,11 @@ fn find_topics(
     watch: &Watch,
     config: &Config,
     has_stop: bool,
+    shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     if topics.iter().all(|name| name.starts_with('^')) {
         let found = connect::metadata(config, &watch.causes, |wait| consumer.metadata(None, wait))?;
+        shutdown.begin();
         if !found.iter().any(|topic| reads(topics, &topic.name)) {
             let patterns = topics.join(", ");
             ensure!(!has_stop, "no topic matches {patterns}; `kq topic list` shows those that exist");
@@ -351,7 +352,9 @@ fn find_topics(
         return Ok(());
     }
     let mut names = topics.iter().filter(|name| !name.starts_with('^'));
-    names.try_for_each(|name| find_topic(consumer, name, watch, config))
+    names.try_for_each(|name| find_topic(consumer, name, watch, config))?;
+    shutdown.begin();
+    Ok(())
 }
 
 fn find_topic(consumer: &Consumer, name: &str, watch: &Watch, config: &Config) -> anyhow::Result<()> {
