@@ -67,10 +67,10 @@ fn a_handler_longer_than_the_drain_is_ended_and_its_record_runs_elsewhere() {
 }
 
 #[test]
-fn a_persistent_handler_longer_than_the_drain_is_given_up() {
+fn a_persistent_handler_longer_than_the_drain_is_ended() {
     let mut case = Case::new(
-        "the same, persistent (it can't be ended for one record)",
-        "nothing lost; what runs may repeat",
+        "the same, persistent",
+        "TERM; nothing lost; what runs may repeat",
         2,
         &[],
     );
