@@ -268,6 +268,31 @@ fn a_record_above_the_topics_limit_is_refused_alone() {
 }
 
 #[test]
+fn partitions_whose_batches_exceed_the_fetch_size_are_all_read() {
+    // Each answer has one batch whole and of the other partition none: part of one would stop a reader.
+    let name = topic("wide", 2);
+    let value = "x".repeat(30_000);
+    for partition in 0..2 {
+        for _ in 0..5 {
+            produce(&name, partition, &[&value], &[]);
+        }
+    }
+    let consumer: BaseConsumer = config()
+        .set("group.id", unique("none"))
+        .set("max.partition.fetch.bytes", "1000")
+        .set("fetch.max.bytes", "40000")
+        .set("message.max.bytes", "40000")
+        .create()
+        .expect("consumer");
+    let mut places = TopicPartitionList::new();
+    for partition in 0..2 {
+        places.add_partition_offset(&name, partition, Offset::Beginning).expect("place");
+    }
+    consumer.assign(&places).expect("assign");
+    assert!(take(&consumer, 10).iter().all(|(_, found)| *found == value));
+}
+
+#[test]
 fn a_fetch_wakes_up_when_a_record_comes() {
     let name = topic("wake", 1);
     let consumer: BaseConsumer = config()

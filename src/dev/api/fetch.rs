@@ -103,7 +103,7 @@ fn look(context: &Context<'_>, request: &FetchRequest) -> (Vec<Vec<Found>>, bool
     (topics, enough || answer_now)
 }
 
-/// One partition; the second result says whether there is more in later segments.
+/// One partition; the second result says whether there is more than it may give now.
 fn look_at(
     context: &Context<'_>,
     topic: &str,
@@ -128,13 +128,8 @@ fn look_at(
     let log = partition.log();
     let max = u64::try_from(asked.partition_max_bytes).unwrap_or(0).min(left);
     // One whole batch at least, however large, or the reader would never get past it (KIP-74).
-    let read = if max == 0 && !is_first {
-        log.read(asked.fetch_offset, 0, false)
-    } else {
-        log.read(asked.fetch_offset, max, is_first)
-    };
-    let (error, slice, more) = match read {
-        Ok(Some(read)) => (code::NONE, read.slice.filter(|slice| slice.len > 0), read.more),
+    let (error, slice, more) = match log.read(asked.fetch_offset, max, is_first) {
+        Ok(Some(read)) => (code::NONE, read.slice, read.more),
         Ok(None) => (code::OFFSET_OUT_OF_RANGE, None, false),
         Err(e) => {
             context.broker.log.error(format_args!("read {topic}[{}]: {e}", asked.partition));

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::*;
+use crate::dev::log::batch::sample;
 use crate::dev::shape::tests::generate;
 use crate::dev::{Settings, configs};
 use crate::log::Log;
@@ -68,6 +69,72 @@ fn frame(api: &Api, version: i16, body: &[u8]) -> Vec<u8> {
     }
     frame.extend(body);
     frame
+}
+
+/// A body, field by field.
+#[derive(Default)]
+struct Body(Vec<u8>);
+
+impl Body {
+    fn text(mut self, text: &str) -> Self {
+        self.0.extend((text.len() as i16).to_be_bytes());
+        self.0.extend(text.as_bytes());
+        self
+    }
+
+    fn i16(self, n: i16) -> Self {
+        self.raw(&n.to_be_bytes())
+    }
+
+    fn i32(self, n: i32) -> Self {
+        self.raw(&n.to_be_bytes())
+    }
+
+    fn i64(self, n: i64) -> Self {
+        self.raw(&n.to_be_bytes())
+    }
+
+    fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend(bytes);
+        self
+    }
+}
+
+impl Fixture {
+    /// Appends one batch, which has no producer id.
+    fn append(&self, topic: &str, partition: i32, times: &[i64]) -> usize {
+        let (topic, partition) = self.broker.topics.partition(topic, partition).expect("a partition");
+        let batch = sample(0, times, (-1, -1, -1));
+        partition.log().append(&batch, &topic.limits(), 7, 0).expect("appended");
+        batch.len()
+    }
+
+    /// The answer to a request of an API that answers at once, after its correlation id.
+    fn answer(&self, key: i16, version: i16, body: Body) -> Vec<u8> {
+        let api = shape::find(key).expect("an API");
+        let reply = self.ask(frame(api, version, &body.0)).expect("answered").expect("a reply");
+        reply[8..].to_vec()
+    }
+}
+
+#[test]
+fn a_fetch_gives_no_part_of_a_batch_for_a_partition_that_is_not_the_first() {
+    let fixture = fixture();
+    let batch = fixture.append("a", 0, &[1, 2, 3]);
+    fixture.append("a", 1, &[1, 2, 3]);
+    let fetch = |max: usize| {
+        let partition = |body: Body, index| body.i32(index).i64(0).i32(max as i32);
+        let body = Body::default().i32(-1).i32(0).i32(1).i32(1 << 20).raw(&[0]);
+        let body = body.i32(1).text("a").i32(2);
+        fixture.answer(1, 4, partition(partition(body, 0), 1))
+    };
+    // The sizes of both record sets: throttle time, one topic "a", two partitions of 30 bytes and their size.
+    let sizes = |answer: &[u8]| {
+        let size = |at: usize| i32::from_be_bytes(answer[at..at + 4].try_into().expect("four"));
+        (size(4 + 4 + 3 + 4 + 26), size(4 + 4 + 3 + 4 + 30 + 26))
+    };
+    assert_eq!(sizes(&fetch(batch - 1)), (batch as i32, 0));
+    assert_eq!(sizes(&fetch(batch)), (batch as i32, batch as i32));
 }
 
 proptest! {

@@ -44,9 +44,9 @@ pub struct Appended {
 /// What a read found.
 #[derive(Debug)]
 pub struct Read {
-    /// None at the end of the log.
+    /// None at the end of the log, and where the first batch is larger than was asked for.
     pub slice: Option<Slice>,
-    /// Whether there is more behind it than the slice shows (a later segment).
+    /// Whether there is more than the slice shows: a later segment, or a batch that was too large.
     pub more: bool,
 }
 
@@ -186,11 +186,15 @@ impl Log {
         if offset < self.start || offset > self.end {
             return Ok(None);
         }
+        // Most fetches wait at the end: they read nothing, not even a header.
+        if offset == self.end {
+            return Ok(Some(Read { slice: None, more: false }));
+        }
         let after = self.segments.partition_point(|segment| segment.base_offset <= offset);
         for (i, segment) in self.segments.iter().enumerate().skip(after.saturating_sub(1)) {
             if let Some(slice) = segment.read(offset, max_bytes, whole_first)? {
-                let more = self.segments.get(i + 1).is_some_and(|next| next.size > 0);
-                return Ok(Some(Read { slice: Some(slice), more }));
+                let more = slice.len == 0 || self.segments.get(i + 1).is_some_and(|next| next.size > 0);
+                return Ok(Some(Read { slice: Some(slice).filter(|slice| slice.len > 0), more }));
             }
         }
         Ok(Some(Read { slice: None, more: false }))

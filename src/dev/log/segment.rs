@@ -112,7 +112,8 @@ impl Segment {
     }
 
     /// The run that begins with the batch that holds `offset`, or the first batch after it.
-    /// At most `max_bytes`, but the whole first batch where `whole_first` is set.
+    /// At most `max_bytes`. Where the first batch is larger: the whole of it where `whole_first` is
+    /// set, else nothing (a run of no bytes), for a reader can't use a part.
     pub fn read(&self, offset: i64, max_bytes: u64, whole_first: bool) -> io::Result<Option<Slice>> {
         let after = self.index.partition_point(|entry| entry.offset <= offset);
         let from = self.index.get(after.saturating_sub(1)).map_or(0, |entry| entry.position);
@@ -121,7 +122,12 @@ impl Segment {
             if header.last_offset() < offset {
                 continue;
             }
-            let wanted = if whole_first { max_bytes.max(header.size as u64) } else { max_bytes };
+            let first = header.size as u64;
+            let wanted = match first > max_bytes {
+                true if whole_first => first,
+                true => 0,
+                false => max_bytes,
+            };
             let len = wanted.min(self.size - position);
             return Ok(Some(Slice { file: Arc::clone(&self.file), position, len }));
         }
@@ -149,6 +155,12 @@ impl Segment {
             }
         }
         Ok(None)
+    }
+
+    /// Empties the file behind the segment's back.
+    #[cfg(test)]
+    pub fn lose_file(&self) {
+        self.file.set_len(0).expect("truncate");
     }
 
     /// Removes the file; readers that hold a slice can still read it.

@@ -54,6 +54,35 @@ fn offsets_are_counted_by_records_and_read_from_the_batch_that_holds_them() {
 }
 
 #[test]
+fn a_first_batch_that_does_not_fit_is_given_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut log = log(folder.path());
+    append(&mut log, &[1, 2, 3], &LIMITS);
+    append(&mut log, &[4], &LIMITS);
+    let first = sample(0, &[1, 2, 3], NOBODY).len() as u64;
+    let read = |max, whole| {
+        let read = log.read(0, max, whole).expect("read").expect("in range");
+        (read.slice.map_or(0, |slice| slice.len), read.more)
+    };
+    assert_eq!(read(first - 1, true), (first, false));
+    assert_eq!(read(first - 1, false), (0, true));
+    assert_eq!(read(first, false), (first, false));
+    // A part of a later batch is Kafka's own way: a reader leaves it.
+    assert_eq!(read(first + 1, false), (first + 1, false));
+}
+
+#[test]
+fn a_read_at_the_end_reads_no_file() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut log = log(folder.path());
+    append(&mut log, &[1], &LIMITS);
+    // A file that is gone from under it would fail a read.
+    log.segments[0].lose_file();
+    assert!(log.read(0, 1, true).is_err());
+    assert!(log.read(1, 1, true).expect("no read").expect("in range").slice.is_none());
+}
+
+#[test]
 fn a_torn_tail_is_cut_at_the_start_and_nothing_else() {
     let folder = tempfile::tempdir().expect("folder");
     {
