@@ -7,8 +7,9 @@
 
 use Kind::{Blob, Fixed, List, Structs, Text};
 
-/// Elements that all arrays of one request may have together.
-const MAX_ELEMENTS: usize = 200_000;
+/// Elements that all arrays of one request may have together. The largest honest request names each
+/// partition of a full broker, 10,000, each in a topic of its own.
+const MAX_ELEMENTS: usize = 50_000;
 
 /// A field: the versions that have it, and what it is.
 struct Field(i16, i16, Kind);

@@ -11,44 +11,54 @@ use kafka_protocol::messages::{
     DeleteTopicsRequest, DeleteTopicsResponse,
 };
 
-use super::{configs, message, text};
+use super::{Room, configs, message, once, text};
 use crate::dev::code;
 use crate::dev::dispatch::Context;
 use crate::dev::topics::Refused;
 
 /// Makes topics. They can be used when this is answered.
-pub fn create_topics(context: &Context<'_>, request: &CreateTopicsRequest) -> CreateTopicsResponse {
+pub fn create_topics(
+    context: &Context<'_>,
+    request: &CreateTopicsRequest,
+) -> anyhow::Result<CreateTopicsResponse> {
+    let mut room = Room::new();
     let mut names = BTreeSet::new();
     let twice: BTreeSet<&str> =
         request.topics.iter().map(|t| t.name.as_str()).filter(|name| !names.insert(*name)).collect();
-    let topics = request.topics.iter().map(|topic| {
+    let topics = once(&request.topics, |topic| topic.name.as_str()).map(|topic| {
         let result = CreatableTopicResult::default().with_name(topic.name.clone());
         let created = if twice.contains(topic.name.as_str()) {
             Err((code::INVALID_REQUEST, "The topic is named twice in one request.".to_owned()))
         } else {
             create(context, topic, request.validate_only)
         };
-        match created {
+        Ok(match created {
             Ok((partitions, own)) => result
                 .with_num_partitions(partitions)
                 .with_replication_factor(1)
-                .with_configs(Some(shown(context, &own))),
+                .with_configs(Some(shown(context, &own, &mut room)?)),
             Err((error, why)) => {
                 result.with_error_code(error).with_error_message(message(why)).with_configs(None)
             }
-        }
+        })
     });
-    CreateTopicsResponse::default().with_topics(topics.collect())
+    Ok(CreateTopicsResponse::default().with_topics(topics.collect::<anyhow::Result<_>>()?))
 }
 
-fn shown(context: &Context<'_>, own: &BTreeMap<String, String>) -> Vec<CreatableTopicConfigs> {
+fn shown(
+    context: &Context<'_>,
+    own: &BTreeMap<String, String>,
+    room: &mut Room,
+) -> anyhow::Result<Vec<CreatableTopicConfigs>> {
     let entries = configs::entries(context.broker, own).into_iter();
     entries
         .map(|entry| {
-            CreatableTopicConfigs::default()
+            room.take(entry.size())?;
+            let shown = CreatableTopicConfigs::default()
                 .with_name(text(entry.name))
                 .with_value(message(entry.value))
-                .with_config_source(entry.source)
+                .with_config_source(entry.source);
+            Ok(shown)
         })
         .collect()
 }

@@ -12,7 +12,7 @@ use kafka_protocol::messages::{
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 
-use super::{message, text};
+use super::{Room, message, once, text};
 use crate::dev::configs::TOPIC;
 use crate::dev::dispatch::Context;
 use crate::dev::topics::Refused;
@@ -32,6 +32,15 @@ pub struct Entry {
     pub source: i8,
     pub kind: i8,
     pub read_only: bool,
+}
+
+impl Entry {
+    /// Bytes that an answer needs for it, with its synonym.
+    pub fn size(&self) -> usize {
+        size_of::<DescribeConfigsResourceResult>()
+            + size_of::<DescribeConfigsSynonym>()
+            + 2 * (self.name.len() + self.value.len())
+    }
 }
 
 /// The whole configuration of a topic, in which `own` was set.
@@ -85,34 +94,41 @@ fn resource(broker: &Broker, kind: i8, name: &str) -> Result<Vec<Entry>, Refused
 }
 
 /// Configurations of topics and of the broker, all or those that are named.
-pub fn describe(context: &Context<'_>, request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
-    let results = request.resources.iter().map(|asked| {
+pub fn describe(
+    context: &Context<'_>,
+    request: &DescribeConfigsRequest,
+) -> anyhow::Result<DescribeConfigsResponse> {
+    let mut room = Room::new();
+    let resources = once(&request.resources, |asked| (asked.resource_type, asked.resource_name.as_str()));
+    let results = resources.map(|asked| {
         let result = DescribeConfigsResult::default()
             .with_resource_type(asked.resource_type)
             .with_resource_name(asked.resource_name.clone());
         let found = match resource(context.broker, asked.resource_type, &asked.resource_name) {
             Ok(found) => found.into_iter(),
-            Err((error, why)) => return result.with_error_code(error).with_error_message(message(why)),
+            Err((error, why)) => return Ok(result.with_error_code(error).with_error_message(message(why))),
         };
         let keys = asked.configuration_keys.as_ref();
         let wanted =
             |entry: &Entry| keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == entry.name));
         let configs = found.filter(wanted).map(|entry| {
+            room.take(entry.size())?;
             let synonym = DescribeConfigsSynonym::default()
                 .with_name(text(entry.name.clone()))
                 .with_value(message(entry.value.clone()))
                 .with_source(entry.source);
-            DescribeConfigsResourceResult::default()
+            let described = DescribeConfigsResourceResult::default()
                 .with_name(text(entry.name))
                 .with_value(message(entry.value))
                 .with_read_only(entry.read_only)
                 .with_config_source(entry.source)
                 .with_config_type(entry.kind)
-                .with_synonyms(if request.include_synonyms { vec![synonym] } else { Vec::new() })
+                .with_synonyms(if request.include_synonyms { vec![synonym] } else { Vec::new() });
+            Ok(described)
         });
-        result.with_configs(configs.collect())
+        Ok(result.with_configs(configs.collect::<anyhow::Result<_>>()?))
     });
-    DescribeConfigsResponse::default().with_results(results.collect())
+    Ok(DescribeConfigsResponse::default().with_results(results.collect::<anyhow::Result<_>>()?))
 }
 
 fn own(context: &Context<'_>, kind: i8, name: &str) -> Result<BTreeMap<String, String>, Refused> {

@@ -24,7 +24,7 @@ use kafka_protocol::messages::{
 };
 
 use super::members::optional;
-use super::{message, text};
+use super::{Room, message, once, text};
 use crate::dev::NODE_ID;
 use crate::dev::code;
 use crate::dev::dispatch::Context;
@@ -104,37 +104,48 @@ pub fn commit(context: &Context<'_>, request: &OffsetCommitRequest) -> OffsetCom
 type Answered = Vec<(TopicName, Vec<(i32, Committed)>)>;
 
 /// The committed offsets of these partitions, or of all: -1 where there is none.
-fn lookup(offsets: &GroupOffsets, asked: Option<Vec<(TopicName, Vec<i32>)>>) -> Answered {
+fn lookup(
+    offsets: &GroupOffsets,
+    asked: Option<Vec<(TopicName, Vec<i32>)>>,
+    room: &mut Room,
+) -> anyhow::Result<Answered> {
+    let mut take = |committed: &Committed| {
+        room.take(size_of::<OffsetFetchResponsePartitions>() + committed.metadata.len())
+    };
     let none = || Committed { offset: -1, epoch: -1, metadata: String::new() };
     let Some(asked) = asked else {
         let mut topics: BTreeMap<&str, Vec<(i32, Committed)>> = BTreeMap::new();
         for ((topic, partition), committed) in offsets {
+            take(committed)?;
             topics.entry(topic).or_default().push((*partition, committed.clone()));
         }
-        return topics.into_iter().map(|(topic, found)| (TopicName(text(topic)), found)).collect();
+        return Ok(topics.into_iter().map(|(topic, found)| (TopicName(text(topic)), found)).collect());
     };
-    let found = |topic: &TopicName, index: i32| {
-        let committed = offsets.get(&(topic.as_str().to_owned(), index)).cloned();
-        (index, committed.unwrap_or_else(none))
+    let mut found = |topic: &TopicName, index: i32| {
+        let committed = offsets.get(&(topic.as_str().to_owned(), index)).cloned().unwrap_or_else(none);
+        take(&committed)?;
+        Ok((index, committed))
     };
     asked
         .into_iter()
         .map(|(topic, indexes)| {
-            let found = indexes.into_iter().map(|index| found(&topic, index)).collect();
-            (topic, found)
+            let found =
+                indexes.into_iter().map(|index| found(&topic, index)).collect::<anyhow::Result<_>>()?;
+            Ok((topic, found))
         })
         .collect()
 }
 
 /// Committed offsets of one group, or from version 8 on of several.
-pub fn committed(context: &Context<'_>, request: &OffsetFetchRequest) -> OffsetFetchResponse {
+pub fn committed(context: &Context<'_>, request: &OffsetFetchRequest) -> anyhow::Result<OffsetFetchResponse> {
+    let mut room = Room::new();
     let coordinator = &context.broker.coordinator;
     if context.version < 8 {
         let asked = request
             .topics
             .as_ref()
             .map(|topics| topics.iter().map(|t| (t.name.clone(), t.partition_indexes.clone())).collect());
-        let topics = lookup(&coordinator.committed(&request.group_id), asked);
+        let topics = lookup(&coordinator.committed(&request.group_id), asked, &mut room)?;
         let topics = topics.into_iter().map(|(name, found)| {
             let partitions = found.into_iter().map(|(index, committed)| {
                 OffsetFetchResponsePartition::default()
@@ -145,14 +156,14 @@ pub fn committed(context: &Context<'_>, request: &OffsetFetchRequest) -> OffsetF
             });
             OffsetFetchResponseTopic::default().with_name(name).with_partitions(partitions.collect())
         });
-        return OffsetFetchResponse::default().with_topics(topics.collect());
+        return Ok(OffsetFetchResponse::default().with_topics(topics.collect()));
     }
-    let groups = request.groups.iter().map(|group| {
+    let groups = once(&request.groups, |group| group.group_id.as_str()).map(|group| {
         let asked = group
             .topics
             .as_ref()
             .map(|topics| topics.iter().map(|t| (t.name.clone(), t.partition_indexes.clone())).collect());
-        let topics = lookup(&coordinator.committed(&group.group_id), asked);
+        let topics = lookup(&coordinator.committed(&group.group_id), asked, &mut room)?;
         let topics = topics.into_iter().map(|(name, found)| {
             let partitions = found.into_iter().map(|(index, committed)| {
                 OffsetFetchResponsePartitions::default()
@@ -163,20 +174,28 @@ pub fn committed(context: &Context<'_>, request: &OffsetFetchRequest) -> OffsetF
             });
             OffsetFetchResponseTopics::default().with_name(name).with_partitions(partitions.collect())
         });
-        OffsetFetchResponseGroup::default()
+        Ok(OffsetFetchResponseGroup::default()
             .with_group_id(group.group_id.clone())
-            .with_topics(topics.collect())
+            .with_topics(topics.collect()))
     });
-    OffsetFetchResponse::default().with_groups(groups.collect())
+    Ok(OffsetFetchResponse::default().with_groups(groups.collect::<anyhow::Result<_>>()?))
 }
 
 /// Groups with their state, members and assignments; an unknown one is `Dead`, as in Kafka.
-pub fn describe(context: &Context<'_>, request: &DescribeGroupsRequest) -> DescribeGroupsResponse {
-    let groups = request.groups.iter().map(|id| {
+pub fn describe(
+    context: &Context<'_>,
+    request: &DescribeGroupsRequest,
+) -> anyhow::Result<DescribeGroupsResponse> {
+    let mut room = Room::new();
+    let groups = once(&request.groups, |id| id.as_str()).map(|id| {
         let group = DescribedGroup::default().with_group_id(id.clone());
         let Some(described) = context.broker.coordinator.describe(id) else {
-            return group.with_group_state(text("Dead"));
+            return Ok(group.with_group_state(text("Dead")));
         };
+        for member in &described.members {
+            let content = member.metadata.len() + member.assignment.len();
+            room.take(size_of::<DescribedGroupMember>() + member.id.len() + content)?;
+        }
         let members = described.members.into_iter().map(|member| {
             DescribedGroupMember::default()
                 .with_member_id(text(member.id))
@@ -186,13 +205,13 @@ pub fn describe(context: &Context<'_>, request: &DescribeGroupsRequest) -> Descr
                 .with_member_metadata(member.metadata)
                 .with_member_assignment(member.assignment)
         });
-        group
+        Ok(group
             .with_group_state(text(described.state))
             .with_protocol_type(text(described.protocol_type))
             .with_protocol_data(text(described.protocol))
-            .with_members(members.collect())
+            .with_members(members.collect()))
     });
-    DescribeGroupsResponse::default().with_groups(groups.collect())
+    Ok(DescribeGroupsResponse::default().with_groups(groups.collect::<anyhow::Result<_>>()?))
 }
 
 /// All groups, or those in certain states or of certain types.

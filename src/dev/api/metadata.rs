@@ -8,7 +8,7 @@ use kafka_protocol::messages::{
     BrokerId, DescribeClusterRequest, DescribeClusterResponse, MetadataRequest, MetadataResponse, TopicName,
 };
 
-use super::text;
+use super::{once, text};
 use crate::dev::code::{self, Code};
 use crate::dev::dispatch::Context;
 use crate::dev::topics::{self, Topic};
@@ -22,7 +22,9 @@ pub fn metadata(context: &Context<'_>, request: &MetadataRequest) -> MetadataRes
         None => context.broker.topics.all().iter().map(|topic| described(topic)).collect(),
         Some(named) => {
             let asked = named.iter().filter_map(|topic| topic.name.as_ref());
-            asked.map(|name| by_name(context, name, request.allow_auto_topic_creation)).collect()
+            once(asked, |name| name.as_str())
+                .map(|name| by_name(context, name, request.allow_auto_topic_creation))
+                .collect()
         }
     };
     let broker = MetadataResponseBroker::default()

@@ -100,6 +100,12 @@ impl Body {
     }
 }
 
+/// The length of an array in a flexible version, up to two millions.
+fn compact_count(count: i32) -> Body {
+    let n = count as u32 + 1;
+    Body::default().raw(&[n as u8 | 0x80, (n >> 7) as u8 | 0x80, (n >> 14) as u8])
+}
+
 impl Fixture {
     /// Appends one batch, which has no producer id.
     fn append(&self, topic: &str, partition: i32, times: &[i64]) -> usize {
@@ -135,6 +141,48 @@ fn a_fetch_gives_no_part_of_a_batch_for_a_partition_that_is_not_the_first() {
     };
     assert_eq!(sizes(&fetch(batch - 1)), (batch as i32, 0));
     assert_eq!(sizes(&fetch(batch)), (batch as i32, batch as i32));
+}
+
+#[test]
+fn what_is_named_many_times_is_answered_once() {
+    let fixture = fixture();
+    let metadata = |times: i32| {
+        let body = Body::default().i32(times).raw(&Body::default().text("a").0.repeat(times as usize));
+        fixture.answer(3, 1, body)
+    };
+    assert_eq!(metadata(1), metadata(10_000));
+    let configs = |times: i32| {
+        let resource = Body::default().raw(&[2]).text("a").i32(-1).0;
+        fixture.answer(32, 1, Body::default().i32(times).raw(&resource.repeat(times as usize)).raw(&[1]))
+    };
+    assert_eq!(configs(1), configs(10_000));
+    let groups = |times: i32| {
+        let body = Body::default().i32(times).raw(&Body::default().text("g").0.repeat(times as usize));
+        fixture.answer(15, 0, body)
+    };
+    assert_eq!(groups(1), groups(10_000));
+    let offsets = |times: i32| {
+        // Each is all topics of the group "g".
+        let groups = [2, b'g', 0, 0].repeat(times as usize);
+        fixture.answer(9, 8, compact_count(times).raw(&groups).raw(&[0, 0]))
+    };
+    assert_eq!(offsets(1), offsets(10_000));
+}
+
+#[test]
+fn an_answer_many_times_larger_than_its_request_is_refused() {
+    let fixture = fixture();
+    let api = shape::find(19).expect("CreateTopics");
+    let topics = |count: i32| {
+        // Version 5 answers with all configurations; its lengths are compact.
+        let body = (0..count).fold(compact_count(count), |body, n| {
+            let name = format!("t{n}");
+            body.raw(&[name.len() as u8 + 1]).raw(name.as_bytes()).i32(1).i16(1).raw(&[1, 1, 0])
+        });
+        fixture.ask(frame(api, 5, &body.i32(1000).raw(&[1, 0]).0))
+    };
+    assert!(topics(100).is_ok());
+    assert!(topics(40_000).is_err_and(|e| e.contains("larger than")));
 }
 
 proptest! {
