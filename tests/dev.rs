@@ -407,6 +407,96 @@ fn readers_that_never_read_cost_little_and_stop_nobody() {
     assert!(answer.len() > 9_000_000 && answer.ends_with(&value[..1000]), "{} bytes", answer.len());
 }
 
+/// A request: its length, key, version, correlation id 7, no client id, and its body.
+fn request(key: i16, version: i16, body: &[&[u8]]) -> Vec<u8> {
+    let body = body.concat();
+    let size = i32::try_from(10 + body.len()).expect("short");
+    let head =
+        [&size.to_be_bytes()[..], &key.to_be_bytes(), &version.to_be_bytes(), &[0, 0, 0, 7, 0xff, 0xff]];
+    [&head.concat()[..], &body].concat()
+}
+
+/// A string of the protocol.
+fn text(text: &str) -> Vec<u8> {
+    [&u16::try_from(text.len()).expect("short").to_be_bytes()[..], text.as_bytes()].concat()
+}
+
+/// A Fetch v7 that waits up to five minutes for a record of t[0], and is so large: by names that it forgets.
+fn waiting_fetch(size: usize) -> Vec<u8> {
+    let asked = [&[0xff; 4][..], &300_000_u32.to_be_bytes(), &[0, 0, 0, 1, 0, 1, 0, 0, 0], &[0; 8]].concat();
+    let place = [&[0, 0, 0, 1][..], &text("t"), &[0, 0, 0, 1], &[0; 20], &[0, 1, 0, 0]].concat();
+    let forgotten = [&text(&"f".repeat(30_000))[..], &[0; 4]].concat().repeat(size / 30_000);
+    let count = u32::try_from(size / 30_000).expect("few").to_be_bytes();
+    request(1, 7, &[&asked, &place, &count, &forgotten])
+}
+
+#[test]
+fn a_connection_that_ends_while_its_request_waits_is_let_go() {
+    let tmp = tempfile::tempdir().expect("folder");
+    let standing = Standing::start(tmp.path(), &["--topic", "t:1"]);
+    let files = || std::fs::read_dir(format!("/proc/{}/fd", standing.child.id())).expect("fd").count();
+    let before = files();
+    let mut waiting: Vec<TcpStream> =
+        (0..50).map(|_| TcpStream::connect(&standing.brokers).expect("connect")).collect();
+    for stream in &mut waiting {
+        // The answer to the first says that the second was read, or is about to be.
+        stream.write_all(&[&API_VERSIONS[..], &waiting_fetch(0)].concat()).expect("ask");
+        read_api_versions(stream);
+    }
+    assert!(files() >= before + 50);
+    drop(waiting);
+    let deadline = Instant::now() + PATIENCE;
+    while files() > before {
+        assert!(Instant::now() < deadline, "{} files of {before} before", files());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn requests_that_wait_take_nothing_of_what_large_frames_share() {
+    // Together more than the 256 MiB that frames may take at once.
+    let tmp = tempfile::tempdir().expect("folder");
+    let standing = Standing::start(tmp.path(), &["--topic", "t:1"]);
+    let large = waiting_fetch(7_500_000);
+    let mut waiting = Vec::new();
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(&standing.brokers).expect("connect");
+        stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
+        stream.write_all(&large).expect("nobody is kept waiting");
+        waiting.push(stream);
+    }
+    assert!(standing.resident() < 200 << 20, "{} bytes", standing.resident());
+    let mut answer = [0; 4];
+    standing.produce("t", 0..1);
+    for mut stream in waiting {
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        stream.read_exact(&mut answer).expect("all of them were taken and waited");
+    }
+}
+
+#[test]
+fn the_first_byte_of_a_next_frame_keeps_no_large_one() {
+    let tmp = tempfile::tempdir().expect("folder");
+    let standing = Standing::start(tmp.path(), &["--topic", "t:1"]);
+    let before = standing.resident();
+    // Produce v3 with acks=1 of 20 MB that are no batch: refused, and all read.
+    let records = vec![0; 20_000_000];
+    let size = u32::try_from(records.len()).expect("short").to_be_bytes();
+    let place =
+        [&[0xff, 0xff, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1][..], &text("t"), &[0, 0, 0, 1, 0, 0, 0, 0]].concat();
+    let produce = request(0, 3, &[&place, &size, &records]);
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        let mut stream = TcpStream::connect(&standing.brokers).expect("connect");
+        stream.write_all(&[&produce[..], &[0]].concat()).expect("ask");
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        stream.read_exact(&mut [0; 4]).expect("an answer");
+        held.push(stream);
+    }
+    let more = standing.resident().saturating_sub(before);
+    assert!(more < 100 << 20, "{more} bytes for ten connections");
+}
+
 #[test]
 fn a_half_closed_connection_gets_its_answer_and_ends() {
     let tmp = tempfile::tempdir().expect("folder");

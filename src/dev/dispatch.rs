@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Decodable, Encodable};
 
 use super::api::{admin, configs, fetch, groups, members, metadata, offsets, produce};
-use super::server::{Part, Reply};
+use super::server::{Part, Reply, Share};
 use super::shape::{self, Api};
 use super::{Broker, code};
 
@@ -38,7 +38,12 @@ pub struct Context<'a> {
 
 /// Answers one frame (without its length). The second result is a line for `-v`;
 /// the error says why the frame is no Kafka request.
-pub async fn answer(broker: &Arc<Broker>, client: &Client, frame: Bytes) -> Result<(Reply, String), String> {
+pub async fn answer(
+    broker: &Arc<Broker>,
+    client: &Client,
+    frame: Bytes,
+    share: Share,
+) -> Result<(Reply, String), String> {
     let (header, body) = header(frame)?;
     let Some(api) = shape::find(header.api_key) else {
         return Err(format!(
@@ -61,7 +66,7 @@ pub async fn answer(broker: &Arc<Broker>, client: &Client, frame: Bytes) -> Resu
         version: header.version,
         correlation_id: header.correlation_id,
     };
-    let reply = handle(&context, api, body).await.map_err(|e| format!("{what} is malformed: {e}"))?;
+    let reply = handle(&context, api, body, share).await.map_err(|e| format!("{what} is malformed: {e}"))?;
     Ok((reply, what))
 }
 
@@ -119,7 +124,8 @@ fn decode<T: Decodable>(mut body: Bytes, version: i16) -> anyhow::Result<T> {
     T::decode(&mut body, version)
 }
 
-async fn handle(context: &Context<'_>, api: &Api, body: Bytes) -> anyhow::Result<Reply> {
+/// What waits keeps nothing of its frame: those handlers take their request, and its share of memory with it.
+async fn handle(context: &Context<'_>, api: &Api, body: Bytes, share: Share) -> anyhow::Result<Reply> {
     let version = context.version;
     macro_rules! reply {
         ($response:expr) => {
@@ -136,16 +142,16 @@ async fn handle(context: &Context<'_>, api: &Api, body: Bytes) -> anyhow::Result
             Some(response) => reply!(response),
             None => Ok(Reply::Nothing),
         },
-        1 => fetch::fetch(context, request!(FetchRequest)).await,
+        1 => fetch::fetch(context, decode::<FetchRequest>(body, version)?, share).await,
         2 => reply!(offsets::list(context, request!(ListOffsetsRequest))),
         3 => reply!(metadata::metadata(context, request!(MetadataRequest))),
         8 => reply!(groups::commit(context, request!(OffsetCommitRequest))),
         9 => reply!(groups::committed(context, request!(OffsetFetchRequest))?),
         10 => reply!(groups::find_coordinator(context, request!(FindCoordinatorRequest))),
-        11 => reply!(members::join(context, request!(JoinGroupRequest)).await),
+        11 => reply!(members::join(context, decode::<JoinGroupRequest>(body, version)?, share).await),
         12 => reply!(members::heartbeat(context, request!(HeartbeatRequest))),
         13 => reply!(members::leave(context, request!(LeaveGroupRequest))),
-        14 => reply!(members::sync(context, request!(SyncGroupRequest)).await),
+        14 => reply!(members::sync(context, decode::<SyncGroupRequest>(body, version)?, share).await),
         15 => reply!(groups::describe(context, request!(DescribeGroupsRequest))?),
         16 => reply!(groups::list(context, request!(ListGroupsRequest))),
         19 => reply!(admin::create_topics(context, request!(CreateTopicsRequest))?),

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,8 +13,8 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
 use super::Broker;
 use super::dispatch::{self, Client};
@@ -24,13 +25,21 @@ const MAX_FRAME: usize = 100 << 20;
 /// The largest frame of anything but Produce.
 const MAX_OTHER_FRAME: usize = 8 << 20;
 /// Frames above this size share [`FRAME_MEMORY`].
-const SMALL_FRAME: usize = 64 << 10;
+const SMALL_FRAME: usize = 16 << 10;
 /// Bytes that all large frames may take together; who comes later waits.
 const FRAME_MEMORY: usize = 256 << 20;
 /// A connection that asks nothing for so long is closed, as Kafka's `connections.max.idle.ms`.
 const IDLE: Duration = Duration::from_mins(10);
-/// A frame that was begun must go on within this time, or its connection is closed.
-const STALLED: Duration = Duration::from_secs(30);
+/// A frame that was begun must be here whole within this time, or its connection is closed. Begun
+/// anew where it had to wait for [`FRAME_MEMORY`].
+const WHOLE: Duration = Duration::from_secs(30);
+/// Who has closed its half of the connection gets an answer that comes within this time: nobody can
+/// tell whether it still reads.
+const HALF_CLOSED: Duration = Duration::from_secs(5);
+
+/// A frame's share of [`FRAME_MEMORY`], none where it is small. Given back when it is dropped: as
+/// soon as nothing of the frame is kept, which is before any wait.
+pub type Share = Option<OwnedSemaphorePermit>;
 
 /// What is written back for one request.
 pub enum Reply {
@@ -107,7 +116,7 @@ async fn converse(
     broker: &Arc<Broker>,
     mut stream: TcpStream,
     peer: SocketAddr,
-    frames: &Semaphore,
+    frames: &Arc<Semaphore>,
 ) -> Result<(), Closed> {
     stream.set_nodelay(true)?;
     let client = Client { peer, local: stream.local_addr()? };
@@ -118,33 +127,47 @@ async fn converse(
             buffer = BytesMut::new();
             timeout(IDLE, stream.readable()).await.map_err(|_| Closed::Quietly)??;
         }
-        let began = fill(&mut stream, &mut buffer, 4, IDLE).await?;
-        if !began {
+        // The first byte may take as long as it likes, the others may not.
+        if buffer.is_empty() && !fill(&mut stream, &mut buffer, 1, Deadline::now() + IDLE).await? {
             return Ok(());
         }
+        let deadline = Deadline::now() + WHOLE;
+        need(&mut stream, &mut buffer, 4, deadline).await?;
         let size = usize::try_from(i32::from_be_bytes(first(&buffer)?)).unwrap_or(usize::MAX);
         if !(8..=MAX_FRAME).contains(&size) {
             return Err(Closed::Malformed(not_kafka(&buffer)));
         }
-        need(&mut stream, &mut buffer, 12).await?;
+        need(&mut stream, &mut buffer, 12, deadline).await?;
         let api_key = i16::from_be_bytes(first(&buffer[4..])?);
         if api_key != 0 && size > MAX_OTHER_FRAME {
             return Err(Closed::Malformed(format!("a request (api key {api_key}) of {size} bytes")));
         }
-        let memory = if size > SMALL_FRAME {
+        let (share, deadline) = if size > SMALL_FRAME {
             let kib = u32::try_from(size / 1024).unwrap_or(u32::MAX);
-            Some(frames.acquire_many(kib).await.map_err(|_| Closed::Quietly)?)
+            let share = Arc::clone(frames).acquire_many_owned(kib).await.map_err(|_| Closed::Quietly)?;
+            (Some(share), Deadline::now() + WHOLE)
         } else {
-            None
+            (None, deadline)
         };
-        need(&mut stream, &mut buffer, 4 + size).await?;
+        need(&mut stream, &mut buffer, 4 + size, deadline).await?;
         let frame = buffer.split_to(4 + size).freeze().slice(4..);
+        if share.is_some() {
+            // The first bytes of a next frame must not keep the memory of this one.
+            buffer = BytesMut::from(&buffer[..]);
+        }
         let asked = Instant::now();
-        let (reply, what) = match dispatch::answer(broker, &client, frame).await {
-            Ok(answered) => answered,
-            Err(why) => return Err(Closed::Malformed(why)),
-        };
-        drop(memory);
+        let (reply, what) = {
+            let mut answer = pin!(dispatch::answer(broker, &client, frame, share));
+            tokio::select! {
+                biased;
+                answered = &mut answer => answered,
+                end = end_of_peer(&mut stream, &mut buffer) => {
+                    end?;
+                    timeout(HALF_CLOSED, answer).await.map_err(|_| Closed::Quietly)?
+                }
+            }
+        }
+        .map_err(Closed::Malformed)?;
         if broker.log.shows(1) {
             let took = asked.elapsed();
             broker.log.verbose(1, format_args!("{peer} {what} {size} B {:.1} ms", took.as_secs_f64() * 1e3));
@@ -172,20 +195,30 @@ fn not_kafka(bytes: &[u8]) -> String {
     }
 }
 
+/// Waits until the peer has closed its half, while a request of it waits. What it sends meanwhile
+/// is kept, up to a bound above which it is not listened to.
+async fn end_of_peer(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<(), Closed> {
+    while buffer.len() < SMALL_FRAME {
+        if stream.read_buf(buffer).await? == 0 {
+            return Ok(());
+        }
+    }
+    std::future::pending().await
+}
+
 /// Reads until `buffer` has `n` bytes. False: the peer closed before the first of them.
 async fn fill(
     stream: &mut TcpStream,
     buffer: &mut BytesMut,
     n: usize,
-    patience: Duration,
+    deadline: Deadline,
 ) -> Result<bool, Closed> {
     while buffer.len() < n {
         let missing = n - buffer.len();
         if buffer.capacity() - buffer.len() < missing.min(SMALL_FRAME) {
             buffer.reserve(missing.max(16 << 10));
         }
-        let wait = if buffer.is_empty() { patience } else { patience.min(STALLED) };
-        let read = timeout(wait, stream.read_buf(buffer)).await.map_err(|_| Closed::Quietly)??;
+        let read = timeout_at(deadline, stream.read_buf(buffer)).await.map_err(|_| Closed::Quietly)??;
         if read == 0 {
             return if buffer.is_empty() { Ok(false) } else { Err(Closed::Quietly) };
         }
@@ -193,12 +226,17 @@ async fn fill(
     Ok(true)
 }
 
-async fn need(stream: &mut TcpStream, buffer: &mut BytesMut, n: usize) -> Result<(), Closed> {
+async fn need(
+    stream: &mut TcpStream,
+    buffer: &mut BytesMut,
+    n: usize,
+    deadline: Deadline,
+) -> Result<(), Closed> {
     // Room for the whole frame at once: the pages are taken only as bytes come.
     if buffer.capacity() < n {
         buffer.reserve(n - buffer.len());
     }
-    if fill(stream, buffer, n, STALLED).await? { Ok(()) } else { Err(Closed::Quietly) }
+    if fill(stream, buffer, n, deadline).await? { Ok(()) } else { Err(Closed::Quietly) }
 }
 
 /// Writes a reply.

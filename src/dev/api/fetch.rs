@@ -5,20 +5,55 @@ use std::time::Duration;
 
 use bytes::{BufMut as _, BytesMut};
 use kafka_protocol::messages::FetchRequest;
-use kafka_protocol::messages::fetch_request::FetchPartition;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::dev::code::{self, Code};
 use crate::dev::dispatch::Context;
 use crate::dev::log::Slice;
-use crate::dev::server::{Part, Reply};
+use crate::dev::server::{Part, Reply, Share};
 use crate::dev::topics::Partition;
 
 /// The longest wait; a client that asked for more asks again.
 const MAX_WAIT: Duration = Duration::from_mins(5);
 /// The largest answer.
 const MAX_BYTES: u64 = 100 << 20;
+
+/// What a Fetch asks, copied out of its frame: it may wait for minutes.
+struct Wanted {
+    min_bytes: i32,
+    max_bytes: i32,
+    isolation_level: i8,
+    topics: Vec<(String, Vec<Place>)>,
+}
+
+/// From where on one partition is asked for.
+struct Place {
+    partition: i32,
+    leader_epoch: i32,
+    offset: i64,
+    max_bytes: i32,
+}
+
+impl From<FetchRequest> for Wanted {
+    fn from(request: FetchRequest) -> Self {
+        let topics = request.topics.into_iter().map(|topic| {
+            let places = topic.partitions.into_iter().map(|asked| Place {
+                partition: asked.partition,
+                leader_epoch: asked.current_leader_epoch,
+                offset: asked.fetch_offset,
+                max_bytes: asked.partition_max_bytes,
+            });
+            (topic.topic.as_str().to_owned(), places.collect())
+        });
+        Self {
+            min_bytes: request.min_bytes,
+            max_bytes: request.max_bytes,
+            isolation_level: request.isolation_level,
+            topics: topics.collect(),
+        }
+    }
+}
 
 /// What one partition has to say.
 struct Found {
@@ -30,9 +65,11 @@ struct Found {
 }
 
 /// Answers at once where there are `min_bytes`, an error, or a full segment; else when there are, or after `max_wait`.
-pub async fn fetch(context: &Context<'_>, request: &FetchRequest) -> anyhow::Result<Reply> {
+pub async fn fetch(context: &Context<'_>, request: FetchRequest, share: Share) -> anyhow::Result<Reply> {
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(MAX_WAIT);
     let deadline = Instant::now() + wait;
+    let request = &Wanted::from(request);
+    drop(share);
     let (mut found, enough) = look(context, request);
     if !enough && !wait.is_zero() {
         let grown = Arc::new(Notify::new());
@@ -59,9 +96,11 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(context: &Context<'_>, request: &FetchRequest, grown: &'a Arc<Notify>) -> Self {
-        let asked =
-            request.topics.iter().flat_map(|t| t.partitions.iter().map(move |p| (&t.topic, p.partition)));
+    fn new(context: &Context<'_>, request: &Wanted, grown: &'a Arc<Notify>) -> Self {
+        let asked = request
+            .topics
+            .iter()
+            .flat_map(|(topic, places)| places.iter().map(move |p| (topic, p.partition)));
         let partitions: Vec<_> = asked
             .filter_map(|(topic, index)| context.broker.topics.partition(topic, index))
             .map(|(_, partition)| partition)
@@ -82,15 +121,15 @@ impl Drop for Watch<'_> {
 }
 
 /// What is there now, topic by topic, and whether it is enough to answer.
-fn look(context: &Context<'_>, request: &FetchRequest) -> (Vec<Vec<Found>>, bool) {
+fn look(context: &Context<'_>, request: &Wanted) -> (Vec<Vec<Found>>, bool) {
     let mut left = u64::try_from(request.max_bytes).unwrap_or(0).min(MAX_BYTES);
     let mut total = 0;
     let mut answer_now = false;
     let mut topics = Vec::with_capacity(request.topics.len());
-    for topic in &request.topics {
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for asked in &topic.partitions {
-            let (found, more) = look_at(context, &topic.topic, asked, left, total == 0);
+    for (topic, places) in &request.topics {
+        let mut partitions = Vec::with_capacity(places.len());
+        for asked in places {
+            let (found, more) = look_at(context, topic, asked, left, total == 0);
             let len = found.slice.as_ref().map_or(0, |slice| slice.len);
             total += len;
             left = left.saturating_sub(len);
@@ -100,17 +139,12 @@ fn look(context: &Context<'_>, request: &FetchRequest) -> (Vec<Vec<Found>>, bool
         topics.push(partitions);
     }
     let enough = total >= u64::try_from(request.min_bytes).unwrap_or(0);
-    (topics, enough || answer_now)
+    let nothing_asked = request.topics.iter().all(|(_, places)| places.is_empty());
+    (topics, enough || answer_now || nothing_asked)
 }
 
 /// One partition; the second result says whether there is more than it may give now.
-fn look_at(
-    context: &Context<'_>,
-    topic: &str,
-    asked: &FetchPartition,
-    left: u64,
-    is_first: bool,
-) -> (Found, bool) {
+fn look_at(context: &Context<'_>, topic: &str, asked: &Place, left: u64, is_first: bool) -> (Found, bool) {
     let nothing = Found {
         partition: asked.partition,
         error: code::NONE,
@@ -122,13 +156,13 @@ fn look_at(
     let Some((_, partition)) = context.broker.topics.partition(topic, asked.partition) else {
         return refused(code::UNKNOWN_TOPIC_OR_PARTITION);
     };
-    if context.version >= 9 && asked.current_leader_epoch > 0 {
+    if context.version >= 9 && asked.leader_epoch > 0 {
         return refused(code::UNKNOWN_LEADER_EPOCH);
     }
     let log = partition.log();
-    let max = u64::try_from(asked.partition_max_bytes).unwrap_or(0).min(left);
+    let max = u64::try_from(asked.max_bytes).unwrap_or(0).min(left);
     // One whole batch at least, however large, or the reader would never get past it (KIP-74).
-    let (error, slice, more) = match log.read(asked.fetch_offset, max, is_first) {
+    let (error, slice, more) = match log.read(asked.offset, max, is_first) {
         Ok(Some(read)) => (code::NONE, read.slice, read.more),
         Ok(None) => (code::OFFSET_OUT_OF_RANGE, None, false),
         Err(e) => {
@@ -148,7 +182,7 @@ fn look_at(
 
 /// The answer by hand, so that records go from file to socket without being in memory.
 /// Versions 4 to 11, which are not flexible; `FetchResponse.json` of Kafka.
-fn encode(context: &Context<'_>, request: &FetchRequest, found: Vec<Vec<Found>>) -> anyhow::Result<Reply> {
+fn encode(context: &Context<'_>, request: &Wanted, found: Vec<Vec<Found>>) -> anyhow::Result<Reply> {
     let version = context.version;
     let mut parts = Vec::new();
     let mut total = 0_u64;
@@ -161,8 +195,8 @@ fn encode(context: &Context<'_>, request: &FetchRequest, found: Vec<Vec<Found>>)
         out.put_i32(0); // no session: each fetch names all its partitions
     }
     out.put_i32(i32::try_from(found.len())?);
-    for (topic, partitions) in request.topics.iter().zip(found) {
-        let name = topic.topic.as_bytes();
+    for ((topic, _), partitions) in request.topics.iter().zip(found) {
+        let name = topic.as_bytes();
         out.put_i16(i16::try_from(name.len())?);
         out.put_slice(name);
         out.put_i32(i32::try_from(partitions.len())?);

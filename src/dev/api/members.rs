@@ -14,8 +14,9 @@ use super::text;
 use crate::dev::code;
 use crate::dev::dispatch::Context;
 use crate::dev::groups::group::{Join, Sync, Who};
+use crate::dev::server::Share;
 
-/// The shortest and longest session that a member may ask for, milliseconds. Kafka's
+/// The shortest and longest session that a member may ask for, milliseconds; no rebalance waits longer either. Kafka's
 /// own default for the shortest is 6 s; here tests may have dead members replaced sooner.
 const SESSION: std::ops::RangeInclusive<i32> = 100..=1_800_000;
 /// Bytes of metadata that one member may bring for all its assignors.
@@ -26,7 +27,7 @@ pub(super) fn optional(s: Option<&StrBytes>) -> Option<String> {
 }
 
 /// Joins a group; the answer comes when the rebalance has all its members.
-pub async fn join(context: &Context<'_>, request: &JoinGroupRequest) -> JoinGroupResponse {
+pub async fn join(context: &Context<'_>, request: JoinGroupRequest, share: Share) -> JoinGroupResponse {
     let refused = |error| {
         JoinGroupResponse::default()
             .with_error_code(error)
@@ -47,31 +48,27 @@ pub async fn join(context: &Context<'_>, request: &JoinGroupRequest) -> JoinGrou
     let serial = context.broker.next_member.fetch_add(1, Ordering::Relaxed);
     let instance_id = optional(request.group_instance_id.as_ref());
     let prefix = instance_id.as_deref().unwrap_or(context.client_id);
-    let joined = context
-        .broker
-        .coordinator
-        .join(
-            &request.group_id,
-            Join {
-                member_id: request.member_id.as_str().to_owned(),
-                new_id: format!("{prefix}-{:x}-{serial:08x}", context.broker.started_ms),
-                instance_id,
-                client_id: context.client_id.to_owned(),
-                client_host: format!("/{}", context.client.peer.ip()),
-                session_timeout: u64::try_from(request.session_timeout_ms).unwrap_or(0),
-                rebalance_timeout: u64::try_from(rebalance).unwrap_or(0),
-                protocol_type: request.protocol_type.as_str().to_owned(),
-                // Copied out of the frame, which may be large and should not live as long as the group.
-                protocols: request
-                    .protocols
-                    .iter()
-                    .map(|p| (p.name.as_str().to_owned(), bytes::Bytes::copy_from_slice(&p.metadata)))
-                    .collect(),
-                id_required: context.version >= 4,
-                can_skip_assignment: context.version >= 9,
-            },
-        )
-        .await;
+    let join = Join {
+        member_id: request.member_id.as_str().to_owned(),
+        new_id: format!("{prefix}-{:x}-{serial:08x}", context.broker.started_ms),
+        instance_id,
+        client_id: context.client_id.to_owned(),
+        client_host: format!("/{}", context.client.peer.ip()),
+        session_timeout: u64::try_from(request.session_timeout_ms).unwrap_or(0),
+        rebalance_timeout: u64::try_from(rebalance.min(*SESSION.end())).unwrap_or(0),
+        protocol_type: request.protocol_type.as_str().to_owned(),
+        // Copied out of the frame, which may be large and should not live as long as the group.
+        protocols: request
+            .protocols
+            .iter()
+            .map(|p| (p.name.as_str().to_owned(), bytes::Bytes::copy_from_slice(&p.metadata)))
+            .collect(),
+        id_required: context.version >= 4,
+        can_skip_assignment: context.version >= 9,
+    };
+    let group = request.group_id.as_str().to_owned();
+    drop((request, share));
+    let joined = context.broker.coordinator.join(&group, join).await;
     let members = joined.members.into_iter().map(|(id, instance, metadata)| {
         JoinGroupResponseMember::default()
             .with_member_id(text(id))
@@ -92,27 +89,23 @@ pub async fn join(context: &Context<'_>, request: &JoinGroupRequest) -> JoinGrou
 }
 
 /// Brings or asks for the assignment; the answer comes when the leader has brought it.
-pub async fn sync(context: &Context<'_>, request: &SyncGroupRequest) -> SyncGroupResponse {
+pub async fn sync(context: &Context<'_>, request: SyncGroupRequest, share: Share) -> SyncGroupResponse {
     let assignments = request.assignments.iter();
-    let synced = context
-        .broker
-        .coordinator
-        .sync(
-            &request.group_id,
-            Sync {
-                who: Who {
-                    member_id: request.member_id.as_str().to_owned(),
-                    instance_id: optional(request.group_instance_id.as_ref()),
-                    generation: request.generation_id,
-                },
-                protocol_type: optional(request.protocol_type.as_ref()),
-                protocol: optional(request.protocol_name.as_ref()),
-                assignments: assignments
-                    .map(|a| (a.member_id.as_str().to_owned(), bytes::Bytes::copy_from_slice(&a.assignment)))
-                    .collect(),
-            },
-        )
-        .await;
+    let sync = Sync {
+        who: Who {
+            member_id: request.member_id.as_str().to_owned(),
+            instance_id: optional(request.group_instance_id.as_ref()),
+            generation: request.generation_id,
+        },
+        protocol_type: optional(request.protocol_type.as_ref()),
+        protocol: optional(request.protocol_name.as_ref()),
+        assignments: assignments
+            .map(|a| (a.member_id.as_str().to_owned(), bytes::Bytes::copy_from_slice(&a.assignment)))
+            .collect(),
+    };
+    let group = request.group_id.as_str().to_owned();
+    drop((request, share));
+    let synced = context.broker.coordinator.sync(&group, sync).await;
     let optional = |s: String| if s.is_empty() { None } else { Some(text(s)) };
     SyncGroupResponse::default()
         .with_error_code(synced.error)

@@ -36,7 +36,7 @@ impl Fixture {
         let answered = self.runtime.block_on(async {
             let coordinator = self.broker.coordinator.run();
             tokio::select! {
-                answered = answer(&self.broker, &self.client, Bytes::from(frame)) => answered,
+                answered = answer(&self.broker, &self.client, Bytes::from(frame), None) => answered,
                 () = coordinator => unreachable!("it runs for ever"),
                 // A fetch, or a member that waits for others, may wait for long: that is no error.
                 () = tokio::time::sleep(std::time::Duration::from_millis(5)) => Ok((Reply::Nothing, String::new())),
@@ -141,6 +141,14 @@ fn a_fetch_gives_no_part_of_a_batch_for_a_partition_that_is_not_the_first() {
     };
     assert_eq!(sizes(&fetch(batch - 1)), (batch as i32, 0));
     assert_eq!(sizes(&fetch(batch)), (batch as i32, batch as i32));
+}
+
+#[test]
+fn a_fetch_that_names_no_partition_is_answered_at_once() {
+    let fixture = fixture();
+    // It would wait for a minute.
+    let answer = fixture.answer(1, 4, Body::default().i32(-1).i32(60_000).i32(1).i32(1).raw(&[0]).i32(0));
+    assert_eq!(answer, [0; 8]);
 }
 
 #[test]
