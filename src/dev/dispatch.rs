@@ -143,7 +143,7 @@ async fn handle(context: &Context<'_>, api: &Api, body: Bytes, share: Share) -> 
             None => Ok(Reply::Nothing),
         },
         1 => fetch::fetch(context, decode::<FetchRequest>(body, version)?, share).await,
-        2 => reply!(offsets::list(context, request!(ListOffsetsRequest))),
+        2 => reply!(offsets::list(context, request!(ListOffsetsRequest)).await?),
         3 => reply!(metadata::metadata(context, request!(MetadataRequest))),
         8 => reply!(groups::commit(context, request!(OffsetCommitRequest))),
         9 => reply!(groups::committed(context, request!(OffsetFetchRequest))?),

@@ -69,6 +69,8 @@ pub struct Broker {
     pub log: Log,
     pub topics: topics::Topics,
     pub coordinator: groups::Coordinator,
+    /// Held by the one request that searches logs by time.
+    pub searching: Arc<tokio::sync::Mutex<()>>,
     /// The next producer id to give out.
     pub next_producer_id: AtomicI64,
     /// A serial number for members.
@@ -94,6 +96,7 @@ impl Broker {
             log,
             topics,
             coordinator,
+            searching: Arc::default(),
             next_producer_id: AtomicI64::new(first),
             next_member: AtomicU64::new(0),
             started_ms,

@@ -1,5 +1,7 @@
 //! `ListOffsets` and `DeleteRecords`: the two ends of a log, and times.
 
+use std::sync::Arc;
+
 use kafka_protocol::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
 };
@@ -10,26 +12,38 @@ use kafka_protocol::messages::{
     DeleteRecordsRequest, DeleteRecordsResponse, ListOffsetsRequest, ListOffsetsResponse,
 };
 
+use crate::dev::Broker;
 use crate::dev::code::{self, Code};
 use crate::dev::dispatch::Context;
+use crate::dev::log::times;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 
+/// One partition as it is asked for: topic, index, and a time or an end.
+type Asked = (String, i32, i64);
+
 /// Offsets by time, exact per record, or of an end of the log.
-pub fn list(context: &Context<'_>, request: &ListOffsetsRequest) -> ListOffsetsResponse {
+pub async fn list(
+    context: &Context<'_>,
+    request: &ListOffsetsRequest,
+) -> anyhow::Result<ListOffsetsResponse> {
+    let asked = request.topics.iter().flat_map(|topic| {
+        let name = topic.name.as_str();
+        topic.partitions.iter().map(move |p| (name.to_owned(), p.partition_index, p.timestamp))
+    });
+    let found = find_all(context, asked.collect()).await?;
+    let mut found = found.into_iter();
     let topics = request.topics.iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|asked| {
+        let partitions = topic.partitions.iter().zip(found.by_ref()).map(|(asked, found)| {
             let response =
                 ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
-            match find(context, &topic.name, asked.partition_index, asked.timestamp) {
+            match found {
                 Ok(Some((time, offset))) => {
-                    {
-                        // Older versions have no field for it.
-                        let epoch = if context.version >= 4 { 0 } else { -1 };
-                        response.with_timestamp(time).with_offset(offset).with_leader_epoch(epoch)
-                    }
+                    // Older versions have no field for it.
+                    let epoch = if context.version >= 4 { 0 } else { -1 };
+                    response.with_timestamp(time).with_offset(offset).with_leader_epoch(epoch)
                 }
                 Ok(None) => response.with_timestamp(-1).with_offset(-1).with_leader_epoch(-1),
                 Err(error) => {
@@ -41,22 +55,45 @@ pub fn list(context: &Context<'_>, request: &ListOffsetsRequest) -> ListOffsetsR
             .with_name(topic.name.clone())
             .with_partitions(partitions.collect())
     });
-    ListOffsetsResponse::default().with_topics(topics.collect())
+    Ok(ListOffsetsResponse::default().with_topics(topics.collect()))
 }
 
-fn find(context: &Context<'_>, topic: &str, index: i32, time: i64) -> Result<Option<(i64, i64)>, Code> {
-    let found = context.broker.topics.partition(topic, index);
+/// Time and offset of each. A search by time reads and unpacks records: it is done beside the
+/// threads that serve connections, one request at a time.
+async fn find_all(
+    context: &Context<'_>,
+    asked: Vec<Asked>,
+) -> anyhow::Result<Vec<Result<Option<(i64, i64)>, Code>>> {
+    let broker = Arc::clone(context.broker);
+    let by_time = asked.iter().any(|(.., time)| ![LATEST, EARLIEST].contains(time));
+    let all = move || {
+        let mut budget = times::BUDGET;
+        asked.iter().map(|asked| find(&broker, asked, &mut budget)).collect()
+    };
+    if !by_time {
+        return Ok(all());
+    }
+    let alone = Arc::clone(&context.broker.searching).lock_owned().await;
+    let searched = tokio::task::spawn_blocking(move || {
+        let found = all();
+        drop(alone);
+        found
+    });
+    Ok(searched.await?)
+}
+
+fn find(broker: &Broker, (topic, index, time): &Asked, budget: &mut u64) -> Result<Option<(i64, i64)>, Code> {
+    let found = broker.topics.partition(topic, *index);
     let (_, partition) = found.ok_or(code::UNKNOWN_TOPIC_OR_PARTITION)?;
-    let log = partition.log();
-    let by_time = match time {
-        LATEST => return Ok(Some((-1, log.end()))),
-        EARLIEST => return Ok(Some((-1, log.start()))),
-        MAX_TIMESTAMP => log.find_latest_time(),
+    let by_time = match *time {
+        LATEST => return Ok(Some((-1, partition.log().end()))),
+        EARLIEST => return Ok(Some((-1, partition.log().start()))),
+        MAX_TIMESTAMP => times::find_latest(|| partition.log(), budget),
         time if time < 0 => return Err(code::INVALID_REQUEST),
-        time => log.find_time(time),
+        time => times::find(|| partition.log(), time, budget),
     };
     by_time.map_err(|e| {
-        context.broker.log.error(format_args!("read {topic}[{index}]: {e}"));
+        broker.log.error(format_args!("read {topic}[{index}]: {e}"));
         code::KAFKA_STORAGE_ERROR
     })
 }

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod producers;
 mod segment;
+pub mod times;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ pub use segment::Slice;
 
 use batch::{Header, Refusal};
 use producers::{Producers, Sequence, Verdict};
-use segment::Segment;
+use segment::{Segment, Stretch};
 
 use super::code;
 
@@ -200,21 +201,21 @@ impl Log {
         Ok(Some(Read { slice: None, more: false }))
     }
 
-    /// Time and offset of the first record whose time is at or after `time`.
-    pub fn find_time(&self, time: i64) -> io::Result<Option<(i64, i64)>> {
-        for segment in self.segments.iter().filter(|segment| segment.max_timestamp >= time) {
-            let found = segment.find_time(time, self.start)?;
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
+    /// The first run from `offset` on in which a record may be of `time` or later, and where to go on behind it.
+    pub fn stretch(&self, time: i64, offset: i64) -> Option<(Stretch, i64)> {
+        let after = self.segments.partition_point(|segment| segment.base_offset <= offset);
+        let first = after.saturating_sub(1);
+        let ahead = self.segments.iter().enumerate().skip(first);
+        let mut ahead = ahead.filter(|(_, segment)| segment.max_timestamp >= time);
+        let (i, stretch) = ahead.find_map(|(i, segment)| Some((i, segment.stretch(time, offset)?)))?;
+        let behind = || self.segments.get(i + 1).map_or(self.end, |segment| segment.base_offset);
+        let next = stretch.next.unwrap_or_else(behind);
+        Some((stretch, next))
     }
 
-    /// Time and offset of the first record with the latest time.
-    pub fn find_latest_time(&self) -> io::Result<Option<(i64, i64)>> {
-        let latest = self.segments.iter().map(|segment| segment.max_timestamp).max().unwrap_or(-1);
-        if latest < 0 { Ok(None) } else { self.find_time(latest) }
+    /// The latest time in the runs behind the one that holds `offset`.
+    pub fn latest_time_behind(&self, offset: i64) -> i64 {
+        self.segments.iter().map(|segment| segment.latest_time_behind(offset)).max().unwrap_or(-1)
     }
 
     /// Deletes the records before `offset`, which lies between start and end.

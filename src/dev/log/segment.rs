@@ -42,6 +42,40 @@ pub struct Slice {
     pub len: u64,
 }
 
+/// A run of batches between two entries of the index.
+#[derive(Debug)]
+pub struct Stretch {
+    slice: Slice,
+    /// Offset at which the next one begins, none at the end of the segment.
+    pub next: Option<i64>,
+}
+
+impl Stretch {
+    /// Shows each batch (header and bytes, where `wanted`) until `stop` gives something.
+    pub fn look<T>(
+        &self,
+        mut wanted: impl FnMut(&Header) -> bool,
+        mut stop: impl FnMut(&Header, &[u8]) -> Option<T>,
+    ) -> io::Result<Option<T>> {
+        let Slice { file, position, len } = &self.slice;
+        let end = position + len;
+        let mut scan = Scan::new(file, *position, end);
+        let mut body = Vec::new();
+        while let Some((position, header)) = scan.next()? {
+            if !wanted(&header) {
+                continue;
+            }
+            body.resize(header.size.min((end - position) as usize), 0);
+            file.read_exact_at(&mut body, position)?;
+            let found = stop(&header, &body);
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+}
+
 impl Segment {
     /// Creates an empty segment in `folder`.
     pub fn create(folder: &Path, base_offset: i64) -> io::Result<Self> {
@@ -134,27 +168,23 @@ impl Segment {
         Ok(None)
     }
 
-    /// Time and offset of the first record from `start` on whose time is at or after `time`.
-    pub fn find_time(&self, time: i64, start: i64) -> io::Result<Option<(i64, i64)>> {
-        for (i, entry) in self.index.iter().enumerate() {
-            if entry.max_timestamp < time {
-                continue;
-            }
-            let end = self.index.get(i + 1).map_or(self.size, |next| next.position);
-            let mut scan = Scan::new(&self.file, entry.position, end);
-            while let Some((position, header)) = scan.next()? {
-                if header.max_timestamp < time || header.last_offset() < start {
-                    continue;
-                }
-                let mut body = vec![0; header.size.min((self.size - position) as usize)];
-                self.file.read_exact_at(&mut body, position)?;
-                let found = batch::find_record(&body, time, start);
-                if found.is_some() {
-                    return Ok(found);
-                }
-            }
-        }
-        Ok(None)
+    /// The first run from the batch that holds `offset` on in which a record may be of `time` or later.
+    pub fn stretch(&self, time: i64, offset: i64) -> Option<Stretch> {
+        let after = self.index.partition_point(|entry| entry.offset <= offset);
+        let first = after.saturating_sub(1);
+        let ahead = self.index.get(first..)?;
+        let at = first + ahead.iter().position(|entry| entry.max_timestamp >= time)?;
+        let (entry, next) = (self.index.get(at)?, self.index.get(at + 1));
+        let end = next.map_or(self.size, |next| next.position);
+        let file = Arc::clone(&self.file);
+        let slice = Slice { file, position: entry.position, len: end - entry.position };
+        Some(Stretch { slice, next: next.map(|next| next.offset) })
+    }
+
+    /// The latest time in the runs behind the one that holds `offset`.
+    pub fn latest_time_behind(&self, offset: i64) -> i64 {
+        let behind = self.index.partition_point(|entry| entry.offset <= offset);
+        self.index.iter().skip(behind).map(|entry| entry.max_timestamp).max().unwrap_or(-1)
     }
 
     /// Empties the file behind the segment's back.

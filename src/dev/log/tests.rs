@@ -23,6 +23,14 @@ fn append(log: &mut Log, times: &[i64], limits: &Limits) -> i64 {
     log.append(&sample(0, times, NOBODY), limits, 8, 0).expect("append").base_offset
 }
 
+fn find_time(log: &Log, time: i64) -> io::Result<Option<(i64, i64)>> {
+    times::find(|| log, time, &mut times::BUDGET.clone())
+}
+
+fn find_latest_time(log: &Log) -> io::Result<Option<(i64, i64)>> {
+    times::find_latest(|| log, &mut times::BUDGET.clone())
+}
+
 /// Base offsets of the batches that a read from `offset` gives.
 fn batches(log: &Log, offset: i64) -> Vec<i64> {
     let slice = log.read(offset, 1 << 20, true).expect("read").expect("in range").slice;
@@ -128,16 +136,31 @@ fn times_are_found_across_segments_and_after_a_deletion() {
     for i in 0..10 {
         append(&mut log, &[i * 100, i * 100 + 50], &small);
     }
-    assert_eq!(log.find_time(-5).expect("find"), Some((0, 0)));
-    assert_eq!(log.find_time(450).expect("find"), Some((450, 9)));
-    assert_eq!(log.find_time(451).expect("find"), Some((500, 10)));
-    assert_eq!(log.find_time(951).expect("find"), None);
-    assert_eq!(log.find_latest_time().expect("find"), Some((950, 19)));
+    assert_eq!(find_time(&log, -5).expect("find"), Some((0, 0)));
+    assert_eq!(find_time(&log, 450).expect("find"), Some((450, 9)));
+    assert_eq!(find_time(&log, 451).expect("find"), Some((500, 10)));
+    assert_eq!(find_time(&log, 951).expect("find"), None);
+    assert_eq!(find_latest_time(&log).expect("find"), Some((950, 19)));
     log.delete_before(5).expect("delete");
     assert_eq!(log.start(), 5);
-    assert_eq!(log.find_time(0).expect("find"), Some((250, 5)));
+    assert_eq!(find_time(&log, 0).expect("find"), Some((250, 5)));
     assert!(log.read(4, 1, true).expect("read").is_none());
     assert_eq!(self::log(folder.path()).start(), 5);
+}
+
+#[test]
+fn the_latest_time_is_one_of_a_record_that_is_there() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut log = log(folder.path());
+    append(&mut log, &[900, 800], &LIMITS);
+    append(&mut log, &[10, 30, 20], &LIMITS);
+    append(&mut log, &[25], &LIMITS);
+    for (start, latest) in [(0, (900, 0)), (1, (800, 1)), (2, (30, 3)), (3, (30, 3)), (4, (25, 5))] {
+        log.delete_before(start).expect("delete");
+        assert_eq!(find_latest_time(&log).expect("find"), Some(latest), "from {start}");
+    }
+    log.delete_before(6).expect("delete");
+    assert_eq!(find_latest_time(&log).expect("find"), None);
 }
 
 #[test]
@@ -163,6 +186,29 @@ fn retention_by_size_and_by_time_deletes_the_oldest_segments() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_record_is_found_by_its_time_whatever_the_sizes(
+        batches in proptest::collection::vec(proptest::collection::vec(0_i64..50, 1..5), 1..30),
+        segment_bytes in 100_u64..2000,
+        deleted in 0_i64..20,
+    ) {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut log = log(folder.path());
+        for times in &batches {
+            append(&mut log, times, &Limits { segment_bytes, ..LIMITS });
+        }
+        let deleted = deleted.min(log.end());
+        log.delete_before(deleted).expect("delete");
+        let all: Vec<(i64, i64)> = batches.concat().into_iter().zip(0..).skip(deleted as usize).collect();
+        for time in 0..51 {
+            let first = all.iter().find(|(t, _)| *t >= time).copied();
+            prop_assert_eq!(find_time(&log, time).expect("find"), first);
+        }
+        let latest = all.iter().map(|(t, _)| *t).max();
+        let latest = all.iter().find(|(t, _)| Some(*t) == latest).copied();
+        prop_assert_eq!(find_latest_time(&log).expect("find"), latest);
+    }
 
     #[test]
     fn every_record_is_where_its_offset_says_whatever_the_sizes(
