@@ -13,6 +13,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::text;
 use crate::dev::code;
 use crate::dev::dispatch::Context;
+use crate::dev::groups::MAX_ID;
 use crate::dev::groups::group::{Join, Sync, Who};
 use crate::dev::server::Share;
 
@@ -35,6 +36,14 @@ pub async fn join(context: &Context<'_>, request: JoinGroupRequest, share: Share
             .with_member_id(request.member_id.clone())
             .with_protocol_name(Some(StrBytes::new()))
     };
+    // First of all, as in Kafka.
+    if request.group_id.is_empty() {
+        return refused(code::INVALID_GROUP_ID);
+    }
+    let names = [request.member_id.len(), request.protocol_type.len(), context.client_id.len()];
+    if names.into_iter().chain(request.group_instance_id.as_ref().map(|id| id.len())).any(|n| n > MAX_ID) {
+        return refused(code::INVALID_REQUEST);
+    }
     if !SESSION.contains(&request.session_timeout_ms) {
         return refused(code::INVALID_SESSION_TIMEOUT);
     }
@@ -128,6 +137,9 @@ pub fn heartbeat(context: &Context<'_>, request: &HeartbeatRequest) -> Heartbeat
 /// One member leaves, or, from version 3 on, several are removed.
 pub fn leave(context: &Context<'_>, request: &LeaveGroupRequest) -> LeaveGroupResponse {
     let coordinator = &context.broker.coordinator;
+    if request.group_id.is_empty() {
+        return LeaveGroupResponse::default().with_error_code(code::INVALID_GROUP_ID);
+    }
     if context.version < 3 {
         let error = coordinator.leave(&request.group_id, &request.member_id, None);
         return LeaveGroupResponse::default().with_error_code(error);

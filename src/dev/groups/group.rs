@@ -14,6 +14,9 @@ use crate::dev::code::{self, Code};
 /// Milliseconds on a clock that never goes back.
 pub type Millis = u64;
 
+/// Ids of one group that were given out and did not come back yet.
+const MAX_PENDING: usize = 1000;
+
 /// A request that waits for its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Waiter(pub u64);
@@ -75,6 +78,14 @@ pub struct Join {
     pub new_id: String,
 }
 
+impl Join {
+    /// Bytes that it brings to be kept.
+    pub fn bytes(&self) -> usize {
+        let protocols = self.protocols.iter().map(|(name, metadata)| name.len() + metadata.len());
+        size_of::<Member>() + self.new_id.len() + self.client_id.len() + protocols.sum::<usize>()
+    }
+}
+
 /// A `SyncGroup`.
 #[derive(Clone, Debug, Default)]
 pub struct Sync {
@@ -83,6 +94,13 @@ pub struct Sync {
     pub protocol: Option<String>,
     /// Member id and assignment, from the leader.
     pub assignments: Vec<(String, Bytes)>,
+}
+
+impl Sync {
+    /// Bytes that it brings to be kept.
+    pub fn bytes(&self) -> usize {
+        self.assignments.iter().map(|(_, assignment)| assignment.len()).sum()
+    }
 }
 
 /// Who makes a request, and in which generation.
@@ -129,6 +147,8 @@ pub struct Member {
     deadline: Millis,
     joining: Option<Waiter>,
     syncing: Option<Waiter>,
+    /// Whether it sent its `SyncGroup` in this generation.
+    synced: bool,
     /// Counts members in the order in which they joined.
     order: u64,
 }
@@ -137,6 +157,13 @@ impl Member {
     /// What the member said under this assignor.
     pub fn metadata(&self, protocol: &str) -> Bytes {
         self.protocols.iter().find(|(name, _)| name == protocol).map(|(_, m)| m.clone()).unwrap_or_default()
+    }
+
+    /// Bytes of memory that it holds.
+    fn bytes(&self) -> usize {
+        let protocols = self.protocols.iter().map(|(name, metadata)| name.len() + metadata.len());
+        let names = self.client_id.len() + self.instance_id.as_ref().map_or(0, String::len);
+        size_of::<Self>() + names + protocols.sum::<usize>() + self.assignment.len()
     }
 
     /// Whether silence means anything: who waits for us is not silent.
@@ -162,6 +189,8 @@ pub struct Group {
     /// When members that did not send `SyncGroup` are removed.
     sync_deadline: Millis,
     joined: u64,
+    /// Bytes of memory that members and pending ids hold.
+    bytes: usize,
     answers: Vec<Answer>,
 }
 
@@ -178,6 +207,7 @@ impl Default for Group {
             rebalance_deadline: 0,
             sync_deadline: 0,
             joined: 0,
+            bytes: 0,
             answers: Vec::new(),
         }
     }
@@ -187,6 +217,17 @@ impl Group {
     /// The answers that are due since the last call.
     pub fn take_answers(&mut self) -> Vec<Answer> {
         std::mem::take(&mut self.answers)
+    }
+
+    /// Bytes of memory that the members hold.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn count_bytes(&mut self) {
+        let members = self.members.iter().map(|(id, member)| id.len() + member.bytes());
+        let pending = self.pending.keys().map(|id| id.len() + size_of::<(String, Millis)>());
+        self.bytes = self.protocol_type.len() + members.chain(pending).sum::<usize>();
     }
 
     /// Whether nobody is in the group or about to be.
@@ -199,7 +240,9 @@ impl Group {
         let sessions = self.members.values().filter(|m| !m.is_waiting()).map(|m| m.deadline);
         let rebalance = match self.state {
             State::PreparingRebalance => Some(self.rebalance_deadline),
-            State::CompletingRebalance => Some(self.sync_deadline),
+            State::CompletingRebalance | State::Stable if self.members.values().any(|m| !m.synced) => {
+                Some(self.sync_deadline)
+            }
             _ => None,
         };
         sessions.chain(self.pending.values().copied()).chain(rebalance).min()
@@ -220,23 +263,26 @@ impl Group {
         match self.state {
             State::PreparingRebalance if self.rebalance_deadline <= now => self.complete_join(now),
             State::PreparingRebalance => self.try_complete_join(now),
-            State::CompletingRebalance if self.sync_deadline <= now => {
-                let missing: Vec<String> = self
-                    .members
-                    .iter()
-                    .filter(|(_, m)| m.syncing.is_none())
-                    .map(|(id, _)| id.clone())
-                    .collect();
+            // Who joined and never asked for its assignment would keep its partitions from the others.
+            State::CompletingRebalance | State::Stable if self.sync_deadline <= now => {
+                let missing: Vec<String> =
+                    self.members.iter().filter(|(_, m)| !m.synced).map(|(id, _)| id.clone()).collect();
                 for id in missing {
                     self.remove(&id, now);
                 }
             }
             _ => {}
         }
+        self.count_bytes();
     }
 
     /// A member joins, or joins again.
     pub fn join(&mut self, request: Join, waiter: Waiter, now: Millis) {
+        self.take_in(request, waiter, now);
+        self.count_bytes();
+    }
+
+    fn take_in(&mut self, request: Join, waiter: Waiter, now: Millis) {
         let id = request.member_id.clone();
         if let Err(error) = self.admit(&request) {
             self.answers.push(Answer::Join(waiter, Joined::refused(error, &id)));
@@ -247,6 +293,11 @@ impl Group {
             match known {
                 Some(old) => self.replace_static(&old, &request, waiter, now),
                 None if request.id_required && request.instance_id.is_none() => {
+                    if self.pending.len() >= MAX_PENDING {
+                        let full = Joined::refused(code::GROUP_MAX_SIZE_REACHED, "");
+                        self.answers.push(Answer::Join(waiter, full));
+                        return;
+                    }
                     let id = request.new_id;
                     self.pending.insert(id.clone(), now + request.session_timeout);
                     let answer = Joined::refused(code::MEMBER_ID_REQUIRED, &id);
@@ -328,6 +379,7 @@ impl Group {
             deadline: now + request.session_timeout,
             joining: Some(waiter),
             syncing: None,
+            synced: false,
             order: self.joined,
         };
         if self.leader.is_empty() {
@@ -469,6 +521,7 @@ impl Group {
         self.protocol = self.choose_protocol();
         self.state = State::CompletingRebalance;
         self.sync_deadline = now + self.longest_rebalance().max(1);
+        self.members.values_mut().for_each(|member| member.synced = false);
         let list = self.member_list();
         let ids: Vec<String> = self.members.keys().cloned().collect();
         for id in ids {
@@ -510,6 +563,9 @@ impl Group {
             return;
         }
         let id = request.who.member_id;
+        if let Some(member) = self.members.get_mut(&id) {
+            member.synced = true;
+        }
         match self.state {
             State::Empty => self.answers.push(refused(code::UNKNOWN_MEMBER_ID)),
             State::PreparingRebalance => self.answers.push(refused(code::REBALANCE_IN_PROGRESS)),
@@ -538,6 +594,7 @@ impl Group {
             }
         }
         self.state = State::Stable;
+        self.count_bytes();
         let ids: Vec<String> = self.members.keys().cloned().collect();
         for id in ids {
             let Some(member) = self.members.get_mut(&id) else { continue };
@@ -601,6 +658,12 @@ impl Group {
 
     /// A member leaves, named by its id, its instance id, or both.
     pub fn leave(&mut self, member_id: &str, instance_id: Option<&str>, now: Millis) -> Code {
+        let left = self.let_go(member_id, instance_id, now);
+        self.count_bytes();
+        left
+    }
+
+    fn let_go(&mut self, member_id: &str, instance_id: Option<&str>, now: Millis) -> Code {
         if self.pending.remove(member_id).is_some() {
             if self.state == State::PreparingRebalance {
                 self.try_complete_join(now);

@@ -20,6 +20,10 @@ use offsets::{Committed, GroupOffsets, Offsets, Place};
 const MAX_GROUPS: usize = 100_000;
 /// Bytes of metadata that a commit may carry, as Kafka's default.
 const MAX_METADATA: usize = 4096;
+/// Bytes that all members may hold together: metadata, assignments, ids. As many may the offsets.
+const MAX_BYTES: usize = 64 << 20;
+/// The longest name of a group.
+pub const MAX_ID: usize = 1024;
 
 /// All groups of the broker.
 pub struct Coordinator {
@@ -34,6 +38,13 @@ struct Inner {
     offsets: Offsets,
     waiting: HashMap<Waiter, Waiting>,
     asked: u64,
+    /// Bytes that the groups and their members hold.
+    bytes: usize,
+}
+
+/// Bytes that a group holds, without its members.
+fn bare(id: &str) -> usize {
+    id.len() + size_of::<(String, Group)>()
 }
 
 enum Waiting {
@@ -88,10 +99,19 @@ impl Inner {
 
     fn with<T>(&mut self, id: &str, act: impl FnOnce(&mut Group) -> T) -> Option<T> {
         let group = self.groups.get_mut(id)?;
+        let before = group.bytes();
         let result = act(group);
+        self.bytes = (self.bytes + group.bytes()).saturating_sub(before);
         let answers = group.take_answers();
         self.deliver(answers);
         Some(result)
+    }
+
+    /// Whether the group is there, or one more may be.
+    fn may_add(&self, id: &str) -> bool {
+        self.groups.contains_key(id)
+            || self.offsets.of(id).is_some()
+            || self.groups.len() + self.offsets.groups().len() < MAX_GROUPS
     }
 
     fn describe(&self, id: &str) -> Option<Described> {
@@ -129,6 +149,7 @@ impl Coordinator {
             offsets: Offsets::open(path)?,
             waiting: HashMap::new(),
             asked: 0,
+            bytes: 0,
         };
         Ok(Self { inner: Mutex::new(inner), moved: Notify::new(), began: Instant::now() })
     }
@@ -157,9 +178,13 @@ impl Coordinator {
                 for id in &due {
                     inner.with(id, |group| group.tick(now));
                 }
-                let Inner { groups, offsets, .. } = &mut *inner;
+                let Inner { groups, offsets, bytes, .. } = &mut *inner;
                 groups.retain(|id, group| {
-                    !group.is_empty() || group.generation > 0 || offsets.of(id).is_some()
+                    let stays = !group.is_empty() || group.generation > 0 || offsets.of(id).is_some();
+                    if !stays {
+                        *bytes = bytes.saturating_sub(bare(id) + group.bytes());
+                    }
+                    stays
                 });
                 groups.values().filter_map(Group::next_deadline).min()
             };
@@ -184,20 +209,21 @@ impl Coordinator {
             member_id: member.to_owned(),
             ..Joined::default()
         };
-        if id.is_empty() {
+        if id.is_empty() || id.len() > MAX_ID {
             return refused(code::INVALID_GROUP_ID, &request.member_id);
         }
         let member_id = request.member_id.clone();
         let (to, answer) = oneshot::channel();
         {
             let mut inner = self.lock();
+            if inner.bytes + request.bytes() > MAX_BYTES || !inner.may_add(id) {
+                return refused(code::GROUP_MAX_SIZE_REACHED, &request.member_id);
+            }
             if !inner.groups.contains_key(id) {
                 if !request.member_id.is_empty() {
                     return refused(code::UNKNOWN_MEMBER_ID, &request.member_id);
                 }
-                if inner.groups.len() >= MAX_GROUPS {
-                    return refused(code::INVALID_GROUP_ID, "");
-                }
+                inner.bytes += bare(id);
                 inner.groups.insert(id.to_owned(), Group::default());
             }
             let waiter = inner.next_waiter();
@@ -211,12 +237,19 @@ impl Coordinator {
 
     /// Brings or asks for an assignment; waits for the leader's.
     pub async fn sync(&self, id: &str, request: Sync) -> Synced {
-        let unknown = || Synced { error: code::UNKNOWN_MEMBER_ID, ..Synced::default() };
+        let refused = |error| Synced { error, ..Synced::default() };
+        let unknown = || refused(code::UNKNOWN_MEMBER_ID);
+        if id.is_empty() {
+            return refused(code::INVALID_GROUP_ID);
+        }
         let (to, answer) = oneshot::channel();
         {
             let mut inner = self.lock();
             if !inner.groups.contains_key(id) {
                 return unknown();
+            }
+            if inner.bytes + request.bytes() > MAX_BYTES {
+                return refused(code::GROUP_MAX_SIZE_REACHED);
             }
             let waiter = inner.next_waiter();
             inner.waiting.insert(waiter, Waiting::Sync(to));
@@ -229,12 +262,18 @@ impl Coordinator {
 
     /// A sign of life of a member.
     pub fn heartbeat(&self, id: &str, who: &Who) -> Code {
+        if id.is_empty() {
+            return code::INVALID_GROUP_ID;
+        }
         let now = self.now();
         self.lock().with(id, |group| group.heartbeat(who, now)).unwrap_or(code::UNKNOWN_MEMBER_ID)
     }
 
     /// A member leaves.
     pub fn leave(&self, id: &str, member_id: &str, instance_id: Option<&str>) -> Code {
+        if id.is_empty() {
+            return code::INVALID_GROUP_ID;
+        }
         let now = self.now();
         let left = self.lock().with(id, |group| group.leave(member_id, instance_id, now));
         self.moved.notify_one();
@@ -244,11 +283,20 @@ impl Coordinator {
     /// Commits offsets for a member, or for nobody where the group is empty. One code for each.
     pub fn commit(&self, id: &str, who: &Who, offsets: Vec<(String, i32, Committed)>) -> Vec<Code> {
         let all = |error| vec![error; offsets.len()];
-        if id.is_empty() {
+        if id.is_empty() || id.len() > MAX_ID {
             return all(code::INVALID_GROUP_ID);
         }
         let now = self.now();
         let mut inner = self.lock();
+        let there = inner.offsets.of(id);
+        let no_larger = |(topic, partition, committed): &(String, i32, Committed)| {
+            let old = there.and_then(|offsets| offsets.get(&(topic.clone(), *partition)));
+            old.is_some_and(|old| old.metadata.len() >= committed.metadata.len())
+        };
+        let full = inner.offsets.bytes() > MAX_BYTES && !offsets.iter().all(no_larger);
+        if full || !inner.may_add(id) {
+            return all(code::GROUP_MAX_SIZE_REACHED);
+        }
         let allowed = match inner.with(id, |group| group.may_commit(who, now)) {
             Some(allowed) => allowed,
             // After a restart members are unknown; who uses no membership always may.
@@ -296,7 +344,9 @@ impl Coordinator {
             None if inner.offsets.of(id).is_none() => return code::GROUP_ID_NOT_FOUND,
             _ => {}
         }
-        inner.groups.remove(id);
+        if let Some(group) = inner.groups.remove(id) {
+            inner.bytes = inner.bytes.saturating_sub(bare(id) + group.bytes());
+        }
         inner.offsets.remove(id).map_or(code::KAFKA_STORAGE_ERROR, |()| code::NONE)
     }
 
@@ -320,3 +370,6 @@ impl Coordinator {
         ids.into_iter().filter_map(|id| inner.describe(id)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,8 @@ struct Change {
 #[derive(Debug)]
 pub struct Offsets {
     groups: BTreeMap<String, GroupOffsets>,
+    /// Bytes of memory that they hold.
+    bytes: usize,
     path: PathBuf,
     file: File,
     /// Bytes in the file now, and when it was last written anew.
@@ -57,18 +59,19 @@ impl Offsets {
     /// Reads the file at `path`, or begins it, and writes it anew without what is outdated.
     pub fn open(path: PathBuf) -> io::Result<Self> {
         let mut groups = BTreeMap::new();
+        let mut held = 0;
         match std::fs::read(&path) {
             Ok(bytes) => {
                 for line in bytes.split_inclusive(|byte| *byte == b'\n') {
                     let Some(change) = parse(line) else { break };
-                    apply(&mut groups, change);
+                    apply(&mut groups, &mut held, change);
                 }
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
         }
         let (file, size) = write_anew(&path, &groups)?;
-        Ok(Self { groups, path, file, size, compact_size: size })
+        Ok(Self { groups, bytes: held, path, file, size, compact_size: size })
     }
 
     /// The offsets of a group; none where nothing is committed.
@@ -76,8 +79,13 @@ impl Offsets {
         self.groups.get(group)
     }
 
+    /// Bytes of memory that all offsets hold.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// All groups that have offsets.
-    pub fn groups(&self) -> impl Iterator<Item = &str> {
+    pub fn groups(&self) -> impl ExactSizeIterator<Item = &str> {
         self.groups.keys().map(String::as_str)
     }
 
@@ -122,7 +130,7 @@ impl Offsets {
             return Err(e);
         }
         self.size += line.len() as u64;
-        apply(&mut self.groups, change);
+        apply(&mut self.groups, &mut self.bytes, change);
         if self.size > COMPACT_FROM && self.size > self.compact_size.saturating_mul(4) {
             (self.file, self.size) = write_anew(&self.path, &self.groups)?;
             self.compact_size = self.size;
@@ -131,16 +139,28 @@ impl Offsets {
     }
 }
 
-fn apply(groups: &mut BTreeMap<String, GroupOffsets>, change: Change) {
+fn apply(groups: &mut BTreeMap<String, GroupOffsets>, held: &mut usize, change: Change) {
+    let size = |topic: &str, committed: &Committed| {
+        size_of::<(Place, Committed)>() + topic.len() + committed.metadata.len()
+    };
     if change.removed {
-        groups.remove(&change.group);
+        let gone = groups.remove(&change.group).unwrap_or_default();
+        *held -= gone.iter().map(|((topic, _), committed)| size(topic, committed)).sum::<usize>();
         return;
     }
     let offsets = groups.entry(change.group).or_default();
-    offsets
-        .extend(change.set.into_iter().map(|(topic, partition, committed)| ((topic, partition), committed)));
+    for (topic, partition, committed) in change.set {
+        *held += size(&topic, &committed);
+        let place = (topic, partition);
+        if let Some(old) = offsets.get(&place) {
+            *held -= size(&place.0, old);
+        }
+        offsets.insert(place, committed);
+    }
     for place in &change.unset {
-        offsets.remove(place);
+        if let Some(old) = offsets.remove(place) {
+            *held -= size(&place.0, &old);
+        }
     }
 }
 
@@ -191,8 +211,12 @@ mod tests {
         let mut bytes = std::fs::read(&path).expect("read");
         bytes.extend_from_slice(b"00000000 {\"group\":\"g\",\"set\":[[\"t\",0,{\"off");
         std::fs::write(&path, bytes).expect("write");
-        let offsets = Offsets::open(path).expect("open");
+        let held = offsets.bytes();
+        let mut offsets = Offsets::open(path).expect("open");
+        assert!(held > 0 && held == offsets.bytes());
         assert_eq!(offsets.groups().collect::<Vec<_>>(), ["g"]);
         assert_eq!(offsets.of("g").expect("g"), &BTreeMap::from([(("t".to_owned(), 0), at(7))]));
+        offsets.remove("g").expect("remove");
+        assert_eq!(offsets.bytes(), 0);
     }
 }

@@ -73,6 +73,13 @@ impl Lab {
         self.group.take_answers()
     }
 
+    fn join_pending(&mut self, new_id: &str) -> Vec<Answer> {
+        let waiter = self.ask();
+        let request = Join { new_id: new_id.to_owned(), id_required: true, ..Self::request("") };
+        self.group.join(request, waiter, self.now);
+        self.group.take_answers()
+    }
+
     /// Members `a` (the leader) and `b` in a stable group.
     fn two() -> Self {
         let mut lab = Self::default();
@@ -199,6 +206,36 @@ fn who_waits_for_the_leader_is_told_to_join_again_when_the_leader_leaves() {
     lab.group.leave("a", None, lab.now);
     assert_eq!(synced(&lab.group.take_answers()).error, code::REBALANCE_IN_PROGRESS);
     assert_eq!(lab.group.leader, "b");
+}
+
+#[test]
+fn who_joined_and_never_syncs_is_removed_after_the_rebalances_time() {
+    let mut lab = Lab::two();
+    lab.join_again("a");
+    assert_eq!(lab.join_again("b").len(), 2);
+    // The leader brings the assignment; b has a part of it and never asks.
+    assert_eq!(lab.sync("a", &["a", "b"]).len(), 1);
+    assert_eq!(lab.group.state, State::Stable);
+    for _ in 0..10 {
+        lab.wait(500);
+        assert_eq!(lab.heartbeat("a"), if lab.now < 5000 { 0 } else { code::REBALANCE_IN_PROGRESS });
+        lab.heartbeat("b");
+    }
+    assert_eq!(lab.group.members.keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(joined(&lab.join_again("a")).error, code::NONE);
+    lab.sync("a", &["a"]);
+    assert_eq!(lab.group.next_deadline(), Some(lab.now + 1000), "only its session");
+}
+
+#[test]
+fn ids_that_are_never_used_are_bounded() {
+    let mut lab = Lab::default();
+    for i in 0..MAX_PENDING {
+        assert_eq!(joined(&lab.join_pending(&format!("m{i}"))).error, code::MEMBER_ID_REQUIRED);
+    }
+    assert_eq!(joined(&lab.join_pending("more")).error, code::GROUP_MAX_SIZE_REACHED);
+    lab.wait(1000);
+    assert_eq!(joined(&lab.join_pending("more")).error, code::MEMBER_ID_REQUIRED);
 }
 
 #[test]
