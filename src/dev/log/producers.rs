@@ -12,6 +12,8 @@ use crate::dev::code::{self, Code};
 const KEPT: usize = 5;
 /// Producers remembered a partition; the one silent for longest goes first.
 const MAX_PRODUCERS: usize = 4096;
+/// A producer id from here on was made up by its client.
+const MADE_UP: i64 = 1 << 62;
 
 #[derive(Clone, Copy, Debug)]
 struct Kept {
@@ -131,9 +133,10 @@ impl Producers {
         producer.touched = self.appends;
     }
 
-    /// The highest producer id that wrote here, -1 for none.
+    /// The highest producer id that wrote here, -1 for none. Ids that no broker gave out don't
+    /// count: behind one of them there would be no room for others.
     pub fn highest_id(&self) -> i64 {
-        self.by_id.keys().copied().max().unwrap_or(-1)
+        self.by_id.keys().copied().filter(|id| *id < MADE_UP).max().unwrap_or(-1)
     }
 }
 
@@ -178,6 +181,15 @@ mod tests {
         assert_eq!(window.judge(batch(0, 1)), Verdict::New);
         window.appended(batch(i32::MAX, 2), 2);
         assert_eq!(window.judge(batch(1, 1)), Verdict::New);
+    }
+
+    #[test]
+    fn an_id_that_was_made_up_is_no_highest_id() {
+        let mut window = Producers::default();
+        for producer_id in [5, i64::MAX, MADE_UP, 3] {
+            window.appended(Sequence { producer_id, ..batch(0, 1) }, 0);
+        }
+        assert_eq!(window.highest_id(), 5);
     }
 
     #[test]
