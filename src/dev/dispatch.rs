@@ -138,10 +138,15 @@ async fn handle(context: &Context<'_>, api: &Api, body: Bytes, share: Share) -> 
         };
     }
     match api.key {
-        0 => match produce::produce(context, request!(ProduceRequest)) {
-            Some(response) => reply!(response),
-            None => Ok(Reply::Nothing),
-        },
+        0 => {
+            let request = request!(ProduceRequest);
+            let response = produce::produce(context, request);
+            match request.acks {
+                0 if produce::all_taken(&response) => Ok(Reply::Nothing),
+                0 => Ok(Reply::Close),
+                _ => reply!(response),
+            }
+        }
         1 => fetch::fetch(context, decode::<FetchRequest>(body, version)?, share).await,
         2 => reply!(offsets::list(context, request!(ListOffsetsRequest)).await?),
         3 => reply!(metadata::metadata(context, request!(MetadataRequest))),

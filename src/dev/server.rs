@@ -45,6 +45,8 @@ pub type Share = Option<OwnedSemaphorePermit>;
 pub enum Reply {
     /// Nothing: a Produce with acks=0.
     Nothing,
+    /// Nothing, and the end of the connection: how a producer with acks=0 learns that it failed.
+    Close,
     /// A whole frame, its length first, with runs of log files in it.
     Parts(Vec<Part>),
 }
@@ -172,8 +174,10 @@ async fn converse(
             let took = asked.elapsed();
             broker.log.verbose(1, format_args!("{peer} {what} {size} B {:.1} ms", took.as_secs_f64() * 1e3));
         }
-        if let Reply::Parts(parts) = reply {
-            write(&mut stream, parts).await?;
+        match reply {
+            Reply::Nothing => {}
+            Reply::Close => return Ok(()),
+            Reply::Parts(parts) => write(&mut stream, parts).await?,
         }
     }
 }

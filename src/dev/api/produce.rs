@@ -13,8 +13,8 @@ use crate::dev::code::{self, Code};
 use crate::dev::dispatch::Context;
 use crate::dev::log::batch::Refusal;
 
-/// Appends one batch a partition. None where the producer wants no answer (acks=0).
-pub fn produce(context: &Context<'_>, request: &ProduceRequest) -> Option<ProduceResponse> {
+/// Appends one batch a partition.
+pub fn produce(context: &Context<'_>, request: &ProduceRequest) -> ProduceResponse {
     let refused = if !(-1..=1).contains(&request.acks) {
         code::INVALID_REQUIRED_ACKS
     } else if request.transactional_id.is_some() {
@@ -32,7 +32,13 @@ pub fn produce(context: &Context<'_>, request: &ProduceRequest) -> Option<Produc
                 .with_partition_responses(partitions.collect()),
         );
     }
-    (request.acks != 0).then(|| ProduceResponse::default().with_responses(responses))
+    ProduceResponse::default().with_responses(responses)
+}
+
+/// Whether no partition refused its records.
+pub fn all_taken(response: &ProduceResponse) -> bool {
+    let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+    partitions.all(|partition| partition.error_code == code::NONE)
 }
 
 fn partition(

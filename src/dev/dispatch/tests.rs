@@ -43,7 +43,7 @@ impl Fixture {
             }
         });
         Ok(match answered?.0 {
-            Reply::Nothing => None,
+            Reply::Nothing | Reply::Close => None,
             Reply::Parts(parts) => {
                 let mut out = Vec::new();
                 for part in parts {
@@ -149,6 +149,22 @@ fn a_fetch_that_names_no_partition_is_answered_at_once() {
     // It would wait for a minute.
     let answer = fixture.answer(1, 4, Body::default().i32(-1).i32(60_000).i32(1).i32(1).raw(&[0]).i32(0));
     assert_eq!(answer, [0; 8]);
+}
+
+#[test]
+fn a_producer_without_acks_whose_records_are_not_taken_is_disconnected() {
+    let fixture = fixture();
+    let produce = |topic: &str, acks| {
+        let batch = sample(0, &[1], (-1, -1, -1));
+        let body = Body::default().i16(-1).i16(acks).i32(1000).i32(1).text(topic);
+        let body = body.i32(1).i32(0).i32(batch.len() as i32).raw(&batch);
+        let frame = frame(shape::find(0).expect("Produce"), 7, &body.0);
+        let answered = answer(&fixture.broker, &fixture.client, Bytes::from(frame), None);
+        fixture.runtime.block_on(answered).expect("answered").0
+    };
+    assert!(matches!(produce("a", 0), Reply::Nothing));
+    assert!(matches!(produce("gone", 0), Reply::Close));
+    assert!(matches!(produce("gone", 1), Reply::Parts(_)));
 }
 
 #[test]
