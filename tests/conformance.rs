@@ -181,6 +181,7 @@ fn wrong_topics_are_refused_by_their_own_codes() {
     assert_eq!(refused("no spaces", 1, &[]), Err(RDKafkaErrorCode::InvalidTopic));
     assert_eq!(refused(&unique("t"), 1, &[("no.such", "1")]), Err(RDKafkaErrorCode::InvalidConfig));
     assert_eq!(refused(&unique("t"), 1, &[("retention.ms", "x")]), Err(RDKafkaErrorCode::InvalidConfig));
+    assert_eq!(refused(&unique("t"), 1, &[("segment.bytes", "14")]), Err(RDKafkaErrorCode::InvalidConfig));
 }
 
 #[test]
@@ -251,6 +252,17 @@ fn deleted_records_are_out_of_range_and_the_rest_is_there() {
     let consumer = assigned(&name, 0, Offset::Beginning);
     assert_eq!(consumer.fetch_watermarks(&name, 0, PATIENCE).expect("watermarks"), (4, 10));
     assert_eq!(take(&consumer, 6)[0].0, 4);
+}
+
+#[test]
+fn a_record_of_the_far_future_is_refused() {
+    let name = topic("future", 1);
+    let producer = producer(&[("message.timeout.ms", "20000")]);
+    let record = BaseRecord::<(), _>::to(&name).payload("far").timestamp(253_402_300_799_999).partition(0);
+    producer.send(record).map_err(|(e, _)| e).expect("queued");
+    producer.flush(PATIENCE).expect("reported");
+    produce(&name, 0, &["now"], &[]);
+    assert_eq!(take(&assigned(&name, 0, Offset::Beginning), 1)[0], (0, "now".into()));
 }
 
 #[test]

@@ -56,7 +56,8 @@ pub const TOPIC: &[(&str, Kind, &str)] = &[
     ("preallocate", Kind::Boolean, "false"),
     ("retention.bytes", Kind::Number(-1, MAX), "-1"),
     ("retention.ms", Kind::Number(-1, MAX), "-1"),
-    ("segment.bytes", Kind::Number(14, INT), "134217728"),
+    // From 1 MiB on, as Kafka since 4.0 (KIP-1030): each segment is an open file.
+    ("segment.bytes", Kind::Number(1 << 20, INT), "134217728"),
     ("segment.index.bytes", Kind::Number(4, INT), "10485760"),
     ("segment.jitter.ms", Kind::Number(0, MAX), "0"),
     ("segment.ms", Kind::Number(1, MAX), "604800000"),
@@ -133,6 +134,8 @@ pub fn limits(own: &BTreeMap<String, String>, defaults: &Defaults) -> Limits {
         retention_bytes,
         retention_ms: Some(number("retention.ms")).filter(|ms| *ms >= 0),
         log_append_time: value("message.timestamp.type") == "LogAppendTime",
+        timestamp_before_ms: number("message.timestamp.before.max.ms"),
+        timestamp_after_ms: number("message.timestamp.after.max.ms"),
     }
 }
 
@@ -149,7 +152,12 @@ mod tests {
 
     #[test]
     fn wrong_names_and_values_are_refused_by_name() {
-        for (name, value) in [("retention", "1"), ("retention.ms", "x"), ("cleanup.policy", "compact")] {
+        for (name, value) in [
+            ("retention", "1"),
+            ("retention.ms", "x"),
+            ("cleanup.policy", "compact"),
+            ("segment.bytes", "14"),
+        ] {
             assert!(check(name, value).is_err_and(|e| e.contains(name)), "{name}={value}");
         }
     }

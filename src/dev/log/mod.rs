@@ -32,6 +32,10 @@ pub struct Limits {
     pub retention_ms: Option<i64>,
     /// `message.timestamp.type=LogAppendTime`
     pub log_append_time: bool,
+    /// `message.timestamp.before.max.ms`
+    pub timestamp_before_ms: i64,
+    /// `message.timestamp.after.max.ms`
+    pub timestamp_after_ms: i64,
 }
 
 /// Where an append went.
@@ -139,6 +143,7 @@ impl Log {
     ) -> Result<Appended, Refusal> {
         let mut header = batch::check(bytes, limits.max_message_bytes, version)?;
         let log_append_time = if limits.log_append_time { now_ms } else { -1 };
+        check_times(&header, limits, now_ms)?;
         match self.producers.judge(sequence(&header)) {
             Verdict::New => {}
             Verdict::Duplicate(base_offset) => return Ok(Appended { base_offset, log_append_time }),
@@ -161,7 +166,7 @@ impl Log {
             bytes
         };
         let base_offset = self.end;
-        self.write(&header, bytes, limits).map_err(|e| Refusal {
+        self.write(&header, bytes, limits, now_ms).map_err(|e| Refusal {
             code: code::KAFKA_STORAGE_ERROR,
             why: format!("write {}: {e}", self.folder.display()),
         })?;
@@ -170,7 +175,7 @@ impl Log {
         Ok(Appended { base_offset, log_append_time })
     }
 
-    fn write(&mut self, header: &Header, bytes: &[u8], limits: &Limits) -> io::Result<()> {
+    fn write(&mut self, header: &Header, bytes: &[u8], limits: &Limits, now_ms: i64) -> io::Result<()> {
         let full = self
             .segments
             .last()
@@ -179,7 +184,7 @@ impl Log {
             self.segments.push(Segment::create(&self.folder, self.end)?);
         }
         let end = self.end;
-        self.segments.last_mut().map_or(Ok(()), |active| active.append(header, bytes, end))
+        self.segments.last_mut().map_or(Ok(()), |active| active.append(header, bytes, end, now_ms))
     }
 
     /// The batches from `offset` on, of one segment. None where the offset is out of range.
@@ -238,7 +243,7 @@ impl Log {
         let expired = |segment: &Segment| {
             limits
                 .retention_ms
-                .is_some_and(|ms| segment.size > 0 && now_ms.saturating_sub(segment.max_timestamp) > ms)
+                .is_some_and(|ms| segment.size > 0 && now_ms.saturating_sub(segment.latest_ms()) > ms)
         };
         if self.segments.last().is_some_and(expired) {
             self.segments.push(Segment::create(&self.folder, self.end)?);
@@ -265,6 +270,22 @@ impl Log {
     pub fn folder(&self) -> &Path {
         &self.folder
     }
+}
+
+/// Whether the producer's times are near enough to the broker's. The records are not unpacked for
+/// it: the header has the latest time, and the first record's.
+fn check_times(header: &Header, limits: &Limits, now_ms: i64) -> Result<(), Refusal> {
+    let late = header.max_timestamp.saturating_sub(now_ms) > limits.timestamp_after_ms;
+    let early = header.base_timestamp >= 0
+        && now_ms.saturating_sub(header.base_timestamp) > limits.timestamp_before_ms;
+    if limits.log_append_time || !(late || early) {
+        return Ok(());
+    }
+    let why = format!(
+        "Timestamps {} to {} of a batch are out of range: at most {} ms before and {} ms after the broker's {now_ms}",
+        header.base_timestamp, header.max_timestamp, limits.timestamp_before_ms, limits.timestamp_after_ms
+    );
+    Err(Refusal { code: code::INVALID_TIMESTAMP, why })
 }
 
 fn sequence(header: &Header) -> Sequence {

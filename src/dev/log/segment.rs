@@ -5,6 +5,7 @@ use std::io::{self, IoSlice, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::batch::{self, HEADER, Header};
 
@@ -29,6 +30,8 @@ pub struct Segment {
     pub size: u64,
     /// Latest time of a record, milliseconds since the epoch, -1 for none.
     pub max_timestamp: i64,
+    /// When a batch was last appended, milliseconds since the epoch.
+    appended_ms: i64,
     file: Arc<File>,
     path: PathBuf,
     index: Vec<Entry>,
@@ -77,13 +80,23 @@ impl Stretch {
 }
 
 impl Segment {
+    fn new(base_offset: i64, appended_ms: i64, file: File, path: PathBuf) -> Self {
+        let file = Arc::new(file);
+        Self { base_offset, size: 0, max_timestamp: -1, appended_ms, file, path, index: Vec::new() }
+    }
+
+    /// The latest time of a record, or when it was appended where no record has a time.
+    pub fn latest_ms(&self) -> i64 {
+        if self.max_timestamp >= 0 { self.max_timestamp } else { self.appended_ms }
+    }
+
     /// Creates an empty segment in `folder`.
     pub fn create(folder: &Path, base_offset: i64) -> io::Result<Self> {
         let path = folder.join(format!("{base_offset:020}.log"));
         let file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
         // What a dead process may have left under this name was never acknowledged.
         file.set_len(0)?;
-        Ok(Self { base_offset, size: 0, max_timestamp: -1, file: Arc::new(file), path, index: Vec::new() })
+        Ok(Self::new(base_offset, 0, file, path))
     }
 
     /// Opens a segment and walks its batches, each of which is shown to `seen`.
@@ -97,9 +110,10 @@ impl Segment {
         mut seen: impl FnMut(&Header),
     ) -> io::Result<(Self, u64)> {
         let file = OpenOptions::new().read(true).append(true).open(&path)?;
-        let length = file.metadata()?.len();
-        let mut this =
-            Self { base_offset, size: 0, max_timestamp: -1, file: Arc::new(file), path, index: Vec::new() };
+        let metadata = file.metadata()?;
+        let length = metadata.len();
+        let since = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let mut this = Self::new(base_offset, since.as_millis() as i64, file, path);
         let mut scan = Scan::new(&this.file, 0, length);
         let mut next = base_offset;
         let mut body = Vec::new();
@@ -128,7 +142,7 @@ impl Segment {
 
     /// Appends one batch under `base_offset`, with leader epoch 0. On failure the
     /// file is as it was.
-    pub fn append(&mut self, header: &Header, batch: &[u8], base_offset: i64) -> io::Result<()> {
+    pub fn append(&mut self, header: &Header, batch: &[u8], base_offset: i64, now_ms: i64) -> io::Result<()> {
         let mut prefix = [0; 16];
         prefix[..8].copy_from_slice(&base_offset.to_be_bytes());
         prefix[8..12].copy_from_slice(batch.get(8..12).ok_or(io::ErrorKind::InvalidInput)?);
@@ -141,6 +155,7 @@ impl Segment {
         entries.add(&Header { base_offset, ..*header }, self.size);
         self.index = entries.0;
         self.size += batch.len() as u64;
+        self.appended_ms = now_ms;
         self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
         Ok(())
     }

@@ -12,6 +12,8 @@ const LIMITS: Limits = Limits {
     retention_bytes: None,
     retention_ms: None,
     log_append_time: false,
+    timestamp_before_ms: i64::MAX,
+    timestamp_after_ms: 3_600_000,
 };
 const NOBODY: (i64, i16, i32) = (-1, -1, -1);
 
@@ -146,6 +148,44 @@ fn times_are_found_across_segments_and_after_a_deletion() {
     assert_eq!(find_time(&log, 0).expect("find"), Some((250, 5)));
     assert!(log.read(4, 1, true).expect("read").is_none());
     assert_eq!(self::log(folder.path()).start(), 5);
+}
+
+#[test]
+fn records_without_a_time_are_kept_from_when_they_were_appended() {
+    let folder = tempfile::tempdir().expect("folder");
+    let limits = Limits { retention_ms: Some(1000), ..LIMITS };
+    let now = crate::dev::now_ms();
+    {
+        let mut log = log(folder.path());
+        log.append(&sample(0, &[-1], NOBODY), &limits, 8, now).expect("append");
+        log.retain(&limits, now + 1000).expect("retain");
+        assert_eq!(log.start(), 0);
+    }
+    // After a restart the file says when.
+    let mut log = log(folder.path());
+    log.retain(&limits, now + 500).expect("retain");
+    assert_eq!(log.start(), 0);
+    log.retain(&limits, now + 60_000).expect("retain");
+    assert_eq!(log.start(), 1);
+}
+
+#[test]
+fn times_too_far_from_the_brokers_are_refused() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut log = log(folder.path());
+    let now = 10_000_000;
+    let mut taken = |times: &[i64], limits: &Limits| {
+        log.append(&sample(0, times, NOBODY), limits, 8, now).map(|_| ()).map_err(|refused| refused.code)
+    };
+    assert_eq!(taken(&[0, now + 3_600_000], &LIMITS), Ok(()));
+    assert_eq!(taken(&[0, now + 3_600_001], &LIMITS), Err(code::INVALID_TIMESTAMP));
+    assert_eq!(taken(&[i64::MAX], &LIMITS), Err(code::INVALID_TIMESTAMP));
+    assert_eq!(taken(&[-1], &LIMITS), Ok(()));
+    let near = Limits { timestamp_before_ms: 1000, timestamp_after_ms: i64::MAX, ..LIMITS };
+    assert_eq!(taken(&[now - 1001], &near), Err(code::INVALID_TIMESTAMP));
+    assert_eq!(taken(&[-1], &near), Ok(()));
+    assert_eq!(taken(&[now - 1000, i64::MAX], &near), Ok(()));
+    assert_eq!(taken(&[i64::MAX], &Limits { log_append_time: true, ..LIMITS }), Ok(()));
 }
 
 #[test]
