@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, anyhow};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
+use signal_hook::low_level::siginfo::Cause;
 
 use crate::exit::{self, Exit};
 
@@ -20,6 +22,8 @@ pub struct Shutdown {
 struct Inner {
     /// The first signal's number, 0 while there was none.
     signal: AtomicI32,
+    /// Whether the first signal came from the kernel, as Ctrl-C at the terminal does.
+    from_kernel: AtomicBool,
     /// Whether there is something to drain.
     begun: AtomicBool,
     notify: tokio::sync::Notify,
@@ -52,12 +56,17 @@ impl Shutdown {
     pub fn install() -> anyhow::Result<Self> {
         let this = Self::default();
         hear_of_children().context("catch SIGCHLD")?;
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("catch signals")?;
+        let signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP]);
+        let mut signals = signals.context("catch signals")?;
         let inner = Arc::clone(&this.inner);
         std::thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
-                for signal in signals.forever() {
+                for origin in signals.forever() {
+                    let signal = origin.signal;
+                    if inner.signal.load(Ordering::SeqCst) == 0 {
+                        inner.from_kernel.store(origin.cause == Cause::Kernel, Ordering::SeqCst);
+                    }
                     if inner.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
                         if !inner.begun.load(Ordering::SeqCst) {
                             let cause = anyhow!("stopped by signal {signal} before anything was done");
@@ -88,6 +97,12 @@ impl Shutdown {
             0 => None,
             n => Some(n),
         }
+    }
+
+    /// Whether the first signal came from the kernel: Ctrl-C, which reaches all programs in the
+    /// terminal's foreground alike.
+    pub fn came_from_the_kernel(&self) -> bool {
+        self.inner.from_kernel.load(Ordering::SeqCst)
     }
 
     /// Waits for the first signal and gives its number.

@@ -168,6 +168,59 @@ fn a_term_reaches_the_command_and_the_folder_is_gone() {
     assert!(is_empty(tmp.path()));
 }
 
+/// Runs `kq dev -- sh -c SCRIPT` in the foreground of a terminal, and shows kq's process and the
+/// terminal to `act` when the script has printed `$PPID`. The script's status.
+fn in_a_terminal(
+    script: &str,
+    act: impl FnOnce(rustix::process::Pid, &mut dyn std::io::Write),
+) -> Option<i32> {
+    let tmp = tempfile::tempdir().expect("folder");
+    let dev = format!("exec {} -q dev -- sh -c '{script}'", env!("CARGO_BIN_EXE_kq"));
+    let mut terminal = Command::new("script")
+        .args(["-qec", &dev, "/dev/null"])
+        .env("TMPDIR", tmp.path())
+        .env("SHELL", "/bin/sh")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script, of util-linux");
+    let mut line = String::new();
+    let mut stdout = BufReader::new(terminal.stdout.take().expect("stdout"));
+    stdout.read_line(&mut line).expect("read");
+    let pid = line.trim().parse().ok().and_then(rustix::process::Pid::from_raw).expect(&line);
+    let mut stdin = terminal.stdin.take().expect("stdin");
+    act(pid, &mut stdin);
+    let status = terminal.wait().expect("wait");
+    assert!(is_empty(tmp.path()));
+    status.code()
+}
+
+#[test]
+fn an_int_of_another_program_reaches_the_command_in_a_terminals_foreground() {
+    let script = r#"trap "exit 9" INT; echo $PPID; while :; do sleep 0.05; done"#;
+    let status = in_a_terminal(script, |kq, _| {
+        rustix::process::kill_process(kq, rustix::process::Signal::INT).expect("kill");
+    });
+    assert_eq!(status, Some(9));
+}
+
+#[test]
+fn ctrl_c_reaches_the_command_once() {
+    // Another one would come within the half second.
+    let script = r#"n=0; trap "n=\$((n+1))" INT; echo $PPID; while [ $n = 0 ]; do sleep 0.05; done; sleep 0.5; exit $n"#;
+    let status = in_a_terminal(script, |_, terminal| terminal.write_all(b"\x03").expect("Ctrl-C"));
+    assert_eq!(status, Some(1));
+}
+
+#[test]
+fn the_command_keeps_the_callers_limit_of_files() {
+    let tmp = tempfile::tempdir().expect("folder");
+    let kq_dev =
+        format!("ulimit -Sn 77; exec {} dev --topic t:200 -- sh -c 'ulimit -Sn'", env!("CARGO_BIN_EXE_kq"));
+    let output = Command::new("sh").args(["-c", &kq_dev]).env("TMPDIR", tmp.path()).output().expect("run");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "77\n", "{output:?}");
+}
+
 #[test]
 fn a_program_reads_the_address_from_stdout() {
     let tmp = tempfile::tempdir().expect("folder");

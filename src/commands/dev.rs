@@ -58,7 +58,7 @@ async fn broker(args: &Args, log: Log, shutdown: &Shutdown, folder: &Folder) -> 
             retention_ms: args.retention_ms,
         },
     };
-    let max_connections = raise_file_limit().saturating_sub(FILES).max(64);
+    let files = Files::raise();
     let listener = dev::listen(address(args)).await?;
     let broker = Arc::new(Broker::open(folder.path(), settings, log)?);
     for topic in &args.topics {
@@ -72,12 +72,12 @@ async fn broker(args: &Args, log: Log, shutdown: &Shutdown, folder: &Folder) -> 
     }
     let reachable = reachable(local);
     if let Some(command) = args.command.split_first() {
-        return around(broker, listener, max_connections, command, shutdown, folder).await;
+        return around(broker, listener, &files, command, shutdown, folder).await;
     }
     announce(args, log, &reachable);
     on_second_signal(shutdown, folder, None);
     tokio::select! {
-        () = broker.run(listener, max_connections) => {}
+        () = broker.run(listener, files.connections()) => {}
         signal = shutdown.requested() => log.verbose(1, format_args!("signal {signal}: stopping")),
     }
     Ok(Exit::Done)
@@ -115,13 +115,12 @@ fn announce(args: &Args, log: Log, reachable: &str) {
 async fn around(
     broker: Arc<Broker>,
     listener: TcpListener,
-    max_connections: usize,
+    files: &Files,
     (program, rest): (&OsString, &[OsString]),
     shutdown: &Shutdown,
     folder: &Folder,
 ) -> anyhow::Result<Exit> {
     let local = listener.local_addr().context("ask for the port")?;
-    let serving = tokio::spawn(broker.run(listener, max_connections));
     let mut command = Command::new(program);
     command.args(rest).env("KQ_BROKERS", reachable(local));
     if let Some(path) = path_with_kq() {
@@ -130,17 +129,19 @@ async fn around(
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_another_cluster(name)) {
         command.env_remove(name);
     }
-    let mut child = command.spawn().map_err(|e| {
+    // Nothing is served before: no file is opened while the limit is low.
+    let mut child = files.as_found(|| command.spawn()).map_err(|e| {
         let code = if e.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
         let cause = anyhow::Error::new(e).context(format!("run {}", program.display()));
         exit::with(Exit::Command(code), cause)
     })?;
+    let serving = tokio::spawn(broker.run(listener, files.connections()));
     let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     on_second_signal(shutdown, folder, pid);
     let status = tokio::select! {
         status = child.wait() => status,
         signal = shutdown.requested() => {
-            forward(signal, pid);
+            forward(signal, shutdown, pid);
             child.wait().await
         }
     };
@@ -157,20 +158,12 @@ fn is_of_another_cluster(name: &OsStr) -> bool {
         || [&b"KQ_TLS"[..], b"KQ_SASL_"].iter().any(|begin| name.starts_with(begin))
 }
 
-/// Passes a signal on, unless the terminal has sent it to the command already.
-fn forward(signal: i32, pid: Option<Pid>) {
-    let from_terminal = signal == signal_hook::consts::SIGINT && is_in_foreground();
+/// Passes a signal on, unless it was Ctrl-C, which the terminal has sent to the command already.
+fn forward(signal: i32, shutdown: &Shutdown, pid: Option<Pid>) {
+    let from_terminal = signal == signal_hook::consts::SIGINT && shutdown.came_from_the_kernel();
     if let (Some(pid), Some(signal), false) = (pid, Signal::from_named_raw(signal), from_terminal) {
         let _ = rustix::process::kill_process(pid, signal);
     }
-}
-
-/// Whether Ctrl-C reaches this process and its command alike.
-fn is_in_foreground() -> bool {
-    let tty = std::fs::File::open("/dev/tty");
-    tty.is_ok_and(|tty| {
-        rustix::termios::tcgetpgrp(&tty).is_ok_and(|group| group == rustix::process::getpgrp())
-    })
 }
 
 /// The second signal ends at once, and still leaves nothing behind.
@@ -203,15 +196,40 @@ fn path_with_kq() -> Option<OsString> {
     std::env::join_paths(folders).ok()
 }
 
-/// Raises the limit of open files to what is allowed: each connection and log file is one.
-fn raise_file_limit() -> usize {
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.map_or(65_536, |most| most.min(65_536));
-    if limit.current.is_some_and(|now| now < wanted) {
-        let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
-        if rustix::process::setrlimit(Resource::Nofile, raised).is_err() {
-            return limit.current.and_then(|now| usize::try_from(now).ok()).unwrap_or(1024);
-        }
+/// The limit of open files: each connection and log file is one.
+struct Files {
+    found: Rlimit,
+    /// As high as is allowed.
+    raised: Rlimit,
+}
+
+impl Files {
+    /// Raises the limit. Where that fails, it stays as it was found.
+    fn raise() -> Self {
+        let found = rustix::process::getrlimit(Resource::Nofile);
+        let most = found.maximum.map_or(65_536, |most| most.min(65_536));
+        let current = found.current.map(|now| now.max(most));
+        let raised = Rlimit { current, maximum: found.maximum };
+        let is_raised = rustix::process::setrlimit(Resource::Nofile, raised.clone()).is_ok();
+        Self { raised: if is_raised { raised } else { found.clone() }, found }
     }
-    usize::try_from(wanted).unwrap_or(1024)
+
+    /// Connections that there are files for.
+    fn connections(&self) -> usize {
+        let most = self.raised.current.and_then(|now| usize::try_from(now).ok()).unwrap_or(65_536);
+        most.min(65_536).saturating_sub(FILES).max(64)
+    }
+
+    /// Does something under the limit as it was found: what is started inherits it, and programs
+    /// that use `select` can't have more than 1024.
+    fn as_found<T>(&self, act: impl FnOnce() -> T) -> T {
+        let set = |limit: &Rlimit| {
+            // Only ever between the two: neither can be refused.
+            let _ = rustix::process::setrlimit(Resource::Nofile, limit.clone());
+        };
+        set(&self.found);
+        let done = act();
+        set(&self.raised);
+        done
+    }
 }
