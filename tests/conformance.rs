@@ -179,6 +179,9 @@ fn wrong_topics_are_refused_by_their_own_codes() {
         answer.into_iter().next().expect("one").map_err(|(_, code)| code)
     };
     assert_eq!(refused("no spaces", 1, &[]), Err(RDKafkaErrorCode::InvalidTopic));
+    let dots = unique("with.dots");
+    assert_eq!(refused(&dots, 1, &[]), Ok(dots.clone()));
+    assert_eq!(refused(&dots.replace('.', "_"), 1, &[]), Err(RDKafkaErrorCode::InvalidTopic));
     assert_eq!(refused(&unique("t"), 1, &[("no.such", "1")]), Err(RDKafkaErrorCode::InvalidConfig));
     assert_eq!(refused(&unique("t"), 1, &[("retention.ms", "x")]), Err(RDKafkaErrorCode::InvalidConfig));
     assert_eq!(refused(&unique("t"), 1, &[("segment.bytes", "14")]), Err(RDKafkaErrorCode::InvalidConfig));

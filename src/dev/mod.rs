@@ -37,9 +37,9 @@ pub mod topics;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -71,6 +71,8 @@ pub struct Broker {
     pub coordinator: groups::Coordinator,
     /// Held by the one request that searches logs by time.
     pub searching: Arc<tokio::sync::Mutex<()>>,
+    /// Of topics that can't be made on first use.
+    pub cannot_make: Seldom,
     /// The next producer id to give out.
     pub next_producer_id: AtomicI64,
     /// A serial number for members.
@@ -97,6 +99,7 @@ impl Broker {
             topics,
             coordinator,
             searching: Arc::default(),
+            cannot_make: Seldom::default(),
             next_producer_id: AtomicI64::new(first),
             next_member: AtomicU64::new(0),
             started_ms,
@@ -128,6 +131,22 @@ impl Broker {
             self.coordinator.run(),
             server::retain(Arc::clone(&self)),
         );
+    }
+}
+
+/// What is said at most once a minute, however often it happens.
+#[derive(Default)]
+pub struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    /// Whether it may be said, and is then.
+    pub fn is_due(&self) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = said.is_none_or(|said| said.elapsed() >= Duration::from_mins(1));
+        if due {
+            *said = Some(Instant::now());
+        }
+        due
     }
 }
 

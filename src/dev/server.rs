@@ -16,9 +16,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
-use super::Broker;
 use super::dispatch::{self, Client};
 use super::log::Slice;
+use super::{Broker, Seldom};
 
 /// The largest frame, as Kafka's `socket.request.max.bytes`.
 const MAX_FRAME: usize = 100 << 20;
@@ -71,14 +71,11 @@ impl From<io::Error> for Closed {
     }
 }
 
-/// How often it is said that connections can't be accepted.
-const SAY_AGAIN: Duration = Duration::from_mins(1);
-
 /// Accepts connections for as long as it is polled.
 pub async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: usize) {
     let open = Arc::new(AtomicUsize::new(0));
     let mut full = false;
-    let mut said: Option<Instant> = None;
+    let cannot_accept = Seldom::default();
     let frames = Arc::new(Semaphore::new(FRAME_MEMORY / 1024));
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -86,8 +83,7 @@ pub async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: 
             Err(e) => {
                 // Out of file descriptors: the peer waits in the queue until there is one. Where they
                 // come and go there is one now and then, and none again.
-                if said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
-                    said = Some(Instant::now());
+                if cannot_accept.is_due() {
                     broker.log.error(format_args!("accept a connection: {e}; tried again until it goes"));
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;

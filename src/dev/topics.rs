@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
@@ -104,6 +105,8 @@ pub struct Topics {
     folder: PathBuf,
     pub defaults: Defaults,
     by_name: RwLock<BTreeMap<String, Arc<Topic>>>,
+    /// Partitions of all topics together.
+    total: AtomicUsize,
     /// Held while topics change, so that the file and the memory agree.
     changing: Mutex<()>,
 }
@@ -135,6 +138,7 @@ impl Topics {
         Ok(Self {
             folder: folder.to_owned(),
             defaults,
+            total: AtomicUsize::new(by_name.values().map(|topic| topic.partition_count()).sum()),
             by_name: RwLock::new(by_name),
             changing: Mutex::new(()),
         })
@@ -157,37 +161,53 @@ impl Topics {
         self.by_name.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Whether a topic could be made; the number of its partitions.
+    fn total(&self) -> usize {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// Whether a topic could be made.
     pub fn check_new(
+        &self,
+        name: &str,
+        partitions: i32,
+        own: &BTreeMap<String, String>,
+    ) -> Result<(), Refused> {
+        self.count_of_new(name, partitions, own).map(|_| ())
+    }
+
+    /// The number of a new topic's partitions.
+    fn count_of_new(
         &self,
         name: &str,
         partitions: i32,
         own: &BTreeMap<String, String>,
     ) -> Result<usize, Refused> {
         check_name(name)?;
-        if self.find(name).is_some() {
-            return Err((code::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists.")));
+        if let Some(other) = self.colliding(name) {
+            return Err(if other == name {
+                (code::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists."))
+            } else {
+                let why = format!("Topic '{name}' collides with existing topic: {other}");
+                (code::INVALID_TOPIC_EXCEPTION, why)
+            });
         }
-        let partitions = self.check_count(partitions, 0)?;
+        let count = check_count(partitions, self.total())?;
         for (key, value) in own {
             configs::check(key, value).map_err(|why| (code::INVALID_CONFIG, why))?;
         }
-        Ok(partitions)
+        Ok(count)
     }
 
-    fn check_count(&self, partitions: i32, there: usize) -> Result<usize, Refused> {
-        let count = usize::try_from(partitions).unwrap_or(0);
-        if count == 0 {
-            return Err((code::INVALID_PARTITIONS, "Number of partitions must be larger than 0.".into()));
+    /// The topic of this name, or one that differs in `.` and `_` only: in the names of Kafka's
+    /// metrics the two are the same.
+    fn colliding(&self, name: &str) -> Option<String> {
+        let topics = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        if topics.contains_key(name) || !name.contains(['.', '_']) {
+            return topics.contains_key(name).then(|| name.to_owned());
         }
-        let others: usize = self.all().iter().map(|topic| topic.partition_count()).sum();
-        if others - there + count > MAX_PARTITIONS {
-            return Err((
-                code::INVALID_PARTITIONS,
-                format!("kq dev holds {MAX_PARTITIONS} partitions in all; {others} are there."),
-            ));
-        }
-        Ok(count)
+        let unified = |c: u8| if c == b'.' { b'_' } else { c };
+        let same = |other: &str| other.bytes().map(unified).eq(name.bytes().map(unified));
+        topics.keys().find(|other| other.len() == name.len() && same(other)).cloned()
     }
 
     /// Makes a topic. It can be used when this returns.
@@ -197,8 +217,35 @@ impl Topics {
         partitions: i32,
         own: BTreeMap<String, String>,
     ) -> Result<Arc<Topic>, Refused> {
+        let made = self.create_all([(name, partitions, own)]);
+        made.into_iter().next().unwrap_or_else(|| Err(storage(&io::ErrorKind::Other.into())))
+    }
+
+    /// Makes topics, each from its name, number of partitions and configuration. The file that
+    /// lists them is written once.
+    pub fn create_all<'a>(
+        &self,
+        new: impl IntoIterator<Item = (&'a str, i32, BTreeMap<String, String>)>,
+    ) -> Vec<Result<Arc<Topic>, Refused>> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = self.check_new(name, partitions, &own)?;
+        let made: Vec<_> =
+            new.into_iter().map(|(name, partitions, own)| self.make(name, partitions, own)).collect();
+        if made.iter().all(Result::is_err) {
+            return made;
+        }
+        match self.save() {
+            Ok(()) => made,
+            Err(e) => made.into_iter().map(|made| made.and_then(|topic| self.unmake(&topic, &e))).collect(),
+        }
+    }
+
+    fn make(
+        &self,
+        name: &str,
+        partitions: i32,
+        own: BTreeMap<String, String>,
+    ) -> Result<Arc<Topic>, Refused> {
+        let count = self.count_of_new(name, partitions, &own)?;
         let opened: io::Result<Vec<_>> = (0..count).map(|index| self.new_partition(name, index)).collect();
         let limits = configs::limits(&own, &self.defaults);
         let state =
@@ -208,8 +255,19 @@ impl Topics {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name.to_owned(), Arc::clone(&topic));
-        self.save().map_err(|e| storage(&e))?;
+        self.total.fetch_add(count, Ordering::Relaxed);
         Ok(topic)
+    }
+
+    /// A topic that can't be listed is none.
+    fn unmake(&self, topic: &Topic, e: &io::Error) -> Result<Arc<Topic>, Refused> {
+        self.remove(topic);
+        Err(storage(e))
+    }
+
+    fn remove(&self, topic: &Topic) {
+        self.by_name.write().unwrap_or_else(PoisonError::into_inner).remove(&topic.name);
+        self.total.fetch_sub(topic.partition_count(), Ordering::Relaxed);
     }
 
     fn new_partition(&self, name: &str, index: usize) -> io::Result<Arc<Partition>> {
@@ -228,7 +286,7 @@ impl Topics {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let topic = self.existing(name)?;
         let there = topic.partition_count();
-        let count = self.check_count(count, there)?;
+        let count = check_count(count, self.total() - there)?;
         if count <= there {
             return Err((
                 code::INVALID_PARTITIONS,
@@ -240,6 +298,7 @@ impl Topics {
         }
         let more: io::Result<Vec<_>> = (there..count).map(|index| self.new_partition(name, index)).collect();
         let more = more.map_err(|e| storage(&e))?;
+        self.total.fetch_add(more.len(), Ordering::Relaxed);
         topic.state.write().unwrap_or_else(PoisonError::into_inner).partitions.extend(more);
         self.save().map_err(|e| storage(&e))
     }
@@ -271,7 +330,7 @@ impl Topics {
     pub fn delete(&self, name: &str) -> Result<(), Refused> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let topic = self.existing(name)?;
-        self.by_name.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.remove(&topic);
         self.save().map_err(|e| storage(&e))?;
         for partition in topic.partitions() {
             let folder = partition.log().folder().to_owned();
@@ -319,6 +378,19 @@ impl Topics {
     }
 }
 
+/// Whether a topic may have so many partitions, where others have `total`.
+fn check_count(partitions: i32, total: usize) -> Result<usize, Refused> {
+    let count = usize::try_from(partitions).unwrap_or(0);
+    if count == 0 {
+        return Err((code::INVALID_PARTITIONS, "Number of partitions must be larger than 0.".into()));
+    }
+    if total + count > MAX_PARTITIONS {
+        let why = format!("kq dev holds {MAX_PARTITIONS} partitions in all; {total} are there.");
+        return Err((code::INVALID_PARTITIONS, why));
+    }
+    Ok(count)
+}
+
 fn storage(e: &io::Error) -> Refused {
     (code::KAFKA_STORAGE_ERROR, format!("{e}"))
 }
@@ -340,4 +412,59 @@ pub fn check_name(name: &str) -> Result<(), Refused> {
         _ => return Ok(()),
     };
     Err((code::INVALID_TOPIC_EXCEPTION, format!("Topic name is invalid: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topics() -> (tempfile::TempDir, Topics) {
+        let folder = tempfile::tempdir().expect("folder");
+        let topics = Topics::open(folder.path(), Defaults::default(), |_| ()).expect("open");
+        (folder, topics)
+    }
+
+    fn create(topics: &Topics, name: &str) -> Result<(), Code> {
+        topics.create(name, 1, BTreeMap::new()).map(|_| ()).map_err(|(code, _)| code)
+    }
+
+    #[test]
+    fn names_that_differ_in_dots_and_underscores_collide() {
+        let (_folder, topics) = topics();
+        assert_eq!(create(&topics, "a.b_c"), Ok(()));
+        assert_eq!(create(&topics, "a.b_c"), Err(code::TOPIC_ALREADY_EXISTS));
+        for name in ["a_b_c", "a.b.c", "a_b.c"] {
+            assert_eq!(create(&topics, name), Err(code::INVALID_TOPIC_EXCEPTION), "{name}");
+        }
+        assert_eq!(create(&topics, "a-b_c"), Ok(()));
+        assert_eq!(create(&topics, "a.b_d"), Ok(()));
+    }
+
+    #[test]
+    fn topics_made_together_are_there_after_a_restart_and_a_bad_one_stops_no_other() {
+        let (folder, topics) = topics();
+        let new = ["a", "no spaces", "b", "a"].map(|name| (name, 3, BTreeMap::new()));
+        let made = topics.create_all(new);
+        let made: Vec<_> =
+            made.iter().map(|made| made.as_ref().map_or_else(|e| e.0, |_| code::NONE)).collect();
+        assert_eq!(made, [code::NONE, code::INVALID_TOPIC_EXCEPTION, code::NONE, code::TOPIC_ALREADY_EXISTS]);
+        drop(topics);
+        let topics = Topics::open(folder.path(), Defaults::default(), |_| ()).expect("open");
+        assert_eq!((topics.all().len(), topics.total()), (2, 6));
+    }
+
+    #[test]
+    fn partitions_of_all_topics_are_counted() {
+        let (_folder, topics) = topics();
+        assert_eq!(create(&topics, "a"), Ok(()));
+        topics.grow("a", 5, false).expect("grow");
+        assert_eq!(create(&topics, "b"), Ok(()));
+        assert_eq!(topics.total(), 6);
+        let most = (MAX_PARTITIONS - 6) as i32;
+        assert_eq!(topics.check_new("c", most, &BTreeMap::new()), Ok(()));
+        assert!(topics.check_new("c", most + 1, &BTreeMap::new()).is_err());
+        assert!(topics.grow("a", most + 6, true).is_err());
+        topics.delete("a").expect("delete");
+        assert_eq!(topics.total(), 1);
+    }
 }

@@ -25,15 +25,19 @@ pub fn create_topics(
     let mut names = BTreeSet::new();
     let twice: BTreeSet<&str> =
         request.topics.iter().map(|t| t.name.as_str()).filter(|name| !names.insert(*name)).collect();
-    let topics = once(&request.topics, |topic| topic.name.as_str()).map(|topic| {
-        let result = CreatableTopicResult::default().with_name(topic.name.clone());
-        let created = if twice.contains(topic.name.as_str()) {
+    let planned = once(&request.topics, |topic| topic.name.as_str()).map(|topic| {
+        let plan = if twice.contains(topic.name.as_str()) {
             Err((code::INVALID_REQUEST, "The topic is named twice in one request.".to_owned()))
         } else {
-            create(context, topic, request.validate_only)
+            plan(context, topic)
         };
+        (topic, plan)
+    });
+    let created = create(context, planned.collect(), request.validate_only);
+    let topics = created.into_iter().map(|(topic, created)| {
+        let result = CreatableTopicResult::default().with_name(topic.name.clone());
         Ok(match created {
-            Ok((partitions, own)) => result
+            Ok(Plan { partitions, own, .. }) => result
                 .with_num_partitions(partitions)
                 .with_replication_factor(1)
                 .with_configs(Some(shown(context, &own, &mut room)?)),
@@ -63,12 +67,18 @@ fn shown(
         .collect()
 }
 
-/// Number of partitions, and the configuration.
-type Created = (i32, BTreeMap<String, String>);
+/// What a topic shall be.
+struct Plan {
+    partitions: i32,
+    replicas: i16,
+    own: BTreeMap<String, String>,
+}
 
-fn create(context: &Context<'_>, topic: &CreatableTopic, only_check: bool) -> Result<Created, Refused> {
+/// A topic as it is asked for, and what comes of it.
+type Planned<'a> = (&'a CreatableTopic, Result<Plan, Refused>);
+
+fn plan(context: &Context<'_>, topic: &CreatableTopic) -> Result<Plan, Refused> {
     let broker = context.broker;
-    let name = topic.name.as_str();
     let partitions = if topic.assignments.is_empty() {
         if topic.num_partitions == -1 { broker.settings.partitions } else { topic.num_partitions }
     } else {
@@ -103,17 +113,34 @@ fn create(context: &Context<'_>, topic: &CreatableTopic, only_check: bool) -> Re
         };
         own.insert(config.name.as_str().to_owned(), value.as_str().to_owned());
     }
-    if only_check {
-        broker.topics.check_new(name, partitions, &own)?;
-        return Ok((partitions, own));
-    }
-    broker.topics.create(name, partitions, own.clone())?;
-    if replicas > 1 {
-        broker.log.note(format_args!(
-            "topic {name}: {replicas} replicas were asked for; kq dev is one node and keeps 1 (--strict refuses)"
-        ));
-    }
-    Ok((partitions, own))
+    Ok(Plan { partitions, replicas, own })
+}
+
+/// Makes those that have a plan, all at once, or looks whether they could be made.
+fn create<'a>(context: &Context<'_>, planned: Vec<Planned<'a>>, only_check: bool) -> Vec<Planned<'a>> {
+    let broker = context.broker;
+    let new = planned.iter().filter_map(|(topic, plan)| Some((topic.name.as_str(), plan.as_ref().ok()?)));
+    let made: Vec<Result<(), Refused>> = if only_check {
+        new.map(|(name, plan)| broker.topics.check_new(name, plan.partitions, &plan.own)).collect()
+    } else {
+        let new = new.map(|(name, plan)| (name, plan.partitions, plan.own.clone()));
+        broker.topics.create_all(new).into_iter().map(|made| made.map(|_| ())).collect()
+    };
+    let mut made = made.into_iter();
+    let created = planned.into_iter().map(|(topic, plan)| {
+        let created = plan.and_then(|plan| made.next().unwrap_or(Ok(())).map(|()| plan));
+        if let Ok(Plan { replicas, .. }) = &created
+            && *replicas > 1
+            && !only_check
+        {
+            broker.log.note(format_args!(
+                "topic {}: {replicas} replicas were asked for; kq dev is one node and keeps 1 (--strict refuses)",
+                topic.name.as_str()
+            ));
+        }
+        (topic, created)
+    });
+    created.collect()
 }
 
 /// Deletes topics, their records, and the offsets that groups committed for them.

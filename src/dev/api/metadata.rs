@@ -1,5 +1,7 @@
 //! Metadata, `DescribeCluster`: who is there, and which topics.
 
+use std::collections::BTreeMap;
+
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -9,7 +11,7 @@ use kafka_protocol::messages::{
 };
 
 use super::{once, text};
-use crate::dev::code::{self, Code};
+use crate::dev::code::{self, Code, UNKNOWN_TOPIC_OR_PARTITION as UNKNOWN};
 use crate::dev::dispatch::Context;
 use crate::dev::topics::{self, Topic};
 use crate::dev::{CLUSTER_ID, NODE_ID};
@@ -22,9 +24,13 @@ pub fn metadata(context: &Context<'_>, request: &MetadataRequest) -> MetadataRes
         None => context.broker.topics.all().iter().map(|topic| described(topic)).collect(),
         Some(named) => {
             let asked = named.iter().filter_map(|topic| topic.name.as_ref());
-            once(asked, |name| name.as_str())
-                .map(|name| by_name(context, name, request.allow_auto_topic_creation))
-                .collect()
+            let names: Vec<_> = once(asked, |name| name.as_str()).collect();
+            let refused = make_missing(context, &names, request.allow_auto_topic_creation);
+            let by_name = |name: &TopicName| match context.broker.topics.find(name) {
+                Some(topic) => described(&topic),
+                None => missing(name, refused.get(name.as_str()).copied().unwrap_or(UNKNOWN)),
+            };
+            names.into_iter().map(by_name).collect()
         }
     };
     let broker = MetadataResponseBroker::default()
@@ -38,33 +44,39 @@ pub fn metadata(context: &Context<'_>, request: &MetadataRequest) -> MetadataRes
         .with_topics(topics)
 }
 
-fn by_name(context: &Context<'_>, name: &TopicName, allowed: bool) -> MetadataResponseTopic {
+/// Makes those topics that are not there, where that may be. The codes of those that are not there then.
+fn make_missing<'a>(
+    context: &Context<'_>,
+    names: &[&'a TopicName],
+    allowed: bool,
+) -> BTreeMap<&'a str, Code> {
     let broker = context.broker;
-    if let Some(topic) = broker.topics.find(name) {
-        return described(&topic);
-    }
-    if let Err((error, _)) = topics::check_name(name) {
-        return missing(name, error);
-    }
+    let names = names.iter().map(|name| name.as_str());
+    let missing: Vec<&str> = names.filter(|name| broker.topics.find(name).is_none()).collect();
     // Before version 4 a client could not say; the broker decides.
     if !broker.settings.auto_create || (context.version >= 4 && !allowed) {
-        return missing(name, code::UNKNOWN_TOPIC_OR_PARTITION);
+        let code = |name| topics::check_name(name).map_or_else(|(error, _)| error, |()| UNKNOWN);
+        return missing.into_iter().map(|name| (name, code(name))).collect();
     }
-    match broker.topics.create(name, broker.settings.partitions, std::collections::BTreeMap::new()) {
-        Ok(topic) => {
-            broker.log.verbose(1, format_args!("topic {} made on first use", topic.name));
-            described(&topic)
+    let new = missing.iter().map(|name| (*name, broker.settings.partitions, BTreeMap::new()));
+    let made = broker.topics.create_all(new);
+    let refused = missing.into_iter().zip(made).filter_map(|(name, made)| match made {
+        Ok(_) => {
+            broker.log.verbose(1, format_args!("topic {name} made on first use"));
+            None
         }
         // Another client was faster.
-        Err((code::TOPIC_ALREADY_EXISTS, _)) => match broker.topics.find(name) {
-            Some(topic) => described(&topic),
-            None => missing(name, code::UNKNOWN_TOPIC_OR_PARTITION),
-        },
+        Err((code::TOPIC_ALREADY_EXISTS, _)) => None,
+        Err((code::INVALID_TOPIC_EXCEPTION, _)) => Some((name, code::INVALID_TOPIC_EXCEPTION)),
         Err((error, why)) => {
-            broker.log.error(format_args!("make topic {}: {why}", name.as_str()));
-            missing(name, error)
+            // Who asks for thousands, or again and again, has one line.
+            if broker.cannot_make.is_due() {
+                broker.log.error(format_args!("make topic {name}: {why}"));
+            }
+            Some((name, error))
         }
-    }
+    });
+    refused.collect()
 }
 
 fn missing(name: &TopicName, error: Code) -> MetadataResponseTopic {
