@@ -274,6 +274,26 @@ fn a_port_in_use_and_a_folder_in_use_say_so() {
 }
 
 #[test]
+fn what_can_be_no_broker_is_refused_at_the_start() {
+    let tmp = tempfile::tempdir().expect("folder");
+    let file = tmp.path().join("file");
+    std::fs::write(&file, "mine").expect("write");
+    let file = file.to_str().expect("text");
+    for (args, why) in [
+        (["--port", "1", "--listen", "127.0.0.1:2"], "two ports"),
+        (["--port", "0", "--data", file], "is a file"),
+        (["--port", "0", "--topic", ":3"], "needs a name"),
+        (["--port", "0", "--topic", "a:20000"], "10000 in all"),
+    ] {
+        let output = kq(tmp.path()).arg("dev").args(args).output().expect("run");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+    assert_eq!(std::fs::read(file).expect("read"), b"mine");
+}
+
+#[test]
 fn records_and_offsets_survive_kill_9_with_data() {
     let tmp = tempfile::tempdir().expect("folder");
     let data = tmp.path().join("data");

@@ -28,6 +28,9 @@ Examples:
 
 Sessions of group members may be as short as 100 ms here (Kafka: 6 s), so that tests need not wait.";
 
+/// Partitions that the broker holds, in all topics together.
+const MAX_PARTITIONS: i32 = 10_000;
+
 /// Run an embedded Kafka-compatible broker, for development
 #[derive(clap::Args, Debug)]
 #[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
@@ -45,7 +48,7 @@ pub struct Args {
     #[arg(long = "topic", value_name = "NAME[:PARTITIONS]")]
     pub topics: Vec<NewTopic>,
     /// Partitions of a topic that does not say
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=i64::from(MAX_PARTITIONS)))]
     pub partitions: i32,
     /// Do not make topics on first use
     #[arg(long)]
@@ -101,10 +104,17 @@ impl FromStr for NewTopic {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Self, String> {
-        let Some((name, count)) = s.split_once(':') else {
-            return Ok(Self { name: s.to_owned(), partitions: None });
+        let (name, count) = s.split_once(':').map_or((s, None), |(name, count)| (name, Some(count)));
+        if name.is_empty() {
+            return Err("a topic needs a name; expected NAME or NAME:PARTITIONS, as in orders:4".into());
+        }
+        let Some(count) = count else {
+            return Ok(Self { name: name.to_owned(), partitions: None });
         };
         match count.parse() {
+            Ok(n) if n > MAX_PARTITIONS => {
+                Err(format!("{n} partitions are too many: kq dev holds {MAX_PARTITIONS} in all"))
+            }
             Ok(n) if n > 0 => Ok(Self { name: name.to_owned(), partitions: Some(n) }),
             _ => Err(format!(
                 "{count:?} is no number of partitions; expected NAME or NAME:PARTITIONS, as in orders:4"
@@ -133,5 +143,8 @@ mod tests {
         assert_eq!(topic("a:3"), Some(("a".into(), Some(3))));
         assert_eq!(topic("a:0"), None);
         assert_eq!(topic("a:x"), None);
+        assert_eq!(topic(":3"), None);
+        let refused = "a:20000".parse::<NewTopic>();
+        assert!(refused.is_err_and(|e| e.contains("10000 in all")));
     }
 }

@@ -59,7 +59,7 @@ async fn broker(args: &Args, log: Log, shutdown: &Shutdown, folder: &Folder) -> 
         },
     };
     let files = Files::raise();
-    let listener = dev::listen(address(args)).await?;
+    let listener = dev::listen(address(args)?).await?;
     let broker = Arc::new(Broker::open(folder.path(), settings, log)?);
     for topic in &args.topics {
         broker.ensure_topic(&topic.name, topic.partitions)?;
@@ -83,9 +83,17 @@ async fn broker(args: &Args, log: Log, shutdown: &Shutdown, folder: &Folder) -> 
     Ok(Exit::Done)
 }
 
-fn address(args: &Args) -> SocketAddr {
+fn address(args: &Args) -> anyhow::Result<SocketAddr> {
     let usual = if args.command.is_empty() { 9092 } else { 0 };
-    SocketAddr::new(args.listen.address, args.port.or(args.listen.port).unwrap_or(usual))
+    if let (Some(port), Some(other)) = (args.port, args.listen.port)
+        && port != other
+    {
+        anyhow::bail!(
+            "--port {port} and --listen {} name two ports; leave one out",
+            SocketAddr::new(args.listen.address, other)
+        );
+    }
+    Ok(SocketAddr::new(args.listen.address, args.port.or(args.listen.port).unwrap_or(usual)))
 }
 
 /// What a client on this machine connects to.

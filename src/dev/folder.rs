@@ -1,10 +1,12 @@
 //! The data folder: locked while a broker uses it; a temporary one leaves no trace.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use rustix::fs::OFlags;
 
 const LOCK: &str = ".lock";
 const TEMPORARY: &str = "kq-dev-";
@@ -23,8 +25,11 @@ pub struct Folder {
 impl Folder {
     /// Opens, or makes, the folder that the user named.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
+        if path.exists() && !path.is_dir() {
+            anyhow::bail!("{} is a file, and the data folder must be a folder", path.display());
+        }
         std::fs::create_dir_all(path).with_context(|| format!("make the data folder {}", path.display()))?;
-        let lock = OpenOptions::new()
+        let lock = lock_options()
             .create(true)
             .truncate(false)
             .write(true)
@@ -82,8 +87,12 @@ fn remove_leftovers(parent: &Path) {
     let Ok(found) = std::fs::read_dir(parent) else { return };
     for path in found.flatten().map(|entry| entry.path()) {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_dead = if name.starts_with(TEMPORARY) {
-            File::open(path.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok())
+        let is_dead = if is_temporary(name) {
+            match lock_options().read(true).open(path.join(LOCK)) {
+                Ok(lock) => lock.metadata().is_ok_and(|lock| lock.is_file()) && lock.try_lock().is_ok(),
+                // Its removal was cut short, by a KILL, or goes on.
+                Err(e) => e.kind() == std::io::ErrorKind::NotFound && is_old(&path),
+            }
         } else {
             name.starts_with(NEW) && is_old(&path)
         };
@@ -92,6 +101,24 @@ fn remove_leftovers(parent: &Path) {
             let _ = std::fs::remove_dir_all(&path);
         }
     }
+}
+
+/// Whether a folder's name is one that [`Folder::temporary`] gives: the process and a time.
+fn is_temporary(name: &str) -> bool {
+    let parts = name.strip_prefix(TEMPORARY).and_then(|rest| rest.split_once('-'));
+    parts.is_some_and(|(process, time)| {
+        !process.is_empty()
+            && process.bytes().all(|c| c.is_ascii_digit())
+            && !time.is_empty()
+            && time.bytes().all(|c| c.is_ascii_hexdigit())
+    })
+}
+
+/// Where the lock is a named pipe, opening it must not wait for its other end.
+fn lock_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed());
+    options
 }
 
 fn is_old(path: &Path) -> bool {
@@ -114,13 +141,39 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_no_data_folder() {
+        let file = tempfile::NamedTempFile::new().expect("file");
+        let refused = Folder::open(file.path()).map(|_| ()).map_err(|e| e.to_string());
+        assert!(refused.is_err_and(|e| e.contains("is a file")));
+    }
+
+    #[test]
     fn a_temporary_folder_goes_and_a_dead_brokers_goes_with_the_next() {
         let parent = tempfile::tempdir().expect("folder");
         let dead = parent.path().join("kq-dev-1-dead");
         std::fs::create_dir_all(dead.join("topics")).expect("make");
         File::create(dead.join(LOCK)).expect("make");
+        let removed_in_part = parent.path().join("kq-dev-1-bad");
+        let others = ["kq-dev-notes", "kq-dev-1-pipe", "kq-dev-1-abc"].map(|name| parent.path().join(name));
+        for path in others.iter().chain([&removed_in_part]) {
+            std::fs::create_dir(path).expect("make");
+        }
+        // Nobody writes to the pipe: to open it as a file would wait for ever.
+        let pipe = others[2].join(LOCK);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .expect("pipe");
+        for path in others.iter().chain([&removed_in_part]) {
+            let old = SystemTime::now() - Duration::from_hours(2);
+            File::open(path).and_then(|folder| folder.set_modified(old)).expect("make old");
+        }
+        assert!(Folder::open(&others[2]).is_err());
         let living = Folder::temporary(parent.path()).expect("make");
         assert!(!dead.exists());
+        assert!(others.iter().all(|path| path.exists()), "what is not ours stays");
+        assert!(!removed_in_part.exists());
+        for path in others {
+            std::fs::remove_dir_all(path).expect("remove");
+        }
         let other = Folder::temporary(parent.path()).expect("make");
         assert!(living.path().exists() && other.path().exists());
         drop((living, other));
