@@ -218,8 +218,8 @@ impl Files {
         let most = found.maximum.map_or(65_536, |most| most.min(65_536));
         let current = found.current.map(|now| now.max(most));
         let raised = Rlimit { current, maximum: found.maximum };
-        let is_raised = rustix::process::setrlimit(Resource::Nofile, raised.clone()).is_ok();
-        Self { raised: if is_raised { raised } else { found.clone() }, found }
+        let is_raised = rustix::process::setrlimit(Resource::Nofile, raised).is_ok();
+        Self { raised: if is_raised { raised } else { found }, found }
     }
 
     /// Connections that there are files for.
@@ -233,7 +233,7 @@ impl Files {
     fn as_found<T>(&self, act: impl FnOnce() -> T) -> T {
         let set = |limit: &Rlimit| {
             // Only ever between the two: neither can be refused.
-            let _ = rustix::process::setrlimit(Resource::Nofile, limit.clone());
+            let _ = rustix::process::setrlimit(Resource::Nofile, *limit);
         };
         set(&self.found);
         let done = act();

@@ -193,8 +193,8 @@ pub fn describe(
             return Ok(group.with_group_state(text("Dead")));
         };
         for member in &described.members {
-            let content = member.metadata.len() + member.assignment.len();
-            room.take(size_of::<DescribedGroupMember>() + member.id.len() + content)?;
+            let bytes = member.metadata.len() + member.assignment.len();
+            room.take(size_of::<DescribedGroupMember>() + member.id.len() + bytes)?;
         }
         let members = described.members.into_iter().map(|member| {
             DescribedGroupMember::default()

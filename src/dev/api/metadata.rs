@@ -24,13 +24,13 @@ pub fn metadata(context: &Context<'_>, request: &MetadataRequest) -> MetadataRes
         None => context.broker.topics.all().iter().map(|topic| described(topic)).collect(),
         Some(named) => {
             let asked = named.iter().filter_map(|topic| topic.name.as_ref());
-            let names: Vec<_> = once(asked, |name| name.as_str()).collect();
-            let refused = make_missing(context, &names, request.allow_auto_topic_creation);
+            let wanted: Vec<_> = once(asked, |name| name.as_str()).collect();
+            let refused = make_missing(context, &wanted, request.allow_auto_topic_creation);
             let by_name = |name: &TopicName| match context.broker.topics.find(name) {
                 Some(topic) => described(&topic),
                 None => missing(name, refused.get(name.as_str()).copied().unwrap_or(UNKNOWN)),
             };
-            names.into_iter().map(by_name).collect()
+            wanted.into_iter().map(by_name).collect()
         }
     };
     let broker = MetadataResponseBroker::default()

@@ -116,7 +116,7 @@ impl Fixture {
     }
 
     /// The answer to a request of an API that answers at once, after its correlation id.
-    fn answer(&self, key: i16, version: i16, body: Body) -> Vec<u8> {
+    fn answer(&self, key: i16, version: i16, body: &Body) -> Vec<u8> {
         let api = shape::find(key).expect("an API");
         let reply = self.ask(frame(api, version, &body.0)).expect("answered").expect("a reply");
         reply[8..].to_vec()
@@ -132,7 +132,7 @@ fn a_fetch_gives_no_part_of_a_batch_for_a_partition_that_is_not_the_first() {
         let partition = |body: Body, index| body.i32(index).i64(0).i32(max as i32);
         let body = Body::default().i32(-1).i32(0).i32(1).i32(1 << 20).raw(&[0]);
         let body = body.i32(1).text("a").i32(2);
-        fixture.answer(1, 4, partition(partition(body, 0), 1))
+        fixture.answer(1, 4, &partition(partition(body, 0), 1))
     };
     // The sizes of both record sets: throttle time, one topic "a", two partitions of 30 bytes and their size.
     let sizes = |answer: &[u8]| {
@@ -147,7 +147,7 @@ fn a_fetch_gives_no_part_of_a_batch_for_a_partition_that_is_not_the_first() {
 fn a_fetch_that_names_no_partition_is_answered_at_once() {
     let fixture = fixture();
     // It would wait for a minute.
-    let answer = fixture.answer(1, 4, Body::default().i32(-1).i32(60_000).i32(1).i32(1).raw(&[0]).i32(0));
+    let answer = fixture.answer(1, 4, &Body::default().i32(-1).i32(60_000).i32(1).i32(1).raw(&[0]).i32(0));
     assert_eq!(answer, [0; 8]);
 }
 
@@ -172,23 +172,23 @@ fn what_is_named_many_times_is_answered_once() {
     let fixture = fixture();
     let metadata = |times: i32| {
         let body = Body::default().i32(times).raw(&Body::default().text("a").0.repeat(times as usize));
-        fixture.answer(3, 1, body)
+        fixture.answer(3, 1, &body)
     };
     assert_eq!(metadata(1), metadata(10_000));
     let configs = |times: i32| {
         let resource = Body::default().raw(&[2]).text("a").i32(-1).0;
-        fixture.answer(32, 1, Body::default().i32(times).raw(&resource.repeat(times as usize)).raw(&[1]))
+        fixture.answer(32, 1, &Body::default().i32(times).raw(&resource.repeat(times as usize)).raw(&[1]))
     };
     assert_eq!(configs(1), configs(10_000));
     let groups = |times: i32| {
         let body = Body::default().i32(times).raw(&Body::default().text("g").0.repeat(times as usize));
-        fixture.answer(15, 0, body)
+        fixture.answer(15, 0, &body)
     };
     assert_eq!(groups(1), groups(10_000));
     let offsets = |times: i32| {
         // Each is all topics of the group "g".
         let groups = [2, b'g', 0, 0].repeat(times as usize);
-        fixture.answer(9, 8, compact_count(times).raw(&groups).raw(&[0, 0]))
+        fixture.answer(9, 8, &compact_count(times).raw(&groups).raw(&[0, 0]))
     };
     assert_eq!(offsets(1), offsets(10_000));
 }
