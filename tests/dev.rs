@@ -358,13 +358,19 @@ fn hostile_bytes_close_their_own_connection_and_nothing_else() {
 /// An `ApiVersions` v0 request without a client id, and its correlation id.
 const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff];
 
-/// Reads one answer whole, and checks that it is the one to [`API_VERSIONS`].
-fn read_api_versions(stream: &mut TcpStream) {
+/// Reads one answer whole, without its size.
+fn read_answer(stream: &mut TcpStream) -> Vec<u8> {
     let mut size = [0; 4];
     stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
     stream.read_exact(&mut size).expect("an answer");
     let mut answer = vec![0; u32::from_be_bytes(size) as usize];
     stream.read_exact(&mut answer).expect("all of the answer");
+    answer
+}
+
+/// Reads one answer whole, and checks that it is the one to [`API_VERSIONS`].
+fn read_api_versions(stream: &mut TcpStream) {
+    let answer = read_answer(stream);
     // The correlation id, and no error.
     assert_eq!(answer[..6], [0, 0, 0, 7, 0, 0]);
 }
@@ -501,6 +507,50 @@ fn waiting_fetch(size: usize) -> Vec<u8> {
     let forgotten = [&text(&"f".repeat(30_000))[..], &[0; 4]].concat().repeat(size / 30_000);
     let count = u32::try_from(size / 30_000).expect("few").to_be_bytes();
     request(1, 7, &[&asked, &place, &count, &forgotten])
+}
+
+#[test]
+fn large_answers_that_are_not_read_take_bounded_memory() {
+    const GROUPS: u32 = 60;
+    const READERS: usize = 12;
+    let tmp = tempfile::tempdir().expect("folder");
+    let standing = Standing::start(tmp.path(), &[]);
+    let mut stream = TcpStream::connect(&standing.brokers).expect("connect");
+    let mut ask = |request: &[u8]| {
+        stream.write_all(request).expect("ask");
+        read_answer(&mut stream)
+    };
+    let mut names = GROUPS.to_be_bytes().to_vec();
+    for n in 0..GROUPS {
+        // A stable group of one member that brings a megabyte. JoinGroup v3, SyncGroup v0.
+        let group = text(&format!("g{n}"));
+        let times = 1_800_000_u32.to_be_bytes().repeat(2);
+        let size = 1_000_000_u32.to_be_bytes();
+        let protocol = [&[0, 0, 0, 1][..], &text("range"), &size, &vec![b'm'; 1_000_000]].concat();
+        let joined = ask(&request(11, 3, &[&group, &times, &text(""), &text("consumer"), &protocol]));
+        // Behind correlation id, throttle time, error, generation and "range" is the leader's id, its own.
+        let length = usize::from(joined[21]) << 8 | usize::from(joined[22]);
+        let member = &joined[21..23 + length];
+        let assignment = [&[0, 0, 0, 1][..], member, &[0; 4]].concat();
+        let synced = ask(&request(14, 0, &[&group, &joined[10..14], member, &assignment]));
+        assert_eq!(synced[4..6], [0, 0], "no error");
+        names.extend(group);
+    }
+    // Each asks for all of it, 60 MB, and reads nothing.
+    let describe = request(15, 0, &[&names]);
+    let mut begun = Vec::new();
+    for _ in 0..READERS {
+        let mut reader = TcpStream::connect(&standing.brokers).expect("connect");
+        reader.write_all(&describe).expect("ask");
+        reader.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        if reader.peek(&mut [0; 4]).is_ok_and(|n| n > 0) {
+            begun.push(reader);
+        }
+    }
+    assert!((1..READERS).contains(&begun.len()), "{} of {READERS} have an answer", begun.len());
+    let resident = standing.resident();
+    assert!(resident < 500 << 20, "{resident} bytes for {} answers", begun.len());
+    assert!(read_answer(&mut begun[0]).len() > 60_000_000);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
 use super::dispatch::{self, Client};
@@ -28,6 +28,11 @@ const MAX_OTHER_FRAME: usize = 8 << 20;
 const SMALL_FRAME: usize = 16 << 10;
 /// Bytes that all large frames may take together; who comes later waits.
 const FRAME_MEMORY: usize = 256 << 20;
+/// Answers above this size, records not counted, share [`ANSWER_MEMORY`].
+const SMALL_ANSWER: usize = 64 << 10;
+/// Bytes that all large answers may take together until they are read. It can't be known before an
+/// answer is made, so who comes later is disconnected.
+const ANSWER_MEMORY: usize = 256 << 20;
 /// A connection that asks nothing for so long is closed, as Kafka's `connections.max.idle.ms`.
 const IDLE: Duration = Duration::from_mins(10);
 /// A frame that was begun must be here whole within this time, or its connection is closed. Begun
@@ -40,6 +45,12 @@ const HALF_CLOSED: Duration = Duration::from_secs(5);
 /// A frame's share of [`FRAME_MEMORY`], none where it is small. Given back when it is dropped: as
 /// soon as nothing of the frame is kept, which is before any wait.
 pub type Share = Option<OwnedSemaphorePermit>;
+
+/// The memory that all connections share, in KiB.
+struct Memory {
+    frames: Arc<Semaphore>,
+    answers: Semaphore,
+}
 
 /// What is written back for one request.
 pub enum Reply {
@@ -76,7 +87,10 @@ pub async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: 
     let open = Arc::new(AtomicUsize::new(0));
     let mut full = false;
     let cannot_accept = Seldom::default();
-    let frames = Arc::new(Semaphore::new(FRAME_MEMORY / 1024));
+    let memory = Arc::new(Memory {
+        frames: Arc::new(Semaphore::new(FRAME_MEMORY / 1024)),
+        answers: Semaphore::new(ANSWER_MEMORY / 1024),
+    });
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -99,10 +113,10 @@ pub async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: 
         }
         full = false;
         open.fetch_add(1, Ordering::Relaxed);
-        let (broker, frames, open) = (Arc::clone(&broker), Arc::clone(&frames), Arc::clone(&open));
+        let (broker, memory, open) = (Arc::clone(&broker), Arc::clone(&memory), Arc::clone(&open));
         // The task owns its connection and ends with it; all end with the runtime.
         tokio::spawn(async move {
-            if let Err(Closed::Malformed(why)) = converse(&broker, stream, peer, &frames).await {
+            if let Err(Closed::Malformed(why)) = converse(&broker, stream, peer, &memory).await {
                 broker.log.error(format_args!("{peer}: {why}; connection closed"));
             }
             open.fetch_sub(1, Ordering::Relaxed);
@@ -114,7 +128,7 @@ async fn converse(
     broker: &Arc<Broker>,
     mut stream: TcpStream,
     peer: SocketAddr,
-    frames: &Arc<Semaphore>,
+    memory: &Memory,
 ) -> Result<(), Closed> {
     stream.set_nodelay(true)?;
     let client = Client { peer, local: stream.local_addr()? };
@@ -142,7 +156,8 @@ async fn converse(
         }
         let (share, deadline) = if size > SMALL_FRAME {
             let kib = u32::try_from(size / 1024).unwrap_or(u32::MAX);
-            let share = Arc::clone(frames).acquire_many_owned(kib).await.map_err(|_| Closed::Quietly)?;
+            let frames = Arc::clone(&memory.frames);
+            let share = frames.acquire_many_owned(kib).await.map_err(|_| Closed::Quietly)?;
             (Some(share), Deadline::now() + WHOLE)
         } else {
             (None, deadline)
@@ -173,9 +188,29 @@ async fn converse(
         match reply {
             Reply::Nothing => {}
             Reply::Close => return Ok(()),
-            Reply::Parts(parts) => write(&mut stream, parts).await?,
+            Reply::Parts(parts) => {
+                // Until the peer has taken it.
+                let _share = share_of_answers(&memory.answers, &parts)?;
+                write(&mut stream, parts).await?;
+            }
         }
     }
+}
+
+fn share_of_answers<'a>(
+    answers: &'a Semaphore,
+    parts: &[Part],
+) -> Result<Option<SemaphorePermit<'a>>, Closed> {
+    let bytes = |part: &Part| match part {
+        Part::Bytes(bytes) => bytes.len(),
+        Part::Log(_) => 0,
+    };
+    let size: usize = parts.iter().map(bytes).sum();
+    if size <= SMALL_ANSWER {
+        return Ok(None);
+    }
+    let share = answers.try_acquire_many(u32::try_from(size / 1024).unwrap_or(u32::MAX));
+    share.map(Some).map_err(|_| Closed::Malformed("too many large answers are not read yet".into()))
 }
 
 fn first<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Closed> {
