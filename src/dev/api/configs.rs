@@ -12,7 +12,7 @@ use kafka_protocol::messages::{
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 
-use super::{Room, message, once, text};
+use super::{Room, message, text};
 use crate::dev::configs::TOPIC;
 use crate::dev::dispatch::Context;
 use crate::dev::topics::Refused;
@@ -99,8 +99,7 @@ pub fn describe(
     request: &DescribeConfigsRequest,
 ) -> anyhow::Result<DescribeConfigsResponse> {
     let mut room = Room::new();
-    let resources = once(&request.resources, |asked| (asked.resource_type, asked.resource_name.as_str()));
-    let results = resources.map(|asked| {
+    let results = request.resources.iter().map(|asked| {
         let result = DescribeConfigsResult::default()
             .with_resource_type(asked.resource_type)
             .with_resource_name(asked.resource_name.clone());

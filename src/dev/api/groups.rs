@@ -24,7 +24,7 @@ use kafka_protocol::messages::{
 };
 
 use super::members::optional;
-use super::{Room, message, once, text};
+use super::{Room, message, text};
 use crate::dev::NODE_ID;
 use crate::dev::code;
 use crate::dev::dispatch::Context;
@@ -158,7 +158,7 @@ pub fn committed(context: &Context<'_>, request: &OffsetFetchRequest) -> anyhow:
         });
         return Ok(OffsetFetchResponse::default().with_topics(topics.collect()));
     }
-    let groups = once(&request.groups, |group| group.group_id.as_str()).map(|group| {
+    let groups = request.groups.iter().map(|group| {
         let asked = group
             .topics
             .as_ref()
@@ -187,7 +187,7 @@ pub fn describe(
     request: &DescribeGroupsRequest,
 ) -> anyhow::Result<DescribeGroupsResponse> {
     let mut room = Room::new();
-    let groups = once(&request.groups, |id| id.as_str()).map(|id| {
+    let groups = request.groups.iter().map(|id| {
         let group = DescribedGroup::default().with_group_id(id.clone());
         let Some(described) = context.broker.coordinator.describe(id) else {
             return Ok(group.with_group_state(text("Dead")));

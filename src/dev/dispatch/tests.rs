@@ -3,6 +3,8 @@
 use std::net::Ipv4Addr;
 
 use super::*;
+use crate::dev::groups::group::Who;
+use crate::dev::groups::offsets::Committed;
 use crate::dev::log::batch::sample;
 use crate::dev::shape::tests::generate;
 use crate::dev::{Settings, configs};
@@ -168,29 +170,13 @@ fn a_producer_without_acks_whose_records_are_not_taken_is_disconnected() {
 }
 
 #[test]
-fn what_is_named_many_times_is_answered_once() {
+fn a_topic_that_is_named_many_times_is_answered_once() {
     let fixture = fixture();
     let metadata = |times: i32| {
         let body = Body::default().i32(times).raw(&Body::default().text("a").0.repeat(times as usize));
         fixture.answer(3, 1, &body)
     };
     assert_eq!(metadata(1), metadata(10_000));
-    let configs = |times: i32| {
-        let resource = Body::default().raw(&[2]).text("a").i32(-1).0;
-        fixture.answer(32, 1, &Body::default().i32(times).raw(&resource.repeat(times as usize)).raw(&[1]))
-    };
-    assert_eq!(configs(1), configs(10_000));
-    let groups = |times: i32| {
-        let body = Body::default().i32(times).raw(&Body::default().text("g").0.repeat(times as usize));
-        fixture.answer(15, 0, &body)
-    };
-    assert_eq!(groups(1), groups(10_000));
-    let offsets = |times: i32| {
-        // Each is all topics of the group "g".
-        let groups = [2, b'g', 0, 0].repeat(times as usize);
-        fixture.answer(9, 8, &compact_count(times).raw(&groups).raw(&[0, 0]))
-    };
-    assert_eq!(offsets(1), offsets(10_000));
 }
 
 #[test]
@@ -207,6 +193,25 @@ fn an_answer_many_times_larger_than_its_request_is_refused() {
     };
     assert!(topics(100).is_ok());
     assert!(topics(40_000).is_err_and(|e| e.contains("larger than")));
+    let api = shape::find(32).expect("DescribeConfigs");
+    let configs = |times: i32| {
+        let resource = Body::default().raw(&[2]).text("a").i32(-1).0;
+        let body = Body::default().i32(times).raw(&resource.repeat(times as usize)).raw(&[1]);
+        fixture.ask(frame(api, 1, &body.0))
+    };
+    assert!(configs(100).is_ok());
+    assert!(configs(40_000).is_err_and(|e| e.contains("larger than")));
+    let api = shape::find(9).expect("OffsetFetch");
+    let committed = Committed { offset: 1, epoch: -1, metadata: "m".repeat(4096) };
+    let nobody = Who { generation: -1, ..Who::default() };
+    assert_eq!(fixture.broker.coordinator.commit("g", &nobody, vec![("a".into(), 0, committed)]), [0]);
+    let offsets = |times: i32| {
+        // Each is all topics of the group "g".
+        let groups = [2, b'g', 0, 0].repeat(times as usize);
+        fixture.ask(frame(api, 8, &compact_count(times).raw(&groups).raw(&[0, 0]).0))
+    };
+    assert!(offsets(100).is_ok());
+    assert!(offsets(40_000).is_err_and(|e| e.contains("larger than")));
 }
 
 proptest! {
