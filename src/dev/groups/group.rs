@@ -160,7 +160,7 @@ impl Member {
     }
 
     /// Bytes of memory that it holds.
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let protocols = self.protocols.iter().map(|(name, metadata)| name.len() + metadata.len());
         let names = self.client_id.len() + self.instance_id.as_ref().map_or(0, String::len);
         size_of::<Self>() + names + protocols.sum::<usize>() + self.assignment.len()

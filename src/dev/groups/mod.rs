@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::dev::code::{self, Code};
-use group::{Answer, Group, Join, Joined, Millis, Sync, Synced, Waiter, Who};
+use group::{Answer, Group, Join, Joined, Member, Millis, Sync, Synced, Waiter, Who};
 use offsets::{Committed, GroupOffsets, Offsets, Place};
 
 /// Groups at once; a new one above it is refused. Bounds what made-up names can cost.
@@ -216,7 +216,10 @@ impl Coordinator {
         let (to, answer) = oneshot::channel();
         {
             let mut inner = self.lock();
-            if inner.bytes + request.bytes() > MAX_BYTES || !inner.may_add(id) {
+            // Who joins again takes the place that it has.
+            let member = inner.groups.get(id).and_then(|group| group.members.get(&request.member_id));
+            let more = request.bytes().saturating_sub(member.map_or(0, Member::bytes));
+            if inner.bytes + more > MAX_BYTES || !inner.may_add(id) {
                 return refused(code::GROUP_MAX_SIZE_REACHED, &request.member_id);
             }
             if !inner.groups.contains_key(id) {

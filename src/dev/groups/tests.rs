@@ -12,7 +12,12 @@ fn coordinator() -> (tempfile::TempDir, Coordinator) {
 
 /// Joins as a new member of version 3, which is in at once where it is alone.
 fn join(coordinator: &Coordinator, group: &str, metadata: usize) -> Joined {
+    join_as(coordinator, group, "", metadata)
+}
+
+fn join_as(coordinator: &Coordinator, group: &str, member_id: &str, metadata: usize) -> Joined {
     let request = Join {
+        member_id: member_id.to_owned(),
         new_id: format!("{group}-1"),
         session_timeout: 60_000,
         rebalance_timeout: 60_000,
@@ -32,6 +37,7 @@ fn members_above_what_all_may_hold_are_refused_until_others_leave() {
     let most = most.count();
     assert_eq!(most, MAX_BYTES / megabyte);
     assert_eq!(join(&coordinator, "late", megabyte).error, code::GROUP_MAX_SIZE_REACHED);
+    assert_eq!(join_as(&coordinator, "g0", "g0-1", megabyte).error, code::NONE, "it is in already");
     assert_eq!(coordinator.leave("g0", "g0-1", None), code::NONE);
     assert_eq!(join(&coordinator, "late", megabyte).error, code::NONE);
     for i in 0..most {
