@@ -1,5 +1,6 @@
 //! Fetch: waits until there is enough, and answers with runs of the log files as they are.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ const MAX_WAIT: Duration = Duration::from_mins(5);
 /// The largest answer.
 const MAX_BYTES: u64 = 100 << 20;
 
-/// What a Fetch asks, copied out of its frame: it may wait for minutes.
+/// What a Fetch asks, copied out of its frame: it may wait for minutes. Each partition once, as in
+/// Kafka: so it is no larger than the broker has partitions.
 struct Wanted {
     min_bytes: i32,
     max_bytes: i32,
@@ -37,8 +39,11 @@ struct Place {
 
 impl From<FetchRequest> for Wanted {
     fn from(request: FetchRequest) -> Self {
+        let mut seen = BTreeSet::new();
         let topics = request.topics.into_iter().map(|topic| {
-            let places = topic.partitions.into_iter().map(|asked| Place {
+            let asked = topic.partitions.into_iter();
+            let asked = asked.filter(|asked| seen.insert((topic.topic.clone(), asked.partition)));
+            let places = asked.map(|asked| Place {
                 partition: asked.partition,
                 leader_epoch: asked.current_leader_epoch,
                 offset: asked.fetch_offset,
@@ -50,7 +55,7 @@ impl From<FetchRequest> for Wanted {
             min_bytes: request.min_bytes,
             max_bytes: request.max_bytes,
             isolation_level: request.isolation_level,
-            topics: topics.collect(),
+            topics: topics.filter(|(_, places): &(_, Vec<_>)| !places.is_empty()).collect(),
         }
     }
 }
@@ -139,8 +144,7 @@ fn look(context: &Context<'_>, request: &Wanted) -> (Vec<Vec<Found>>, bool) {
         topics.push(partitions);
     }
     let enough = total >= u64::try_from(request.min_bytes).unwrap_or(0);
-    let nothing_asked = request.topics.iter().all(|(_, places)| places.is_empty());
-    (topics, enough || answer_now || nothing_asked)
+    (topics, enough || answer_now || request.topics.is_empty())
 }
 
 /// One partition; the second result says whether there is more than it may give now.

@@ -170,13 +170,19 @@ fn a_producer_without_acks_whose_records_are_not_taken_is_disconnected() {
 }
 
 #[test]
-fn a_topic_that_is_named_many_times_is_answered_once() {
+fn what_is_named_many_times_is_answered_once() {
     let fixture = fixture();
     let metadata = |times: i32| {
         let body = Body::default().i32(times).raw(&Body::default().text("a").0.repeat(times as usize));
         fixture.answer(3, 1, &body)
     };
     assert_eq!(metadata(1), metadata(10_000));
+    let fetch = |times: i32| {
+        let topic = Body::default().text("a").i32(1).i32(0).i64(0).i32(100).0;
+        let body = Body::default().i32(-1).i32(0).i32(1).i32(100).raw(&[0]).i32(times);
+        fixture.answer(1, 4, &body.raw(&topic.repeat(times as usize)))
+    };
+    assert_eq!(fetch(1), fetch(10_000));
 }
 
 #[test]
