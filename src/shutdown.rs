@@ -2,7 +2,8 @@
 //! anything to drain the first one does.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
@@ -22,6 +23,8 @@ pub struct Shutdown {
 struct Inner {
     /// The first signal's number, 0 while there was none.
     signal: AtomicI32,
+    /// When it came.
+    at: OnceLock<Instant>,
     /// Whether the first signal came from the kernel, as Ctrl-C at the terminal does.
     from_kernel: AtomicBool,
     /// Whether there is something to drain.
@@ -64,6 +67,7 @@ impl Shutdown {
             .spawn(move || {
                 for origin in signals.forever() {
                     let signal = origin.signal;
+                    inner.at.get_or_init(Instant::now);
                     if inner.signal.load(Ordering::SeqCst) == 0 {
                         inner.from_kernel.store(origin.cause == Cause::Kernel, Ordering::SeqCst);
                     }
@@ -97,6 +101,11 @@ impl Shutdown {
             0 => None,
             n => Some(n),
         }
+    }
+
+    /// When that signal came: what a limit on the ending is counted from.
+    pub fn since(&self) -> Option<Instant> {
+        self.inner.at.get().copied()
     }
 
     /// Whether the first signal came from the kernel: Ctrl-C, which reaches all programs in the

@@ -10,13 +10,41 @@ use super::shared::{Shared, Stop};
 use crate::exit::{self, Exit};
 use crate::kafka::errors::words;
 
-/// How the time for ending is shared out: of 28 parts, 18 to drain, 4 of grace,
-/// 2 to flush and store, 4 to close.
-struct Share(Duration);
+/// How the time for ending is shared out: of 28 parts, 18 to drain, 4 of grace, 1 after KILL,
+/// 2 to store and commit, and what is left to close.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    since: Instant,
+    limit: Duration,
+}
 
 impl Share {
-    fn of(&self, parts: u32) -> Duration {
-        self.0 / 28 * parts
+    /// When commands that still run are told to end, …
+    pub const DRAINED: u32 = 18;
+    /// … are killed, …
+    pub const TOLD: u32 = 22;
+    /// … and are given up.
+    pub const KILLED: u32 = 23;
+    const COMMITTED: u32 = 25;
+    const ALL: u32 = 28;
+
+    /// The time for an ending that began then.
+    pub fn new(since: Instant, limit: Duration) -> Self {
+        Self { since, limit }
+    }
+
+    fn of(self, parts: u32) -> Duration {
+        self.limit / Self::ALL * parts
+    }
+
+    /// Whether so many parts are over.
+    pub fn is_up(self, parts: u32) -> bool {
+        self.left(parts).is_zero()
+    }
+
+    /// How long it is until so many parts are over.
+    fn left(self, parts: u32) -> Duration {
+        self.of(parts).saturating_sub(self.since.elapsed())
     }
 }
 
@@ -24,10 +52,10 @@ impl Share {
 const POLL: Duration = Duration::from_millis(10);
 
 /// Ends the worker and says with what status.
-pub fn end(poller: &mut Poller<'_>, stop: Stop, limit: Duration, has_stop: bool) -> anyhow::Result<Exit> {
+pub fn end(poller: &mut Poller<'_>, stop: Stop, has_stop: bool) -> anyhow::Result<Exit> {
     let shared = std::sync::Arc::clone(&poller.shared);
-    let share = Share(limit);
-    let began = Instant::now();
+    let share = poller.rebalancer.share();
+    let share = share.unwrap_or_else(|| Share::new(Instant::now(), poller.rebalancer.ending));
     if matches!(stop, Stop::Fenced(_)) {
         // Another member has the partitions: nothing is stored and nothing is finished.
         shared.groups.kill_all();
@@ -39,7 +67,7 @@ pub fn end(poller: &mut Poller<'_>, stop: Stop, limit: Duration, has_stop: bool)
         drop(ledger);
         return super::outcome(stop, &shared, 0, has_stop);
     }
-    let before = shared.tally.abandoned.load(Relaxed);
+    let before = shared.stop_of().map_or(0, |stopping| stopping.abandoned);
     shared.ledger().stop();
     shared.recall();
     let running = shared.ledger().running();
@@ -50,28 +78,29 @@ pub fn end(poller: &mut Poller<'_>, stop: Stop, limit: Duration, has_stop: bool)
         Stop::Closed => shared.log.note(format_args!("stdout is closed: finishing {running} running")),
         _ => {}
     }
-    let drained = wait(poller, share.of(18)) || {
+    let drained = wait(poller, share.left(Share::DRAINED)) || {
         let assigned = shared.ledger().assigned();
         shared.log.note("commands still run: telling them to end");
         shared.ledger().terminate(&assigned);
         shared.groups.terminate(|_| true);
         shared.recall();
-        wait(poller, share.of(4)) || {
+        wait(poller, share.left(Share::TOLD)) || {
             shared.groups.kill_all();
-            wait(poller, share.of(1))
+            wait(poller, share.left(Share::KILLED))
         }
     };
     let abandoned = abandoned(&shared, drained) - before;
     poller.settle();
     // Persistent commands end when their input does, or are killed.
     shared.close();
-    let deadline = Instant::now() + share.of(2);
+    let deadline = Instant::now() + share.of(2).min(share.left(Share::KILLED));
     while !shared.groups.is_empty() && Instant::now() < deadline {
         poller.poll(POLL, 500);
     }
     shared.groups.kill_all();
-    let committed = commit(poller, share.of(2), began + share.of(24));
-    let closed = poller.consumer.close(share.of(4), &mut poller.rebalancer);
+    let committed = commit(poller, share);
+    let patience = share.of(4).min(share.left(Share::ALL));
+    let closed = poller.consumer.close(patience, &mut poller.rebalancer);
     // A revoke on the way out may have been a loss.
     let stop = match shared.stopping() {
         Some(fenced @ Stop::Fenced(_)) => fenced,
@@ -95,14 +124,16 @@ pub fn end(poller: &mut Poller<'_>, stop: Stop, limit: Duration, has_stop: bool)
 /// Commits what is stored, again and again while the group rebalances: a broker answers a commit
 /// after the `JoinGroup` before it, once every other member has come, and by then its generation is
 /// over. The time that draining left is there for that.
-fn commit(poller: &mut Poller<'_>, patience: Duration, deadline: Instant) -> Result<(), RDKafkaErrorCode> {
+fn commit(poller: &mut Poller<'_>, share: Share) -> Result<(), RDKafkaErrorCode> {
     loop {
+        let left = share.left(Share::COMMITTED);
+        let patience = share.of(2).min(left).max(share.of(1));
         match poller.consumer.commit_stored(patience) {
             Err(
                 RDKafkaErrorCode::IllegalGeneration
                 | RDKafkaErrorCode::RebalanceInProgress
                 | RDKafkaErrorCode::OperationTimedOut,
-            ) if Instant::now() + patience < deadline && poller.watch.away_since().is_none() => {
+            ) if patience < share.left(Share::COMMITTED) && poller.watch.away_since().is_none() => {
                 poller.poll(POLL, 500);
                 poller.settle();
             }
@@ -134,14 +165,11 @@ fn abandoned(shared: &Shared, drained: bool) -> u64 {
     }
     let mut ledger = shared.ledger();
     let assigned = ledger.assigned();
-    let places = ledger.running_places(&assigned);
+    let places = ledger.abandon(&assigned);
     for ((topic, partition), offset) in places.iter().take(10) {
         shared
             .log
             .error(format_args!("{topic}[{partition}]@{offset}: abandoned, it runs again at the next start"));
-    }
-    for name in &assigned {
-        ledger.drain(name);
     }
     shared.tally.abandoned.fetch_add(places.len() as u64, Relaxed);
     left + places.len() as u64

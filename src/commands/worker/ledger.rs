@@ -472,6 +472,20 @@ impl Ledger {
         self.partitions.get(&ticket.epoch).is_some_and(|partition| partition.terminated)
     }
 
+    /// Gives up what runs of these partitions, and says what that is: it stays unresolved, so that
+    /// nothing is committed past it, and its tickets are void.
+    pub fn abandon(&mut self, names: &[Name]) -> Vec<(Name, i64)> {
+        let places = self.running_places(names);
+        for name in names {
+            self.drain(name);
+        }
+        for partition in self.partitions.values_mut().filter(|partition| names.contains(&partition.name)) {
+            self.running -= partition.running.len();
+            partition.running.clear();
+        }
+        places
+    }
+
     /// Drops what is queued of a partition and starts nothing more of it: it is being revoked.
     pub fn drain(&mut self, name: &Name) {
         let Some(epoch) = self.epoch(&name.0, name.1) else { return };

@@ -201,18 +201,19 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
             timeout: config.timeout,
             drain,
             grace: GRACE,
+            shutdown: shutdown.clone(),
+            ending: args.shutdown_timeout,
             started: HashSet::new(),
             last_assigned: None,
         },
         watch,
-        shutdown: &shutdown,
         idle: args.idle,
         stall: has_stop.then_some(args.stall_timeout),
         brokers: config.brokers.clone(),
         has_end: until.is_some(),
     });
     let stop = poller.run();
-    let outcome = ending::end(&mut poller, stop, args.shutdown_timeout, has_stop);
+    let outcome = ending::end(&mut poller, stop, has_stop);
     shutdown.leave_the_end_to_a_second_signal();
     live.map(Live::end);
     config.log.note(shared.tally.sentence(started.elapsed()));

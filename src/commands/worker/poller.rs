@@ -15,7 +15,6 @@ use super::shared::{Shared, Stop};
 use crate::kafka::ffi::{Consumer, Event};
 use crate::kafka::membership;
 use crate::offset::From;
-use crate::shutdown::Shutdown;
 
 /// How long one poll waits: what bounds how late anything is noticed here.
 const POLL: Duration = Duration::from_millis(100);
@@ -43,7 +42,6 @@ pub struct Poller<'a> {
     pub rebalancer: Rebalancer,
     pub shared: Arc<Shared>,
     pub watch: Arc<Watch>,
-    pub shutdown: &'a Shutdown,
     pub idle: Option<Duration>,
     /// Gives up after so long without contact.
     pub stall: Option<Duration>,
@@ -66,7 +64,6 @@ pub struct Parts<'a> {
     pub consumer: &'a Consumer,
     pub rebalancer: Rebalancer,
     pub watch: Arc<Watch>,
-    pub shutdown: &'a Shutdown,
     pub idle: Option<Duration>,
     pub stall: Option<Duration>,
     pub brokers: String,
@@ -80,7 +77,6 @@ impl<'a> Poller<'a> {
             consumer: parts.consumer,
             rebalancer: parts.rebalancer,
             watch: parts.watch,
-            shutdown: parts.shutdown,
             idle: parts.idle,
             stall: parts.stall,
             brokers: parts.brokers,
@@ -99,9 +95,7 @@ impl<'a> Poller<'a> {
     /// Polls until there is a reason to stop.
     pub fn run(&mut self) -> Stop {
         loop {
-            if let Some(signal) = self.shutdown.signal() {
-                self.shared.stop(Stop::Signal(signal));
-            }
+            self.rebalancer.look_for_a_signal();
             if let Some(stop) = self.shared.stopping() {
                 return stop;
             }
@@ -166,6 +160,10 @@ impl<'a> Poller<'a> {
             if self.watch.answered() {
                 self.shared.log.note("the cluster answers again");
             }
+        }
+        if self.shared.stopping().is_some() {
+            // Nothing is read any more.
+            return;
         }
         for (topic, partition, offset) in out_of_range {
             self.settle_start(&topic, partition, offset);

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::ledger::Name;
+use super::ending::Share;
+use super::ledger::{Ledger, Name};
 use super::shared::{Shared, Stop};
 use crate::kafka::consumer;
 use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
 use crate::offset::{From, Until};
+use crate::shutdown::Shutdown;
 
 /// How long a partition's commands get between KILL and being given up.
 const AFTER_KILL: Duration = Duration::from_secs(1);
@@ -28,6 +30,9 @@ pub struct Rebalancer {
     pub drain: Duration,
     /// Between TERM and KILL.
     pub grace: Duration,
+    pub shutdown: Shutdown,
+    /// How long the end of the worker may take in all.
+    pub ending: Duration,
     /// Partitions that were started in before: `from` holds once a run.
     pub started: HashSet<Name>,
     pub last_assigned: Option<Instant>,
@@ -72,7 +77,8 @@ impl Rebalance for Rebalancer {
     fn assigned(&mut self, consumer: &Consumer, partitions: &mut [Assigned]) {
         self.last_assigned = Some(Instant::now());
         self.shared.pulse.assign();
-        if partitions.is_empty() {
+        // Of a worker that ends, nothing of them is read.
+        if partitions.is_empty() || self.shared.stopping().is_some() {
             return;
         }
         let names = names(partitions);
@@ -146,24 +152,47 @@ impl Rebalancer {
     /// Waits for what runs of these partitions; tells it to end, kills it, gives it up.
     fn drain(&self, names: &[Name], of_these: &dyn Fn(u64) -> bool) {
         let shared = &self.shared;
-        let idle = |deadline: Duration| {
-            shared.wait(Instant::now() + deadline, |ledger| ledger.running_of(names) == 0)
-        };
-        if idle(self.drain) {
+        let idle =
+            |limit: Duration, parts: u32| self.wait(limit, parts, |ledger| ledger.running_of(names) == 0);
+        if idle(self.drain, Share::DRAINED) {
             return;
         }
         shared.log.note(format_args!("commands of {} still run: telling them to end", shown(names)));
         shared.ledger().terminate(names);
         shared.groups.terminate(of_these);
         shared.recall();
-        if idle(self.grace) {
+        if idle(self.grace, Share::TOLD) {
             return;
         }
         shared.groups.kill(of_these);
-        if !idle(AFTER_KILL) {
-            let left = shared.ledger().running_places(names);
+        if !idle(AFTER_KILL, Share::KILLED) {
+            let left = shared.ledger().abandon(names);
             shared.tally.abandoned.fetch_add(left.len() as u64, Relaxed);
         }
+    }
+
+    /// Waits until `done` holds, up to `limit`, and where the worker is to end, which may come up
+    /// meanwhile, no longer than these parts of the time for that.
+    fn wait(&self, limit: Duration, parts: u32, mut done: impl FnMut(&mut Ledger) -> bool) -> bool {
+        let mut is_done = false;
+        self.shared.wait(Instant::now() + limit, |ledger| {
+            is_done = done(ledger);
+            self.look_for_a_signal();
+            is_done || self.share().is_some_and(|share| share.is_up(parts))
+        });
+        is_done
+    }
+
+    /// Asks the worker to stop where a signal came.
+    pub fn look_for_a_signal(&self) {
+        if let Some((signal, since)) = self.shutdown.signal().zip(self.shutdown.since()) {
+            self.shared.stop_since(since, Stop::Signal(signal));
+        }
+    }
+
+    /// How the time for ending is shared out, where the worker is to end.
+    pub fn share(&self) -> Option<Share> {
+        self.shared.stop_of().map(|stopping| Share::new(stopping.since, self.ending))
     }
 
     /// Where to start in a partition without a committed offset.

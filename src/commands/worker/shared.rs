@@ -40,6 +40,15 @@ impl Stop {
     }
 }
 
+/// A reason to stop, and how things stood when it came up.
+#[derive(Clone, Debug)]
+pub struct Stopping {
+    pub why: Stop,
+    pub since: Instant,
+    /// Records abandoned before.
+    pub abandoned: u64,
+}
+
 /// A record to run the command for, from [`Shared::next_job`].
 pub struct Taken {
     pub job: Job,
@@ -61,7 +70,9 @@ pub struct Shared {
     recalled: tokio::sync::watch::Sender<()>,
     /// Threads that wait for `work`; changes with the ledger held.
     idle: AtomicUsize,
-    stop: Mutex<Option<Stop>>,
+    stop: Mutex<Option<Stopping>>,
+    /// Whether there is a reason to stop.
+    stopped: AtomicBool,
     closing: AtomicBool,
     pub groups: Groups,
     pub tally: Tally,
@@ -81,6 +92,7 @@ impl Shared {
             recalled: tokio::sync::watch::Sender::new(()),
             idle: AtomicUsize::new(0),
             stop: Mutex::new(None),
+            stopped: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             groups,
             tally: Tally::default(),
@@ -114,8 +126,10 @@ impl Shared {
                 return None;
             }
             let now = Instant::now();
-            let job = ledger.next(now);
-            let next_retry = ledger.next_retry();
+            // Once the worker is to stop, nothing is given out, also before the polling thread knows.
+            let is_stopped = self.stopped.load(Ordering::Acquire);
+            let job = if is_stopped { None } else { ledger.next(now) };
+            let next_retry = ledger.next_retry().filter(|_| !is_stopped);
             let is_idle = self.idle.load(Ordering::Relaxed) > 0;
             if let Some(job) = job {
                 let has_more = ledger.can_start();
@@ -163,11 +177,22 @@ impl Shared {
     /// Asks the worker to stop. The first reason counts, unless a later one is
     /// that the client is of no use any more.
     pub fn stop(&self, why: Stop) {
+        self.stop_since(Instant::now(), why);
+    }
+
+    /// The same for a reason that came up before: a signal.
+    pub fn stop_since(&self, since: Instant, why: Stop) {
         let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
-        if stop.is_none() || matches!(why, Stop::Fenced(_)) {
-            *stop = Some(why);
+        match &mut *stop {
+            None => {
+                let abandoned = self.tally.abandoned.load(Ordering::Relaxed);
+                *stop = Some(Stopping { why, since, abandoned });
+            }
+            Some(stopping) if matches!(why, Stop::Fenced(_)) => stopping.why = why,
+            Some(_) => {}
         }
         drop(stop);
+        self.stopped.store(true, Ordering::Release);
         self.settled.notify_all();
         self.recall();
     }
@@ -198,6 +223,11 @@ impl Shared {
 
     /// Why the worker is to stop, if it is.
     pub fn stopping(&self) -> Option<Stop> {
+        self.stop_of().map(|stopping| stopping.why)
+    }
+
+    /// The same, with how things stood when it came up.
+    pub fn stop_of(&self) -> Option<Stopping> {
         self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -43,6 +43,29 @@ fn a_ticket_of_an_ended_epoch_is_void() {
 }
 
 #[test]
+fn what_is_given_up_runs_no_more_and_is_never_committed_past() {
+    let mut ledger = Ledger::new(Order::Key, limits(4));
+    ledger.assign(&name(0), None, None);
+    ledger.assign(&name(1), None, None);
+    for offset in 0..3 {
+        deliver(&mut ledger, 0, offset, None);
+    }
+    deliver(&mut ledger, 1, 9, None);
+    let now = Instant::now();
+    let jobs: Vec<Job> = std::iter::from_fn(|| ledger.next(now)).collect();
+    let of_first = |offset| jobs.iter().find(|job| job.ticket.offset == offset).unwrap().ticket;
+    ledger.finish(of_first(0), Outcome::Resolved);
+    assert_eq!(ledger.abandon(&[name(0)]), [(name(0), 1), (name(0), 2)]);
+    assert_eq!((ledger.running_of(&[name(0)]), ledger.running()), (0, 1));
+    assert!(!ledger.is_live(of_first(1)) && !ledger.finish(of_first(1), Outcome::Resolved));
+    assert!(ledger.store_list().contains(&("t".into(), 0, 1)));
+    ledger.finish(of_first(9), Outcome::Resolved);
+    ledger.end(&name(0));
+    assert_eq!(ledger.running(), 0);
+    assert_eq!(ledger.store_list(), [("t".into(), 1, 10)]);
+}
+
+#[test]
 fn a_retry_waits_for_its_time_and_holds_its_lane_only() {
     let mut ledger = Ledger::new(Order::Key, limits(4));
     ledger.assign(&name(0), None, None);

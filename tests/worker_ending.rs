@@ -1,0 +1,93 @@
+//! How a worker ends: within its time, whatever hangs, with nothing begun after it was told.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use support::{Cluster, Kq, Running, wait_until};
+
+/// What a wait is given at most.
+const LONG: Duration = Duration::from_secs(30);
+/// What ending takes at most where `--shutdown-timeout` is two seconds.
+const SOON: Duration = Duration::from_secs(4);
+
+/// A topic with these lines in it.
+fn topic_with(cluster: &Cluster, hint: &str, partitions: u32, lines: impl AsRef<[u8]>) -> String {
+    let topic = cluster.create(hint, partitions);
+    cluster.kq(["produce", &topic]).stdin(lines).run().success();
+    topic
+}
+
+/// A worker that works off what is there and ends.
+fn once(cluster: &Cluster, topic: &str, flags: &[&str], command: &[&str]) -> Kq {
+    cluster.kq(["worker", topic, "-e"]).args(flags).arg("--").args(command)
+}
+
+fn lines(path: &Path) -> Vec<String> {
+    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// Waits for the end of a worker that was just told to end, and demands that it comes soon.
+#[track_caller]
+fn ends_soon(worker: Running) -> support::Output {
+    let told = Instant::now();
+    let ended = worker.wait();
+    let took = told.elapsed();
+    ended.demand(&format!("an end within {SOON:?}, not {took:?}"), |_| took < SOON)
+}
+
+#[test]
+fn output_that_nobody_reads_does_not_hold_up_the_end() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "unread", 1, vec![b'x'; 500_000]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let worker = cluster
+        .kq(["worker", &topic, "--shutdown-timeout", "2s", "--", "sh", "-c", "cat; echo printed >&2"])
+        .stdout_to(writer)
+        .spawn();
+    worker.wait_for_stderr("printed");
+    worker.terminate();
+    ends_soon(worker).status(75).stderr_has("0 done, 1 abandoned");
+    drop(reader);
+    let again = once(&cluster, &topic, &[], &["cat"]).run().success();
+    assert_eq!(again.stdout.len(), 500_000);
+}
+
+#[test]
+fn dead_letters_that_cannot_be_sent_do_not_hold_up_the_end() {
+    let mut cluster = Cluster::embedded();
+    let (topic, dlq) = (topic_with(&cluster, "away", 1, "a\n"), cluster.create("dlq", 1));
+    let script = "echo running >&2; while [ ! -e go ]; do sleep 0.01; done; exit 65";
+    let flags = ["worker", &topic, "--dlq", &dlq, "--shutdown-timeout", "2s", "--"];
+    let worker = cluster.kq(flags).args(["sh", "-c", script]).spawn();
+    worker.wait_for_stderr("running");
+    cluster.kill();
+    fs::write(worker.dir().join("go"), "").unwrap();
+    worker.wait_for_stderr(&format!("to {dlq}"));
+    worker.terminate();
+    ends_soon(worker).stderr_has("1 abandoned in");
+}
+
+#[test]
+fn a_signal_while_partitions_are_revoked_is_heeded_at_once() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("revoke", 2);
+    for partition in ["0", "1"] {
+        cluster.kq(["produce", &topic, "-p", partition]).stdin("a\n").run().success();
+    }
+    let script = "trap '' TERM; echo hangs >&2; while :; do sleep 0.1; done";
+    let flags = ["worker", &topic, "-g", "g", "-v", "-j", "2", "--shutdown-timeout", "2s"];
+    // In so short a time it may not come to leaving the group while that rebalances.
+    let first =
+        cluster.kq(flags).args(["-X", "session.timeout.ms=6000", "--"]).args(["sh", "-c", script]).spawn();
+    wait_until("both hang", LONG, || first.stderr_so_far().matches(" hangs").count() == 2);
+    let second = cluster.kq(["worker", &topic, "-g", "g", "--", "cat"]).spawn();
+    first.wait_for_stderr("revoked: ");
+    first.terminate();
+    ends_soon(first).status(75).stderr_has("2 abandoned");
+    second.wait_until_stdout("both records", |out| out == b"aa");
+    second.terminate();
+    second.wait().success();
+}
