@@ -60,6 +60,19 @@ pub fn with(exit: Exit, cause: anyhow::Error) -> anyhow::Error {
     anyhow::Error::new(Ending { exit, cause })
 }
 
+/// Ends the process with the outcome's status where nobody reads stderr: an error that is printed
+/// there would wait for ever.
+pub fn unheard(outcome: &anyhow::Result<Exit>) -> ! {
+    at_once(match outcome {
+        Ok(exit) => *exit,
+        Err(e) => of_error(e),
+    })
+}
+
+fn of_error(e: &anyhow::Error) -> Exit {
+    e.downcast_ref::<Ending>().map_or(Exit::Usage, |ending| ending.exit)
+}
+
 /// Prints an error, once, and ends the process with the outcome's status.
 pub fn end(outcome: anyhow::Result<Exit>) -> ! {
     let exit = outcome.unwrap_or_else(|e| {
@@ -79,7 +92,7 @@ pub fn end(outcome: anyhow::Result<Exit>) -> ! {
             };
         }
         let _ = writeln!(io::stderr(), "kq: {e:#}");
-        e.downcast_ref::<Ending>().map_or(Exit::Usage, |ending| ending.exit)
+        of_error(&e)
     });
     at_once(exit)
 }

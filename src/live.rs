@@ -3,8 +3,13 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use console::Term;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// How long the end of the line waits for the terminal.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// The line at the bottom of a terminal. Whoever writes to that terminal meanwhile does it
 /// through [`Live::past`], so that the line is neither torn nor left behind.
@@ -52,7 +57,7 @@ impl Live {
     /// while a line of output is unfinished.
     pub fn show(&self, text: &str) {
         let Ok(mut state) = self.state.try_lock() else { return };
-        if state.open || state.ended {
+        if state.open || state.ended || !self.can_write() {
             return;
         }
         let width = usize::from(self.term.size().1).saturating_sub(1);
@@ -71,18 +76,36 @@ impl Live {
         outcome
     }
 
-    /// Takes the line away for good.
-    pub fn end(&self) {
+    /// Runs `write`, which writes a whole line to the terminal, with the live line out of its way,
+    /// and not behind an unfinished line of output.
+    pub fn line(&self, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.hide(&mut state);
-        state.ended = true;
+        if std::mem::take(&mut state.open) {
+            self.term.write_line("")?;
+        }
+        write()
     }
 
-    /// The same, where whoever holds the terminal, perhaps for ever, is not waited for.
-    pub fn end_at_once(&self) {
-        if let Ok(mut state) = self.state.try_lock() {
-            self.hide(&mut state);
+    /// Takes the line away for good. Whoever holds the terminal, perhaps for ever, is given a moment.
+    pub fn end(&self) {
+        let until = Instant::now() + MOMENT;
+        while self.can_write() && Instant::now() < until {
+            if let Ok(mut state) = self.state.try_lock() {
+                self.hide(&mut state);
+                state.ended = true;
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Whether the terminal takes something now: one that was stopped (^S) does not.
+    fn can_write(&self) -> bool {
+        let stderr = io::stderr();
+        let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(poll(&mut fds, Some(&now)), Ok(1..)) && fds[0].revents().contains(PollFlags::OUT)
     }
 
     fn hide(&self, state: &mut State) {

@@ -91,3 +91,37 @@ fn a_signal_while_partitions_are_revoked_is_heeded_at_once() {
     second.terminate();
     second.wait().success();
 }
+
+#[test]
+fn a_stderr_that_nobody_reads_holds_up_neither_the_end_nor_the_polling() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "unheard", 1, "a\nb\n");
+    let script = "touch begun; while :; do echo a line that is long enough to fill every pipe; done >&2";
+    let line = format!("exec kq worker {topic} -j 1 --shutdown-timeout 2s -- sh -c '{script}' 2>fifo");
+    let worker = cluster.program("sh", ["-c", &line]);
+    let fifo = worker.dir().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    let held = fs::File::options().read(true).write(true).open(&fifo).unwrap();
+    let worker = worker.spawn();
+    wait_until("the command runs", LONG, || worker.dir().join("begun").exists());
+    // It blocks, and so does kq's thread that passes its lines on.
+    let pipe_is_full = || {
+        let mut fds = [rustix::event::PollFd::new(&held, rustix::event::PollFlags::OUT)];
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(rustix::event::poll(&mut fds, Some(&now)), Ok(0))
+    };
+    wait_until("stderr is full", LONG, pipe_is_full);
+    worker.terminate();
+    ends_soon(worker).status(75);
+}
+
+#[test]
+fn nothing_is_begun_once_the_worker_is_to_stop() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "begun", 1, "a\n".repeat(200));
+    let worker = once(&cluster, &topic, &["-j", "1"], &["sh", "-c", "echo run >> runs; exit 78"]);
+    let runs = worker.dir().join("runs");
+    let ended = worker.run().status(78);
+    assert_eq!(lines(&runs), ["run"], "{ended}");
+}

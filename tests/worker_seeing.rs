@@ -275,7 +275,8 @@ fn output_without_a_newline_is_not_erased_by_the_live_line() {
     let shown = run.run().success();
     assert!(String::from_utf8_lossy(&shown.stdout).contains(" in flight"), "{shown}");
     let rows = screen(&shown.stdout);
-    assert!(rows[0].starts_with("abckq: 3 done in "), "{rows:?}");
+    assert_eq!(rows[0], "abc", "{rows:?}");
+    assert!(rows[1].starts_with("kq: 3 done in "), "a note is a line of its own: {rows:?}");
 }
 
 #[test]

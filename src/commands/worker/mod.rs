@@ -77,8 +77,15 @@ const TURN: Duration = Duration::from_secs(20);
 /// Runs the worker to its end.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let mut config = config.clone();
-    config.log = config.log.with_live_line();
-    let config = &config;
+    config.log = config.log.with_live_line().with_writer();
+    let outcome = work(args, &config);
+    if !config.log.flush() {
+        exit::unheard(&outcome);
+    }
+    outcome
+}
+
+fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let program = find_program(args).map_err(|e| exit::with(Exit::CannotRun, e))?;
     let topics = topics(args, config)?;
@@ -120,7 +127,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let live = config.log.live();
     shutdown.on_second_signal(move || {
         groups.kill_all();
-        live.map(Live::end_at_once);
+        live.map(Live::end);
     });
 
     let watch = Arc::new(Watch::new(Arc::clone(&shared)));
@@ -215,6 +222,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let stop = poller.run();
     let outcome = ending::end(&mut poller, stop, has_stop);
     shutdown.leave_the_end_to_a_second_signal();
+    config.log.flush();
     live.map(Live::end);
     config.log.note(shared.tally.sentence(started.elapsed()));
     // The process ends: a thread or a task that still waits for something must not see it go.

@@ -32,6 +32,8 @@ impl Printer {
 
     /// Writes one piece; true once it is out. It waits as long as whoever reads stdout does.
     pub fn print(&self, piece: &[u8]) -> bool {
+        // What the command said before goes before.
+        self.shared.log.flush();
         let mut stdout = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(file) = stdout.as_mut() else { return false };
         let outcome = match self.live {
