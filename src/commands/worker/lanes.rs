@@ -54,17 +54,18 @@ impl<T> Default for Lanes<T> {
 }
 
 impl<T> Lanes<T> {
-    /// Queues an item behind all others of its lane.
-    pub fn push(&mut self, lane: Option<Lane>, offset: i64, item: T) {
+    /// Queues an item behind all others of its lane; says whether it waits for one.
+    pub fn push(&mut self, lane: Option<Lane>, offset: i64, item: T) -> bool {
         if let Some(queue) = lane.and_then(|lane| self.held.get_mut(&lane)) {
             queue.push_back((offset, item));
             self.waiting += 1;
-            return;
+            return true;
         }
         if let Some(lane) = lane {
             self.held.insert(lane, VecDeque::new());
         }
         self.ready.insert(offset, (lane, item));
+        false
     }
 
     /// The item with the smallest offset that may run. It holds its lane until [`Lanes::release`].
@@ -77,19 +78,20 @@ impl<T> Lanes<T> {
         self.ready.insert(offset, (lane, item));
     }
 
-    /// Lets the next of a lane run: the item that held it is done.
-    pub fn release(&mut self, lane: Option<Lane>) {
-        let Some(lane) = lane else { return };
-        let Some(queue) = self.held.get_mut(&lane) else { return };
-        match queue.pop_front() {
-            Some((offset, item)) => {
-                self.waiting -= 1;
-                self.ready.insert(offset, (Some(lane), item));
-            }
-            None => {
-                self.held.remove(&lane);
-            }
-        }
+    /// Lets the next of a lane run: the item that held it is done. Gives the one that waited.
+    pub fn release(&mut self, lane: Option<Lane>) -> Option<&T> {
+        let lane = lane?;
+        let Some((offset, item)) = self.held.get_mut(&lane)?.pop_front() else {
+            self.held.remove(&lane);
+            return None;
+        };
+        self.waiting -= 1;
+        Some(&self.ready.entry(offset).or_insert((Some(lane), item)).1)
+    }
+
+    /// Whether what is pushed to this lane would wait for it.
+    pub fn is_held(&self, lane: Option<Lane>) -> bool {
+        lane.is_some_and(|lane| self.held.contains_key(&lane))
     }
 
     /// Forgets everything queued. Lanes held by popped items stay held.

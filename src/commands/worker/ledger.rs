@@ -82,6 +82,48 @@ pub struct Sight {
     pub span: u64,
 }
 
+/// Records and their bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    records: usize,
+    bytes: usize,
+}
+
+impl Load {
+    fn add(&mut self, bytes: usize) {
+        self.records += 1;
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, bytes: usize) {
+        self.records -= 1;
+        self.bytes -= bytes;
+    }
+
+    /// Whether it reaches neither of these.
+    fn is_below(self, limit: Self) -> bool {
+        self.records < limit.records && self.bytes < limit.bytes
+    }
+}
+
+/// How much of the queue may wait for its lane or its retry. Half is for whoever comes first; of a
+/// quarter each partition has its share. So what waits, of all partitions but one, leaves that one
+/// room to be read.
+#[derive(Clone, Copy, Debug)]
+struct WaitingRoom {
+    /// There is no other partition.
+    is_all: bool,
+    first_come: Load,
+    reserve: Load,
+}
+
+impl WaitingRoom {
+    /// Whether one more may wait where so much does, in all and of its partition.
+    fn admits(self, all: Load, of_partition: Load) -> bool {
+        self.is_all || all.is_below(self.first_come) || of_partition.is_below(self.reserve)
+    }
+}
+
 /// One assigned partition, from assign to revoke.
 #[derive(Debug)]
 struct Partition {
@@ -93,6 +135,8 @@ struct Partition {
     running: HashMap<i64, Running>,
     retrying: usize,
     queued_bytes: usize,
+    /// Of what is queued, what waits for its lane or its retry.
+    waiting: Load,
     /// Exclusive end of what is asked for.
     until: Option<i64>,
     /// An end that was seen behind what is parked: it counts once that is taken.
@@ -152,6 +196,8 @@ pub struct Ledger {
     retry_number: u64,
     queued: usize,
     queued_bytes: usize,
+    /// The same as of each partition, in all.
+    waiting: Load,
     /// Records parked and their bytes, in all.
     parked: usize,
     parked_bytes: usize,
@@ -185,6 +231,7 @@ impl Ledger {
             retry_number: 0,
             queued: 0,
             queued_bytes: 0,
+            waiting: Load::default(),
             parked: 0,
             parked_bytes: 0,
             running: 0,
@@ -213,6 +260,7 @@ impl Ledger {
             running: HashMap::new(),
             retrying: 0,
             queued_bytes: 0,
+            waiting: Load::default(),
             until,
             end_behind: None,
             ended: until.zip(position).is_some_and(|(until, position)| position >= until),
@@ -274,11 +322,16 @@ impl Ledger {
     /// Moves parked records of a partition into its lanes, as far as the limits let it.
     fn admit(&mut self, epoch: u64) {
         let share = self.share();
+        let room = self.waiting_room(1);
         let Some(partition) = self.partitions.get_mut(&epoch) else { return };
         while let Some(record) = partition.parked.front() {
             let full = partition.queued() >= share.0 || partition.queued_bytes >= share.1;
             let done = self.limits.count.is_some_and(|count| self.resolved + self.unresolved >= count);
             if full || done || !partition.tracker.admits(record.offset, self.limits.max_span) {
+                break;
+            }
+            let lane = self.order.lane(record.key.as_deref());
+            if !room.admits(self.waiting, partition.waiting) && partition.lanes.is_held(lane) {
                 break;
             }
             let Some(record) = partition.parked.pop_front() else { break };
@@ -293,11 +346,23 @@ impl Ledger {
             self.queued_bytes += bytes;
             self.queued += 1;
             self.unresolved += 1;
-            let lane = self.order.lane(record.key.as_deref());
-            partition.lanes.push(lane, record.offset, Item { record, attempts: 0 });
+            if partition.lanes.push(lane, record.offset, Item { record, attempts: 0 }) {
+                partition.waiting.add(bytes);
+                self.waiting.add(bytes);
+            }
         }
         partition.pass_end();
         self.take_turn(epoch);
+    }
+
+    /// How much may wait for its lane or its retry, with all limits divided by `gap`.
+    fn waiting_room(&self, gap: usize) -> WaitingRoom {
+        let all = self.partitions.len();
+        let parts = |n: usize| Load {
+            records: self.limits.queue_len / gap / n,
+            bytes: self.limits.queue_bytes / gap / n,
+        };
+        WaitingRoom { is_all: all == 1, first_come: parts(2), reserve: parts(4 * all.max(1)) }
     }
 
     /// Queues a partition for its turn if it has something to run.
@@ -335,39 +400,65 @@ impl Ledger {
 
     /// Partitions to pause and to resume now. Each pause throws the client's prefetch away, and it
     /// takes a while to get going again: a partition that can take no more is paused only once
-    /// something could run and nothing is there, and resumed at a quarter of its share. Until then
-    /// what came is parked, and the whole queue, once full, slows the reading.
-    /// `all` pauses every one until the whole queue is down to a quarter.
+    /// something could run and nothing is there, or the queue has been full for long (`is_full`),
+    /// and resumed at a quarter of its share. Until then what came is parked, and the whole queue,
+    /// once full, slows the reading. Where it is full all the same, every one is paused until what
+    /// could run is down to a quarter of what the rest leaves room for.
     ///
     /// What is parked of a partition that is paused is dropped: it is to be read again from the
     /// offset that comes with its name.
-    pub fn flow(&mut self, all: bool) -> (Vec<(Name, Option<i64>)>, Vec<Name>) {
-        let share = self.share();
+    pub fn flow(&mut self, is_full: bool) -> (Vec<(Name, Option<i64>)>, Vec<Name>) {
         let starves = self.running < self.limits.jobs && self.turns.is_empty();
         let (mut pause, mut resume) = (Vec::new(), Vec::new());
-        self.all_paused |= all;
-        if self.queued() <= self.limits.queue_len / 4 && self.queued_bytes <= self.limits.queue_bytes / 4 {
+        if starves || is_full {
+            self.pause(&mut pause, |partition| !partition.parked.is_empty());
+        }
+        self.all_paused |= is_full && !self.has_room();
+        let runnable = (self.queued - self.waiting.records, self.queued_bytes - self.waiting.bytes);
+        if runnable.0 <= self.limits.queue_len.saturating_sub(self.waiting.records) / 4
+            && runnable.1 <= self.limits.queue_bytes.saturating_sub(self.waiting.bytes) / 4
+        {
             self.all_paused = false;
         }
-        let all = self.all_paused;
-        for partition in self.partitions.values_mut().filter(|partition| !partition.draining) {
-            let is_full = all || (starves && !partition.parked.is_empty());
-            let is_low = partition.queued() <= share.0 / 4
+        if self.all_paused {
+            self.pause(&mut pause, |_| true);
+            return (pause, resume);
+        }
+        let (share, room) = (self.share(), self.waiting_room(2));
+        let is_low = |partition: &Partition| {
+            partition.queued() <= share.0 / 4
                 && partition.queued_bytes <= share.1 / 4
-                && partition.tracker.span() <= self.limits.max_span / 2;
-            if is_full && partition.paused != Some(true) {
-                partition.paused = Some(true);
-                let next = partition.parked.front().map(|record| record.offset);
-                let (records, bytes) = partition.drop_parked();
-                self.parked -= records;
-                self.parked_bytes -= bytes;
-                pause.push((partition.name.clone(), next));
-            } else if !is_full && (partition.paused.is_none() || (partition.paused == Some(true) && is_low)) {
-                partition.paused = Some(false);
-                resume.push(partition.name.clone());
-            }
+                && partition.tracker.span() <= self.limits.max_span / 2
+                && (partition.waiting.records == 0 || room.admits(self.waiting, partition.waiting))
+        };
+        let due = |(_, partition): &(&u64, &Partition)| {
+            let is_paused = partition.paused == Some(true);
+            let is_new = partition.paused.is_none();
+            let stays = (starves || is_full) && !partition.parked.is_empty();
+            !partition.draining && !stays && (is_new || (is_paused && is_low(partition)))
+        };
+        let epochs: Vec<u64> = self.partitions.iter().filter(due).map(|(epoch, _)| *epoch).collect();
+        for epoch in epochs {
+            let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
+            partition.paused = Some(false);
+            resume.push(partition.name.clone());
         }
         (pause, resume)
+    }
+
+    /// Pauses the partitions that are selected and not paused, and drops what is parked of them.
+    fn pause(&mut self, pause: &mut Vec<(Name, Option<i64>)>, selected: impl Fn(&Partition) -> bool) {
+        for partition in self.partitions.values_mut() {
+            if partition.draining || partition.paused == Some(true) || !selected(partition) {
+                continue;
+            }
+            partition.paused = Some(true);
+            let next = partition.parked.front().map(|record| record.offset);
+            let (records, bytes) = partition.drop_parked();
+            self.parked -= records;
+            self.parked_bytes -= bytes;
+            pause.push((partition.name.clone(), next));
+        }
     }
 
     /// The next record to run, if one may run now.
@@ -379,6 +470,9 @@ impl Ledger {
             let (epoch, lane, item) = due.remove();
             if let Some(partition) = self.partitions.get_mut(&epoch) {
                 partition.retrying -= 1;
+                let bytes = weight(&item.record);
+                partition.waiting.remove(bytes);
+                self.waiting.remove(bytes);
                 partition.lanes.push_again(lane, item.record.offset, item);
                 self.take_turn(epoch);
             }
@@ -425,7 +519,11 @@ impl Ledger {
         match outcome {
             Outcome::Resolved => {
                 partition.tracker.resolve(ticket.offset);
-                partition.lanes.release(lane);
+                if let Some(next) = partition.lanes.release(lane) {
+                    let bytes = weight(&next.record);
+                    partition.waiting.remove(bytes);
+                    self.waiting.remove(bytes);
+                }
                 self.resolved += 1;
                 self.unresolved -= 1;
             }
@@ -433,6 +531,8 @@ impl Ledger {
                 item.attempts += 1;
                 let bytes = weight(&item.record);
                 partition.retrying += 1;
+                partition.waiting.add(bytes);
+                self.waiting.add(bytes);
                 partition.queued_bytes += bytes;
                 self.queued_bytes += bytes;
                 self.queued += 1;
@@ -505,6 +605,9 @@ impl Ledger {
         partition.lanes.clear();
         partition.retrying = 0;
         partition.queued_bytes = 0;
+        let waiting = std::mem::take(&mut partition.waiting);
+        self.waiting.records -= waiting.records;
+        self.waiting.bytes -= waiting.bytes;
         self.retries.retain(|_, (of, ..)| *of != epoch);
     }
 

@@ -436,3 +436,67 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn no_partitions_that_are_stuck_keep_another_from_being_read(
+        partitions in 2..7i32,
+        mut stuck in prop::collection::btree_set(0..7i32, 1..7),
+        retries in any::<bool>(),
+        // A quarter has a place for each.
+        queue_len in 28..200usize,
+        at_once in 1..40usize,
+        order in prop_oneof![Just(Order::Key), Just(Order::Partition)],
+    ) {
+        stuck.retain(|partition| *partition < partitions);
+        prop_assume!(stuck.len() < partitions as usize);
+        const RECORDS: i64 = 150;
+        let limits =
+            Limits { jobs: stuck.len() + 1, max_span: 10_000, queue_len, queue_bytes: 1 << 20, count: None };
+        let mut ledger = Ledger::new(order, limits);
+        for partition in 0..partitions {
+            ledger.assign(&name(partition), Some(0), Some(RECORDS));
+        }
+        let mut position = vec![0; partitions as usize];
+        let mut paused = vec![false; partitions as usize];
+        let mut done = vec![0; partitions as usize];
+        let now = Instant::now();
+        // Where nothing is held up, each turn reads something or finishes something.
+        for _ in 0..4 * RECORDS * i64::from(partitions) {
+            // The queue has been full for long, wherever it is.
+            let (pause, resume) = ledger.flow(ledger.is_full());
+            for ((_, partition), next) in pause {
+                paused[partition as usize] = true;
+                position[partition as usize] = next.unwrap_or(position[partition as usize]);
+            }
+            for (_, partition) in resume {
+                paused[partition as usize] = false;
+            }
+            for partition in 0..partitions {
+                let at = partition as usize;
+                for _ in 0..at_once {
+                    if !paused[at] && !ledger.is_full() && position[at] < RECORDS {
+                        deliver(&mut ledger, partition, position[at], Some(0));
+                        position[at] += 1;
+                    }
+                }
+            }
+            prop_assert!(ledger.queued <= queue_len.max(64 * partitions as usize));
+            while let Some(job) = ledger.next(now) {
+                let at = job.record.partition as usize;
+                if !stuck.contains(&job.record.partition) {
+                    ledger.finish(job.ticket, Outcome::Resolved);
+                    done[at] += 1;
+                } else if retries {
+                    ledger.finish(job.ticket, Outcome::Retry(now + Duration::from_hours(1)));
+                }
+            }
+            if done.iter().sum::<i64>() == RECORDS * (i64::from(partitions) - stuck.len() as i64) {
+                break;
+            }
+        }
+        for partition in (0..partitions).filter(|partition| !stuck.contains(partition)) {
+            prop_assert_eq!(done[partition as usize], RECORDS, "partition {} beside {:?}", partition, stuck);
+        }
+    }
+}
