@@ -57,7 +57,7 @@ impl Live {
     /// while a line of output is unfinished.
     pub fn show(&self, text: &str) {
         let Ok(mut state) = self.state.try_lock() else { return };
-        if state.open || state.ended || !self.can_write() {
+        if state.open || state.ended || !Self::can_write() {
             return;
         }
         let width = usize::from(self.term.size().1).saturating_sub(1);
@@ -90,7 +90,7 @@ impl Live {
     /// Takes the line away for good. Whoever holds the terminal, perhaps for ever, is given a moment.
     pub fn end(&self) {
         let until = Instant::now() + MOMENT;
-        while self.can_write() && Instant::now() < until {
+        while Self::can_write() && Instant::now() < until {
             if let Ok(mut state) = self.state.try_lock() {
                 self.hide(&mut state);
                 state.ended = true;
@@ -101,7 +101,7 @@ impl Live {
     }
 
     /// Whether the terminal takes something now: one that was stopped (^S) does not.
-    fn can_write(&self) -> bool {
+    fn can_write() -> bool {
         let stderr = io::stderr();
         let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -125,3 +125,24 @@ fn nothing_is_begun_once_the_worker_is_to_stop() {
     let ended = worker.run().status(78);
     assert_eq!(lines(&runs), ["run"], "{ended}");
 }
+
+#[test]
+fn a_command_that_ends_with_0_when_told_to_has_not_done_its_work() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "told", 1, "a\n");
+    let script = "trap 'exit 0' TERM; echo begun >&2; while :; do sleep 0.05; done";
+    once(
+        &cluster,
+        &topic,
+        &["--command-timeout", "100ms", "--retries", "1", "--backoff", "1ms..1ms"],
+        &["sh", "-c", script],
+    )
+    .run()
+    .status(1)
+    .stderr_has("timed out (attempt 2)");
+    let worker = cluster.kq(["worker", &topic, "--shutdown-timeout", "2s", "--", "sh", "-c", script]).spawn();
+    worker.wait_for_stderr("begun");
+    worker.terminate();
+    ends_soon(worker).status(75).stderr_has("0 done, 1 abandoned");
+    once(&cluster, &topic, &[], &["cat"]).run().success().stdout("a");
+}

@@ -35,7 +35,8 @@ use crate::offset::{self, From, Until};
 ///
 /// Its exit status decides: 0 done; 65, 100 never will be (--on-failure at once); 78, 126, 127
 /// the command itself is broken (kq stops with 78); any other status, a signal or a time-out is
-/// tried again, --retries times, then --on-failure.
+/// tried again, --retries times, then --on-failure. Of a command that kq told to end (TERM) the
+/// status is not asked: after a time-out it has failed, else its record runs again.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

@@ -152,6 +152,10 @@ impl Groups {
         }
     }
 
+    fn was_told(&self, pid: i32) -> bool {
+        self.lock().live.get(&pid).is_some_and(|member| member.told)
+    }
+
     /// How many groups are live.
     pub fn len(&self) -> usize {
         self.lock().live.len()
@@ -171,7 +175,7 @@ impl Group {
 
     /// Whether [`Groups`] told it to end, which is nothing that it did.
     pub fn was_told(&self) -> bool {
-        self.groups.lock().live.get(&self.pid).is_some_and(|member| member.told)
+        self.groups.was_told(self.pid)
     }
 
     /// Sends KILL to the group: also to what its leader left behind.

@@ -46,8 +46,10 @@ pub type Variables = Vec<(OsString, Option<OsString>)>;
 pub enum Ending {
     Exit(i32),
     Signal(i32),
-    /// It outlived its time-out.
+    /// It outlived its time-out, however it ended then: many programs end with 0 on TERM.
     Timeout,
+    /// It was told to end by [`Groups::terminate`], and then did.
+    Told,
     /// It printed more than [`MAX_OUTPUT`].
     TooMuchOutput,
 }
@@ -80,6 +82,15 @@ pub struct Limits {
     pub slow: Duration,
 }
 
+/// Whose a child is.
+#[derive(Clone, Copy)]
+pub struct Owner<'a> {
+    /// What [`Groups::terminate`] and [`Groups::kill`] select by.
+    pub id: u64,
+    /// Asked once they know the child: one that is not wanted any more is killed at once.
+    pub wants_it: &'a dyn Fn() -> bool,
+}
+
 /// A command ready to spawn, in a process group of its own, with all three pipes.
 pub fn command(program: &Program, variables: &[&Variables]) -> Command {
     let mut command = Command::new(&program.path);
@@ -107,7 +118,7 @@ pub fn run(
     input: &[u8],
     limits: Limits,
     groups: &Groups,
-    owner: u64,
+    owner: Owner<'_>,
     mut tell: impl FnMut(News<'_>),
 ) -> io::Result<Finished> {
     let (stdin, writer, rest) = filled_pipe(input)?;
@@ -115,7 +126,10 @@ pub fn run(
     let writer = (!rest.is_empty()).then_some(writer);
     let mut child = command.stdin(stdin).spawn()?;
     let pid = Pid::from_child(&child);
-    let group = groups.add(pid.as_raw_pid(), owner);
+    let group = groups.add(pid.as_raw_pid(), owner.id);
+    if !(owner.wants_it)() {
+        group.kill();
+    }
     // It holds the reading end of stdin: a child that reads no more is noticed without it.
     drop(command);
     let mut pipes = Pipes {
@@ -178,15 +192,18 @@ pub fn run(
             due.slow += limits.slow;
         }
     }
-    // Before the leader is reaped, which frees the number of the group.
+    let told = group.was_told();
+    // Before the leader is reaped, which frees the number of the group for another.
     group.kill();
-    let status: ExitStatus = child.wait()?;
     drop(group);
+    let status: ExitStatus = child.wait()?;
     let Pipes { printed, mut said, .. } = pipes;
     said.finish(|line| tell(News::Stderr(line)));
     let ending = if too_much {
         Ending::TooMuchOutput
-    } else if timed_out && !status.success() {
+    } else if told {
+        Ending::Told
+    } else if timed_out {
         Ending::Timeout
     } else {
         match (status.code(), status.signal()) {
@@ -390,6 +407,7 @@ mod tests {
     use std::ffi::OsStr;
 
     const SLOW: Duration = Duration::from_mins(1);
+    const OWNER: Owner<'_> = Owner { id: 0, wants_it: &|| true };
 
     fn sh(script: &str, input: &[u8], limit: Option<u64>) -> (Finished, Vec<String>) {
         let mut lines = Vec::new();
@@ -399,7 +417,7 @@ mod tests {
             slow: SLOW,
         };
         let program = Program::shell(OsStr::new(script));
-        let finished = run(command(&program, &[]), input, limits, &Groups::default(), 0, |news| {
+        let finished = run(command(&program, &[]), input, limits, &Groups::default(), OWNER, |news| {
             if let News::Stderr(line) = news {
                 lines.push(String::from_utf8_lossy(line).into_owned());
             }
@@ -450,6 +468,17 @@ mod tests {
         assert_eq!(finished.ending, Ending::Timeout);
         let (finished, _) = sh("trap '' TERM; while :; do sleep 1; done", b"", Some(50));
         assert_eq!(finished.ending, Ending::Timeout);
+        let (finished, _) = sh("trap 'exit 0' TERM; while :; do sleep 0.01; done", b"", Some(50));
+        assert_eq!(finished.ending, Ending::Timeout, "a status says nothing of work that was broken off");
+    }
+
+    #[test]
+    fn a_child_that_nobody_wants_any_more_is_killed_at_once() {
+        let program = Program::shell(OsStr::new("exec sleep 60"));
+        let limits = Limits { timeout: None, grace: Duration::ZERO, slow: SLOW };
+        let owner = Owner { id: 0, wants_it: &|| false };
+        let finished = run(command(&program, &[]), b"", limits, &Groups::default(), owner, |_| {}).unwrap();
+        assert_eq!(finished.ending, Ending::Signal(9));
     }
 
     #[test]
@@ -481,7 +510,7 @@ mod tests {
         groups.kill_all();
         let program = Program::shell(OsStr::new("sleep 60"));
         let limits = Limits { timeout: None, grace: Duration::ZERO, slow: SLOW };
-        let finished = run(command(&program, &[]), b"", limits, &groups, 0, |_| {}).unwrap();
+        let finished = run(command(&program, &[]), b"", limits, &groups, OWNER, |_| {}).unwrap();
         assert_eq!(finished.ending, Ending::Signal(9));
         assert!(groups.is_empty());
     }

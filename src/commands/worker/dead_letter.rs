@@ -53,6 +53,8 @@ pub fn letter(topic: &Arc<str>, record: &Record, failure: Failure<'_>) -> Letter
             add("reason", "exit".into());
             add("exit-code", code.to_string().into());
         }
+        // These are run again, and never come here.
+        Ended::Told | Ended::NotBegun(_) => {}
         Ended::Signal(signal) => {
             add("reason", "signal".into());
             add("signal", signal.to_string().into());

@@ -16,14 +16,14 @@ use tokio::sync::mpsc;
 
 use super::dead_letter::{self, Failure};
 use super::ledger::{Job, Outcome};
-use super::oneshot::{Attempt, Place, Runner};
+use super::oneshot::{Attempt, Place, Run, Runner, headers};
 use super::outbox::{Letter, Outbox};
 use super::persistent::{self, Pool};
-use super::policy::{Breaker, Ended, Next, OnFailure, Policy};
+use super::policy::{Breaker, Ended, Meaning, Next, OnFailure, Policy};
 use super::printer::Printer;
 use super::shared::{Shared, Stop, Taken};
 use crate::backoff::Backoff;
-use crate::record::Record;
+use crate::record::{OwnedHeader, Record};
 
 /// What the dispatcher needs besides the shared state.
 pub struct Dispatcher {
@@ -36,6 +36,8 @@ pub struct Dispatcher {
     pub output: Option<Output>,
     pub policy: Policy,
     pub breaker: Mutex<Breaker>,
+    /// When it was said last that a command can't be started for now.
+    pub said_not_begun: Mutex<Option<Instant>>,
     pub backoff: Backoff,
     pub group: String,
 }
@@ -60,6 +62,10 @@ struct Undelivered {
 
 /// Messages of completions taken in at once.
 const BATCH: usize = 256;
+/// After a command that could not be started, for its thread.
+const NOT_BEGUN_PAUSE: Duration = Duration::from_millis(100);
+/// It is said so often at most.
+const NOT_BEGUN_NOTE: Duration = Duration::from_secs(5);
 /// Of a thread that waits for a process; the default of 2 MiB is what a thousand of them need not have.
 const STACK: usize = 512 << 10;
 
@@ -90,18 +96,19 @@ impl Slots {
 
     /// Runs one record after the other.
     fn serve(self: &Arc<Self>) {
-        let Dispatcher { shared, runner, printer, output, backoff, .. } = &self.dispatcher;
+        let Dispatcher { shared, runner, printer, output, backoff, policy, .. } = &self.dispatcher;
         while let Some(Taken { job, lacks_hands }) = shared.next_job() {
             if lacks_hands && let Err(e) = self.grow() {
                 shared.log.verbose(1, format_args!("start another thread for commands: {e}"));
             }
-            let mut attempt = runner.run(&job, shared);
+            let Run { mut attempt, was_undone } = runner.run(&job, shared);
             let printed = std::mem::take(&mut attempt.stdout);
             let is_out = match output {
                 None => printed.is_empty() || printer.print(&printed),
                 // What a failed attempt printed is no output.
-                Some(output) if attempt.ended == Ended::Exit(0) => {
-                    self.runtime.block_on(output.send(&job.record, printed, *backoff, shared))
+                Some(output) if policy.meaning(&attempt.ended) == Meaning::Ok => {
+                    let headers = headers(&job.record, was_undone);
+                    self.runtime.block_on(output.send(&job.record, headers, printed, *backoff, shared))
                 }
                 Some(_) => true,
             };
@@ -110,6 +117,10 @@ impl Slots {
                 self.dispatcher.sent(&job, outcome);
             }
             shared.settle();
+            if let Ended::NotBegun(_) = attempt.ended {
+                // Whatever the machine lacks, the next record lacks it too.
+                std::thread::sleep(NOT_BEGUN_PAUSE);
+            }
         }
     }
 }
@@ -191,14 +202,20 @@ impl Dispatcher {
     fn ran(&self, job: Job, attempt: &Attempt, is_out: bool) -> Option<Undelivered> {
         let shared = Arc::clone(&self.shared);
         let (place, tally, log) = (Place(&job.record), &shared.tally, shared.log);
+        if let Ended::NotBegun(why) = &attempt.ended {
+            self.not_begun(&job, why);
+            return None;
+        }
         let next = self.policy.next(&attempt.ended, job.attempt);
         {
             let ledger = self.shared.ledger();
             if !ledger.is_live(job.ticket) {
                 return None;
             }
-            // Whoever was told to end and did has not failed.
-            if !is_out || (ledger.is_terminated(job.ticket) && next != Next::Resolved) {
+            // Whoever was told to end and did has neither failed nor, perhaps, done its work.
+            let told =
+                attempt.ended == Ended::Told || (ledger.is_terminated(job.ticket) && next != Next::Resolved);
+            if !is_out || told {
                 drop(ledger);
                 tally.abandoned.fetch_add(1, Relaxed);
                 self.finish(&job, Outcome::Abandoned);
@@ -261,9 +278,20 @@ impl Dispatcher {
         None
     }
 
+    /// A command could not be started for now: its record waits, and spends no attempt.
+    fn not_begun(&self, job: &Job, why: &str) {
+        let delay = self.backoff.delay(job.attempt - 1, random).max(NOT_BEGUN_PAUSE);
+        self.finish(job, Outcome::Again(Instant::now() + delay));
+        let mut said = self.said_not_begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|said| said.elapsed() >= NOT_BEGUN_NOTE) {
+            *said = Some(Instant::now());
+            self.shared.log.error(format_args!("a command can't be started: {why}; trying again"));
+        }
+    }
+
     /// Counts a failure for good, unless `--exit-map` asked to skip that status.
     fn breaker_opens(&self, ended: &Ended) -> bool {
-        let by_map = self.policy.meaning(ended) == super::policy::Meaning::Skip;
+        let by_map = self.policy.meaning(ended) == Meaning::Skip;
         !by_map && self.breaker().failure()
     }
 
@@ -339,7 +367,14 @@ pub struct Output {
 
 impl Output {
     /// Sends what a command printed under its record's key; true once all of it is acknowledged.
-    async fn send(&self, record: &Record, printed: Vec<u8>, backoff: Backoff, shared: &Shared) -> bool {
+    async fn send(
+        &self,
+        record: &Record,
+        headers: impl Iterator<Item = &OwnedHeader> + Clone,
+        printed: Vec<u8>,
+        backoff: Backoff,
+        shared: &Shared,
+    ) -> bool {
         let values: Vec<Option<Vec<u8>>> = if printed.is_empty() {
             // Nothing printed is nothing sent, but what came in empty goes on: a tombstone stays one.
             let was_empty = record.value.as_ref().is_none_or(Vec::is_empty);
@@ -355,7 +390,7 @@ impl Output {
                 topic: Arc::clone(&self.topic),
                 key: record.key.clone(),
                 value,
-                headers: if self.copy_headers { record.headers.clone() } else { vec![] },
+                headers: if self.copy_headers { headers.clone().cloned().collect() } else { vec![] },
                 timestamp: None,
             };
             if let Err(why) = deliver(&self.outbox, letter, backoff, shared).await {

@@ -35,7 +35,12 @@ pub fn of_worker(config: &Config, group: &str, pass_credentials: bool) -> Variab
 
 /// The variables of one attempt at a record. Each name is there, set or taken
 /// out, so that nothing is inherited from a worker around this one.
-pub fn of_record(record: &Record, attempt: u32, max_attempts: Option<u64>) -> Variables {
+pub fn of_record<'a>(
+    record: &Record,
+    headers: impl Iterator<Item = &'a OwnedHeader>,
+    attempt: u32,
+    max_attempts: Option<u64>,
+) -> Variables {
     let mut truncated = false;
     let mut variables = Variables::with_capacity(14);
     let mut set = |name: &str, value: Option<OsString>, longest: usize| {
@@ -61,19 +66,31 @@ pub fn of_record(record: &Record, attempt: u32, max_attempts: Option<u64>) -> Va
     set("KQ_RECORD_ATTEMPT", text(attempt.to_string()), LONGEST);
     set("KQ_RECORD_MAX_ATTEMPTS", max_attempts.and_then(|n| text(n.to_string())), LONGEST);
     set("KQ_RECORD_ID", text(format!("{}/{}/{}", record.topic, record.partition, record.offset)), LONGEST);
-    set("KQ_RECORD_HEADERS", text(headers(&record.headers).to_string()), LONGEST_HEADERS);
+    set("KQ_RECORD_HEADERS", text(json_of(headers).to_string()), LONGEST_HEADERS);
     variables.push(("KQ_RECORD_TRUNCATED".into(), flag(truncated)));
     variables
 }
 
 /// The names of [`of_record`] taken out: what a persistent command starts with, which has no record yet.
 pub fn without_record() -> Variables {
-    of_record(&Record::default(), 0, None).into_iter().map(|(name, _)| (name, None)).collect()
+    let names = of_record(&Record::default(), std::iter::empty(), 0, None).into_iter();
+    names.map(|(name, _)| (name, None)).collect()
+}
+
+/// Leaves out what may be long, where the variables are too much for exec in all.
+pub fn shorten(of_record: &mut Variables) {
+    for (name, value) in of_record {
+        match name.to_str() {
+            Some("KQ_RECORD_KEY" | "KQ_RECORD_KEY_BASE64" | "KQ_RECORD_HEADERS") => *value = None,
+            Some("KQ_RECORD_TRUNCATED") => *value = Some("1".into()),
+            _ => {}
+        }
+    }
 }
 
 /// Headers as in kq's JSON record: pairs in order, null is null, bytes that are
 /// not UTF-8 as `{"base64":…}`.
-pub fn headers(headers: &[OwnedHeader]) -> Value {
+fn json_of<'a>(headers: impl Iterator<Item = &'a OwnedHeader>) -> Value {
     let pair = |(name, value): &OwnedHeader| {
         let value = value.as_ref().map(|bytes| match std::str::from_utf8(bytes) {
             Ok(text) => json!(text),
@@ -81,7 +98,7 @@ pub fn headers(headers: &[OwnedHeader]) -> Value {
         });
         json!([String::from_utf8_lossy(name), value])
     };
-    headers.iter().map(pair).collect()
+    headers.map(pair).collect()
 }
 
 #[cfg(test)]
@@ -102,6 +119,10 @@ mod tests {
         }
     }
 
+    fn described(record: &Record, attempt: u32, max_attempts: Option<u64>) -> Variables {
+        of_record(record, record.headers.iter(), attempt, max_attempts)
+    }
+
     fn value(variables: &Variables, name: &str) -> Option<String> {
         let (_, value) = variables.iter().find(|(n, _)| n == name).expect("every name is there");
         value.as_ref().map(|value| value.to_str().unwrap().to_owned())
@@ -109,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_record_is_described_by_fixed_names() {
-        let variables = of_record(&record(), 2, Some(4));
+        let variables = described(&record(), 2, Some(4));
         let value = |name: &str| value(&variables, &format!("KQ_RECORD_{name}"));
         assert_eq!(value("TOPIC").as_deref(), Some("orders"));
         assert_eq!(value("PARTITION").as_deref(), Some("3"));
@@ -125,12 +146,12 @@ mod tests {
 
     #[test]
     fn null_is_told_from_empty() {
-        let variables = of_record(&Record { key: None, value: None, ..record() }, 1, None);
+        let variables = described(&Record { key: None, value: None, ..record() }, 1, None);
         assert_eq!(value(&variables, "KQ_RECORD_KEY"), None);
         assert_eq!(value(&variables, "KQ_RECORD_KEY_BASE64"), None);
         assert_eq!(value(&variables, "KQ_RECORD_KEY_NULL").as_deref(), Some("1"));
         assert_eq!(value(&variables, "KQ_RECORD_VALUE_NULL").as_deref(), Some("1"));
-        let variables = of_record(&Record { key: Some(vec![]), ..record() }, 1, None);
+        let variables = described(&Record { key: Some(vec![]), ..record() }, 1, None);
         assert_eq!(value(&variables, "KQ_RECORD_KEY").as_deref(), Some(""));
         assert_eq!(value(&variables, "KQ_RECORD_KEY_NULL"), None);
     }
@@ -138,7 +159,7 @@ mod tests {
     #[test]
     fn a_key_with_a_nul_or_no_text_comes_in_base64_only() {
         for key in [&b"a\0b"[..], b"\xff"] {
-            let variables = of_record(&Record { key: Some(key.to_vec()), ..record() }, 1, None);
+            let variables = described(&Record { key: Some(key.to_vec()), ..record() }, 1, None);
             assert_eq!(value(&variables, "KQ_RECORD_KEY"), None);
             assert_eq!(value(&variables, "KQ_RECORD_KEY_BASE64"), Some(STANDARD.encode(key)));
             assert_eq!(value(&variables, "KQ_RECORD_TRUNCATED"), None);
@@ -166,7 +187,7 @@ mod tests {
                 headers: vec![(b"h".to_vec(), Some(vec![byte; header]))],
                 ..record()
             };
-            let variables = of_record(&record, 1, None);
+            let variables = described(&record, 1, None);
             for (name, value) in &variables {
                 let Some(value) = value else { continue };
                 prop_assert!(name.len() + value.len() < 100 << 10);

@@ -52,6 +52,8 @@ pub enum Outcome {
     Resolved,
     /// To be run again, not before this.
     Retry(Instant),
+    /// The same, and no attempt is spent: it could not be begun.
+    Again(Instant),
     /// Neither: it stays uncommitted, and its lane stays held.
     Abandoned,
 }
@@ -527,8 +529,8 @@ impl Ledger {
                 self.resolved += 1;
                 self.unresolved -= 1;
             }
-            Outcome::Retry(due) if !self.stopped && !partition.draining => {
-                item.attempts += 1;
+            Outcome::Retry(due) | Outcome::Again(due) if !self.stopped && !partition.draining => {
+                item.attempts += u32::from(matches!(outcome, Outcome::Retry(_)));
                 let bytes = weight(&item.record);
                 partition.retrying += 1;
                 partition.waiting.add(bytes);
@@ -539,7 +541,7 @@ impl Ledger {
                 self.retry_number += 1;
                 self.retries.insert((due, self.retry_number), (ticket.epoch, lane, item));
             }
-            Outcome::Retry(_) | Outcome::Abandoned => {}
+            Outcome::Retry(_) | Outcome::Again(_) | Outcome::Abandoned => {}
         }
         self.admit(ticket.epoch);
         true

@@ -176,6 +176,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         printer: Arc::new(Printer::start(&shared)?),
         dead_letters,
         output,
+        said_not_begun: Mutex::default(),
         breaker: Mutex::new(Breaker::new(args.max_consecutive_failures)),
         policy,
         backoff: args.backoff,

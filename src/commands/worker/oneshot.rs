@@ -4,13 +4,18 @@ use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use super::environment;
 use super::ledger::Job;
 use super::policy::Ended;
 use super::shared::Shared;
 use crate::codec::{self, Decode, Decoded};
-use crate::process::{self, Ending, Limits, MAX_OUTPUT, News, Program, Variables};
-use crate::record::Record;
+use crate::process::{self, Ending, Limits, MAX_OUTPUT, News, Owner, Program, Variables};
+use crate::record::{OwnedHeader, Record};
+
+/// Says how a value was compressed by itself.
+const CONTENT_ENCODING: &[u8] = b"content-encoding";
 
 /// How commands are run: the same for every record.
 pub struct Runner {
@@ -32,19 +37,25 @@ pub struct Attempt {
     pub took: Duration,
 }
 
+/// One run of the command.
+pub struct Run {
+    pub attempt: Attempt,
+    /// The value was compressed, and the command got it undone.
+    pub was_undone: bool,
+}
+
 impl Runner {
     /// Runs the command for one record, to its end.
-    pub fn run(&self, job: &Job, shared: &Shared) -> Attempt {
+    pub fn run(&self, job: &Job, shared: &Shared) -> Run {
         let record = &*job.record;
         let mut scratch = Vec::new();
-        let (value, _) = self.decoded(record, &mut scratch, shared);
-        let of_record = environment::of_record(record, job.attempt, self.max_attempts);
+        let (value, was_undone) = self.decoded(record, &mut scratch, shared);
+        let headers = headers(record, was_undone);
+        let mut of_record = environment::of_record(record, headers, job.attempt, self.max_attempts);
         let place = Place(record);
         let mut line = Vec::new();
-        let variables = [&self.variables, &of_record];
-        let command = process::command(&self.program, &variables);
         let started = Instant::now();
-        let tell = |news: News<'_>| match news {
+        let mut tell = |news: News<'_>| match news {
             News::Stderr(said) => {
                 line.clear();
                 let _ = io::Write::write_fmt(&mut line, format_args!("{place}: "));
@@ -55,10 +66,20 @@ impl Runner {
                 shared.log.note(format_args!("{place}: still running after {} s", time.as_secs()));
             }
         };
-        let finished = process::run(command, value, self.limits, &shared.groups, job.ticket.epoch, tell);
-        match finished {
+        let wants_it = || shared.ledger().is_live(job.ticket);
+        let owner = Owner { id: job.ticket.epoch, wants_it: &wants_it };
+        let mut run = |of_record: &Variables| {
+            let command = process::command(&self.program, &[&self.variables, of_record]);
+            process::run(command, value, self.limits, &shared.groups, owner, &mut tell)
+        };
+        let mut finished = run(&of_record);
+        if finished.as_ref().is_err_and(|e| Errno::from_io_error(e) == Some(Errno::TOOBIG)) {
+            environment::shorten(&mut of_record);
+            finished = run(&of_record);
+        }
+        let attempt = match finished {
             Err(e) => Attempt {
-                ended: Ended::CannotRun(format!("{}: {e}", self.program.path.display())),
+                ended: not_started(format!("{}: {e}", self.program.path.display()), &e),
                 stdout: Vec::new(),
                 stderr: Vec::new(),
                 retry_after: None,
@@ -69,6 +90,7 @@ impl Runner {
                     Ending::Exit(code) => Ended::Exit(code),
                     Ending::Signal(signal) => Ended::Signal(signal),
                     Ending::Timeout => Ended::Timeout,
+                    Ending::Told => Ended::Told,
                     Ending::TooMuchOutput => Ended::Protocol(format!(
                         "killed, since it printed more than {} MiB, which is held until it ends",
                         MAX_OUTPUT >> 20
@@ -77,7 +99,8 @@ impl Runner {
                 let took = started.elapsed();
                 Attempt { ended, stdout: finished.stdout, stderr: finished.stderr, retry_after: None, took }
             }
-        }
+        };
+        Run { attempt, was_undone }
     }
 
     /// The value as the command gets it, decoded where it says that it is compressed, and whether it was.
@@ -91,7 +114,7 @@ impl Runner {
         let encoding = record
             .headers
             .iter()
-            .find(|(name, _)| name == b"content-encoding")
+            .find(|(name, _)| name == CONTENT_ENCODING)
             .and_then(|(_, value)| value.as_deref());
         match codec::undo(self.decode, encoding, value, codec::MAX_DECODED, scratch) {
             Decoded::AsIs => (value, false),
@@ -103,6 +126,29 @@ impl Runner {
             }
         }
     }
+}
+
+/// What it means that a command did not start: that it never will, or that the machine lacks
+/// something now (descriptors, processes, memory; the file is being written).
+pub fn not_started(why: String, e: &io::Error) -> Ended {
+    let Some(errno) = Errno::from_io_error(e) else { return Ended::CannotRun(why) };
+    let lasting = [
+        Errno::NOENT,
+        Errno::ACCESS,
+        Errno::NOEXEC,
+        Errno::NOTDIR,
+        Errno::LOOP,
+        Errno::NAMETOOLONG,
+        Errno::PERM,
+        Errno::ISDIR,
+        Errno::TOOBIG,
+    ];
+    if lasting.contains(&errno) { Ended::CannotRun(why) } else { Ended::NotBegun(why) }
+}
+
+/// The headers that hold for the value as the command got it: what was undone is not said.
+pub fn headers(record: &Record, was_undone: bool) -> impl Iterator<Item = &OwnedHeader> + Clone {
+    record.headers.iter().filter(move |(name, _)| !(was_undone && name == CONTENT_ENCODING))
 }
 
 /// A record's place as every message writes it: `topic[partition]@offset`.

@@ -13,6 +13,10 @@ pub enum Ended {
     Signal(i32),
     /// It ran longer than `--command-timeout`.
     Timeout,
+    /// kq told it to end, since its partition leaves or the worker ends: whatever its status.
+    Told,
+    /// It could not be started for now: the machine lacks something. No attempt is spent.
+    NotBegun(String),
     /// It could not be started: not found, not executable, no such interpreter.
     CannotRun(String),
     /// A persistent command said that this record can't be handled, or broke the protocol over it.
@@ -27,7 +31,9 @@ impl fmt::Display for Ended {
             Self::Exit(code) => write!(f, "status {code}"),
             Self::Signal(signal) => write!(f, "killed by signal {signal}"),
             Self::Timeout => write!(f, "timed out"),
+            Self::Told => write!(f, "told to end"),
             Self::CannotRun(why) => write!(f, "can't be run: {why}"),
+            Self::NotBegun(why) => write!(f, "can't be started: {why}"),
             Self::Protocol(why) | Self::Again(why) => write!(f, "{why}"),
         }
     }
@@ -142,7 +148,9 @@ impl Policy {
                     _ => Meaning::Retry,
                 })
             }
-            Ended::Signal(_) | Ended::Timeout | Ended::Again(_) => Meaning::Retry,
+            Ended::Signal(_) | Ended::Timeout | Ended::Told | Ended::NotBegun(_) | Ended::Again(_) => {
+                Meaning::Retry
+            }
             Ended::Protocol(_) => Meaning::Permanent,
             Ended::CannotRun(_) => Meaning::Broken,
         }

@@ -47,9 +47,9 @@ impl Attempts {
     pub fn count(&self, ended: &Ended) {
         let count = match ended {
             Ended::Exit(_) => &self.exit,
-            Ended::Signal(_) => &self.signal,
+            Ended::Signal(_) | Ended::Told => &self.signal,
             Ended::Timeout => &self.timeout,
-            Ended::Protocol(_) | Ended::Again(_) | Ended::CannotRun(_) => &self.protocol,
+            Ended::Protocol(_) | Ended::Again(_) | Ended::CannotRun(_) | Ended::NotBegun(_) => &self.protocol,
         };
         count.fetch_add(1, Relaxed);
     }

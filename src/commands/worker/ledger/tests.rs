@@ -437,6 +437,9 @@ proptest! {
     }
 }
 
+/// In each partition.
+const RECORDS: i64 = 150;
+
 proptest! {
     #[test]
     fn no_partitions_that_are_stuck_keep_another_from_being_read(
@@ -450,7 +453,6 @@ proptest! {
     ) {
         stuck.retain(|partition| *partition < partitions);
         prop_assume!(stuck.len() < partitions as usize);
-        const RECORDS: i64 = 150;
         let limits =
             Limits { jobs: stuck.len() + 1, max_span: 10_000, queue_len, queue_bytes: 1 << 20, count: None };
         let mut ledger = Ledger::new(order, limits);

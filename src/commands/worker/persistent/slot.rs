@@ -16,7 +16,7 @@ use super::{Given, Parts};
 use crate::backoff::Backoff;
 use crate::commands::worker::dispatch::Done;
 use crate::commands::worker::ledger::Job;
-use crate::commands::worker::oneshot::{Attempt, Place};
+use crate::commands::worker::oneshot::{Attempt, Place, not_started};
 use crate::commands::worker::policy::Ended;
 use crate::commands::worker::protocol::{self, Verdict};
 use crate::commands::worker::shared::Stop;
@@ -79,7 +79,7 @@ impl Slot {
                 Err(e) => {
                     let why = format!("{}: {e}", self.parts.runner.program.path.display());
                     let all = self.suspects.drain(..).chain(self.waiting.drain(..));
-                    let ended = || Ended::CannotRun(why.clone());
+                    let ended = || not_started(why.clone(), &e);
                     let all = all.map(|job| report(job, Duration::ZERO, ended(), Vec::new())).collect();
                     self.complete(all).await;
                 }

@@ -1,0 +1,37 @@
+//! Commands that can't be started: for now, for good, or with so much in their environment.
+
+mod support;
+
+use std::fs;
+
+use support::Cluster;
+
+#[test]
+fn a_command_that_cannot_be_started_for_now_is_tried_again_and_spends_no_attempt() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("busy", 1);
+    cluster.kq(["produce", &topic]).stdin("a\nb\n").run().success();
+    let worker = cluster.kq(["worker", &topic, "-e", "--retries", "0", "--", "./handler"]);
+    let handler = worker.script("handler", "#!/bin/sh\necho $KQ_RECORD_ATTEMPT\n");
+    // ETXTBSY: who deploys a command writes to it for a moment.
+    let written = fs::File::options().append(true).open(&handler).unwrap();
+    let worker = worker.spawn();
+    worker.wait_for_stderr("a command can't be started: ");
+    drop(written);
+    worker.wait().success().stdout("1\n1\n");
+}
+
+#[test]
+fn a_record_whose_variables_are_too_much_for_exec_goes_without_the_long_ones() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("big", 1);
+    let header = format!("h={}", "x".repeat(60_000));
+    cluster.kq(["produce", &topic, "-k", &"k".repeat(20_000), "-H", &header]).stdin("a\n").run().success();
+    let script =
+        "echo ${KQ_RECORD_TRUNCATED-whole} ${KQ_RECORD_KEY-none} ${KQ_RECORD_HEADERS-none} $KQ_RECORD_ID";
+    let line = format!("ulimit -s 1024; exec kq worker {topic} -e -- sh -c '{script}'");
+    let worker = cluster.program("sh", ["-c", &line]);
+    // A quarter of the stack's limit is what exec takes in all.
+    let ran = ["PADDING", "MORE"].into_iter().fold(worker, |run, name| run.env(name, "p".repeat(90_000)));
+    ran.run().success().stdout(format!("1 none none {topic}/0/0\n"));
+}
