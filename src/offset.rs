@@ -7,6 +7,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 /// The most partitions that one list may name: more than a cluster holds, less than hurts.
 pub const MAX_PARTITIONS: usize = 1_000_000;
 
+/// The longest duration: as good as for ever, and a time plus this one is still a time.
+pub const FOR_EVER: Duration = Duration::from_hours(100 * 366 * 24);
+
 /// Where reading starts, for each partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
@@ -142,9 +145,9 @@ pub fn parse_duration(s: &str) -> Result<Duration> {
     let wrong = || format!("bad duration {s:?}: give one as 500ms, 10s, 1h30m, or seconds");
     if !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         let seconds: f64 = s.parse().with_context(wrong)?;
-        return Duration::try_from_secs_f64(seconds).with_context(wrong);
+        return Duration::try_from_secs_f64(seconds).map(|d| d.min(FOR_EVER)).with_context(wrong);
     }
-    humantime::parse_duration(s).with_context(wrong)
+    humantime::parse_duration(s).map(|d| d.min(FOR_EVER)).with_context(wrong)
 }
 
 /// `None` if `s` is not all digits; an error if it is more than an offset can be.
@@ -325,6 +328,9 @@ mod tests {
         ];
         for (s, millis) in cases {
             assert_eq!(parse_duration(s).unwrap(), Duration::from_millis(millis), "{s}");
+        }
+        for long in ["10000000000000000000s", "10000000000000000000", "500000000000y"] {
+            assert!(std::time::Instant::now().checked_add(parse_duration(long).unwrap()).is_some(), "{long}");
         }
         for bad in ["", "-1s", "-1", "1.2.3", ".", "ten", "10 parsecs", "99999999999999999999999999"] {
             let error = format!("{:#}", parse_duration(bad).unwrap_err());

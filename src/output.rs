@@ -51,7 +51,7 @@ impl Output {
     /// Writes out all that was appended. After an error nothing counts as written.
     pub fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
-            self.file.write_all(&self.buffer)?;
+            write_all(&self.file, &self.buffer)?;
             self.buffer.clear();
             if self.buffer.capacity() > 8 * CHUNK {
                 self.buffer.shrink_to(2 * CHUNK);
@@ -76,6 +76,23 @@ pub fn is_there() -> anyhow::Result<()> {
         !stdout_was_closed(),
         "stdout is closed: nothing was done (>/dev/null throws away what is printed)"
     );
+    Ok(())
+}
+
+/// Writes all of it, and waits where stdout, which is shared with whoever made it so, does not block.
+pub fn write_all(mut file: &File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                // A signal ends the waiting early, which is harmless.
+                let _ = poll(&mut [PollFd::new(file, PollFlags::OUT)], None);
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
     Ok(())
 }
 

@@ -146,3 +146,26 @@ fn a_command_that_ends_with_0_when_told_to_has_not_done_its_work() {
     ends_soon(worker).status(75).stderr_has("0 done, 1 abandoned");
     once(&cluster, &topic, &[], &["cat"]).run().success().stdout("a");
 }
+
+#[test]
+fn a_revoke_keeps_to_the_poll_interval_that_was_given() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("interval", 2);
+    for partition in ["0", "1"] {
+        cluster.kq(["produce", &topic, "-p", partition]).stdin("a\n").run().success();
+    }
+    let script = "trap '' TERM; echo hangs >&2; while :; do sleep 0.1; done";
+    let limits = ["-X", "max.poll.interval.ms=6000", "-X", "session.timeout.ms=6000"];
+    let flags = ["worker", &topic, "-g", "g", "-v", "-j", "2", "--shutdown-timeout", "1s"];
+    let first = cluster.kq(flags).args(limits).args(["--", "sh", "-c", script]).spawn();
+    wait_until("both hang", LONG, || first.stderr_so_far().matches(" hangs").count() == 2);
+    let second = cluster.kq(["worker", &topic, "-g", "g", "--", "cat"]).spawn();
+    first.wait_for_stderr("revoked: ");
+    let revoked = Instant::now();
+    second.wait_until_stdout("the record that was given up", |out| out == b"a");
+    let took = revoked.elapsed();
+    first.terminate();
+    first.wait().demand(&format!("a revoke of 3.6 s at most, not {took:?}"), |_| took.as_secs() < 10);
+    second.terminate();
+    second.wait();
+}

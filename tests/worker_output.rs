@@ -45,3 +45,21 @@ fn a_value_that_was_undone_says_so_no_more() {
     produce(&["-H", "content-encoding=unheard"]);
     worker().run().success().stderr_has(r#"["content-encoding","unheard"]"#);
 }
+
+#[test]
+fn a_stdout_that_does_not_block_is_waited_for() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("nonblocking", 1);
+    let line = "x".repeat(500_000);
+    cluster.kq(["produce", &topic]).stdin(format!("{line}\n")).run().success();
+    for command in ["worker -g g -e nonblocking -- cat", "consume -e nonblocking"] {
+        let args = command.split(' ').map(|arg| if arg == "nonblocking" { topic.as_str() } else { arg });
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        let kq = cluster.kq(args).stdout_to(writer).spawn();
+        let mut read = Vec::new();
+        std::io::Read::read_to_end(&mut reader, &mut read).unwrap();
+        kq.wait().success();
+        assert_eq!(read.trim_ascii_end().len(), line.len(), "{command}");
+    }
+}

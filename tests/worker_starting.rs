@@ -35,3 +35,23 @@ fn a_record_whose_variables_are_too_much_for_exec_goes_without_the_long_ones() {
     let ran = ["PADDING", "MORE"].into_iter().fold(worker, |run, name| run.env(name, "p".repeat(90_000)));
     ran.run().success().stdout(format!("1 none none {topic}/0/0\n"));
 }
+
+#[test]
+fn a_pattern_that_the_client_reads_otherwise_is_refused_at_the_start() {
+    let cluster = Cluster::get();
+    let name = cluster.create("pattern", 1);
+    let pattern = format!(r"^{name}\d*$");
+    for command in [&["worker", &pattern, "-g", "g", "--", "cat"][..], &["consume", &pattern, "-e"]] {
+        cluster.kq(command).run().status(2).stderr_has("write [0-9]");
+    }
+    cluster.kq(["worker", &format!("^{name}[0-9]*$"), "-g", "g", "-e", "--", "cat"]).run().success();
+}
+
+#[test]
+fn a_blank_command_is_refused() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("blank", 1);
+    for command in [["--shell", " "], ["--", ""]] {
+        cluster.kq(["worker", &topic]).args(command).run().status(78).stderr_has("is empty");
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::offset::FOR_EVER;
+
 /// Parses a duration: a number with a unit (`ms`, `s`, `m`, `h`, `d`, and sums of
 /// them, as `1m30s`), or a bare number, which is seconds and may have a fraction.
 pub fn parse(text: &str) -> Result<Duration, String> {
@@ -9,9 +11,10 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     if text.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && let Ok(seconds) = text.parse::<f64>()
     {
-        return Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string());
+        return Duration::try_from_secs_f64(seconds).map(|d| d.min(FOR_EVER)).map_err(|e| e.to_string());
     }
     humantime::parse_duration(text)
+        .map(|duration| duration.min(FOR_EVER))
         .map_err(|_| format!("`{text}` is no duration (write `10s`, `500ms`, `2m`, or seconds as `10`)"))
 }
 

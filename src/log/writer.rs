@@ -155,10 +155,10 @@ impl Writer {
 }
 
 /// One whole line in one write, past the live line where there is one.
-pub fn write(mut to: impl io::Write, live: Option<&Live>, line: &[u8]) -> io::Result<()> {
+pub fn write(mut to: impl io::Write, live: Option<&Live>, text: &[u8]) -> io::Result<()> {
     match live {
-        None => to.write_all(line),
-        Some(live) => live.line(|| to.write_all(line)),
+        None => to.write_all(text),
+        Some(live) => live.line(|| to.write_all(text)),
     }
 }
 

@@ -39,7 +39,7 @@ impl Program {
     /// `search` is the value of PATH, `cwd` the folder that a relative path starts from.
     pub fn resolve(command: &[OsString], search: Option<&OsStr>, cwd: &Path) -> anyhow::Result<Self> {
         let Some((name, args)) = command.split_first() else { bail!("no command given") };
-        ensure!(!name.is_empty(), "the command is empty");
+        ensure!(!name.to_string_lossy().trim().is_empty(), "the command is empty");
         if args.is_empty() && needs_shell(name) && !cwd.join(name).exists() {
             return Ok(Self::shell(name));
         }

@@ -55,7 +55,7 @@ use outbox::Outbox;
 use policy::{Breaker, Policy};
 use poller::{Parts, Poller};
 use printer::Printer;
-use rebalance::Rebalancer;
+use rebalance::{Patience, Rebalancer};
 use shared::{Shared, Stop};
 
 pub use endpoint::Address;
@@ -138,16 +138,16 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let drain = args.drain.min(MAX_POLL_INTERVAL.mul_f64(0.6));
+    let client = client(args, config, &group)?;
+    let patience = Patience::new(args.drain, max_poll_interval(&client));
     if let Some(listener) = listener {
         if let Ok(address) = listener.local_addr() {
             config.log.note(format_args!("metrics on http://{address}/metrics"));
         }
-        let patience = drain + GRACE + config.timeout + TURN;
+        let patience = patience.in_all() + config.timeout + TURN;
         runtime.spawn(endpoint::serve(listener, Arc::clone(&shared), Arc::clone(&watch), patience));
     }
-    let consumer =
-        Consumer::new(&client(args, config, &group)?, Arc::clone(&observer)).context("start a consumer")?;
+    let consumer = Consumer::new(&client, Arc::clone(&observer)).context("start a consumer")?;
     find_topics(&consumer, &topics, &watch, config, has_stop, &shutdown)?;
     for (flag, topic) in [("--dlq", &args.dlq), ("--output-topic", &args.output_topic)] {
         if let Some(topic) = topic {
@@ -207,8 +207,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
             from: args.from,
             until,
             timeout: config.timeout,
-            drain,
-            grace: GRACE,
+            patience,
             shutdown: shutdown.clone(),
             ending: args.shutdown_timeout,
             started: HashSet::new(),
@@ -231,8 +230,11 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     outcome
 }
 
-/// `max.poll.interval.ms`, librdkafka's default, which the worker leaves alone.
-const MAX_POLL_INTERVAL: Duration = Duration::from_mins(5);
+/// `max.poll.interval.ms` as `-X` gave it, else librdkafka's default, which the worker leaves alone.
+fn max_poll_interval(client: &rdkafka::ClientConfig) -> Duration {
+    let given = client.get("max.poll.interval.ms").and_then(|ms| ms.trim().parse().ok());
+    given.map_or(Duration::from_mins(5), Duration::from_millis)
+}
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
@@ -240,6 +242,7 @@ fn cores() -> usize {
 
 fn find_program(args: &Args) -> anyhow::Result<Program> {
     if let Some(script) = &args.shell {
+        ensure!(!script.to_string_lossy().trim().is_empty(), "--shell: the command is empty");
         return Ok(Program::shell(script));
     }
     let cwd = std::env::current_dir().context("find the working folder")?;
@@ -251,7 +254,7 @@ fn topics(args: &Args, config: &Config) -> anyhow::Result<Vec<String>> {
     let (patterns, names): (Vec<String>, Vec<String>) =
         args.topics.iter().chain(&args.topic_flags).cloned().partition(|name| name.starts_with('^'));
     for pattern in &patterns {
-        regex::Regex::new(pattern).with_context(|| format!("topic {pattern}"))?;
+        topic::pattern(pattern)?;
     }
     if names.is_empty() && !patterns.is_empty() {
         return Ok(patterns);
@@ -302,10 +305,10 @@ fn policy(args: &Args, topics: &[String]) -> anyhow::Result<Policy> {
 }
 
 /// Whether one of these topics or patterns is this topic.
-fn reads(topics: &[String], topic: &str) -> bool {
-    let is = |name: &String| match regex::Regex::new(name) {
-        Ok(pattern) if name.starts_with('^') => pattern.is_match(topic),
-        _ => name == topic,
+fn reads(topics: &[String], topic_name: &str) -> bool {
+    let is = |name: &String| match name.starts_with('^').then(|| topic::pattern(name)) {
+        Some(Ok(pattern)) => pattern.is_match(topic_name),
+        _ => name == topic_name,
     };
     topics.iter().any(is)
 }

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::shared::{Shared, Stop};
 use crate::live::Live;
+use crate::output::write_all;
 
 /// kq's stdout, for one piece at a time. It knows no buffer: a record waits for its piece.
 pub struct Printer {
@@ -37,9 +38,9 @@ impl Printer {
         let mut stdout = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(file) = stdout.as_mut() else { return false };
         let outcome = match self.live {
-            None => file.write_all(piece),
+            None => write_all(file, piece),
             // A terminal: past the live line.
-            Some(live) => live.past(!piece.ends_with(b"\n"), || file.write_all(piece)),
+            Some(live) => live.past(!piece.ends_with(b"\n"), || write_all(file, piece)),
         };
         self.note(outcome, &mut stdout)
     }
@@ -60,11 +61,11 @@ impl Printer {
                 break Ok(());
             }
             if !can_write(file) {
-                break tokio::task::block_in_place(|| file.write_all(rest));
+                break tokio::task::block_in_place(|| write_all(file, rest));
             }
             match file.write(next) {
                 Ok(written) => rest = &rest[written..],
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if matches!(e.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
                 Err(e) => break Err(e),
             }
         };

@@ -15,8 +15,30 @@ use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
 use crate::offset::{From, Until};
 use crate::shutdown::Shutdown;
 
-/// How long a partition's commands get between KILL and being given up.
-const AFTER_KILL: Duration = Duration::from_secs(1);
+/// How long commands of partitions that are revoked get until TERM, then until KILL, then until
+/// they are given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    drain: Duration,
+    grace: Duration,
+    after_kill: Duration,
+}
+
+impl Patience {
+    /// `drain`, as far as all of it fits into 0.6 of `max.poll.interval.ms`: a member that does not
+    /// poll for longer than that is thrown out of its group.
+    pub fn new(drain: Duration, max_poll_interval: Duration) -> Self {
+        let all = max_poll_interval.mul_f64(0.6);
+        let grace = super::GRACE.min(all / 4);
+        let after_kill = Duration::from_secs(1).min(all / 8);
+        Self { drain: drain.min(all.saturating_sub(grace + after_kill)), grace, after_kill }
+    }
+
+    /// What a revoke may take.
+    pub fn in_all(self) -> Duration {
+        self.drain + self.grace + self.after_kill
+    }
+}
 
 /// What the polling thread does inside a rebalance.
 pub struct Rebalancer {
@@ -26,10 +48,7 @@ pub struct Rebalancer {
     pub until: Option<Until>,
     /// For a question to the cluster.
     pub timeout: Duration,
-    /// How long running commands may go on when their partition is revoked.
-    pub drain: Duration,
-    /// Between TERM and KILL.
-    pub grace: Duration,
+    pub patience: Patience,
     pub shutdown: Shutdown,
     /// How long the end of the worker may take in all.
     pub ending: Duration,
@@ -154,18 +173,18 @@ impl Rebalancer {
         let shared = &self.shared;
         let idle =
             |limit: Duration, parts: u32| self.wait(limit, parts, |ledger| ledger.running_of(names) == 0);
-        if idle(self.drain, Share::DRAINED) {
+        if idle(self.patience.drain, Share::DRAINED) {
             return;
         }
         shared.log.note(format_args!("commands of {} still run: telling them to end", shown(names)));
         shared.ledger().terminate(names);
         shared.groups.terminate(of_these);
         shared.recall();
-        if idle(self.grace, Share::TOLD) {
+        if idle(self.patience.grace, Share::TOLD) {
             return;
         }
         shared.groups.kill(of_these);
-        if !idle(AFTER_KILL, Share::KILLED) {
+        if !idle(self.patience.after_kill, Share::KILLED) {
             let left = shared.ledger().abandon(names);
             shared.tally.abandoned.fetch_add(left.len() as u64, Relaxed);
         }
@@ -226,6 +245,26 @@ impl Rebalancer {
                 self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: where to end: {e:#}")));
                 None
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_drain_is_as_long_as_asked_for_where_the_poll_interval_lets_it() {
+        let patience = Patience::new(Duration::from_secs(18), Duration::from_mins(5));
+        assert_eq!(patience.in_all(), Duration::from_secs(18 + 4 + 1));
+    }
+
+    proptest! {
+        #[test]
+        fn a_revoke_fits_into_the_poll_interval(drain in 0..1_000_000u64, interval in 1..1_000_000u64) {
+            let patience = Patience::new(Duration::from_millis(drain), Duration::from_millis(interval));
+            prop_assert!(patience.in_all() <= Duration::from_millis(interval).mul_f64(0.6));
         }
     }
 }
