@@ -171,7 +171,8 @@ impl std::error::Error for Unanswered {}
 
 /// Whether the only trouble is that brokers are out of reach.
 pub fn is_contact_lost(e: &anyhow::Error) -> bool {
-    e.downcast_ref::<Unanswered>().is_some_and(|unanswered| errors::is_contact_lost(unanswered.code))
+    let code = e.downcast_ref::<Unanswered>().map(|unanswered| &unanswered.code);
+    code.or_else(|| e.downcast_ref()).is_some_and(|code| errors::is_contact_lost(*code))
 }
 
 /// The first offset whose record has this timestamp (ms) or a later one; `None` where there is

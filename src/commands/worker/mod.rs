@@ -28,7 +28,7 @@ mod rebalance;
 mod shared;
 mod summary;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -139,7 +139,8 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         .build()
         .context("start the runtime")?;
     let client = client(args, config, &group)?;
-    let patience = Patience::new(args.drain, max_poll_interval(&client));
+    let interval = max_poll_interval(&client);
+    let patience = Patience::new(args.drain, interval);
     if let Some(listener) = listener {
         if let Ok(address) = listener.local_addr() {
             config.log.note(format_args!("metrics on http://{address}/metrics"));
@@ -210,7 +211,8 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
             patience,
             shutdown: shutdown.clone(),
             ending: args.shutdown_timeout,
-            started: HashSet::new(),
+            ride_out: args.stall_timeout.min(interval / 2),
+            wanted: HashMap::new(),
             last_assigned: None,
         },
         watch,

@@ -13,7 +13,7 @@ use super::printer;
 use super::rebalance::{self, Rebalancer, list};
 use super::shared::{Shared, Stop};
 use crate::kafka::ffi::{Consumer, Event};
-use crate::kafka::membership;
+use crate::kafka::{consumer, membership};
 use crate::offset::From;
 
 /// How long one poll waits: what bounds how late anything is noticed here.
@@ -195,23 +195,27 @@ impl<'a> Poller<'a> {
     /// made anew. Says so, and goes on at the first record that is there.
     fn settle_start(&mut self, topic: &Arc<str>, partition: i32, offset: i64) {
         let name = (Arc::clone(topic), partition);
-        let timeout = self.rebalancer.timeout;
         let wanted = if offset >= 0 {
             Some(offset)
         } else {
             let asked = list([(&**topic, partition, Offset::Invalid)]);
-            let _ = self.consumer.committed(&asked, timeout);
+            let known = self.rebalancer.ask(|timeout| Ok(self.consumer.committed(&asked, timeout)?));
+            if let Err(e) = known {
+                // What was done is not to be done again from the beginning.
+                return self.shared.stop(Stop::Failed(format!(
+                    "{topic}[{partition}]: ask for the group's committed offset: {e:#}"
+                )));
+            }
             match asked.find_partition(topic, partition).map(|e| e.offset()) {
                 Some(Offset::Offset(offset)) => Some(offset),
                 _ => None,
             }
         };
-        let (low, high) = match self.consumer.watermarks(topic, partition, timeout) {
+        let watermarks =
+            self.rebalancer.ask(|timeout| consumer::watermarks(self.consumer, topic, partition, timeout));
+        let (low, high) = match watermarks {
             Ok(watermarks) => watermarks,
-            Err(code) => {
-                self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: {code}")));
-                return;
-            }
+            Err(e) => return self.shared.stop(Stop::Failed(format!("{e:#}"))),
         };
         let goal = match wanted {
             Some(wanted) if wanted < low => {
@@ -230,11 +234,12 @@ impl<'a> Poller<'a> {
                 low
             }
             Some(wanted) => wanted,
-            None => match self.rebalancer.start(self.consumer, &name, From::Beginning) {
+            None => match self.rebalancer.start(self.consumer, &name) {
                 Offset::Offset(offset) => offset,
                 _ => low,
             },
         };
+        self.rebalancer.wanted.insert(name, From::Beginning);
         let outcome = self.consumer.restart(topic, partition, goal);
         // `InvalidArgument`: the partition has left meanwhile, and its next owner settles this.
         if let Err(code) = outcome

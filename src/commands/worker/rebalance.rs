@@ -1,6 +1,6 @@
 //! Partitions come and go: where to start and to end in them, and the drain before they leave.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -52,8 +52,12 @@ pub struct Rebalancer {
     pub shutdown: Shutdown,
     /// How long the end of the worker may take in all.
     pub ending: Duration,
-    /// Partitions that were started in before: `from` holds once a run.
-    pub started: HashSet<Name>,
+    /// How long an outage may last while it is asked where to start and to end: some of
+    /// `max.poll.interval.ms`, since nothing is polled meanwhile.
+    pub ride_out: Duration,
+    /// Where to start in a partition that the group has committed nothing for, once `from` held: it
+    /// holds once a run.
+    pub wanted: HashMap<Name, From>,
     pub last_assigned: Option<Instant>,
 }
 
@@ -104,23 +108,24 @@ impl Rebalance for Rebalancer {
         self.shared.tally.assigned.fetch_add(1, Relaxed);
         self.shared.log.verbose(1, format_args!("assigned: {}", shown(&names)));
         let committed = list(partitions.iter().map(|p| (&*p.topic, p.partition, Offset::Invalid)));
-        let known = consumer.committed(&committed, self.timeout);
-        if let Err(code) = known {
-            self.shared.log.error(format_args!("ask for the group's committed offsets: {code}"));
+        let known = self.ask(|timeout| Ok(consumer.committed(&committed, timeout)?));
+        if let Err(e) = &known {
+            self.shared.log.error(format_args!("ask for the group's committed offsets: {e:#}"));
         }
         for partition in partitions.iter_mut() {
             let name = (Arc::clone(&partition.topic), partition.partition);
             let stored = committed.find_partition(&partition.topic, partition.partition).map(|e| e.offset());
             if known.is_ok() && !matches!(stored, Some(Offset::Offset(_))) {
-                let from = if self.started.contains(&name) { From::Beginning } else { self.from };
-                partition.offset = self.start(consumer, &name, from);
+                partition.offset = self.start(consumer, &name);
             }
             let until = self.end(consumer, &name);
             let position = match (partition.offset, stored) {
                 (Offset::Offset(offset), _) | (_, Some(Offset::Offset(offset))) => Some(offset),
                 _ => None,
             };
-            self.started.insert(name.clone());
+            if known.is_ok() {
+                self.wanted.insert(name.clone(), From::Beginning);
+            }
             self.shared.ledger().assign(&name, position, until);
         }
     }
@@ -214,14 +219,28 @@ impl Rebalancer {
         self.shared.stop_of().map(|stopping| Share::new(stopping.since, self.ending))
     }
 
+    /// Asks the cluster, and again while it is out of reach, for a while.
+    pub fn ask<T>(&self, question: impl FnMut(Duration) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let is_over = || {
+            self.shared.pulse.turn();
+            self.look_for_a_signal();
+            self.shared.stopping().is_some()
+        };
+        ask(self.timeout, self.ride_out, is_over, question)
+    }
+
     /// Where to start in a partition without a committed offset.
-    pub fn start(&self, consumer: &Consumer, (topic, partition): &Name, from: From) -> Offset {
+    pub fn start(&self, consumer: &Consumer, name: &Name) -> Offset {
+        let (topic, partition) = name;
+        let from = self.wanted.get(name).copied().unwrap_or(self.from);
         if matches!(from, From::Stored | From::Beginning) {
             // The client finds it itself, however long the leader is away.
             return Offset::Beginning;
         }
-        let start = consumer::watermarks(consumer, topic, *partition, self.timeout)
-            .and_then(|ends| consumer::start(consumer, topic, *partition, from, ends, self.timeout));
+        let start = self.ask(|timeout| {
+            let ends = consumer::watermarks(consumer, topic, *partition, timeout)?;
+            consumer::start(consumer, topic, *partition, from, ends, timeout)
+        });
         match start {
             Ok(offset) => Offset::Offset(offset),
             Err(e) => {
@@ -234,8 +253,9 @@ impl Rebalancer {
     /// The exclusive end of what is asked for in a partition.
     fn end(&self, consumer: &Consumer, (topic, partition): &Name) -> Option<i64> {
         let until = self.until?;
-        let end = consumer::watermarks(consumer, topic, *partition, self.timeout).and_then(|(_, high)| {
-            let end = consumer::end(consumer, topic, *partition, until, high, self.timeout)?;
+        let end = self.ask(|timeout| {
+            let (_, high) = consumer::watermarks(consumer, topic, *partition, timeout)?;
+            let end = consumer::end(consumer, topic, *partition, until, high, timeout)?;
             // Nothing at or after a time that has passed: all that is there comes before it.
             Ok(end.unwrap_or(high))
         });
@@ -249,10 +269,57 @@ impl Rebalancer {
     }
 }
 
+/// Asks until there is an answer, an error that is more than an outage, or nothing more to hope for:
+/// `limit` has passed, or `is_over`.
+fn ask<T>(
+    timeout: Duration,
+    limit: Duration,
+    is_over: impl Fn() -> bool,
+    mut question: impl FnMut(Duration) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let began = Instant::now();
+    loop {
+        let asked = Instant::now();
+        match question(timeout) {
+            Err(e) if consumer::is_contact_lost(&e) && !is_over() && began.elapsed() < limit => {
+                std::thread::sleep(BETWEEN.saturating_sub(asked.elapsed()));
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Between two questions to a cluster that is out of reach.
+const BETWEEN: Duration = Duration::from_millis(200);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyhow::Context as _;
     use proptest::prelude::*;
+    use rdkafka::types::RDKafkaErrorCode;
+
+    #[test]
+    fn a_question_is_asked_again_while_the_cluster_is_out_of_reach() {
+        let asked = |code, answers_at, is_over: bool, limit| {
+            let mut times = 0;
+            let outcome = ask(
+                Duration::ZERO,
+                limit,
+                || is_over,
+                |_| {
+                    times += 1;
+                    if times == answers_at { Ok(()) } else { Err(code).context("watermarks of t[0]") }
+                },
+            );
+            (times, outcome.is_ok())
+        };
+        let (lost, long) = (RDKafkaErrorCode::BrokerTransportFailure, Duration::from_mins(1));
+        assert_eq!(asked(lost, 3, false, long), (3, true));
+        assert_eq!(asked(lost, 3, true, long), (1, false), "the worker is to end");
+        assert_eq!(asked(lost, 3, false, Duration::ZERO), (1, false), "it lasts for too long");
+        assert_eq!(asked(RDKafkaErrorCode::TopicAuthorizationFailed, 3, false, long), (1, false));
+    }
 
     #[test]
     fn a_drain_is_as_long_as_asked_for_where_the_poll_interval_lets_it() {

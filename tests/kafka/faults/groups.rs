@@ -68,12 +68,7 @@ fn a_handler_longer_than_the_drain_is_ended_and_its_record_runs_elsewhere() {
 
 #[test]
 fn a_persistent_handler_longer_than_the_drain_is_ended() {
-    let mut case = Case::new(
-        "the same, persistent",
-        "TERM; nothing lost; what runs may repeat",
-        2,
-        &[],
-    );
+    let mut case = Case::new("the same, persistent", "TERM; nothing lost; what runs may repeat", 2, &[]);
     let flags = [&QUICK[..], &["-j", "1", "--window", "2", "--drain", "500ms"]].concat();
     case.send(20, 20);
     let first = case.persistent(&flags).env("PAUSE", "8").spawn();
