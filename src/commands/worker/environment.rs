@@ -170,8 +170,10 @@ mod tests {
     fn a_command_that_stays_inherits_nothing_of_a_record() {
         let names: Vec<_> =
             without_record().into_iter().map(|(name, value)| (name, value.is_none())).collect();
-        let expected: Vec<_> =
-            of_record(&record(), 1, None).into_iter().map(|(name, _)| (name, true)).collect();
+        let expected: Vec<_> = of_record(&record(), std::iter::empty(), 1, None)
+            .into_iter()
+            .map(|(name, _)| (name, true))
+            .collect();
         assert_eq!(names, expected);
     }
 
