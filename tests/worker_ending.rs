@@ -169,3 +169,13 @@ fn a_revoke_keeps_to_the_poll_interval_that_was_given() {
     second.terminate();
     second.wait();
 }
+
+#[test]
+fn a_topic_that_is_deleted_ends_its_worker() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "deleted", 1, "1\n");
+    let worker = cluster.kq(["worker", &topic, "--timeout", "1s", "--", "cat"]).limit(LONG).spawn();
+    worker.wait_until_stdout("the record", |printed| printed == b"1");
+    cluster.kq(["topic", "delete", &topic]).run().success();
+    worker.wait().status(2).stderr_has(&format!("topic {topic} does not exist any more"));
+}

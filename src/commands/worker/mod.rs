@@ -220,6 +220,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         stall: has_stop.then_some(args.stall_timeout),
         brokers: config.brokers.clone(),
         has_end: until.is_some(),
+        named: topics.iter().filter(|name| !name.starts_with('^')).cloned().collect(),
     });
     let stop = poller.run();
     let outcome = ending::end(&mut poller, stop, has_stop);

@@ -12,6 +12,7 @@ use super::observer::Watch;
 use super::printer;
 use super::rebalance::{self, Rebalancer, list};
 use super::shared::{Shared, Stop};
+use crate::kafka::consumer::Missing;
 use crate::kafka::ffi::{Consumer, Event};
 use crate::kafka::{consumer, membership};
 use crate::offset::From;
@@ -33,6 +34,9 @@ const LOOKING: Duration = Duration::from_millis(100);
 /// A member of a group with enough others gets no partition: after so long that is its share.
 const NO_SHARE: Duration = Duration::from_secs(10);
 
+/// For so long a topic must be missing until it counts as gone.
+const MISSING: Duration = Duration::from_secs(3);
+
 /// A join that takes longer is told of, with what it may wait for.
 const JOINING: Duration = Duration::from_secs(5);
 
@@ -48,6 +52,10 @@ pub struct Poller<'a> {
     pub brokers: String,
     /// Whether an end of all partitions ends the worker.
     pub has_end: bool,
+    /// What it reads by name: it ends once one of these is gone.
+    pub named: Vec<String>,
+    missed: Option<Instant>,
+    asked_missing: Instant,
     busy_at: Instant,
     full_since: Option<Instant>,
     away_note: Option<Instant>,
@@ -68,6 +76,7 @@ pub struct Parts<'a> {
     pub stall: Option<Duration>,
     pub brokers: String,
     pub has_end: bool,
+    pub named: Vec<String>,
 }
 
 impl<'a> Poller<'a> {
@@ -81,6 +90,9 @@ impl<'a> Poller<'a> {
             stall: parts.stall,
             brokers: parts.brokers,
             has_end: parts.has_end,
+            named: parts.named,
+            missed: None,
+            asked_missing: Instant::now(),
             busy_at: Instant::now(),
             full_since: None,
             away_note: None,
@@ -104,6 +116,7 @@ impl<'a> Poller<'a> {
             self.settle();
             self.check_end();
             self.check_contact();
+            self.check_topics();
             self.look_at_ends();
             if printer::stdout_is_closed() {
                 self.shared.stop(Stop::Closed);
@@ -304,10 +317,7 @@ impl<'a> Poller<'a> {
             }
             if !self.said_joining && self.began.elapsed() >= JOINING && self.watch.away_since().is_none() {
                 self.said_joining = true;
-                self.shared.log.note(
-                    "the group has not let this member in yet: one that died is waited for until its session \
-                     ends, one that is busy until it has drained",
-                );
+                self.shared.log.note(membership::JOINING);
             }
             return;
         };
@@ -350,6 +360,25 @@ impl<'a> Poller<'a> {
             self.asked_paused += 1;
             if let Ok((_, high)) = self.consumer.watermarks(&name.0, name.1, left) {
                 self.shared.ledger().see_end(name, high);
+            }
+        }
+    }
+
+    /// Ends a worker whose topic was deleted: it would wait for ever, and nobody would know.
+    fn check_topics(&mut self) {
+        let is_flagged = self.watch.causes.take_topic_gone();
+        if !is_flagged && (self.missed.is_none() || self.asked_missing.elapsed() < LOOK) {
+            return;
+        }
+        self.asked_missing = Instant::now();
+        match consumer::look(self.consumer, &self.watch.causes, &self.named) {
+            Ok(_) => self.missed = None,
+            Err(e) => {
+                let Some(Missing(name)) = e.downcast_ref() else { return };
+                // One broker may know less than the others for a moment.
+                if self.missed.get_or_insert_with(Instant::now).elapsed() >= MISSING {
+                    self.shared.stop(Stop::Failed(format!("topic {name} does not exist any more")));
+                }
             }
         }
     }
