@@ -1,6 +1,9 @@
 //! What the worker holds: per partition and assignment epoch, what is queued, running, resolved.
 //! Pure: time is passed in, no IO.
 
+mod partition;
+mod view;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,6 +11,7 @@ use std::time::Instant;
 use super::lanes::{Lane, Lanes, Order};
 use crate::commit::Tracker;
 use crate::record::{Record, RecordRef};
+use partition::{Item, Load, Partition, Running, WaitingRoom, weight};
 
 /// A partition by name.
 pub type Name = (Arc<str>, i32);
@@ -58,131 +62,6 @@ pub enum Outcome {
     Abandoned,
 }
 
-/// A record in the worker's hands.
-#[derive(Clone, Debug)]
-struct Item {
-    record: Arc<Record>,
-    /// Attempts that ended.
-    attempts: u32,
-}
-
-#[derive(Debug)]
-struct Running {
-    item: Item,
-    lane: Option<Lane>,
-    since: Instant,
-}
-
-/// How one assigned partition stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sight {
-    pub name: Name,
-    /// From the first record that is not done to the end of the partition; `None` where an
-    /// end of either is not known yet.
-    pub lag: Option<u64>,
-    /// Last seen + 1 − committable.
-    pub span: u64,
-}
-
-/// Records and their bytes.
-#[derive(Clone, Copy, Debug, Default)]
-struct Load {
-    records: usize,
-    bytes: usize,
-}
-
-impl Load {
-    fn add(&mut self, bytes: usize) {
-        self.records += 1;
-        self.bytes += bytes;
-    }
-
-    fn remove(&mut self, bytes: usize) {
-        self.records -= 1;
-        self.bytes -= bytes;
-    }
-
-    /// Whether it reaches neither of these.
-    fn is_below(self, limit: Self) -> bool {
-        self.records < limit.records && self.bytes < limit.bytes
-    }
-}
-
-/// How much of the queue may wait for its lane or its retry. Half is for whoever comes first; of a
-/// quarter each partition has its share. So what waits, of all partitions but one, leaves that one
-/// room to be read.
-#[derive(Clone, Copy, Debug)]
-struct WaitingRoom {
-    /// There is no other partition.
-    is_all: bool,
-    first_come: Load,
-    reserve: Load,
-}
-
-impl WaitingRoom {
-    /// Whether one more may wait where so much does, in all and of its partition.
-    fn admits(self, all: Load, of_partition: Load) -> bool {
-        self.is_all || all.is_below(self.first_come) || of_partition.is_below(self.reserve)
-    }
-}
-
-/// One assigned partition, from assign to revoke.
-#[derive(Debug)]
-struct Partition {
-    name: Name,
-    tracker: Tracker,
-    /// Delivered by the client, and not taken: its queue is full or the span is reached.
-    parked: VecDeque<Arc<Record>>,
-    lanes: Lanes<Item>,
-    running: HashMap<i64, Running>,
-    retrying: usize,
-    queued_bytes: usize,
-    /// Of what is queued, what waits for its lane or its retry.
-    waiting: Load,
-    /// Exclusive end of what is asked for.
-    until: Option<i64>,
-    /// An end that was seen behind what is parked: it counts once that is taken.
-    end_behind: Option<i64>,
-    /// Nothing more is taken: the end was reached, and all before it is taken.
-    ended: bool,
-    /// Nothing more is taken or started: it is being revoked.
-    draining: bool,
-    /// Whether the client was told to pause it; `None` where it was told nothing since the assign:
-    /// a pause survives revoke and assign on one client.
-    paused: Option<bool>,
-    /// Its commands were told to end before they were done.
-    terminated: bool,
-    /// Whether it waits in [`Ledger::turns`].
-    in_turn: bool,
-    stored: Option<i64>,
-    /// Where it began, where that is known.
-    position: Option<i64>,
-    /// The end of the partition, as it was last seen.
-    high: Option<i64>,
-}
-
-impl Partition {
-    fn queued(&self) -> usize {
-        self.lanes.len() + self.retrying
-    }
-
-    /// Drops what is parked, and the end behind it, which would be taken for the end of what is held.
-    /// Says how many records that were and their bytes.
-    fn drop_parked(&mut self) -> (usize, usize) {
-        self.end_behind = None;
-        let dropped = std::mem::take(&mut self.parked);
-        (dropped.len(), dropped.iter().map(|record| weight(record)).sum())
-    }
-
-    /// Lets an end count that nothing parked is before any more.
-    fn pass_end(&mut self) {
-        if let Some(end) = self.end_behind.take_if(|_| self.parked.is_empty()) {
-            self.tracker.reach_end(self.until.map_or(end, |until| until.min(end)));
-            self.ended |= self.until.is_some_and(|until| end >= until);
-        }
-    }
-}
-
 /// Everything the worker holds.
 #[derive(Debug)]
 pub struct Ledger {
@@ -210,13 +89,6 @@ pub struct Ledger {
     /// Nothing new is taken or started.
     stopped: bool,
     all_paused: bool,
-}
-
-/// What a queued record weighs: its bytes and what holding it costs.
-fn weight(record: &Record) -> usize {
-    let headers: usize =
-        record.headers.iter().map(|(name, value)| 64 + name.len() + value.as_ref().map_or(0, Vec::len)).sum();
-    200 + headers + record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len)
 }
 
 impl Ledger {
@@ -635,117 +507,12 @@ impl Ledger {
         }
     }
 
-    /// The epoch of an assigned partition.
-    pub fn epoch_of(&self, name: &Name) -> Option<u64> {
-        self.epoch(&name.0, name.1)
-    }
-
-    /// The exclusive end of what is asked for in a partition.
-    pub fn until_of(&self, name: &Name) -> Option<i64> {
-        self.epoch(&name.0, name.1).and_then(|epoch| self.partitions.get(&epoch)?.until)
-    }
-
-    /// Whether any partition is assigned.
-    pub fn has_partitions(&self) -> bool {
-        !self.partitions.is_empty()
-    }
-
-    /// The partitions that are assigned.
-    pub fn assigned(&self) -> Vec<Name> {
-        self.partitions.values().map(|partition| partition.name.clone()).collect()
-    }
-
-    /// How many records of these partitions run.
-    pub fn running_of(&self, names: &[Name]) -> usize {
-        let of = |name: &Name| {
-            self.epoch(&name.0, name.1)
-                .and_then(|epoch| self.partitions.get(&epoch))
-                .map_or(0, |partition| partition.running.len())
-        };
-        names.iter().map(of).sum()
-    }
-
-    /// How many records run.
-    pub fn running(&self) -> usize {
-        self.running
-    }
-
-    /// How many records are queued or wait for a retry.
-    pub fn queued(&self) -> usize {
-        self.queued + self.parked
-    }
-
     /// Takes note of where a partition ends by now.
     pub fn see_end(&mut self, name: &Name, high: i64) {
         let Some(epoch) = self.epoch(&name.0, name.1) else { return };
         if let Some(partition) = self.partitions.get_mut(&epoch) {
             partition.high = partition.high.max(Some(high));
         }
-    }
-
-    /// How each assigned partition stands, in order of their names.
-    pub fn sights(&self) -> Vec<Sight> {
-        let sight = |partition: &Partition| {
-            let next = partition.tracker.committable().or(partition.position);
-            Sight {
-                name: partition.name.clone(),
-                lag: partition.high.zip(next).map(|(high, next)| high.saturating_sub(next).max(0) as u64),
-                span: partition.tracker.span(),
-            }
-        };
-        let mut sights: Vec<Sight> = self.partitions.values().map(sight).collect();
-        sights.sort_by(|a, b| a.name.cmp(&b.name));
-        sights
-    }
-
-    /// Partitions that are paused: nothing is fetched from them.
-    pub fn paused(&self) -> Vec<Name> {
-        self.partitions.values().filter(|p| p.paused == Some(true)).map(|p| p.name.clone()).collect()
-    }
-
-    /// When the record that runs longest began to.
-    pub fn oldest_start(&self) -> Option<Instant> {
-        self.partitions.values().flat_map(|partition| partition.running.values()).map(|r| r.since).min()
-    }
-
-    /// Whether a ticket still counts.
-    pub fn is_live(&self, ticket: Ticket) -> bool {
-        self.partitions
-            .get(&ticket.epoch)
-            .is_some_and(|partition| partition.running.contains_key(&ticket.offset))
-    }
-
-    /// Whether a record that was given out may still be begun: its partition stays, the worker goes on.
-    pub fn may_begin(&self, ticket: Ticket) -> bool {
-        !self.stopped && self.partitions.get(&ticket.epoch).is_some_and(|partition| !partition.draining)
-    }
-
-    /// Whether nothing runs, is queued, or waits.
-    pub fn is_idle(&self) -> bool {
-        self.running == 0 && self.queued() == 0
-    }
-
-    /// Whether all that was asked for is done: `-n` records are resolved, or
-    /// every assigned partition reached its end and has nothing left.
-    pub fn is_complete(&self) -> bool {
-        if self.limits.count.is_some_and(|count| self.resolved >= count) {
-            return true;
-        }
-        self.is_idle()
-            && !self.partitions.is_empty()
-            && self.partitions.values().all(|partition| partition.ended && partition.until.is_some())
-    }
-
-    /// What runs of these partitions, as `(partition, offset)`: what is abandoned when it does not end.
-    pub fn running_places(&self, names: &[Name]) -> Vec<(Name, i64)> {
-        let mut places: Vec<(Name, i64)> = self
-            .partitions
-            .values()
-            .filter(|partition| names.contains(&partition.name))
-            .flat_map(|p| p.running.keys().map(|&offset| (p.name.clone(), offset)))
-            .collect();
-        places.sort();
-        places
     }
 }
 

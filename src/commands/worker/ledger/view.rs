@@ -1,0 +1,124 @@
+//! What can be seen of the ledger: what runs, waits, lags, and whether all is done. Pure: no clock, no IO.
+
+use std::time::Instant;
+
+use super::partition::Partition;
+use super::{Ledger, Name, Ticket};
+
+/// How one assigned partition stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    pub name: Name,
+    /// From the first record that is not done to the end of the partition; `None` where an
+    /// end of either is not known yet.
+    pub lag: Option<u64>,
+    /// Last seen + 1 − committable.
+    pub span: u64,
+}
+
+impl Ledger {
+    /// The epoch of an assigned partition.
+    pub fn epoch_of(&self, name: &Name) -> Option<u64> {
+        self.epoch(&name.0, name.1)
+    }
+
+    /// The exclusive end of what is asked for in a partition.
+    pub fn until_of(&self, name: &Name) -> Option<i64> {
+        self.epoch(&name.0, name.1).and_then(|epoch| self.partitions.get(&epoch)?.until)
+    }
+
+    /// Whether any partition is assigned.
+    pub fn has_partitions(&self) -> bool {
+        !self.partitions.is_empty()
+    }
+
+    /// The partitions that are assigned.
+    pub fn assigned(&self) -> Vec<Name> {
+        self.partitions.values().map(|partition| partition.name.clone()).collect()
+    }
+
+    /// How many records of these partitions run.
+    pub fn running_of(&self, names: &[Name]) -> usize {
+        let of = |name: &Name| {
+            self.epoch(&name.0, name.1)
+                .and_then(|epoch| self.partitions.get(&epoch))
+                .map_or(0, |partition| partition.running.len())
+        };
+        names.iter().map(of).sum()
+    }
+
+    /// How many records run.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// How many records are queued or wait for a retry.
+    pub fn queued(&self) -> usize {
+        self.queued + self.parked
+    }
+
+    /// How each assigned partition stands, in order of their names.
+    pub fn sights(&self) -> Vec<Sight> {
+        let sight = |partition: &Partition| {
+            let next = partition.tracker.committable().or(partition.position);
+            Sight {
+                name: partition.name.clone(),
+                lag: partition.high.zip(next).map(|(high, next)| high.saturating_sub(next).max(0) as u64),
+                span: partition.tracker.span(),
+            }
+        };
+        let mut sights: Vec<Sight> = self.partitions.values().map(sight).collect();
+        sights.sort_by(|a, b| a.name.cmp(&b.name));
+        sights
+    }
+
+    /// Partitions that are paused: nothing is fetched from them.
+    pub fn paused(&self) -> Vec<Name> {
+        self.partitions.values().filter(|p| p.paused == Some(true)).map(|p| p.name.clone()).collect()
+    }
+
+    /// When the record that runs longest began to.
+    pub fn oldest_start(&self) -> Option<Instant> {
+        self.partitions.values().flat_map(|partition| partition.running.values()).map(|r| r.since).min()
+    }
+
+    /// Whether a ticket still counts.
+    pub fn is_live(&self, ticket: Ticket) -> bool {
+        self.partitions
+            .get(&ticket.epoch)
+            .is_some_and(|partition| partition.running.contains_key(&ticket.offset))
+    }
+
+    /// Whether a record that was given out may still be begun: its partition stays, the worker goes on.
+    pub fn may_begin(&self, ticket: Ticket) -> bool {
+        !self.stopped && self.partitions.get(&ticket.epoch).is_some_and(|partition| !partition.draining)
+    }
+
+    /// Whether nothing runs, is queued, or waits.
+    pub fn is_idle(&self) -> bool {
+        self.running == 0 && self.queued() == 0
+    }
+
+    /// Whether all that was asked for is done: `-n` records are resolved, or
+    /// every assigned partition reached its end and has nothing left.
+    pub fn is_complete(&self) -> bool {
+        if self.limits.count.is_some_and(|count| self.resolved >= count) {
+            return true;
+        }
+        self.is_idle()
+            && !self.partitions.is_empty()
+            && self.partitions.values().all(|partition| partition.ended && partition.until.is_some())
+    }
+
+    /// What runs of these partitions, as `(partition, offset)`: what is abandoned when it does not end.
+    pub fn running_places(&self, names: &[Name]) -> Vec<(Name, i64)> {
+        let mut places: Vec<(Name, i64)> = self
+            .partitions
+            .values()
+            .filter(|partition| names.contains(&partition.name))
+            .flat_map(|p| p.running.keys().map(|&offset| (p.name.clone(), offset)))
+            .collect();
+        places.sort();
+        places
+    }
+}
