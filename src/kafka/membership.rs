@@ -1,5 +1,7 @@
 //! How a group's members share its partitions: the protocol they speak, and what each needs to be told.
 
+use std::time::Duration;
+
 use anyhow::{bail, ensure};
 
 use crate::config::Config;
@@ -46,6 +48,12 @@ pub fn properties<'a>(
         properties.push(("debug", "cgrp"));
     }
     Ok(properties)
+}
+
+/// A member that got no partition for so long has nothing to read: the group has enough others. `silently`:
+/// with the consumer protocol nobody says so, and partitions of one that died stay its own for a session.
+pub fn patience(silently: bool) -> Duration {
+    Duration::from_secs(if silently { 60 } else { 10 })
 }
 
 /// What to say where a member waits long for its share.

@@ -103,3 +103,20 @@ fn consume_commits_what_was_written() {
     consume(&["-e"]).stdout("c\n");
     consume(&["-e"]).stdout("");
 }
+
+#[test]
+fn a_member_for_whom_nothing_is_left_ends_where_it_is_to_end() {
+    let cluster = cluster();
+    let (topic, group) = (cluster.topic("one"), cluster.topic("group"));
+    cluster.kq(["topic", "create", &topic, "--partitions", "1"]).run().success();
+    let folder = tempfile::tempdir().unwrap();
+    let first = worker(&cluster, &topic, &group, &folder.path().join("log"));
+    first.wait_for_stderr("assigned:");
+    let protocol = ["-g", &group, "--group-protocol", "consumer", "-e"];
+    let of = |command: &str| cluster.kq([command, &topic]).args(protocol).limit(2 * LONG);
+    let (worker, consume) = (of("worker").args(["--", "cat"]).spawn(), of("consume").spawn());
+    worker.wait().success().stderr_has("the group's other members have all partitions");
+    consume.wait().success().stderr_has("the group has enough members without it");
+    first.terminate();
+    first.wait().success();
+}

@@ -39,8 +39,6 @@ const TICK: Duration = Duration::from_millis(50);
 const LINGER: Duration = Duration::from_millis(1);
 /// What leaving the group gets at least, whatever the last commit took.
 const LEAVING: Duration = Duration::from_millis(500);
-/// A member that gets no partition for so long has nothing to read.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Consumes until a stop condition is reached, stdout is closed, or a signal comes.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
@@ -525,7 +523,9 @@ impl Session<'_> {
         }
         if self.parts.is_empty()
             && self.bounds.stops()
-            && self.joined.is_some_and(|joined| joined.elapsed() >= PATIENCE)
+            && self
+                .joined
+                .is_some_and(|joined| joined.elapsed() >= membership::patience(self.joins_silently()))
             && self.outage.is_none()
         {
             self.config

@@ -214,6 +214,8 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
             ride_out: args.stall_timeout.min(interval / 2),
             wanted: HashMap::new(),
             last_assigned: None,
+            joining_since: Instant::now(),
+            joins_silently: args.group_protocol == membership::GroupProtocol::Consumer,
         },
         watch,
         idle: args.idle,

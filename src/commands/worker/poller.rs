@@ -31,9 +31,6 @@ const AWAY_NOTE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 /// … and takes so long at most.
 const LOOKING: Duration = Duration::from_millis(100);
-/// A member of a group with enough others gets no partition: after so long that is its share.
-const NO_SHARE: Duration = Duration::from_secs(10);
-
 /// For so long a topic must be missing until it counts as gone.
 const MISSING: Duration = Duration::from_secs(3);
 
@@ -63,7 +60,6 @@ pub struct Poller<'a> {
     looked: Instant,
     /// How many paused partitions were asked about: each has its turn.
     asked_paused: usize,
-    began: Instant,
     said_joining: bool,
 }
 
@@ -99,7 +95,6 @@ impl<'a> Poller<'a> {
             asked_away: None,
             looked: Instant::now(),
             asked_paused: 0,
-            began: Instant::now(),
             said_joining: false,
         }
     }
@@ -311,18 +306,20 @@ impl<'a> Poller<'a> {
         if complete {
             return self.shared.stop(Stop::Complete);
         }
-        let Some(joined) = self.rebalancer.last_assigned else {
-            if self.watch.causes.lacks_group_protocol() {
-                self.shared.stop(Stop::Failed(membership::UNSUPPORTED.to_owned()));
-            }
-            if !self.said_joining && self.began.elapsed() >= JOINING && self.watch.away_since().is_none() {
+        if !assigned && self.watch.causes.lacks_group_protocol() {
+            return self.shared.stop(Stop::Failed(membership::UNSUPPORTED.to_owned()));
+        }
+        let silently = self.rebalancer.joins_silently;
+        let since = self.rebalancer.joining_since;
+        let Some(joined) = self.rebalancer.last_assigned.or(silently.then_some(since)) else {
+            if !self.said_joining && since.elapsed() >= JOINING && self.watch.away_since().is_none() {
                 self.said_joining = true;
                 self.shared.log.note(membership::JOINING);
             }
             return;
         };
         let ends = self.has_end || self.idle.is_some_and(|limit| joined.elapsed() >= limit);
-        if !assigned && ends && joined.elapsed() >= NO_SHARE {
+        if !assigned && ends && joined.elapsed() >= membership::patience(silently) {
             self.shared.log.note("the group's other members have all partitions: nothing to do here");
             return self.shared.stop(Stop::Complete);
         }

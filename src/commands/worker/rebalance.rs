@@ -58,7 +58,12 @@ pub struct Rebalancer {
     /// Where to start in a partition that the group has committed nothing for, once `from` held: it
     /// holds once a run.
     pub wanted: HashMap<Name, From>,
+    /// When the group gave this member its share, which may be nothing; `None` while it is about to.
     pub last_assigned: Option<Instant>,
+    /// Since when it waits for that, at the start and after each revoke.
+    pub joining_since: Instant,
+    /// With the consumer protocol the brokers have no word for a share of nothing.
+    pub joins_silently: bool,
 }
 
 /// A list for librdkafka of these partitions, each with its offset.
@@ -131,6 +136,8 @@ impl Rebalance for Rebalancer {
     }
 
     fn revoked(&mut self, consumer: &Consumer, partitions: &[Assigned], lost: bool) {
+        self.last_assigned = None;
+        self.joining_since = Instant::now();
         let names = names(partitions);
         if names.is_empty() {
             return;
