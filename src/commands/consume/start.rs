@@ -1,0 +1,94 @@
+//! Where a consume begins and ends in a partition, asked through an outage.
+
+use std::time::{Duration, Instant};
+
+use super::Session;
+use super::parts::Part;
+use crate::kafka::consumer;
+use crate::offset::{From, Until};
+
+impl Session<'_> {
+    /// Asks until there is an answer, through an outage that begins just now: as long as a stop
+    /// condition allows, else well within `max.poll.interval.ms`.
+    pub(super) fn patiently<T, E>(
+        &self,
+        ask: impl Fn() -> Result<T, E>,
+        is_contact_lost: impl Fn(&E) -> bool,
+    ) -> Result<T, E> {
+        let patience = if self.bounds.stops() { self.args.stall_timeout } else { Duration::from_mins(4) };
+        let asked = Instant::now();
+        loop {
+            match ask() {
+                Err(e)
+                    if is_contact_lost(&e)
+                        && self.shutdown.signal().is_none()
+                        && asked.elapsed() < patience => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    pub(super) fn watermarks(&self, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
+        let ask = || consumer::watermarks(self.consumer(), topic, partition, self.config.timeout);
+        self.patiently(ask, consumer::is_contact_lost)
+    }
+
+    /// A partition with nothing read of it. Records that are gone already are counted; of a start
+    /// beyond the end, what comes before it is not asked for.
+    pub(super) fn begin(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        from: From,
+        (low, high): (i64, i64),
+    ) -> anyhow::Result<Part> {
+        let ask =
+            || consumer::start(self.consumer(), topic, partition, from, (low, high), self.config.timeout);
+        let start = self.patiently(ask, consumer::is_contact_lost)?;
+        let mut part = self.part(topic, partition, Some(start.clamp(low, high.max(low))), high)?;
+        part.first = (start > high).then_some(start);
+        self.config.log.verbose(1, format_args!("{topic}[{partition}]: from {start}; its end is {high}"));
+        if start < low {
+            let gone = part.until.map_or(low, |until| until.clamp(start, low));
+            self.count_gone(topic, partition, start, gone);
+        }
+        Ok(part)
+    }
+
+    pub(super) fn count_gone(&mut self, topic: &str, partition: i32, from: i64, to: i64) {
+        if from >= to {
+            return;
+        }
+        self.gone += (to - from) as u64;
+        self.config.log.error(format_args!(
+            "{topic}[{partition}]: {from}..{to} gone: no longer in the topic when they were read"
+        ));
+    }
+
+    /// The state of a partition that is read from `start` on.
+    pub(super) fn part(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        start: Option<i64>,
+        high: i64,
+    ) -> anyhow::Result<Part> {
+        let known = self.ends.iter().find(|(t, p, _)| *p == partition && t == topic).map(|(_, _, end)| *end);
+        let end = match (known, self.bounds.until) {
+            (Some(end), _) => end,
+            (None, None) => None,
+            (None, Some(until)) => {
+                let ask =
+                    || consumer::end(self.consumer(), topic, partition, until, high, self.config.timeout);
+                let end = self.patiently(ask, consumer::is_contact_lost)?;
+                self.ends.push((topic.to_owned(), partition, end));
+                end
+            }
+        };
+        let mut part = Part::new(topic.into(), partition, start, end);
+        if let (Some(Until::Time(time)), None) = (self.bounds.until, end) {
+            part.until_time = Some(time);
+        }
+        Ok(part)
+    }
+}
