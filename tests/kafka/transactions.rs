@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clients::{Record, committed, java, no_lag};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use serde_json::json;
 use support::{Cluster, Output, Running, wait_until};
 
@@ -35,10 +37,32 @@ const BEGIN: &str = "{\"do\":\"begin\"}\n";
 const COMMIT: &str = "{\"do\":\"commit\"}\n";
 const ABORT: &str = "{\"do\":\"abort\"}\n";
 
-/// Writes this by Kafka's own transactional producer.
+/// Writes this to the topic by Kafka's own transactional producer.
 #[track_caller]
-fn write(cluster: &Cluster, script: &str) {
+fn write(cluster: &Cluster, topic: &str, script: &str) {
     java(cluster, ["write", &cluster.topic("tx")]).stdin(script).run().success();
+    settle(cluster, topic);
+}
+
+/// Waits until the markers of all that was committed or aborted are written: a broker answers before,
+/// and until then the stable offset stands before the transaction.
+#[track_caller]
+fn settle(cluster: &Cluster, topic: &str) {
+    let reader = |isolation: &str| -> BaseConsumer {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.brokers()).set("group.id", "none");
+        config.set("isolation.level", isolation).create().expect("make a consumer")
+    };
+    let (stable, all) = (reader("read_committed"), reader("read_uncommitted"));
+    let wait = Duration::from_secs(10);
+    let metadata = all.fetch_metadata(Some(topic), wait).expect("metadata");
+    let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|p| p.id()).collect();
+    let end = |reader: &BaseConsumer, partition| {
+        reader.fetch_watermarks(topic, partition, wait).expect("watermarks").1
+    };
+    wait_until("the markers to be written", Duration::from_secs(30), || {
+        partitions.iter().all(|&partition| end(&stable, partition) == end(&all, partition))
+    });
 }
 
 /// The same, with its last transaction left open until the value is dropped (and its process killed).
@@ -68,7 +92,7 @@ fn mixed(cluster: &Cluster) -> (String, BTreeSet<String>) {
     script += BEGIN;
     script += &send_all(&topic, 0, "last", 3);
     script += COMMIT;
-    write(cluster, &script);
+    write(cluster, &topic, &script);
     let named = |name: &str, count: usize| (0..count).map(|n| format!("{name}{n}")).collect::<Vec<_>>();
     let committed = [named("first", 5), named("last", 3), vec!["plain".to_owned()]].concat();
     (topic, committed.into_iter().collect())
@@ -139,7 +163,7 @@ fn a_group_commits_past_markers_and_aborted_records() {
     no_lag(&cluster, &topic, &group);
     // Nothing but an aborted transaction came since then.
     let aborted: String = (0..4).map(|p| send(&topic, p, "aborted")).collect();
-    write(&cluster, &[BEGIN, &aborted, ABORT].concat());
+    write(&cluster, &topic, &[BEGIN, &aborted, ABORT].concat());
     assert_eq!(consume(&["--idle", "500ms"]), BTreeSet::new());
     no_lag(&cluster, &topic, &group);
 }
@@ -164,6 +188,7 @@ fn an_open_transaction_ends_the_reading_before_it() {
     assert_eq!(committed(&cluster, &topic, &group), [(4, 7)]);
     writer.write(COMMIT);
     writer.wait_for_stdout("commit");
+    settle(&cluster, &topic);
     assert_eq!(lines(&["-e", "--group", &group]), set(&["open0", "open1", "after"]));
     no_lag(&cluster, &topic, &group);
 }
@@ -186,7 +211,7 @@ fn a_worker_runs_for_what_was_committed_and_leaves_no_lag() {
 fn a_worker_whose_queue_was_full_at_the_end_passes_the_last_marker() {
     let cluster = cluster();
     let (topic, group) = (cluster.create("tx", 1), cluster.topic("group"));
-    write(&cluster, &[BEGIN, &send_all(&topic, 0, "v", 3000), COMMIT].concat());
+    write(&cluster, &topic, &[BEGIN, &send_all(&topic, 0, "v", 3000), COMMIT].concat());
     let run = cluster.kq(["worker", &topic, "-g", &group, "-e", "--persistent", "--max-span", "100"]);
     run.args(["--", "sed", "-u", OK]).run().success();
     no_lag(&cluster, &topic, &group);
