@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use anyhow::{Result, bail};
 
+/// The header that says how a value was compressed by itself.
+pub const CONTENT_ENCODING: &[u8] = b"content-encoding";
+
 /// The most bytes that one value may decode to unless `--max-decoded` says otherwise.
 pub const MAX_DECODED: usize = 64 << 20;
 

@@ -1,7 +1,7 @@
 //! A consumer that is connected, the topics it reads, and where their partitions start and end.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use rdkafka::types::RDKafkaErrorCode;
@@ -118,7 +118,7 @@ fn existing(metadata: Vec<TopicMetadata>, name: &str, causes: &Causes) -> anyhow
 
 /// A topic that is not there.
 #[derive(Debug)]
-pub struct Missing(pub String);
+struct Missing(String);
 
 impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -128,6 +128,41 @@ impl std::fmt::Display for Missing {
 }
 
 impl std::error::Error for Missing {}
+
+/// For so long a topic must be missing until it counts as gone: one broker may know less than the
+/// others for a moment.
+const CERTAIN: Duration = Duration::from_secs(3);
+
+/// Whether a topic that was there is missing, and since when.
+#[derive(Debug, Default)]
+pub struct Absence(Option<Instant>);
+
+impl Absence {
+    /// Whether one is missing, and is to be looked for again soon.
+    pub fn is_suspected(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What a [`look`] found; `None` where it is to be repeated. An error once a topic is gone for good.
+    pub fn judge(
+        &mut self,
+        looked: anyhow::Result<Vec<TopicMetadata>>,
+    ) -> anyhow::Result<Option<Vec<TopicMetadata>>> {
+        let e = match looked {
+            Ok(topics) => {
+                self.0 = None;
+                return Ok(Some(topics));
+            }
+            Err(e) => e,
+        };
+        match e.downcast_ref() {
+            Some(Missing(name)) if self.0.get_or_insert_with(Instant::now).elapsed() >= CERTAIN => {
+                Err(anyhow!("topic {name} does not exist any more"))
+            }
+            _ => Ok(None),
+        }
+    }
+}
 
 /// Low and high watermark of a partition; the error names it.
 pub fn watermarks(

@@ -56,6 +56,9 @@ pub fn patience(silently: bool) -> Duration {
     Duration::from_secs(if silently { 60 } else { 10 })
 }
 
+/// A join that takes longer is told of, with what it may wait for.
+pub const LONG_JOIN: Duration = Duration::from_secs(5);
+
 /// What to say where a member waits long for its share.
 pub const JOINING: &str = "the group has not let this member in yet: one that died is waited for until its session \
      ends, one that is busy until it has drained";

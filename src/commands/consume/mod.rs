@@ -106,7 +106,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         last_record: Instant::now(),
         last_news: Instant::now(),
         discovered: Instant::now(),
-        missed: None,
+        missed: consumer::Absence::default(),
         waited: None,
         outage: None,
         lost: false,
@@ -205,7 +205,7 @@ struct Session<'a> {
     /// When new partitions and topics were looked for.
     discovered: Instant,
     /// Since when a topic is missing that was there.
-    missed: Option<Instant>,
+    missed: consumer::Absence,
     /// When was said what is waited for.
     waited: Option<Instant>,
     outage: Option<Outage>,

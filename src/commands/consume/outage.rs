@@ -13,8 +13,6 @@ const NOTES: Duration = Duration::from_secs(10);
 const FIRST_NOTE: Duration = Duration::from_secs(5);
 /// How often is asked whether the brokers are back.
 const ASK: Duration = Duration::from_secs(2);
-/// A join that takes longer is told of, with what it may wait for.
-const JOINING: Duration = Duration::from_secs(5);
 
 /// Brokers that are away since a while.
 #[derive(Clone, Copy)]
@@ -27,7 +25,10 @@ pub(super) struct Outage {
 impl Session<'_> {
     /// Says once what a join waits for that takes long.
     pub(super) fn tell_joining(&mut self) {
-        if !self.said_joining && self.began.elapsed() >= JOINING && !self.connected.causes.all_down() {
+        if !self.said_joining
+            && self.began.elapsed() >= membership::LONG_JOIN
+            && !self.connected.causes.all_down()
+        {
             self.said_joining = true;
             self.config.log.note(membership::JOINING);
         }

@@ -3,14 +3,11 @@
 use anyhow::{Context as _, bail};
 
 use crate::cli::consume::Args;
-use crate::codec::{self, Decode, Decoded};
+use crate::codec::{self, CONTENT_ENCODING, Decode, Decoded};
 use crate::format::{Template, escape_for_terminal, escape_json_for_terminal};
 use crate::framing::unescape;
 use crate::json::append_json;
 use crate::record::{Header, RecordRef};
-
-/// The header that says how a value was compressed by itself.
-const CONTENT_ENCODING: &[u8] = b"content-encoding";
 
 /// What the flags make of each record.
 pub struct Sink {

@@ -7,15 +7,15 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::Session;
 use super::parts::Part;
-use crate::kafka::consumer::{self, Missing};
+use crate::kafka::consumer;
 use crate::kafka::errors::words;
 use crate::kafka::ffi::TopicMetadata;
 use crate::offset::From;
 
 /// How often is looked for new topics and partitions.
 const DISCOVERY: Duration = Duration::from_secs(10);
-/// For so long a topic must be missing until it counts as gone.
-const CERTAIN: Duration = Duration::from_secs(3);
+/// The same for one that is missing.
+const DISAPPEARANCE: Duration = Duration::from_secs(1);
 
 impl Session<'_> {
     /// Joins the group for the topics that are there now; partitions come through [`Rebalance::assigned`].
@@ -82,7 +82,7 @@ impl Session<'_> {
     /// and for what is there no more.
     pub(super) fn look_for_topics(&mut self) {
         let is_gone = self.connected.causes.take_topic_gone();
-        let pause = if self.missed.is_some() { CERTAIN / 3 } else { DISCOVERY };
+        let pause = if self.missed.is_suspected() { DISAPPEARANCE } else { DISCOVERY };
         if !is_gone && self.discovered.elapsed() < pause {
             return;
         }
@@ -90,26 +90,16 @@ impl Session<'_> {
         let has_pattern = self.names.iter().any(|name| name.starts_with('^'));
         let follows = self.bounds.until.is_none() && self.args.partition.is_none();
         if self.outage.is_some()
-            || !(is_gone || self.missed.is_some() || has_pattern || (follows && self.group.is_none()))
+            || !(is_gone || self.missed.is_suspected() || has_pattern || (follows && self.group.is_none()))
         {
             return;
         }
-        match consumer::look(self.consumer(), &self.connected.causes, &self.names) {
-            Ok(topics) => {
-                self.missed = None;
-                if self.group.is_some() {
-                    self.subscribe_anew(&topics);
-                } else if follows {
-                    self.assign_new(&topics);
-                }
-            }
-            Err(e) => {
-                let Some(Missing(name)) = e.downcast_ref() else { return };
-                // One broker may know less than the others for a moment.
-                if self.missed.get_or_insert_with(Instant::now).elapsed() >= CERTAIN {
-                    self.broken = Some(anyhow!("topic {name} does not exist any more"));
-                }
-            }
+        let looked = consumer::look(self.consumer(), &self.connected.causes, &self.names);
+        match self.missed.judge(looked) {
+            Ok(Some(topics)) if self.group.is_some() => self.subscribe_anew(&topics),
+            Ok(Some(topics)) if follows => self.assign_new(&topics),
+            Ok(_) => {}
+            Err(gone) => self.broken = Some(gone),
         }
     }
 

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, anyhow, bail};
 
 use crate::cli::produce::Args;
-use crate::codec;
+use crate::codec::{self, CONTENT_ENCODING};
 use crate::framing::{split_key, unescape};
 use crate::json::parse_json;
 use crate::kafka::ffi::Outgoing;
@@ -28,9 +28,6 @@ pub struct Shape {
     topic_from_record: bool,
     validator: Option<Validator>,
 }
-
-/// A header that says how the value was compressed by itself.
-pub const CONTENT_ENCODING: &[u8] = b"content-encoding";
 
 impl Shape {
     /// The shape that the flags ask for; an error names the flag.

@@ -10,12 +10,9 @@ use super::environment;
 use super::ledger::Job;
 use super::policy::Ended;
 use super::shared::Shared;
-use crate::codec::{self, Decode, Decoded};
+use crate::codec::{self, CONTENT_ENCODING, Decode, Decoded};
 use crate::process::{self, Ending, Limits, MAX_OUTPUT, News, Owner, Program, Variables};
 use crate::record::{OwnedHeader, Record};
-
-/// Says how a value was compressed by itself.
-const CONTENT_ENCODING: &[u8] = b"content-encoding";
 
 /// How commands are run: the same for every record.
 pub struct Runner {

@@ -12,7 +12,7 @@ use super::observer::Watch;
 use super::printer;
 use super::rebalance::{self, Rebalancer, list};
 use super::shared::{Shared, Stop};
-use crate::kafka::consumer::Missing;
+use crate::kafka::consumer::Absence;
 use crate::kafka::ffi::{Consumer, Event};
 use crate::kafka::{consumer, membership};
 use crate::offset::From;
@@ -31,11 +31,6 @@ const AWAY_NOTE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 /// … and takes so long at most.
 const LOOKING: Duration = Duration::from_millis(100);
-/// For so long a topic must be missing until it counts as gone.
-const MISSING: Duration = Duration::from_secs(3);
-
-/// A join that takes longer is told of, with what it may wait for.
-const JOINING: Duration = Duration::from_secs(5);
 
 /// The polling thread's own state.
 pub struct Poller<'a> {
@@ -51,7 +46,7 @@ pub struct Poller<'a> {
     pub has_end: bool,
     /// What it reads by name: it ends once one of these is gone.
     pub named: Vec<String>,
-    missed: Option<Instant>,
+    missed: Absence,
     asked_missing: Instant,
     busy_at: Instant,
     full_since: Option<Instant>,
@@ -87,7 +82,7 @@ impl<'a> Poller<'a> {
             brokers: parts.brokers,
             has_end: parts.has_end,
             named: parts.named,
-            missed: None,
+            missed: Absence::default(),
             asked_missing: Instant::now(),
             busy_at: Instant::now(),
             full_since: None,
@@ -312,7 +307,10 @@ impl<'a> Poller<'a> {
         let silently = self.rebalancer.joins_silently;
         let since = self.rebalancer.joining_since;
         let Some(joined) = self.rebalancer.last_assigned.or(silently.then_some(since)) else {
-            if !self.said_joining && since.elapsed() >= JOINING && self.watch.away_since().is_none() {
+            if !self.said_joining
+                && since.elapsed() >= membership::LONG_JOIN
+                && self.watch.away_since().is_none()
+            {
                 self.said_joining = true;
                 self.shared.log.note(membership::JOINING);
             }
@@ -364,19 +362,13 @@ impl<'a> Poller<'a> {
     /// Ends a worker whose topic was deleted: it would wait for ever, and nobody would know.
     fn check_topics(&mut self) {
         let is_flagged = self.watch.causes.take_topic_gone();
-        if !is_flagged && (self.missed.is_none() || self.asked_missing.elapsed() < LOOK) {
+        if !is_flagged && (!self.missed.is_suspected() || self.asked_missing.elapsed() < LOOK) {
             return;
         }
         self.asked_missing = Instant::now();
-        match consumer::look(self.consumer, &self.watch.causes, &self.named) {
-            Ok(_) => self.missed = None,
-            Err(e) => {
-                let Some(Missing(name)) = e.downcast_ref() else { return };
-                // One broker may know less than the others for a moment.
-                if self.missed.get_or_insert_with(Instant::now).elapsed() >= MISSING {
-                    self.shared.stop(Stop::Failed(format!("topic {name} does not exist any more")));
-                }
-            }
+        let looked = consumer::look(self.consumer, &self.watch.causes, &self.named);
+        if let Err(gone) = self.missed.judge(looked) {
+            self.shared.stop(Stop::Failed(gone.to_string()));
         }
     }
 

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::Parts;
+use crate::codec;
 use crate::commands::worker::{environment, protocol};
 use crate::log::Log;
 use crate::process::{self, Group, Lines, Owners, PIPES_AFTER_END, Program};
@@ -110,7 +111,7 @@ impl Process {
             };
             if undone {
                 // The value is not encoded any more.
-                let is_left = |header: &&Header<'_>| header.name != b"content-encoding";
+                let is_left = |header: &&Header<'_>| header.name != codec::CONTENT_ENCODING;
                 let left: Vec<Header<'_>> = shown.headers.iter().filter(is_left).copied().collect();
                 append(&left);
             } else {
