@@ -40,15 +40,25 @@ def member(topic, group):
     return consumer
 
 
-def read(consumer, until):
-    """The records read until the condition on them holds."""
+def read(consumer, until, poll_ms=1000 * PATIENCE):
+    """The records read until the condition on them holds.
+
+    A poll returns with the first records. A new member's must outlast its joins: this client first
+    joins without knowing the topic's partitions, joins again once it does, and loses for good what
+    it is assigned if the poll ends meanwhile.
+    """
     records, deadline = [], time.monotonic() + PATIENCE
     while not until(records):
         if time.monotonic() > deadline:
             sys.exit(f"after {PATIENCE} s: {len(records)} records, {len(consumer.assignment())} partitions assigned")
-        for found in consumer.poll(timeout_ms=100).values():
+        for found in consumer.poll(timeout_ms=poll_ms).values():
             records += found
     return records
+
+
+def settle(consumer, partitions):
+    """Until the consumer has as many partitions as that."""
+    read(consumer, lambda _: len(consumer.assignment()) in partitions, poll_ms=100)
 
 
 def values(records):
@@ -71,7 +81,7 @@ def main():
     # A second one takes a part, is killed, and its part comes back.
     two = subprocess.Popen([sys.executable, __file__, BROKERS, topic, group])
     try:
-        read(one, lambda _: 0 < len(one.assignment()) < 3)
+        settle(one, (1, 2))
         deadline = time.monotonic() + PATIENCE
         while (described := admin.describe_groups([group])[group])["group_state"] != "Stable":
             expect("the group settles", True, time.monotonic() < deadline)
@@ -81,7 +91,7 @@ def main():
         two.kill()
         two.wait()
     killed = time.monotonic()
-    read(one, lambda _: len(one.assignment()) == 3)
+    settle(one, (3,))
     took = time.monotonic() - killed
     # Its session, and a rebalance, for which a busy machine gets seconds.
     expect(f"replaced in {took:.1f} s, within its session and 5 s", True, took < SESSION + 5)
@@ -130,5 +140,5 @@ if __name__ == "__main__":
         # The member that is killed.
         killed = member(*sys.argv[2:])
         while True:
-            killed.poll(timeout_ms=100)
+            killed.poll(timeout_ms=1000 * PATIENCE)
     main()
