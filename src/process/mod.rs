@@ -1,18 +1,16 @@
 //! A child process: its group, its input, its captured output, its time-out, TERM then KILL.
 //!
 //! Spawning stays on `posix_spawn` (facts: 1.5 ms against 50 ms with 1 GiB of
-//! heap): an absolute program, `process_group(0)` and variables; no hook, no
+//! heap): an absolute program, a process group and variables; no hook, no
 //! uid or gid, and PATH is left alone.
 
 pub mod groups;
 pub mod guard;
+pub mod launcher;
 pub mod program;
 
-use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
@@ -20,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 pub use groups::{Group, Groups, Owners};
+pub use launcher::{Launcher, Variables};
 pub use program::Program;
 
 /// How long the pipes of a command that ended may stay open in somebody else's hands.
@@ -37,9 +36,6 @@ const STDERR_LINE: usize = 8192;
 const READ: usize = 8192;
 /// How often is looked whether a child has ended, where the kernel has nothing that tells.
 const LOOK: Duration = Duration::from_millis(5);
-
-/// Variables set (`Some`) or taken out (`None`) for a child.
-pub type Variables = Vec<(OsString, Option<OsString>)>;
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,20 +87,6 @@ pub struct Owner<'a> {
     pub wants_it: &'a dyn Fn() -> bool,
 }
 
-/// A command ready to spawn, in a process group of its own, with all three pipes.
-pub fn command(program: &Program, variables: &[&Variables]) -> Command {
-    let mut command = Command::new(&program.path);
-    command.args(&program.args).process_group(0);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for (name, value) in variables.iter().copied().flatten() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command
-}
-
 /// Runs a child to its end, on this thread: writes `input` and reads both outputs at the same
 /// time, since any of the three pipes can be what it waits for. Lines of stderr
 /// are told of as they come. What it leaves behind in its group is killed.
@@ -114,7 +96,8 @@ pub fn command(program: &Program, variables: &[&Variables]) -> Command {
 ///
 /// An error is one of spawning; a broken stdin is none, the status decides.
 pub fn run(
-    mut command: Command,
+    launcher: &Launcher,
+    variables: &Variables,
     input: &[u8],
     limits: Limits,
     groups: &Groups,
@@ -124,23 +107,22 @@ pub fn run(
     let (stdin, writer, rest) = filled_pipe(input)?;
     // With nothing left to write the input ends here.
     let writer = (!rest.is_empty()).then_some(writer);
-    let mut child = command.stdin(stdin).spawn()?;
-    let pid = Pid::from_child(&child);
-    let group = groups.add(pid.as_raw_pid(), owner.id);
+    let child = launcher.spawn(variables, &stdin)?;
+    // A child that reads no more is noticed without it.
+    drop(stdin);
+    let group = groups.add(child.pid.as_raw_pid(), owner.id);
     if !(owner.wants_it)() {
         group.kill();
     }
-    // It holds the reading end of stdin: a child that reads no more is noticed without it.
-    drop(command);
     let mut pipes = Pipes {
         writer,
         rest,
-        stdout: child.stdout.take().map(OwnedFd::from),
-        stderr: child.stderr.take().map(OwnedFd::from),
+        stdout: Some(child.stdout),
+        stderr: Some(child.stderr),
         printed: Vec::new(),
         said: Lines::default(),
     };
-    let exit = Exit::of(pid);
+    let exit = Exit::of(child.pid);
     let started = Instant::now();
     let mut due = Due {
         // TERM, then KILL.
@@ -196,7 +178,7 @@ pub fn run(
     // Before the leader is reaped, which frees the number of the group for another.
     group.kill();
     drop(group);
-    let status: ExitStatus = child.wait()?;
+    let status = launcher::reap(child.pid)?;
     let Pipes { printed, mut said, .. } = pipes;
     said.finish(|line| tell(News::Stderr(line)));
     let ending = if too_much {
@@ -206,7 +188,7 @@ pub fn run(
     } else if timed_out {
         Ending::Timeout
     } else {
-        match (status.code(), status.signal()) {
+        match (status.exit_status(), status.terminating_signal()) {
             (Some(code), _) => Ending::Exit(code),
             (None, signal) => Ending::Signal(signal.unwrap_or(0)),
         }
@@ -417,7 +399,8 @@ mod tests {
             slow: SLOW,
         };
         let program = Program::shell(OsStr::new(script));
-        let finished = run(command(&program, &[]), input, limits, &Groups::default(), OWNER, |news| {
+        let launcher = Launcher::new(program, Variables::new()).unwrap();
+        let finished = run(&launcher, &Variables::new(), input, limits, &Groups::default(), OWNER, |news| {
             if let News::Stderr(line) = news {
                 lines.push(String::from_utf8_lossy(line).into_owned());
             }
@@ -477,7 +460,9 @@ mod tests {
         let program = Program::shell(OsStr::new("exec sleep 60"));
         let limits = Limits { timeout: None, grace: Duration::ZERO, slow: SLOW };
         let owner = Owner { id: 0, wants_it: &|| false };
-        let finished = run(command(&program, &[]), b"", limits, &Groups::default(), owner, |_| {}).unwrap();
+        let launcher = Launcher::new(program, Variables::new()).unwrap();
+        let groups = Groups::default();
+        let finished = run(&launcher, &Variables::new(), b"", limits, &groups, owner, |_| {}).unwrap();
         assert_eq!(finished.ending, Ending::Signal(9));
     }
 
@@ -510,7 +495,8 @@ mod tests {
         groups.kill_all();
         let program = Program::shell(OsStr::new("sleep 60"));
         let limits = Limits { timeout: None, grace: Duration::ZERO, slow: SLOW };
-        let finished = run(command(&program, &[]), b"", limits, &groups, OWNER, |_| {}).unwrap();
+        let launcher = Launcher::new(program, Variables::new()).unwrap();
+        let finished = run(&launcher, &Variables::new(), b"", limits, &groups, OWNER, |_| {}).unwrap();
         assert_eq!(finished.ending, Ending::Signal(9));
         assert!(groups.is_empty());
     }

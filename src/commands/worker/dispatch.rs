@@ -339,7 +339,7 @@ impl Dispatcher {
     /// What failed, where, how, and the last that it said.
     fn sentence(&self, job: &Job, attempt: &Attempt) -> String {
         let place = Place(&job.record);
-        let mut sentence = format!("{place}: {}: {}", self.runner.program.shown, attempt.ended);
+        let mut sentence = format!("{place}: {}: {}", self.runner.launcher.program().shown, attempt.ended);
         if job.attempt > 1 {
             sentence = format!("{sentence} (attempt {})", job.attempt);
         }

@@ -22,19 +22,19 @@ const TAKEN_OUT: [&str; 3] = ["KQ_TOPIC", "KQ_GROUP", "KQ_X"];
 const SECRETS: [&str; 3] = ["KQ_SASL_PASSWORD", "KQ_SASL_PASSWORD_FILE", "KQ_TLS_KEY_PASSWORD"];
 
 /// The variables that are the same for every record: the effective connection,
-/// with secrets only where they are asked for, and the group.
+/// with secrets only where they are asked for, and the group. What a worker around
+/// this one says of its record is taken out.
 pub fn of_worker(config: &Config, group: &str, pass_credentials: bool) -> Variables {
     let connection =
         if pass_credentials { config.environment_with_credentials() } else { config.environment() };
-    let mut variables: Variables =
-        TAKEN_OUT.iter().chain(&SECRETS).map(|name| (OsString::from(name), None)).collect();
+    let mut variables = without_record();
+    variables.extend(TAKEN_OUT.iter().chain(&SECRETS).map(|name| (OsString::from(name), None)));
     variables.extend(connection.into_iter().map(|(name, value)| (name.into(), Some(value.into()))));
     variables.push(("KQ_RECORD_GROUP".into(), Some(group.into())));
     variables
 }
 
-/// The variables of one attempt at a record. Each name is there, set or taken
-/// out, so that nothing is inherited from a worker around this one.
+/// The variables of one attempt at a record. Each name is there, with a value or without.
 pub fn of_record<'a>(
     record: &Record,
     headers: impl Iterator<Item = &'a OwnedHeader>,
@@ -71,8 +71,8 @@ pub fn of_record<'a>(
     variables
 }
 
-/// The names of [`of_record`] taken out: what a persistent command starts with, which has no record yet.
-pub fn without_record() -> Variables {
+/// The names of [`of_record`] taken out.
+fn without_record() -> Variables {
     let names = of_record(&Record::default(), std::iter::empty(), 0, None).into_iter();
     names.map(|(name, _)| (name, None)).collect()
 }

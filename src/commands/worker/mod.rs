@@ -44,7 +44,7 @@ use crate::live::Live;
 use crate::offset::Until;
 use crate::output;
 use crate::process::guard::{self, Guard};
-use crate::process::{self, Groups, Program};
+use crate::process::{self, Groups, Launcher, Program};
 use crate::shutdown::Shutdown;
 
 use dispatch::{Dispatcher, Output, Slots};
@@ -168,8 +168,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let dispatcher = Dispatcher {
         shared: Arc::clone(&shared),
         runner: Arc::new(Runner {
-            program,
-            variables,
+            launcher: Launcher::new(program, variables).context("the command's variables")?,
             limits: process::Limits { timeout: args.command_timeout, grace: GRACE, slow: SLOW },
             max_attempts: policy.max_attempts(),
             decode: args.decode,

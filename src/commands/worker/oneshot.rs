@@ -11,13 +11,12 @@ use super::ledger::Job;
 use super::policy::Ended;
 use super::shared::Shared;
 use crate::codec::{self, CONTENT_ENCODING, Decode, Decoded};
-use crate::process::{self, Ending, Limits, MAX_OUTPUT, News, Owner, Program, Variables};
+use crate::process::{self, Ending, Launcher, Limits, MAX_OUTPUT, News, Owner, Variables};
 use crate::record::{OwnedHeader, Record};
 
 /// How commands are run: the same for every record.
 pub struct Runner {
-    pub program: Program,
-    pub variables: Variables,
+    pub launcher: Launcher,
     pub limits: Limits,
     pub max_attempts: Option<u64>,
     pub decode: Decode,
@@ -66,8 +65,7 @@ impl Runner {
         let wants_it = || shared.ledger().is_live(job.ticket);
         let owner = Owner { id: job.ticket.epoch, wants_it: &wants_it };
         let mut run = |of_record: &Variables| {
-            let command = process::command(&self.program, &[&self.variables, of_record]);
-            process::run(command, value, self.limits, &shared.groups, owner, &mut tell)
+            process::run(&self.launcher, of_record, value, self.limits, &shared.groups, owner, &mut tell)
         };
         let mut finished = run(&of_record);
         if finished.as_ref().is_err_and(|e| Errno::from_io_error(e) == Some(Errno::TOOBIG)) {
@@ -76,7 +74,7 @@ impl Runner {
         }
         let attempt = match finished {
             Err(e) => Attempt {
-                ended: not_started(format!("{}: {e}", self.program.path.display()), &e),
+                ended: not_started(format!("{}: {e}", self.launcher.program().path.display()), &e),
                 stdout: Vec::new(),
                 stderr: Vec::new(),
                 retry_after: None,

@@ -10,9 +10,9 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::Parts;
 use crate::codec;
-use crate::commands::worker::{environment, protocol};
+use crate::commands::worker::protocol;
 use crate::log::Log;
-use crate::process::{self, Group, Lines, Owners, PIPES_AFTER_END, Program};
+use crate::process::{Group, Lines, Owners, PIPES_AFTER_END, Program};
 use crate::record::{Header, Record, RecordRef};
 
 /// A line of its stdout that is longer is no answer, and is not held.
@@ -71,8 +71,7 @@ impl Process {
     /// Starts one, whose records belong to `owners`.
     pub fn spawn(parts: &Parts, owners: &Owners) -> io::Result<Self> {
         let runner = &parts.runner;
-        let command = process::command(&runner.program, &[&environment::without_record(), &runner.variables]);
-        let mut child = Command::from(command).kill_on_drop(true).spawn()?;
+        let mut child = Command::from(runner.launcher.command()).kill_on_drop(true).spawn()?;
         let pid = child.id().map_or(0, |pid| pid as i32);
         Ok(Self {
             stdin: child.stdin.take(),
@@ -88,7 +87,7 @@ impl Process {
             said: Lines::default(),
             end: End::None,
             grace: runner.limits.grace,
-            name: format!("{}[{pid}]", name(&runner.program)),
+            name: format!("{}[{pid}]", name(runner.launcher.program())),
             log: parts.shared.log,
         })
     }

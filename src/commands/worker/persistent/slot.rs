@@ -77,7 +77,7 @@ impl Slot {
             match Process::spawn(&self.parts, &self.owners) {
                 Ok(process) => self.serve(process).await,
                 Err(e) => {
-                    let why = format!("{}: {e}", self.parts.runner.program.path.display());
+                    let why = format!("{}: {e}", self.parts.runner.launcher.program().path.display());
                     let all = self.suspects.drain(..).chain(self.waiting.drain(..));
                     let ended = || not_started(why.clone(), &e);
                     let all = all.map(|job| report(job, Duration::ZERO, ended(), Vec::new())).collect();
@@ -369,7 +369,7 @@ impl Slot {
         if self.deaths.are_too_many() {
             self.parts.shared.stop(Stop::Broken(format!(
                 "{}: it ended {MOST} times without an answer, at last: {how}",
-                self.parts.runner.program.shown
+                self.parts.runner.launcher.program().shown
             )));
         }
         if let Some((job, since)) = guilty {

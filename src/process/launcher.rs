@@ -1,0 +1,138 @@
+//! Starts children that differ in a few variables only, by `posix_spawn`.
+//!
+//! `std::process::Command` copies the whole environment into a map for each child; here what all
+//! of them share is made once.
+
+use std::collections::HashSet;
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::io::{self, PipeReader};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::{SigSet, Signal};
+use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+
+use super::Program;
+
+/// Variables set (`Some`) or taken out (`None`) for a child.
+pub type Variables = Vec<(OsString, Option<OsString>)>;
+
+/// A program, its arguments, and the environment that all of its children share.
+pub struct Launcher {
+    program: Program,
+    variables: Variables,
+    path: CString,
+    /// With the program's path as the first.
+    args: Vec<CString>,
+    /// `NAME=value`.
+    environment: Vec<CString>,
+    attributes: PosixSpawnAttr,
+}
+
+/// A child that was started: it is to be [reaped](reap).
+#[derive(Debug)]
+pub struct Child {
+    pub pid: Pid,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+}
+
+impl Launcher {
+    /// Children get this process's environment as it is now, with `variables` set and taken out.
+    ///
+    /// An error is one of a NUL within a word or a variable.
+    pub fn new(program: Program, variables: Variables) -> io::Result<Self> {
+        let changed: HashSet<&OsStr> = variables.iter().map(|(name, _)| name.as_os_str()).collect();
+        let inherited = std::env::vars_os().filter(|(name, _)| !changed.contains(name.as_os_str()));
+        let mut environment: Vec<CString> =
+            inherited.map(|(name, value)| entry(&name, &value)).collect::<io::Result<_>>()?;
+        append(&variables, &mut environment)?;
+        let path = CString::new(program.path.as_os_str().as_bytes())?;
+        let args = program.args.iter().map(|word| Ok(CString::new(word.as_bytes())?));
+        let args = std::iter::once(Ok(path.clone())).chain(args).collect::<io::Result<_>>()?;
+        let mut attributes = PosixSpawnAttr::init()?;
+        attributes.set_flags(
+            PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
+                | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
+                | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
+        )?;
+        attributes.set_pgroup(nix::unistd::Pid::from_raw(0))?;
+        attributes.set_sigmask(&SigSet::empty())?;
+        // This process ignores it, as Rust's runtime does: a command must not.
+        attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
+        Ok(Self { program, variables, path, args, environment, attributes })
+    }
+
+    /// What is started.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Starts a child with these variables too, in a process group of its own; its outputs are pipes.
+    /// Their names must have been taken out for all children.
+    ///
+    /// An error is one of the system, or of a NUL within a variable.
+    pub fn spawn(&self, variables: &Variables, stdin: &PipeReader) -> io::Result<Child> {
+        let mut own = Vec::with_capacity(variables.len());
+        append(variables, &mut own)?;
+        let environment: Vec<&CStr> = self.environment.iter().chain(&own).map(CString::as_c_str).collect();
+        let (stdout, child_stdout) = io::pipe()?;
+        let (stderr, child_stderr) = io::pipe()?;
+        let mut actions = PosixSpawnFileActions::init()?;
+        // All of ours are closed by exec, but these three.
+        for (from, to) in
+            [(stdin.as_raw_fd(), 0), (child_stdout.as_raw_fd(), 1), (child_stderr.as_raw_fd(), 2)]
+        {
+            actions.add_dup2(from, to)?;
+        }
+        let pid = posix_spawn(self.path.as_c_str(), &actions, &self.attributes, &self.args, &environment)?;
+        let pid = Pid::from_raw(pid.as_raw()).ok_or_else(|| io::Error::other("a child without a pid"))?;
+        Ok(Child { pid, stdout: stdout.into(), stderr: stderr.into() })
+    }
+
+    /// The same child for whoever takes it from a [`Command`], with all three pipes.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program.path);
+        command.args(&self.program.args).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for (name, value) in &self.variables {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+    }
+}
+
+/// Waits for a child to end, and gives its number back to the system.
+pub fn reap(pid: Pid) -> io::Result<WaitStatus> {
+    loop {
+        match waitpid(Some(pid), WaitOptions::empty()) {
+            Ok(Some((_, status))) => return Ok(status),
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+fn entry(name: &OsStr, value: &OsStr) -> io::Result<CString> {
+    let mut entry = OsString::with_capacity(name.len() + value.len() + 2);
+    entry.push(name);
+    entry.push("=");
+    entry.push(value);
+    Ok(CString::new(entry.into_vec())?)
+}
+
+/// Appends those that are set.
+fn append(variables: &Variables, to: &mut Vec<CString>) -> io::Result<()> {
+    for (name, value) in variables {
+        if let Some(value) = value {
+            to.push(entry(name, value)?);
+        }
+    }
+    Ok(())
+}
