@@ -53,3 +53,33 @@ fn a_blank_command_is_refused() {
         cluster.kq(["worker", &topic]).args(command).run().status(78).stderr_has("is empty");
     }
 }
+
+/// A copy of the page tables costs 50 ms where kq holds a gibibyte, and a hook between fork and exec,
+/// another user or a PATH of the command's own would each bring it.
+#[test]
+#[ignore = "needs strace: cargo test --test worker_starting -- --ignored"]
+fn no_command_starts_with_a_copy_of_this_process() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("traced", 1);
+    cluster.kq(["produce", &topic]).stdin("a\nb\nc\n").run().success();
+    for (group, flags, commands) in
+        [("each", &["--pass-credentials"][..], 3), ("stays", &["--persistent", "-j", "1"], 1)]
+    {
+        let traced = ["-f", "-qq", "-e", "trace=process", "-e", "signal=none", env!("CARGO_BIN_EXE_kq")];
+        let worker = ["worker", &topic, "-e", "-q", "-g", group];
+        // An answer of --persistent, too.
+        let handler = ["--", "sed", "-u", r#"s/^{"id":\([0-9]*\).*/{"id":\1,"ok":true}/"#];
+        let run = cluster.program("strace", [&traced[..], &worker, flags, &handler].concat()).run().success();
+        let starts = |line: &&str| {
+            ["clone", "fork(", "vfork("].iter().any(|call| line.contains(call))
+                && !line.contains("CLONE_THREAD")
+                && !line.contains(" resumed>")
+        };
+        let started: Vec<&str> = run.stderr.lines().filter(starts).collect();
+        // And the orphan guard.
+        assert_eq!(started.len(), commands + 1, "{started:#?}");
+        for line in started {
+            assert!(line.contains("CLONE_VM|CLONE_VFORK") || line.contains("vfork("), "{line}");
+        }
+    }
+}
