@@ -267,3 +267,16 @@ pub fn end(
         Until::Time(time) => offset_at(consumer, topic, partition, time, timeout)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_contact_is_known_under_what_was_asked() {
+        let unanswered = |code| Unanswered::of("the watermarks", "t", 0)(code);
+        assert!(is_contact_lost(&unanswered(RDKafkaErrorCode::BrokerTransportFailure)));
+        assert!(is_contact_lost(&unanswered(RDKafkaErrorCode::OperationTimedOut).context("where to start")));
+        assert!(!is_contact_lost(&unanswered(RDKafkaErrorCode::TopicAuthorizationFailed)));
+    }
+}

@@ -8,4 +8,5 @@ pub mod errors;
 pub mod ffi;
 pub mod group;
 pub mod membership;
+pub mod outage;
 pub mod producer;

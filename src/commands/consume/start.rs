@@ -1,10 +1,10 @@
 //! Where a consume begins and ends in a partition, asked through an outage.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Session;
 use super::parts::Part;
-use crate::kafka::consumer;
+use crate::kafka::{consumer, outage};
 use crate::offset::{From, Until};
 
 impl Session<'_> {
@@ -16,16 +16,8 @@ impl Session<'_> {
         is_contact_lost: impl Fn(&E) -> bool,
     ) -> Result<T, E> {
         let patience = if self.bounds.stops() { self.args.stall_timeout } else { Duration::from_mins(4) };
-        let asked = Instant::now();
-        loop {
-            match ask() {
-                Err(e)
-                    if is_contact_lost(&e)
-                        && self.shutdown.signal().is_none()
-                        && asked.elapsed() < patience => {}
-                outcome => return outcome,
-            }
-        }
+        let is_over = || self.shutdown.signal().is_some();
+        outage::ride_out(patience, is_over, is_contact_lost, ask)
     }
 
     pub(super) fn watermarks(&self, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {

@@ -10,8 +10,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::ending::Share;
 use super::ledger::{Ledger, Name};
 use super::shared::{Shared, Stop};
-use crate::kafka::consumer;
 use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
+use crate::kafka::{consumer, outage};
 use crate::offset::{From, Until};
 use crate::shutdown::Shutdown;
 
@@ -227,13 +227,13 @@ impl Rebalancer {
     }
 
     /// Asks the cluster, and again while it is out of reach, for a while.
-    pub fn ask<T>(&self, question: impl FnMut(Duration) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    pub fn ask<T>(&self, question: impl Fn(Duration) -> anyhow::Result<T>) -> anyhow::Result<T> {
         let is_over = || {
             self.shared.pulse.turn();
             self.look_for_a_signal();
             self.shared.stopping().is_some()
         };
-        ask(self.timeout, self.ride_out, is_over, question)
+        outage::ride_out(self.ride_out, is_over, consumer::is_contact_lost, || question(self.timeout))
     }
 
     /// Where to start in a partition without a committed offset.
@@ -276,57 +276,10 @@ impl Rebalancer {
     }
 }
 
-/// Asks until there is an answer, an error that is more than an outage, or nothing more to hope for:
-/// `limit` has passed, or `is_over`.
-fn ask<T>(
-    timeout: Duration,
-    limit: Duration,
-    is_over: impl Fn() -> bool,
-    mut question: impl FnMut(Duration) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    let began = Instant::now();
-    loop {
-        let asked = Instant::now();
-        match question(timeout) {
-            Err(e) if consumer::is_contact_lost(&e) && !is_over() && began.elapsed() < limit => {
-                std::thread::sleep(BETWEEN.saturating_sub(asked.elapsed()));
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
-/// Between two questions to a cluster that is out of reach.
-const BETWEEN: Duration = Duration::from_millis(200);
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyhow::Context as _;
     use proptest::prelude::*;
-    use rdkafka::types::RDKafkaErrorCode;
-
-    #[test]
-    fn a_question_is_asked_again_while_the_cluster_is_out_of_reach() {
-        let asked = |code, answers_at, is_over: bool, limit| {
-            let mut times = 0;
-            let outcome = ask(
-                Duration::ZERO,
-                limit,
-                || is_over,
-                |_| {
-                    times += 1;
-                    if times == answers_at { Ok(()) } else { Err(code).context("watermarks of t[0]") }
-                },
-            );
-            (times, outcome.is_ok())
-        };
-        let (lost, long) = (RDKafkaErrorCode::BrokerTransportFailure, Duration::from_mins(1));
-        assert_eq!(asked(lost, 3, false, long), (3, true));
-        assert_eq!(asked(lost, 3, true, long), (1, false), "the worker is to end");
-        assert_eq!(asked(lost, 3, false, Duration::ZERO), (1, false), "it lasts for too long");
-        assert_eq!(asked(RDKafkaErrorCode::TopicAuthorizationFailed, 3, false, long), (1, false));
-    }
 
     #[test]
     fn a_drain_is_as_long_as_asked_for_where_the_poll_interval_lets_it() {
