@@ -1,4 +1,4 @@
-//! Starts children that differ in a few variables only, by `posix_spawn`.
+//! Starts children that differ in a few variables only, by `posix_spawn`, and tells that they ended.
 //!
 //! `std::process::Command` copies the whole environment into a map for each child; here what all
 //! of them share is made once.
@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal};
-use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid, waitpid};
 
 use super::Program;
 
@@ -116,6 +116,31 @@ pub fn reap(pid: Pid) -> io::Result<WaitStatus> {
             Ok(None) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(e.into()),
         }
+    }
+}
+
+/// Tells that a child has ended, and leaves it to be reaped.
+pub struct Exit {
+    pid: Pid,
+    /// Readable from then on. Linux has it since 5.3.
+    pub fd: Option<OwnedFd>,
+}
+
+impl Exit {
+    /// Of a child that is not reaped yet.
+    pub fn of(pid: Pid) -> Self {
+        #[cfg(target_os = "linux")]
+        let fd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok();
+        #[cfg(not(target_os = "linux"))]
+        let fd = None;
+        Self { pid, fd }
+    }
+
+    /// Whether it has.
+    pub fn has_come(&self) -> bool {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        // An error would be that there is no such child: it will not be waited for in vain.
+        !matches!(waitid(WaitId::Pid(self.pid), look), Ok(None))
     }
 }
 
