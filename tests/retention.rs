@@ -42,9 +42,9 @@ fn commit(cluster: &Cluster, topic: &str, group: &str, offset: i64) {
     consumer.commit(&list, CommitMode::Sync).expect("commit");
 }
 
-/// Demands that the group has committed the end of partition 0.
+/// What a group has committed for partition 0, and that partition's end.
 #[track_caller]
-fn no_lag(cluster: &Cluster, topic: &str, group: &str) {
+fn committed_and_end(cluster: &Cluster, topic: &str, group: &str) -> (Offset, Offset) {
     let config =
         ClientConfig::new().set("bootstrap.servers", cluster.brokers()).set("group.id", group).clone();
     let consumer: BaseConsumer = config.create().expect("a consumer");
@@ -52,7 +52,14 @@ fn no_lag(cluster: &Cluster, topic: &str, group: &str) {
     list.add_partition(topic, 0);
     let committed = consumer.committed_offsets(list, PATIENCE).expect("committed offsets");
     let (_, end) = consumer.fetch_watermarks(topic, 0, PATIENCE).expect("watermarks");
-    assert_eq!(committed.elements()[0].offset(), Offset::Offset(end), "committed by {group}");
+    (committed.elements()[0].offset(), Offset::Offset(end))
+}
+
+/// Demands that the group has committed the end of partition 0.
+#[track_caller]
+fn no_lag(cluster: &Cluster, topic: &str, group: &str) {
+    let (committed, end) = committed_and_end(cluster, topic, group);
+    assert_eq!(committed, end, "committed by {group}");
 }
 
 /// `kq worker` that prints each value, one record at a time.
@@ -190,5 +197,30 @@ fn an_offset_past_the_end_is_said_and_all_that_is_there_is_read() {
             .demand("that it said so", |o| o.stderr.contains("1000") && o.stderr.contains("end 10"))
             .stdout(all);
         no_lag(&cluster, &topic, &group);
+    }
+}
+
+#[test]
+fn a_reader_that_went_back_commits_what_it_reads_though_the_group_was_further_on() {
+    let cluster = Cluster::get();
+    let (topic, group) = (cluster.create("back", 1), cluster.topic("g"));
+    cluster.kq(["produce", &topic]).stdin(numbers(0, 10)).run().success();
+    for reader in [
+        cluster.kq(["consume", &topic, "-g", &group, "-f", "0:%s\n"]),
+        cluster.kq(["consume", &topic, "-g", &group, "--until", "20", "-f", "0:%s\n"]),
+        worker(&cluster, &topic, &group).args(PRINT),
+    ] {
+        commit(&cluster, &topic, &group, 1000);
+        let reader = reader.env("KQ_X", "session.timeout.ms=1500,heartbeat.interval.ms=300").spawn();
+        reader.wait_for_stdout("0:9");
+        // A clean end would settle it. Killed before, it must not leave the group past what was never read.
+        wait_until("the group stands at the end", PATIENCE, || {
+            let (committed, end) = committed_and_end(&cluster, &topic, &group);
+            committed == end
+        });
+        reader.kill();
+        let members =
+            || cluster.kq(["consume", &topic, "-g", &group, "--reset", "--from", "end", "-e"]).run().code();
+        wait_until("the group has no member", PATIENCE, || members() == 0);
     }
 }

@@ -33,7 +33,7 @@ impl<'de> Visitor<'de> for Headers {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut headers = Vec::new();
         while let Some(element) = seq.next_element_seed(HeaderElement)? {
-            headers.push(match element {
+            let (name, value) = match element {
                 Element::Header(header) => header,
                 Element::Name(name) => {
                     let Some(value) = seq.next_element_seed(Bytes("a header's value"))? else {
@@ -41,7 +41,11 @@ impl<'de> Visitor<'de> for Headers {
                     };
                     (name, value)
                 }
-            });
+            };
+            if name.contains(&0) {
+                return Err(A::Error::custom("a header's name holds a NUL, where many clients end a name"));
+            }
+            headers.push((name, value));
         }
         Ok(Some(headers))
     }

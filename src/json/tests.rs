@@ -156,6 +156,8 @@ fn what_is_no_record_is_an_error_that_says_why() {
             r#"{"value":"v","headers":[["h",1]]}"#,
             r#"expected a string, null or {"base64":"…"} as a header's value"#,
         ),
+        (r#"{"value":"v","headers":[["a\u0000b","v"]]}"#, "a header's name holds a NUL"),
+        (r#"{"value":"v","headers":["a\u0000b","v"]}"#, "a header's name holds a NUL"),
         (r#"{"value":"v","headers":[null]}"#, "expected a header such as"),
         (r#"{"value":"v","headers":["h",["x","y"]]}"#, "as a header's value"),
         (r#"{"value":"v","headers":[{"value":"v"}]}"#, "missing field `key`"),
@@ -204,6 +206,11 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// A header's name, which holds no NUL.
+fn name() -> impl Strategy<Value = Vec<u8>> {
+    bytes().prop_map(|bytes| bytes.into_iter().filter(|&byte| byte != 0).collect())
+}
+
 fn maybe_bytes() -> impl Strategy<Value = Option<Vec<u8>>> {
     prop::option::of(bytes())
 }
@@ -212,7 +219,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back_and_is_json(
         topic in any::<String>(), partition in 0..=i32::MAX, offset: i64, millis in prop::option::of(any::<i64>()),
-        key in maybe_bytes(), value in maybe_bytes(), headers in prop::collection::vec((bytes(), maybe_bytes()), 0..4),
+        key in maybe_bytes(), value in maybe_bytes(), headers in prop::collection::vec((name(), maybe_bytes()), 0..4),
     ) {
         let millis = millis.filter(|ms| *ms != -1);
         let borrowed: Vec<_> = headers.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect();

@@ -171,7 +171,56 @@ pub fn watermarks(
     partition: i32,
     timeout: Duration,
 ) -> anyhow::Result<(i64, i64)> {
-    consumer.watermarks(topic, partition, timeout).map_err(Unanswered::of("watermarks", topic, partition))
+    consumer
+        .watermarks(topic, partition, timeout)
+        .map_err(|code| leaderless(code, consumer, topic, partition, timeout))
+        .map_err(Unanswered::of("watermarks", topic, partition))
+}
+
+/// The client says of a partition without a leader what it says of one that does not exist.
+fn leaderless(
+    code: RDKafkaErrorCode,
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    timeout: Duration,
+) -> RDKafkaErrorCode {
+    if code != RDKafkaErrorCode::UnknownPartition {
+        return code;
+    }
+    let topics = consumer.metadata(Some(topic), timeout).unwrap_or_default();
+    let exists = topics.iter().flat_map(|topic| &topic.partitions).any(|known| known.id == partition);
+    if exists { RDKafkaErrorCode::LeaderNotAvailable } else { code }
+}
+
+/// Commits a position before the one that the group has committed, which the client never does by
+/// itself: it commits only what is further on. In the middle of a rebalance it is left to the next
+/// owner, who finds what this one found.
+pub fn commit_back(
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    position: i64,
+    timeout: Duration,
+) -> anyhow::Result<()> {
+    use RDKafkaErrorCode as E;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(position))?;
+    match consumer.commit(&list, timeout) {
+        Ok(()) | Err(E::RebalanceInProgress | E::IllegalGeneration | E::UnknownMemberId) => Ok(()),
+        Err(code) => Err(Unanswered::of("commit", topic, partition)(code)),
+    }
+}
+
+/// Where the log was cut, by the client's words for a truncation (KIP-320); `Some(-1)` where nothing
+/// that is there was there before. Records from there on are others than those that were read.
+pub fn truncated_at(reason: &str) -> Option<i64> {
+    let (before, after) = reason.split_once("broker end offset is ")?;
+    if !before.contains("truncation detected") && !before.contains("No epoch found") {
+        return None;
+    }
+    let end = after.find(|c: char| c != '-' && !c.is_ascii_digit()).unwrap_or(after.len());
+    after[..end].parse().ok()
 }
 
 /// The end of a partition for a reader of what is not committed yet, whatever this consumer reads.
@@ -204,10 +253,11 @@ impl std::fmt::Display for Unanswered {
 
 impl std::error::Error for Unanswered {}
 
-/// Whether the only trouble is that brokers are out of reach.
+/// Whether the only trouble is that brokers are out of reach, or that a partition has no leader now.
 pub fn is_contact_lost(e: &anyhow::Error) -> bool {
     let code = e.downcast_ref::<Unanswered>().map(|unanswered| &unanswered.code);
-    code.or_else(|| e.downcast_ref()).is_some_and(|code| errors::is_contact_lost(*code))
+    code.or_else(|| e.downcast_ref())
+        .is_some_and(|code| *code == RDKafkaErrorCode::LeaderNotAvailable || errors::is_contact_lost(*code))
 }
 
 /// The first offset whose record has this timestamp (ms) or a later one; `None` where there is
@@ -221,11 +271,10 @@ pub fn offset_at(
 ) -> anyhow::Result<Option<i64>> {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(time.max(0)))?;
-    consumer.offsets_for_times(&list, timeout).map_err(Unanswered::of(
-        "the offset at a time",
-        topic,
-        partition,
-    ))?;
+    consumer
+        .offsets_for_times(&list, timeout)
+        .map_err(|code| leaderless(code, consumer, topic, partition, timeout))
+        .map_err(Unanswered::of("the offset at a time", topic, partition))?;
     Ok(match list.elements().first().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset) {
         Some(Offset::Offset(offset)) => Some(offset),
         _ => None,
@@ -277,6 +326,18 @@ mod tests {
         let unanswered = |code| Unanswered::of("the watermarks", "t", 0)(code);
         assert!(is_contact_lost(&unanswered(RDKafkaErrorCode::BrokerTransportFailure)));
         assert!(is_contact_lost(&unanswered(RDKafkaErrorCode::OperationTimedOut).context("where to start")));
+        assert!(is_contact_lost(&unanswered(RDKafkaErrorCode::LeaderNotAvailable)));
         assert!(!is_contact_lost(&unanswered(RDKafkaErrorCode::TopicAuthorizationFailed)));
+    }
+
+    #[test]
+    fn where_a_log_was_cut_is_read_from_the_clients_words() {
+        let cut = "Local: Partition log truncation detected by consumer: Partition log truncation detected at \
+                   offset 100 (leader epoch 3): broker end offset is 90 (offset leader epoch 2). Reset to INVALID.";
+        assert_eq!(truncated_at(cut), Some(90));
+        let other = "No epoch found less or equal to offset 7 (leader epoch 1): broker end offset is -1 \
+                     (offset leader epoch -1). Reset using configured policy.";
+        assert_eq!(truncated_at(other), Some(-1));
+        assert_eq!(truncated_at("fetch failed due to requested offset not available on the broker"), None);
     }
 }

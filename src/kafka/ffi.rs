@@ -630,6 +630,10 @@ fn native_headers(headers: &[Header<'_>]) -> Result<*mut sys::rd_kafka_headers_t
     if headers.is_empty() {
         return Ok(ptr::null_mut());
     }
+    // It would be read back as less than was counted.
+    if headers.iter().any(|header| header.name.contains(&0)) {
+        return Err(RDKafkaErrorCode::InvalidArgument);
+    }
     // SAFETY: the new list is ours until it is handed over; name and value are copied by the
     // call, with the lengths stated.
     unsafe {

@@ -43,7 +43,6 @@ impl Session<'_> {
         if committed.is_some() && self.bounds.until.is_none() {
             return Ok(Part::new(topic, partition, committed, None));
         }
-        let watermarks = self.watermarks(&topic, partition)?;
         let Some(committed) = committed else {
             // `--from` is for the first time in a run: a start that was not committed yet stays.
             let known =
@@ -53,14 +52,15 @@ impl Session<'_> {
                 (None, None | Some(From::Stored)) => From::Beginning,
                 (None, Some(from)) => from,
             };
-            let part = self.begin(&topic, partition, from, watermarks)?;
-            assigned.offset = part.start.map_or(Offset::Invalid, Offset::Offset);
+            let part = self.begin(&topic, partition, from)?;
+            assigned.offset = part.start.map_or(Offset::Beginning, Offset::Offset);
             return Ok(part);
         };
-        let (low, high) = watermarks;
+        let (low, high) = self.watermarks(&topic, partition)?;
         let mut start = committed;
         if committed > high && committed > consumer::unstable_end(self.config, &topic, partition)? {
-            self.tell_beyond(&topic, partition, committed, watermarks);
+            self.tell_beyond(&topic, partition, committed, high, low);
+            self.commit_back(&topic, partition, low)?;
             start = low;
             assigned.offset = Offset::Offset(low);
         }

@@ -74,6 +74,13 @@ impl Part {
         }
     }
 
+    /// What was read from `next` on is not what is there now: it is read again from there.
+    pub fn go_back(&mut self, next: i64) {
+        self.next = Some(next);
+        self.unstored = false;
+        self.at_end = false;
+    }
+
     /// Everything before `next` was dealt with: written, filtered out, or is not there.
     pub fn passed(&mut self, next: i64) {
         self.next = Some(next);

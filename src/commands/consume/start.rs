@@ -1,5 +1,6 @@
 //! Where a consume begins and ends in a partition, asked through an outage.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use super::Session;
@@ -9,15 +10,19 @@ use crate::offset::{From, Until};
 
 impl Session<'_> {
     /// Asks until there is an answer, through an outage that begins just now: as long as a stop
-    /// condition allows, else well within `max.poll.interval.ms`.
-    pub(super) fn patiently<T, E>(
+    /// condition allows, else for ever, or well within the group's `max.poll.interval.ms`.
+    pub(super) fn patiently<T, E: Display>(
         &self,
         ask: impl Fn() -> Result<T, E>,
         is_contact_lost: impl Fn(&E) -> bool,
     ) -> Result<T, E> {
-        let patience = if self.bounds.stops() { self.args.stall_timeout } else { Duration::from_mins(4) };
+        let patience = match &self.group {
+            _ if self.bounds.stops() => self.args.stall_timeout,
+            Some(_) => Duration::from_mins(4),
+            None => Duration::MAX,
+        };
         let is_over = || self.shutdown.signal().is_some();
-        outage::ride_out(patience, is_over, is_contact_lost, ask)
+        outage::ride_out(self.config.log, patience, is_over, is_contact_lost, ask)
     }
 
     pub(super) fn watermarks(&self, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
@@ -26,14 +31,13 @@ impl Session<'_> {
     }
 
     /// A partition with nothing read of it. Records that are gone already are counted; of a start
-    /// beyond the end, what comes before it is not asked for.
-    pub(super) fn begin(
-        &mut self,
-        topic: &str,
-        partition: i32,
-        from: From,
-        (low, high): (i64, i64),
-    ) -> anyhow::Result<Part> {
+    /// beyond the end, what comes before it is not asked for. Without a start it is read from its
+    /// beginning, which the client finds itself, however long the leader is away.
+    pub(super) fn begin(&mut self, topic: &str, partition: i32, from: From) -> anyhow::Result<Part> {
+        if from == From::Beginning && self.bounds.until.is_none() {
+            return Ok(Part::new(topic.into(), partition, None, None));
+        }
+        let (low, high) = self.watermarks(topic, partition)?;
         let ask =
             || consumer::start(self.consumer(), topic, partition, from, (low, high), self.config.timeout);
         let start = self.patiently(ask, consumer::is_contact_lost)?;

@@ -7,7 +7,7 @@ use super::sink::Fate;
 use super::{Session, Stop, now_ms};
 use crate::exit::{self, Exit};
 use crate::kafka::ffi::Event;
-use crate::kafka::membership;
+use crate::kafka::{consumer, membership};
 use crate::record::RecordRef;
 
 impl Session<'_> {
@@ -78,7 +78,7 @@ impl Session<'_> {
         match code {
             E::AutoOffsetReset => {
                 self.config.log.verbose(1, format_args!("{topic}[{partition}]@{offset}: {reason}"));
-                self.take_gap(topic, partition, offset);
+                self.take_gap(topic, partition, offset, consumer::truncated_at(reason));
             }
             E::Fatal => {
                 self.broken = Some(if membership::is_unsupported(reason) {
@@ -110,56 +110,69 @@ impl Session<'_> {
         }
     }
 
-    /// The offset to read from is not in the partition any more, or not yet.
-    pub(super) fn take_gap(&mut self, topic: &str, partition: i32, offset: i64) {
+    /// The offset to read from is not in the partition any more, or not yet, or the log was cut.
+    fn take_gap(&mut self, topic: &str, partition: i32, offset: i64, cut: Option<i64>) {
         let Some(part) = self.parts.find(topic, partition) else { return };
         if part.done {
             return;
         }
         let (position, until) = (part.position().unwrap_or(offset), part.until);
-        if let Err(e) = self.pass_gap(topic, partition, position, until) {
+        if let Err(e) = self.pass_gap(topic, partition, position, until, cut) {
             self.broken = Some(e);
         }
     }
 
-    pub(super) fn pass_gap(
+    fn pass_gap(
         &mut self,
         topic: &str,
         partition: i32,
         position: i64,
         until: Option<i64>,
+        cut: Option<i64>,
     ) -> anyhow::Result<()> {
         let (low, high) = self.watermarks(topic, partition)?;
         let mut next = position.max(low);
-        if position >= 0 && position < low {
+        let back = cut.map(|end| end.clamp(low, high)).or((position > high).then_some(low));
+        if let Some(back) = back {
+            self.tell_beyond(topic, partition, position, cut.unwrap_or(high), back);
+            next = back;
+        } else if position >= 0 && position < low {
             // It was said, so the group need not come back to it.
             self.count_gone(topic, partition, position, until.map_or(low, |until| until.min(low)));
             if let Some(part) = self.parts.find(topic, partition) {
                 part.pass(low);
             }
             self.stop_when_done();
-        } else if position > high {
-            self.tell_beyond(topic, partition, position, (low, high));
-            next = low;
         }
         match self.consumer().restart(topic, partition, next) {
             // It left meanwhile, and is its next owner's to read.
-            Err(RDKafkaErrorCode::InvalidArgument) | Ok(()) => Ok(()),
+            Err(RDKafkaErrorCode::InvalidArgument) => return Ok(()),
+            Ok(()) => {}
             Err(code) => bail!("read {topic}[{partition}] from {next} on: {code}"),
         }
+        back.map_or(Ok(()), |back| {
+            if let Some(part) = self.parts.find(topic, partition) {
+                part.go_back(back);
+            }
+            self.commit_back(topic, partition, back)
+        })
+    }
+
+    /// Has the group begin there, should this member end before it has read what it had committed before.
+    pub(super) fn commit_back(&self, topic: &str, partition: i32, position: i64) -> anyhow::Result<()> {
+        if self.group.is_none() {
+            return Ok(());
+        }
+        let commit =
+            || consumer::commit_back(self.consumer(), topic, partition, position, self.config.timeout);
+        self.patiently(commit, consumer::is_contact_lost)
     }
 
     /// Says that what was read before is not there any more.
-    pub(super) fn tell_beyond(
-        &mut self,
-        topic: &str,
-        partition: i32,
-        position: i64,
-        (low, high): (i64, i64),
-    ) {
+    pub(super) fn tell_beyond(&mut self, topic: &str, partition: i32, position: i64, end: i64, back: i64) {
         self.gone += 1;
         self.config.log.error(format_args!(
-            "{topic}[{partition}]: offset {position} is beyond the end {high}: the topic was truncated or made anew; reading from {low}"
+            "{topic}[{partition}]: offset {position} is beyond the end {end}: the topic was truncated or made anew; reading from {back}"
         ));
     }
 }

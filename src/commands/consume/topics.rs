@@ -60,11 +60,11 @@ impl Session<'_> {
                 if chosen.is_some_and(|chosen| !chosen.contains(&partition.id)) {
                     continue;
                 }
-                let watermarks = self.watermarks(&topic.name, partition.id)?;
                 let from = self.bounds.from.unwrap_or(From::Beginning);
-                let part = self.begin(&topic.name, partition.id, from, watermarks)?;
-                if let Some(start) = part.start.filter(|_| !part.done) {
-                    list.add_partition_offset(&topic.name, partition.id, Offset::Offset(start))?;
+                let part = self.begin(&topic.name, partition.id, from)?;
+                if !part.done {
+                    let start = part.start.map_or(Offset::Beginning, Offset::Offset);
+                    list.add_partition_offset(&topic.name, partition.id, start)?;
                 }
                 self.parts.add(part);
             }

@@ -148,7 +148,8 @@ impl<'a> Poller<'a> {
                                 self.shared
                                     .log
                                     .verbose(1, format_args!("{topic}[{partition}]@{offset}: {reason}"));
-                                out_of_range.push((Arc::<str>::from(topic), partition, offset));
+                                let cut = consumer::truncated_at(reason);
+                                out_of_range.push((Arc::<str>::from(topic), partition, offset, cut));
                             }
                             _ => self.report(topic, partition, code, reason),
                         },
@@ -168,8 +169,8 @@ impl<'a> Poller<'a> {
             // Nothing is read any more.
             return;
         }
-        for (topic, partition, offset) in out_of_range {
-            self.settle_start(&topic, partition, offset);
+        for (topic, partition, offset, cut) in out_of_range {
+            self.settle_start(&topic, partition, offset, cut);
         }
     }
 
@@ -194,11 +195,11 @@ impl<'a> Poller<'a> {
         }
     }
 
-    /// The offset to read from is not there: retention took it, or the topic was
-    /// made anew. Says so, and goes on at the first record that is there.
-    fn settle_start(&mut self, topic: &Arc<str>, partition: i32, offset: i64) {
+    /// The offset to read from is not there: retention took it, the topic was made anew, or the log was
+    /// `cut` by an unclean election. Says so, and goes on at the first record that is there and was not read.
+    fn settle_start(&mut self, topic: &Arc<str>, partition: i32, offset: i64, cut: Option<i64>) {
         let name = (Arc::clone(topic), partition);
-        let wanted = if offset >= 0 {
+        let wanted = if offset >= 0 && cut.is_none() {
             Some(offset)
         } else {
             let asked = list([(&**topic, partition, Offset::Invalid)]);
@@ -220,7 +221,22 @@ impl<'a> Poller<'a> {
             Ok(watermarks) => watermarks,
             Err(e) => return self.shared.stop(Stop::Failed(format!("{e:#}"))),
         };
+        let mut is_back = false;
+        let mut go_back = |wanted: i64, end: i64, to: i64| {
+            self.shared.log.error(format_args!(
+                "{topic}[{partition}]: the group's offset {wanted} is past the end {end} (was the topic truncated, or made anew?); starting at {to}"
+            ));
+            let mut ledger = self.shared.ledger();
+            let until = ledger.until_of(&name);
+            ledger.assign(&name, None, until);
+            is_back = true;
+            to
+        };
         let goal = match wanted {
+            Some(wanted) if cut.is_some_and(|cut| cut < wanted) => {
+                let cut = cut.unwrap_or(low);
+                go_back(wanted, cut, cut.clamp(low, high))
+            }
             Some(wanted) if wanted < low => {
                 self.shared.tally.lost.fetch_add((low - wanted) as u64, Relaxed);
                 self.shared.log.error(format_args!(
@@ -228,14 +244,7 @@ impl<'a> Poller<'a> {
                 ));
                 low
             }
-            Some(wanted) if wanted > high => {
-                self.shared.log.error(format_args!(
-                    "{topic}[{partition}]: the group's offset {wanted} is past the end {high} (was the topic made anew?); starting at {low}"
-                ));
-                let until = self.shared.ledger().until_of(&name);
-                self.shared.ledger().assign(&name, None, until);
-                low
-            }
+            Some(wanted) if wanted > high => go_back(wanted, high, low),
             Some(wanted) => wanted,
             None => match self.rebalancer.start(self.consumer, &name) {
                 Offset::Offset(offset) => offset,
@@ -244,11 +253,19 @@ impl<'a> Poller<'a> {
         };
         self.rebalancer.wanted.insert(name, From::Beginning);
         let outcome = self.consumer.restart(topic, partition, goal);
-        // `InvalidArgument`: the partition has left meanwhile, and its next owner settles this.
-        if let Err(code) = outcome
-            && code != RDKafkaErrorCode::InvalidArgument
-        {
-            self.shared.stop(Stop::Failed(format!("read {topic}[{partition}] from {goal} on: {code}")));
+        let outcome = match outcome {
+            // The partition has left meanwhile, and its next owner settles this.
+            Err(RDKafkaErrorCode::InvalidArgument) => Ok(()),
+            Err(code) => Err(format!("read {topic}[{partition}] from {goal} on: {code}")),
+            // Should this worker be killed before it has done what the group had committed before.
+            Ok(()) if is_back => self
+                .rebalancer
+                .ask(|timeout| consumer::commit_back(self.consumer, topic, partition, goal, timeout))
+                .map_err(|e| format!("{e:#}")),
+            Ok(()) => Ok(()),
+        };
+        if let Err(why) = outcome {
+            self.shared.stop(Stop::Failed(why));
         }
     }
 

@@ -233,7 +233,9 @@ impl Rebalancer {
             self.look_for_a_signal();
             self.shared.stopping().is_some()
         };
-        outage::ride_out(self.ride_out, is_over, consumer::is_contact_lost, || question(self.timeout))
+        outage::ride_out(self.shared.log, self.ride_out, is_over, consumer::is_contact_lost, || {
+            question(self.timeout)
+        })
     }
 
     /// Where to start in a partition without a committed offset.

@@ -212,6 +212,9 @@ pub fn words(code: RDKafkaErrorCode) -> String {
         RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut => {
             "the cluster did not answer in time (give --timeout more)".to_owned()
         }
+        RDKafkaErrorCode::LeaderNotAvailable => {
+            "no leader at present (`kq topic describe` shows where its replicas are)".to_owned()
+        }
         // librdkafka's description begins with who speaks: "Broker: Invalid configuration".
         code => {
             let text = code.to_string();
