@@ -212,7 +212,8 @@ fn the_last_suspect_is_alone_too() {
     );
     let flags = ["--window", "3", "--retries", "0", "--on-failure", "skip"];
     let ended = once(&cluster, &topic, &flags, &script).run().success().stderr_has("5 done, 1 skipped");
-    assert_eq!(lines(&ended.dir().join("starts")), 3, "{ended}");
+    // The second answers what came before the poison, the third has it alone from the start.
+    assert_eq!(lines(&ended.dir().join("starts")), 4, "{ended}");
 }
 
 #[test]
@@ -245,16 +246,18 @@ fn a_process_that_closes_a_pipe_and_outlives_term_is_killed() {
     let says_much =
         "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo 0123456789012345678901234567890123456789 >&2; done";
     let stays = format!("{says_much}; echo all said >&2; while :; do sleep 0.1; done");
-    for (pipe, records, script) in [
-        ("stdout", "a\n", "read -r line; exec >&-".to_owned()),
-        ("stdin", "a\nb\n", format!("IFS= read -r line; exec <&-; id=${{line#*:}}; id=${{id%%,*}}; {OK}")),
+    // What it may still answer counts. The next record is handed to another.
+    let answers = format!("IFS= read -r line; exec <&-; id=${{line#*:}}; id=${{id%%,*}}; {OK}");
+    for (records, script, outcome) in [
+        ("a\n", "read -r line; exec >&-".to_owned(), "it closed its stdout, skipped"),
+        ("a\nb\n", answers, "kq: 2 done"),
     ] {
         let topic = topic_with(&cluster, "closes", records);
         let flags = ["--window", "1", "--retries", "0", "--on-failure", "skip"];
         once(&cluster, &topic, &flags, &format!("trap '' TERM; {script}; {stays}"))
             .run()
             .success()
-            .stderr_has(&format!("it closed its {pipe}, skipped"))
+            .stderr_has(outcome)
             .stderr_has("all said");
     }
 }
@@ -376,4 +379,35 @@ fn what_a_command_says_comes_under_its_short_name() {
         let pid = line.strip_prefix("sh[").and_then(|rest| rest.strip_suffix(&format!("]: {said}")));
         assert!(pid.is_some_and(|pid| pid.bytes().all(|b| b.is_ascii_digit())), "{line}");
     }
+}
+
+#[test]
+fn a_command_that_ends_by_itself_after_some_records_fails_none() {
+    let cluster = Cluster::get();
+    let all: String = (0..40).map(|n| format!("{n}\n")).collect();
+    // After each, after each with a failure, and after three.
+    for (most, status, window) in [(1, 0, "64"), (1, 9, "1"), (3, 0, "64")] {
+        let topic = topic_with(&cluster, "recycles", &all);
+        let dlq = cluster.create("dead", 1);
+        let script = format!(
+            "seen=0; {}",
+            each(&format!("seen=$((seen + 1)); {OK}; [ $seen -lt {most} ] || exit {status}"))
+        );
+        once(&cluster, &topic, &["--window", window, "--dlq", &dlq, "--retries", "0"], &script)
+            .run()
+            .success()
+            .stderr_has("kq: 40 done")
+            .stderr_lacks("failed attempt")
+            .stderr_lacks("dead-lettered");
+    }
+}
+
+#[test]
+fn a_process_that_closes_its_stdin_with_records_in_hand_is_replaced() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "deaf", "a\nb\nc\nd\ne\n");
+    // All five are in the pipe: nothing is written any more that would find nobody there.
+    let first = format!("touch deaf; read -r line; id=${{line#*:}}; id=${{id%%,*}}; {OK}");
+    let script = format!("[ -e deaf ] || {{ {first}; exec <&-; exec sleep 600; }}\n{}", each(OK));
+    once(&cluster, &topic, &["--retries", "0"], &script).run().success().stderr_has("kq: 5 done");
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, Interest};
+use tokio::net::unix::pipe::Sender;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::Parts;
@@ -36,7 +37,7 @@ pub enum End {
 pub struct Process {
     child: Child,
     pub group: Group,
-    stdin: Option<ChildStdin>,
+    stdin: Option<Sender>,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
     /// What is to be written to it.
@@ -74,7 +75,7 @@ impl Process {
         let mut child = Command::from(runner.launcher.command()).kill_on_drop(true).spawn()?;
         let pid = child.id().map_or(0, |pid| pid as i32);
         Ok(Self {
-            stdin: child.stdin.take(),
+            stdin: child.stdin.take().map(to_sender).transpose()?,
             stdout: child.stdout.take(),
             stderr: child.stderr.take(),
             child,
@@ -169,11 +170,16 @@ impl Process {
     pub async fn turn(&mut self) -> Event {
         tokio::select! {
             status = self.child.wait() => Event::Ended(status),
-            written = write(self.stdin.as_mut(), &self.unwritten), if !self.unwritten.is_empty() => {
+            written = write(self.stdin.as_ref(), &self.unwritten), if !self.unwritten.is_empty() => {
                 if let Ok(n) = written {
                     self.unwritten.drain(..n);
                     return Event::Moved;
                 }
+                self.close_stdin();
+                Event::ClosedStdin
+            }
+            // All that it has in hand is in the pipe already: no write would tell.
+            () = closed(self.stdin.as_ref()), if self.stdin.is_some() && self.unwritten.is_empty() => {
                 self.close_stdin();
                 Event::ClosedStdin
             }
@@ -238,7 +244,7 @@ impl Process {
             tokio::time::timeout(PIPES_AFTER_END, rest_of_stderr),
         );
         self.group.kill();
-        if !self.unread.is_empty() {
+        if self.unread.last().is_some_and(|&last| last != b'\n') {
             // A last line without a newline is a line.
             self.unread.push(b'\n');
         }
@@ -260,11 +266,27 @@ fn name(program: &Program) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
+/// The same pipe, which tells when nobody reads it any more.
+fn to_sender(stdin: ChildStdin) -> io::Result<Sender> {
+    Sender::from_owned_fd(stdin.into_owned_fd()?)
+}
+
+/// Waits until nobody reads the pipe any more.
+async fn closed(stdin: Option<&Sender>) {
+    if let Some(stdin) = stdin {
+        let _ = stdin.ready(Interest::ERROR).await;
+    }
+}
+
 /// Writes some of the bytes; without a pipe they are gone.
-async fn write(stdin: Option<&mut ChildStdin>, bytes: &[u8]) -> io::Result<usize> {
-    match stdin {
-        Some(stdin) => stdin.write(bytes).await,
-        None => Err(io::ErrorKind::BrokenPipe.into()),
+async fn write(stdin: Option<&Sender>, bytes: &[u8]) -> io::Result<usize> {
+    let Some(stdin) = stdin else { return Err(io::ErrorKind::BrokenPipe.into()) };
+    loop {
+        stdin.writable().await?;
+        match stdin.try_write(bytes) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            outcome => return outcome,
+        }
     }
 }
 

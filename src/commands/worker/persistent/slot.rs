@@ -36,6 +36,8 @@ pub struct Slot {
     suspects: VecDeque<Job>,
     /// What is in flight is a suspect.
     is_careful: bool,
+    /// The process answered something.
+    has_answered: bool,
     /// Given to this process, and not yet sent: its window is full.
     waiting: VecDeque<Job>,
     deaths: Deaths,
@@ -53,6 +55,7 @@ impl Slot {
             owners: Owners::default(),
             suspects: VecDeque::new(),
             is_careful: false,
+            has_answered: false,
             waiting: VecDeque::new(),
             deaths: Deaths::default(),
             respawn: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
@@ -139,6 +142,7 @@ impl Slot {
 
     /// Speaks with one process until it ends, then settles what it left open.
     async fn serve(&mut self, mut process: Process) {
+        self.has_answered = false;
         let limits = self.parts.runner.limits;
         // Why it was told to end, and a pipe that it closed, which is why it may be.
         let (mut reason, mut closed) = (None, "");
@@ -329,6 +333,7 @@ impl Slot {
             return fits;
         }
         self.deaths.forget();
+        self.has_answered = true;
         self.owners.remove(answered.iter().map(|(job, _)| job.ticket.epoch));
         self.is_careful &= !self.in_flight.is_empty();
         let is_out = printed.is_empty() || self.parts.printer.print_from_task(&printed);
@@ -359,8 +364,10 @@ impl Slot {
             open.into_iter().rev().for_each(|(job, _)| self.waiting.push_front(job));
             return self.recall().await;
         }
-        // Which of several it was nobody knows, but for an answer without an end.
-        let guilty = (open.len() == 1 || matches!(how, Ended::Protocol(_))).then(|| open.remove(0));
+        // Which of several it was nobody knows, but for an answer without an end; nor whether a process that
+        // had answered before ever saw the one: it may end by itself after so many records.
+        let is_alone = open.len() == 1 && (!self.has_answered || matches!(how, Ended::Timeout));
+        let guilty = (is_alone || matches!(how, Ended::Protocol(_))).then(|| open.remove(0));
         open.into_iter().rev().for_each(|(job, _)| self.suspects.push_front(job));
         match &guilty {
             Some((job, _)) => self.deaths.of(job.ticket),
