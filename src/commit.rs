@@ -79,6 +79,11 @@ impl Tracker {
         self.unresolved
     }
 
+    /// The number of resolved offsets past the committable one: done, and to be delivered again.
+    pub fn ahead(&self) -> usize {
+        self.open.len() - self.unresolved
+    }
+
     /// Last seen + 1 − committable: what a crash would deliver again, at most.
     pub fn span(&self) -> u64 {
         match (self.open.front(), self.last_seen) {
@@ -104,6 +109,18 @@ mod tests {
     #[test]
     fn nothing_seen_is_nothing_to_commit() {
         assert_eq!(Tracker::default().committable(), None);
+    }
+
+    #[test]
+    fn what_is_resolved_past_an_open_record_is_counted() {
+        let mut tracker = received(&[1, 2, 5, 6]);
+        assert_eq!(tracker.ahead(), 0);
+        assert!(tracker.resolve(2) && tracker.resolve(6));
+        assert_eq!(tracker.ahead(), 2);
+        assert!(tracker.resolve(1));
+        assert_eq!(tracker.ahead(), 1, "6 waits for 5");
+        assert!(tracker.resolve(5));
+        assert_eq!(tracker.ahead(), 0);
     }
 
     #[test]

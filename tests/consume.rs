@@ -392,10 +392,24 @@ fn a_full_disk_is_an_error_and_commits_nothing() {
 fn a_signal_before_the_stop_condition_says_where_it_was() {
     let cluster = Cluster::get();
     let topic = holding(&cluster, "stopped", &numbers(3));
-    let running = cluster.kq(["consume", &topic, "-n", "10"]).spawn();
-    running.wait_until_stdout("three lines", |out| out == numbers(3).as_bytes());
-    running.terminate();
-    running.wait().status(143).stderr_has(&format!("{topic}[0]@2"));
+    let group = cluster.topic("g");
+    for flags in [&[][..], &["-g", &group]] {
+        let running = cluster.kq(["consume", &topic, "-n", "10"]).args(flags).spawn();
+        running.wait_until_stdout("three lines", |out| out == numbers(3).as_bytes());
+        running.terminate();
+        running.wait().status(143).stderr_has(&format!("after 3 records; last: {topic}[0]@2"));
+    }
+}
+
+#[test]
+fn a_group_that_starts_at_the_end_reads_on_from_there_in_the_next_run() {
+    let cluster = Cluster::get();
+    let topic = holding(&cluster, "from-end", &numbers(3));
+    let group = cluster.topic("g");
+    let run = || cluster.kq(["consume", &topic, "-g", &group, "--from", "end", "-e"]).run().success();
+    run().stdout("");
+    cluster.kq(["produce", &topic]).stdin("between\n").run().success();
+    run().stdout("between\n");
 }
 
 #[test]

@@ -430,7 +430,28 @@ fn a_signal_before_the_stop_condition_is_told_in_the_status() {
     let worker = cluster.kq(["worker", &topic, "-n", "5", "-v", "--", "cat"]).spawn();
     worker.wait_for_stderr("assigned:");
     worker.signal(2);
-    worker.wait().status(130);
+    worker.wait().status(130).stderr_has("kq: stopped by signal 2\n");
+    let topic = topic_with(&cluster, "somewhere", 1, "a\nb\n");
+    let worker = cluster.kq(["worker", &topic, "-n", "5", "-j", "1", "--", "sh", "-c", "cat; echo"]).spawn();
+    worker.wait_for_stdout("b");
+    worker.signal(2);
+    worker.wait().status(130).stderr_has(&format!("stopped by signal 2; last: {topic}[0]@1"));
+}
+
+#[test]
+fn what_is_done_and_runs_again_after_a_stop_is_counted() {
+    let cluster = Cluster::get();
+    let topic = keyed(&cluster, "ahead", 1, "slow:1\nslow:2\na:3\nb:4\n");
+    let script =
+        "echo $KQ_RECORD_KEY; [ $KQ_RECORD_KEY != slow ] || { while [ ! -e go ]; do sleep 0.01; done; }";
+    let worker = cluster.kq(["worker", &topic, "-j", "2", "--", "sh", "-c", script]).spawn();
+    // The second of the slow key waits for the first; what has another key does not.
+    worker.wait_for_stdout("a");
+    worker.wait_for_stdout("b");
+    worker.terminate();
+    worker.wait_for_stderr("finishing ");
+    fs::write(worker.dir().join("go"), "").unwrap();
+    worker.wait().success().stderr_has("2 of those that are done will run again");
 }
 
 #[test]
@@ -506,8 +527,23 @@ fn a_start_in_the_middle_holds_only_where_nothing_is_committed() {
 fn a_closed_stdout_ends_quietly_and_what_was_not_written_is_not_committed() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "closed", 1, "a\nb\n");
-    let line = format!("kq worker {topic} -j 1 -- 'cat; echo !' | head -n 1");
-    cluster.program("sh", ["-c", &line]).run().success().stdout("a!\n");
+    let line = format!("kq worker {topic} -g piped -q -j 1 -- 'cat; echo !' | head -n 1");
+    cluster.program("sh", ["-c", &line]).run().success().stdout("a!\n").stderr("");
+    // What some process managers give.
+    let (stdout, reader) = std::os::unix::net::UnixStream::pair().unwrap();
+    let worker = cluster.kq(["worker", &topic, "-g", "socket", "--from", "end", "-v", "--", "cat"]);
+    let worker = worker.stdout_to(std::os::fd::OwnedFd::from(stdout)).spawn();
+    worker.wait_for_stderr("assigned:");
+    drop(reader);
+    worker.wait().success();
+}
+
+#[test]
+fn a_working_folder_that_is_gone_holds_up_no_command_that_is_found() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "homeless", 1, "a\n");
+    let line = format!("mkdir gone; cd gone; rmdir ../gone; exec kq worker {topic} -e -- cat");
+    cluster.program("sh", ["-c", &line]).run().success().stdout("a");
 }
 
 #[test]

@@ -18,8 +18,9 @@ use crate::offset::{self, From, Until};
 ///
 /// Guarantee: at least once. A record's offset is committed only after its command has succeeded,
 /// or the record was sent to the dead letters and the cluster has acknowledged that, or
-/// --on-failure skip said so. After a crash, records that were not committed yet run again, so
-/// COMMAND should bear a second run; KQ_RECORD_ID is the same in both.
+/// --on-failure skip said so. What is done past a record that is not can't be committed before
+/// that one: after a crash, a stop or a rebalance it runs again, so COMMAND should bear a second
+/// run; KQ_RECORD_ID is the same in both.
 ///
 /// COMMAND runs directly. A single argument that holds white space or a shell metacharacter and
 /// is no existing file runs under `sh -c`, as does --shell STRING; a script without `#!` runs

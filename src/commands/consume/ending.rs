@@ -33,7 +33,7 @@ impl Session<'_> {
         }
         let mut list = TopicPartitionList::new();
         for part in self.parts.iter_mut() {
-            if let (true, Some(next)) = (std::mem::take(&mut part.unstored), part.next) {
+            if let (true, Some(next)) = (std::mem::take(&mut part.unstored), part.position()) {
                 let _ = list.add_partition_offset(&part.topic, part.partition, Offset::Offset(next));
             }
         }
@@ -50,6 +50,12 @@ impl Session<'_> {
         if self.broken.is_none() && self.stop != Some(Stop::Closed) {
             self.write_out();
         }
+        // Closing takes the partitions away.
+        let at: Vec<String> = self
+            .parts
+            .iter()
+            .filter_map(|p| Some(format!("{}[{}]@{}", p.topic, p.partition, p.next? - 1)))
+            .collect();
         let mut uncommitted = None;
         if self.group.is_some() {
             // The close below commits too, but does not say whether it could.
@@ -81,11 +87,6 @@ impl Session<'_> {
             return Ok(Exit::Done);
         }
         if let (Some(Stop::Signal(signal)), true) = (self.stop, self.bounds.stops()) {
-            let at: Vec<String> = self
-                .parts
-                .iter()
-                .filter_map(|p| Some(format!("{}[{}]@{}", p.topic, p.partition, p.next? - 1)))
-                .collect();
             let last = if at.is_empty() { String::new() } else { format!("; last: {}", at.join(" ")) };
             log.error(format_args!("stopped by signal {signal} after {} records{last}", self.written));
             if uncommitted.is_none() && self.undecoded == 0 && self.gone == 0 {

@@ -17,7 +17,7 @@ pub struct Part {
     pub until: Option<i64>,
     /// Reading stops before the first record of this time, in ms since the epoch.
     pub until_time: Option<i64>,
-    /// Whether `next` changed since it was stored last.
+    /// Whether the position is another than what was stored last.
     pub unstored: bool,
     /// Whether the broker said that nothing follows what was taken, and nothing came since.
     pub at_end: bool,
@@ -36,7 +36,8 @@ impl Part {
             next: None,
             until,
             until_time: None,
-            unstored: false,
+            // A start where nothing is left to read holds from now on.
+            unstored: done,
             at_end: false,
             done,
         }
@@ -69,7 +70,7 @@ impl Part {
 
     /// Nothing is left before this offset, if that is news.
     pub fn pass(&mut self, next: i64) {
-        if self.position().is_some_and(|position| position < next) {
+        if self.position().is_none_or(|position| position < next) {
             self.passed(next);
         }
     }
@@ -98,6 +99,8 @@ impl Part {
         }
         // Markers, aborted and compacted records at the tail are never delivered: they are passed here.
         self.pass(end);
+        // A start at the end holds from now on: the next run reads what comes between.
+        self.unstored |= self.next.is_none();
         self.done |= self.until.is_some_and(|until| end >= until);
         self.reach_time(now_ms);
     }
@@ -197,10 +200,18 @@ mod tests {
     }
 
     #[test]
-    fn an_end_where_reading_started_commits_nothing() {
+    fn an_end_where_reading_started_is_committed() {
         let mut p = Part::new("t".into(), 0, Some(10), None);
+        assert!(!p.unstored);
         p.reached_end(10, 0);
-        assert_eq!((p.next, p.unstored, p.done), (None, false, false));
+        assert_eq!((p.next, p.position(), p.unstored, p.done), (None, Some(10), true, false));
+    }
+
+    #[test]
+    fn the_end_of_what_has_no_start_yet_is_passed() {
+        let mut p = Part::new("t".into(), 0, None, None);
+        p.reached_end(3, 0);
+        assert_eq!((p.next, p.unstored), (Some(3), true));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::ledger::Sight;
 use super::poller::Poller;
 use super::shared::{Shared, Stop};
 use crate::exit::{self, Exit};
@@ -75,7 +76,9 @@ pub fn end(poller: &mut Poller<'_>, stop: Stop, has_stop: bool) -> anyhow::Resul
         Stop::Signal(signal) => shared
             .log
             .note(format_args!("signal {signal}: finishing {running} running, a second signal ends at once")),
-        Stop::Closed => shared.log.note(format_args!("stdout is closed: finishing {running} running")),
+        Stop::Closed => {
+            shared.log.verbose(1, format_args!("stdout is closed: finishing {running} running"));
+        }
         _ => {}
     }
     let drained = wait(poller, share.left(Share::DRAINED)) || {
@@ -91,6 +94,7 @@ pub fn end(poller: &mut Poller<'_>, stop: Stop, has_stop: bool) -> anyhow::Resul
     };
     let abandoned = abandoned(&shared, drained) - before;
     poller.settle();
+    let sights = shared.ledger().sights();
     // Persistent commands end when their input does, or are killed.
     shared.close();
     let deadline = Instant::now() + share.of(2).min(share.left(Share::KILLED));
@@ -118,7 +122,36 @@ pub fn end(poller: &mut Poller<'_>, stop: Stop, has_stop: bool) -> anyhow::Resul
             anyhow::anyhow!("the last commit failed ({why}): what was done since the one before runs again");
         return Err(exit::with(Exit::Failed, cause));
     }
+    if !matches!(stop, Stop::Closed) {
+        let broken_off_by = match stop {
+            Stop::Signal(signal) if has_stop && abandoned == 0 => Some(signal),
+            _ => None,
+        };
+        tell(&shared, &sights, broken_off_by);
+    }
     super::outcome(stop, &shared, abandoned, has_stop)
+}
+
+/// Says what runs again though it is done, and where a signal broke off what was to be finished.
+fn tell(shared: &Shared, sights: &[Sight], broken_off_by: Option<i32>) {
+    let again: usize = sights.iter().map(|sight| sight.ahead).sum();
+    if again > 0 {
+        shared.log.note(format_args!(
+            "{again} of those that are done will run again: a record before them in their partition is not"
+        ));
+    }
+    if let Some(signal) = broken_off_by {
+        let last = |sight: &Sight| {
+            let (topic, partition) = &sight.name;
+            sight
+                .committable
+                .filter(|next| *next > 0)
+                .map(|next| format!("{topic}[{partition}]@{}", next - 1))
+        };
+        let last: Vec<String> = sights.iter().filter_map(last).collect();
+        let last = if last.is_empty() { String::new() } else { format!("; last: {}", last.join(" ")) };
+        shared.log.error(format_args!("stopped by signal {signal}{last}"));
+    }
 }
 
 /// Commits what is stored, again and again while the group rebalances: a broker answers a commit

@@ -113,7 +113,8 @@ impl State {
         let known = ["/metrics", "/livez", "/readyz"];
         let (status, kind, text) = match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/metrics") => match metrics::text(&self.registry) {
-                Ok(text) => (StatusCode::OK, metrics::CONTENT_TYPE, text),
+                Ok(text) if takes_openmetrics(request) => (StatusCode::OK, metrics::CONTENT_TYPE, text),
+                Ok(text) => (StatusCode::OK, metrics::PLAIN_CONTENT_TYPE, metrics::plain(&text)),
                 Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("{e}\n")),
             },
             (&Method::GET | &Method::HEAD, "/livez") => verdict(self.is_alive()),
@@ -151,6 +152,14 @@ impl State {
             None => Ok(()),
         }
     }
+}
+
+/// Whether who asks names the format, as Prometheus does.
+fn takes_openmetrics(request: &Request<Incoming>) -> bool {
+    let accepted = request.headers().get_all(header::ACCEPT);
+    accepted
+        .iter()
+        .any(|kinds| kinds.to_str().is_ok_and(|kinds| kinds.contains("application/openmetrics-text")))
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";

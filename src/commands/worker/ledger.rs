@@ -13,6 +13,8 @@ use crate::commit::Tracker;
 use crate::record::{Record, RecordRef};
 use partition::{Item, Load, Partition, Running, WaitingRoom, weight};
 
+pub use view::Sight;
+
 /// A partition by name.
 pub type Name = (Arc<str>, i32);
 

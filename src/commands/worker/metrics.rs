@@ -1,7 +1,8 @@
-//! The worker's numbers as Prometheus reads them (`OpenMetrics` text). They are counted elsewhere;
-//! this reads them when somebody asks.
+//! The worker's numbers as Prometheus reads them: `OpenMetrics` text, or its own older text format for
+//! who asks for no other. They are counted elsewhere; this reads them when somebody asks.
 
-use std::fmt;
+use std::collections::HashSet;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
@@ -11,7 +12,6 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::observer::Watch;
@@ -19,13 +19,12 @@ use super::shared::Shared;
 
 /// The content type of [`text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The content type of [`plain`].
+pub const PLAIN_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A registry that holds this worker.
 pub fn registry(shared: &Arc<Shared>, watch: &Arc<Watch>) -> Registry {
     let mut registry = Registry::default();
-    let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
-    let build = Info::new([("version", env!("CARGO_PKG_VERSION").to_owned()), ("librdkafka", librdkafka)]);
-    registry.register("kq_build", "The version of kq and of the librdkafka in it", build);
     registry.register_collector(Box::new(Worker { shared: Arc::clone(shared), watch: Arc::clone(watch) }));
     registry
 }
@@ -35,6 +34,29 @@ pub fn text(registry: &Registry) -> Result<String, fmt::Error> {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, registry)?;
     Ok(text)
+}
+
+/// The same in Prometheus' text format, where a counter's family has the name of its samples.
+///
+/// <https://prometheus.io/docs/instrumenting/exposition_formats/>
+pub fn plain(text: &str) -> String {
+    let counters: HashSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut plain = String::with_capacity(text.len());
+    for line in text.lines().filter(|line| *line != "# EOF") {
+        let mut words = line.splitn(4, ' ');
+        let named = (words.next(), words.next(), words.next(), words.next());
+        match named {
+            (Some("#"), Some(what @ ("HELP" | "TYPE")), Some(name), rest) if counters.contains(name) => {
+                let _ = writeln!(plain, "# {what} {name}_total {}", rest.unwrap_or_default());
+            }
+            _ => {
+                plain.push_str(line);
+                plain.push('\n');
+            }
+        }
+    }
+    plain
 }
 
 /// One worker, as it is when it is asked.
@@ -57,6 +79,16 @@ impl Collector for Worker {
             let ledger = self.shared.ledger();
             (ledger.sights(), ledger.running(), ledger.queued(), ledger.oldest_start())
         };
+        let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
+        family(
+            encoder,
+            "kq_build_info",
+            "The version of kq and of the librdkafka in it",
+            std::iter::once((
+                vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("librdkafka", librdkafka)],
+                1.0,
+            )),
+        )?;
         counters(
             encoder,
             "kq_worker_records",
@@ -169,4 +201,18 @@ fn family<'a>(
         ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_the_older_format_a_counter_is_named_as_its_samples() {
+        let text = "# HELP kq_x Records\n# TYPE kq_x counter\nkq_x_total{result=\"done\"} 3\n\
+                    # HELP kq_y Lag\n# TYPE kq_y gauge\nkq_y 1.0\n# EOF\n";
+        let expected = "# HELP kq_x_total Records\n# TYPE kq_x_total counter\nkq_x_total{result=\"done\"} 3\n\
+                        # HELP kq_y Lag\n# TYPE kq_y gauge\nkq_y 1.0\n";
+        assert_eq!(plain(text), expected);
+    }
 }

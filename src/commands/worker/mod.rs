@@ -224,11 +224,17 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         named: topics.iter().filter(|name| !name.starts_with('^')).cloned().collect(),
     });
     let stop = poller.run();
+    let is_closed = stop == Stop::Closed;
     let outcome = ending::end(&mut poller, stop, has_stop);
     shutdown.leave_the_end_to_a_second_signal();
     config.log.flush();
     live.map(Live::end);
-    config.log.note(shared.tally.sentence(started.elapsed()));
+    let summary = shared.tally.sentence(started.elapsed());
+    if is_closed {
+        config.log.verbose(1, summary);
+    } else {
+        config.log.note(summary);
+    }
     // The process ends: a thread or a task that still waits for something must not see it go.
     std::mem::forget(runtime);
     outcome
@@ -249,7 +255,8 @@ fn find_program(args: &Args) -> anyhow::Result<Program> {
         ensure!(!script.to_string_lossy().trim().is_empty(), "--shell: the command is empty");
         return Ok(Program::shell(script));
     }
-    let cwd = std::env::current_dir().context("find the working folder")?;
+    // Gone, it holds no command; others run all the same.
+    let cwd = std::env::current_dir().unwrap_or_default();
     Program::resolve(&args.command, std::env::var_os("PATH").as_deref(), &cwd)
 }
 

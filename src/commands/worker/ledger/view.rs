@@ -14,6 +14,10 @@ pub struct Sight {
     pub lag: Option<u64>,
     /// Last seen + 1 − committable.
     pub span: u64,
+    /// All before it is done.
+    pub committable: Option<i64>,
+    /// Done, and past a record that is not.
+    pub ahead: usize,
 }
 
 impl Ledger {
@@ -65,6 +69,8 @@ impl Ledger {
                 name: partition.name.clone(),
                 lag: partition.high.zip(next).map(|(high, next)| high.saturating_sub(next).max(0) as u64),
                 span: partition.tracker.span(),
+                committable: partition.tracker.committable(),
+                ahead: partition.tracker.ahead(),
             }
         };
         let mut sights: Vec<Sight> = self.partitions.values().map(sight).collect();
