@@ -83,3 +83,20 @@ fn no_command_starts_with_a_copy_of_this_process() {
         }
     }
 }
+
+#[test]
+fn a_command_gets_the_file_descriptors_that_kq_was_started_with_and_none_of_its_own() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("descriptors", 1);
+    cluster.kq(["produce", &topic]).stdin("a\n").run().success();
+    let answer = r#"read -r line; line=${line#*:}; echo "{\"id\":${line%%,*},\"ok\":true}""#;
+    for (group, flags, rest) in [("once", "", "cat"), ("stays", "--persistent", answer)] {
+        let list = "ls /proc/self/fd >&7";
+        let worker = format!("kq worker {topic} -e -q -g {group} {flags} -- sh -c '{list}; {rest}'");
+        let line = format!("exec 7>expected; sh -c '{list}; :'; exec 7>listed; exec {worker}");
+        let ended = cluster.program("bash", ["-c", &line]).run().success();
+        let read = |name: &str| fs::read_to_string(ended.dir().join(name)).unwrap();
+        assert_eq!(read("listed"), read("expected"), "{group}");
+        assert!(read("expected").contains("7\n"));
+    }
+}

@@ -1,4 +1,5 @@
-//! The only unsafe code: librdkafka's calls for moving records, behind safe types.
+//! The only unsafe code: librdkafka's calls for moving records, behind safe types, and two questions
+//! to the system about file descriptors.
 //!
 //! rust-rdkafka stays in charge of configuration, administration and error
 //! codes. What it does not offer is here: the batch calls of both directions
@@ -35,6 +36,19 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::record::{Header, RecordRef, Timestamp};
+
+/// Has exec close the file descriptors in this range. Where the kernel can't (before Linux 5.11,
+/// and elsewhere) they stay as they are, which harms nobody but the tidy.
+pub fn close_on_exec(range: &std::ops::RangeInclusive<u32>) {
+    #[cfg(target_os = "linux")]
+    // SAFETY: numbers only; what is open stays so.
+    unsafe {
+        use nix::libc;
+        libc::syscall(libc::SYS_close_range, *range.start(), *range.end(), libc::CLOSE_RANGE_CLOEXEC);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = range;
+}
 
 /// Whether stdout was closed when this process began.
 static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);

@@ -16,6 +16,7 @@ use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid, waitpid};
 
 use super::Program;
+use super::descriptors::Own;
 
 /// Variables set (`Some`) or taken out (`None`) for a child.
 pub type Variables = Vec<(OsString, Option<OsString>)>;
@@ -30,6 +31,7 @@ pub struct Launcher {
     /// `NAME=value`.
     environment: Vec<CString>,
     attributes: PosixSpawnAttr,
+    own: Own,
 }
 
 /// A child that was started: it is to be [reaped](reap).
@@ -41,10 +43,11 @@ pub struct Child {
 }
 
 impl Launcher {
-    /// Children get this process's environment as it is now, with `variables` set and taken out.
+    /// Children get this process's environment as it is now, with `variables` set and taken out, and
+    /// its file descriptors but for its `own`.
     ///
     /// An error is one of a NUL within a word or a variable.
-    pub fn new(program: Program, variables: Variables) -> io::Result<Self> {
+    pub fn new(program: Program, variables: Variables, own: Own) -> io::Result<Self> {
         let changed: HashSet<&OsStr> = variables.iter().map(|(name, _)| name.as_os_str()).collect();
         let inherited = std::env::vars_os().filter(|(name, _)| !changed.contains(name.as_os_str()));
         let mut environment: Vec<CString> =
@@ -63,7 +66,7 @@ impl Launcher {
         attributes.set_sigmask(&SigSet::empty())?;
         // This process ignores it, as Rust's runtime does: a command must not.
         attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
-        Ok(Self { program, variables, path, args, environment, attributes })
+        Ok(Self { program, variables, path, args, environment, attributes, own })
     }
 
     /// What is started.
@@ -82,7 +85,8 @@ impl Launcher {
         let (stdout, child_stdout) = io::pipe()?;
         let (stderr, child_stderr) = io::pipe()?;
         let mut actions = PosixSpawnFileActions::init()?;
-        // All of ours are closed by exec, but these three.
+        // Exec closes all of ours but these three.
+        self.own.close_on_exec();
         for (from, to) in
             [(stdin.as_raw_fd(), 0), (child_stdout.as_raw_fd(), 1), (child_stderr.as_raw_fd(), 2)]
         {
@@ -95,6 +99,7 @@ impl Launcher {
 
     /// The same child for whoever takes it from a [`Command`], with all three pipes.
     pub fn command(&self) -> Command {
+        self.own.close_on_exec();
         let mut command = Command::new(&self.program.path);
         command.args(&self.program.args).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

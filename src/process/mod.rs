@@ -4,6 +4,7 @@
 //! heap): an absolute program, a process group and variables; no hook, no
 //! uid or gid, and PATH is left alone.
 
+mod descriptors;
 pub mod groups;
 pub mod guard;
 pub mod launcher;
@@ -13,6 +14,7 @@ pub mod program;
 use std::io;
 use std::time::{Duration, Instant};
 
+pub use descriptors::Own;
 pub use groups::{Group, Groups, Owners};
 pub use launcher::{Launcher, Variables};
 pub use pipes::Lines;
@@ -217,7 +219,7 @@ mod tests {
             slow: SLOW,
         };
         let program = Program::shell(OsStr::new(script));
-        let launcher = Launcher::new(program, Variables::new()).unwrap();
+        let launcher = Launcher::new(program, Variables::new(), Own::from_now_on()).unwrap();
         let finished = run(&launcher, &Variables::new(), input, limits, &Groups::default(), OWNER, |news| {
             if let News::Stderr(line) = news {
                 lines.push(String::from_utf8_lossy(line).into_owned());
@@ -264,7 +266,7 @@ mod tests {
         let program = Program::shell(OsStr::new("exec sleep 60"));
         let limits = Limits { timeout: None, grace: Duration::ZERO, slow: SLOW };
         let owner = Owner { id: 0, wants_it: &|| false };
-        let launcher = Launcher::new(program, Variables::new()).unwrap();
+        let launcher = Launcher::new(program, Variables::new(), Own::from_now_on()).unwrap();
         let groups = Groups::default();
         let finished = run(&launcher, &Variables::new(), b"", limits, &groups, owner, |_| {}).unwrap();
         assert_eq!(finished.ending, Ending::Signal(9));
@@ -299,7 +301,7 @@ mod tests {
         groups.kill_all();
         let program = Program::shell(OsStr::new("sleep 60"));
         let limits = Limits { timeout: None, grace: Duration::ZERO, slow: SLOW };
-        let launcher = Launcher::new(program, Variables::new()).unwrap();
+        let launcher = Launcher::new(program, Variables::new(), Own::from_now_on()).unwrap();
         let finished = run(&launcher, &Variables::new(), b"", limits, &groups, OWNER, |_| {}).unwrap();
         assert_eq!(finished.ending, Ending::Signal(9));
         assert!(groups.is_empty());

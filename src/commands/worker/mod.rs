@@ -44,7 +44,7 @@ use crate::live::Live;
 use crate::offset::Until;
 use crate::output;
 use crate::process::guard::{self, Guard};
-use crate::process::{self, Groups, Launcher, Program};
+use crate::process::{self, Groups, Launcher, Own, Program};
 use crate::shutdown::Shutdown;
 
 use dispatch::{Dispatcher, Output, Slots};
@@ -108,6 +108,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     }
 
     output::is_there()?;
+    let own = Own::from_now_on();
     let listener = args.metrics.as_ref().map(Address::bind).transpose()?;
     let guard = Guard::start()?;
     let mut variables = environment::of_worker(config, &group, args.pass_credentials);
@@ -168,7 +169,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let dispatcher = Dispatcher {
         shared: Arc::clone(&shared),
         runner: Arc::new(Runner {
-            launcher: Launcher::new(program, variables).context("the command's variables")?,
+            launcher: Launcher::new(program, variables, own).context("the command's variables")?,
             limits: process::Limits { timeout: args.command_timeout, grace: GRACE, slow: SLOW },
             max_attempts: policy.max_attempts(),
             decode: args.decode,
