@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,6 +21,35 @@ pub struct Output {
     file: File,
     buffer: Vec<u8>,
     terminal: bool,
+    writes: Writes,
+}
+
+/// Whether a write is under way, for another thread to see. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Writes(Arc<AtomicU64>);
+
+/// How often [`Writes::await_hang`] looks.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Writes {
+    /// Odd while one is.
+    fn turn(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns once a single write has not ended for so long.
+    pub fn await_hang(&self, limit: Duration) {
+        let (mut seen, mut since) = (0, Instant::now());
+        loop {
+            let now = self.0.load(Ordering::Relaxed);
+            if now != seen || now.is_multiple_of(2) {
+                (seen, since) = (now, Instant::now());
+            } else if since.elapsed() >= limit {
+                return;
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
 }
 
 impl Output {
@@ -26,7 +58,13 @@ impl Output {
         is_there()?;
         let stdout = io::stdout();
         let file = File::from(stdout.as_fd().try_clone_to_owned().context("open stdout")?);
-        Ok(Self { file, buffer: Vec::with_capacity(CHUNK + 64 * 1024), terminal: stdout.is_terminal() })
+        let buffer = Vec::with_capacity(CHUNK + 64 * 1024);
+        Ok(Self { file, buffer, terminal: stdout.is_terminal(), writes: Writes::default() })
+    }
+
+    /// What tells that a write hangs.
+    pub fn writes(&self) -> Writes {
+        self.writes.clone()
     }
 
     /// Whether a person looks at it: control bytes are escaped then.
@@ -51,7 +89,10 @@ impl Output {
     /// Writes out all that was appended. After an error nothing counts as written.
     pub fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
-            write_all(&self.file, &self.buffer)?;
+            self.writes.turn();
+            let outcome = write_all(&self.file, &self.buffer);
+            self.writes.turn();
+            outcome?;
             self.buffer.clear();
             if self.buffer.capacity() > 8 * CHUNK {
                 self.buffer.shrink_to(2 * CHUNK);

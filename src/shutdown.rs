@@ -19,6 +19,9 @@ pub struct Shutdown {
     inner: Arc<Inner>,
 }
 
+/// What is done with the number of the first signal.
+type FirstAct = Box<dyn FnOnce(i32) + Send>;
+
 #[derive(Default)]
 struct Inner {
     /// The first signal's number, 0 while there was none.
@@ -30,6 +33,8 @@ struct Inner {
     /// Whether there is something to drain.
     begun: AtomicBool,
     notify: tokio::sync::Notify,
+    /// What the first signal starts, on a thread of its own.
+    first_act: Mutex<Option<FirstAct>>,
     /// Whether the second signal is ending the process.
     ending: AtomicBool,
     /// What the second signal still does before the process ends.
@@ -77,6 +82,9 @@ impl Shutdown {
                             exit::end(Err(exit::with(Exit::Signal(signal), cause)));
                         }
                         inner.notify.notify_waiters();
+                        if let Some(act) = inner.first_act.lock().ok().and_then(|mut act| act.take()) {
+                            std::thread::spawn(move || act(signal));
+                        }
                         continue;
                     }
                     inner.ending.store(true, Ordering::SeqCst);
@@ -132,6 +140,13 @@ impl Shutdown {
     pub fn leave_the_end_to_a_second_signal(&self) {
         while self.inner.ending.load(Ordering::SeqCst) {
             std::thread::park();
+        }
+    }
+
+    /// What the first signal starts beside the draining, on a thread of its own.
+    pub fn on_first_signal(&self, act: impl FnOnce(i32) + Send + 'static) {
+        if let Ok(mut first_act) = self.inner.first_act.lock() {
+            *first_act = Some(Box::new(act));
         }
     }
 

@@ -4,8 +4,10 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Cluster, Kq};
+use support::{Cluster, Kq, wait_until};
 
+/// What a wait is given at most.
+const LONG: Duration = Duration::from_secs(30);
 const STOP: i32 = 19;
 const CONT: i32 = 18;
 
@@ -196,4 +198,19 @@ fn a_signal_while_it_connects_ends_it() {
         running.terminate();
         running.wait().status(143).stderr_has("stopped by signal 15 before anything was done");
     }
+}
+
+#[test]
+fn a_reader_that_stands_still_does_not_keep_a_signal_from_ending_it() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("still", 1);
+    let group = cluster.topic("group");
+    cluster.kq(["produce", &topic]).stdin(numbers(0, 100_000)).run().success();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let running =
+        cluster.kq(["consume", &topic, "-g", &group, "--close-timeout", "500ms"]).stdout_to(writer).spawn();
+    wait_until("the pipe is full", LONG, || rustix::io::ioctl_fionread(&reader).unwrap() >= 64 << 10);
+    running.terminate();
+    running.wait().status(143).stderr_has("stdout takes nothing");
+    drop(reader);
 }

@@ -17,7 +17,7 @@ use anyhow::{Context as _, anyhow, bail};
 
 use crate::cli::consume::Args;
 use crate::config::{self, Config};
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::kafka::consumer::{self, Connected};
 use crate::kafka::ffi::Consumer;
 use crate::kafka::membership::{self, GroupProtocol};
@@ -78,6 +78,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     if let Some((group, from)) = reset {
         crate::kafka::group::seek(&connected.consumer, config, group, &connected.topics, from)?;
     }
+    end_though_stdout_hangs(&shutdown, &output, args, config);
     shutdown.begin();
     let mut session = Session {
         args,
@@ -118,6 +119,18 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         session.assign(partitions.as_deref())?;
     }
     session.run()
+}
+
+/// A reader that stands still, such as a pager, must not keep a consume from ending.
+fn end_though_stdout_hangs(shutdown: &Shutdown, output: &Output, args: &Args, config: &Config) {
+    let (writes, log, limit) = (output.writes(), config.log, args.close_timeout);
+    shutdown.on_first_signal(move |signal| {
+        writes.await_hang(limit);
+        log.error(format_args!(
+            "stopped by signal {signal}: stdout takes nothing; what it did not take is not committed"
+        ));
+        exit::at_once(Exit::Signal(signal));
+    });
 }
 
 /// What `--reset` is to do: it needs a group and a start.
