@@ -424,6 +424,6 @@ fn a_dead_letter_that_is_too_large_goes_without_stderr_or_stops_the_worker() {
     once(&cluster, &topic, &flags, &["sh", "-c", "exit 65"])
         .run()
         .status(1)
-        .stderr_has(&format!("{topic}[0]@1: the dead letter can't be sent"));
+        .stderr_has(&format!("{topic}[0]@1: the dead letter can't be sent: it is larger than {dlq} takes"));
     once(&cluster, &topic, &["-g", "g"], &["cat"]).run().success().stdout(large);
 }

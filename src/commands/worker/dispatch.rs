@@ -23,6 +23,7 @@ use super::policy::{Breaker, Ended, Meaning, Next, OnFailure, Policy};
 use super::printer::Printer;
 use super::shared::{Shared, Stop, Taken};
 use crate::backoff::Backoff;
+use crate::kafka::errors::words;
 use crate::record::{OwnedHeader, Record};
 
 /// What the dispatcher needs besides the shared state.
@@ -418,8 +419,14 @@ async fn deliver(
                 shortened = true;
                 letter = dead_letter::without_stderr(letter);
             }
-            Err(code @ (RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidTopic)) => {
-                return Err(format!("{}: {code}", letter.topic));
+            Err(RDKafkaErrorCode::MessageSizeTooLarge) => {
+                let topic = &letter.topic;
+                return Err(format!(
+                    "it is larger than {topic} takes (`kq topic alter {topic} --config max.message.bytes=N`)"
+                ));
+            }
+            Err(code @ RDKafkaErrorCode::InvalidTopic) => {
+                return Err(format!("{}: {}", letter.topic, words(code)));
             }
             Err(code) => {
                 shared.log.error(format_args!("send to {}: {code}; trying again", letter.topic));
