@@ -61,6 +61,12 @@ impl Brokers {
         self.killed.push(broker);
     }
 
+    /// Starts one that was killed; what others lack is not waited for.
+    pub fn start(&mut self, broker: i32) {
+        self.killed.retain(|killed| *killed != broker);
+        self.script(&["start", "4.1.0"], broker);
+    }
+
     /// SIGSTOP: its connections stay, and nothing answers.
     pub fn stop(&mut self, broker: i32) {
         self.script(&["stop"], broker);

@@ -277,6 +277,63 @@ fn outputs_wait_until_enough_copies_are_in_sync() {
     case.pass(0, "");
 }
 
+#[test]
+#[ignore = "brokers start anew: tests/kafka/run faults"]
+fn a_log_that_an_unclean_election_cut_is_read_from_where_it_was_cut() {
+    let mut brokers = Brokers::get();
+    let cluster = Cluster::get();
+    let (topic, group) = (cluster.topic("fault"), cluster.topic("group"));
+    let unclean =
+        ["--rf", "2", "--config", "unclean.leader.election.enable=true", "--config", "min.insync.replicas=1"];
+    cluster.kq(["topic", "create", &topic, "-p", "1"]).args(unclean).limit(LONG).run().success();
+    let name = "an unclean election cuts the log";
+    let case = Case::of(name, "said; all that is there is handled", cluster, topic, 1, group);
+    let send = |lines: std::ops::Range<u32>| {
+        let lines: String = lines.map(|n| format!("{n}\n")).collect();
+        case.cluster.kq(["produce", &case.topic]).stdin(lines).limit(LONG).run().success();
+    };
+    send(0..90);
+    let worker =
+        case.worker(&["-j", "1", "--shell", "echo $KQ_RECORD_OFFSET:$(cat)"]).limit(3 * LONG).spawn();
+    worker.wait_for_stdout("89:89\n");
+    let leader = brokers.leader(&case.topic, 0);
+    let copies = replicas(&case.cluster, &case.topic);
+    let other = copies.into_iter().find(|id| *id != leader).expect("another copy");
+    brokers.kill(other);
+    wait_until("one copy is in sync", LONG, || in_sync(&case.cluster, &case.topic) == Some(1));
+    // These are in the leader's log alone.
+    send(90..100);
+    worker.wait_for_stdout("99:99\n");
+    let client = client(case.cluster.brokers(), &case.group);
+    wait_until("all of it is committed", LONG, || {
+        committed(&client, &case.topic, 1).is_some_and(|offsets| offsets.get(&0) == Some(&100))
+    });
+    brokers.kill(leader);
+    brokers.start(other);
+    wait_until("the other leads", 2 * LONG, || brokers.leader(&case.topic, 0) == other);
+    // More than were lost, so that the group's offset lies within the log again.
+    send(200..215);
+    worker.wait_for_stdout("104:214\n");
+    brokers.heal();
+    case.wait_for_no_lag();
+    worker.terminate();
+    let output = worker.wait();
+    for n in 0..15 {
+        let line = format!("{}:{}", 90 + n, 200 + n);
+        assert!(output.lines().contains(&line.as_str()), "{line} is missing\n{output}");
+    }
+    let output = output.stderr_has("100 is past the end 90");
+    case.pass_unjudged(&format!("status {}; 15 of 15 that replaced what was cut", output.code()));
+}
+
+/// The brokers that hold partition 0 of a topic.
+fn replicas(cluster: &Cluster, topic: &str) -> Vec<i32> {
+    let described = cluster.kq(["topic", "describe", topic, "--json"]).run().success();
+    let described: serde_json::Value = serde_json::from_str(described.text()).expect("JSON");
+    let replicas = described["partitions"][0]["replicas"].as_array().expect("an array");
+    replicas.iter().map(|id| id.as_i64().expect("a number") as i32).collect()
+}
+
 /// Stops a broker that neither leads nor coordinates, and waits until `topic` lacks its copy.
 fn stop_a_copy(brokers: &mut Brokers, case: &Case, topic: &str) {
     let other = [1, 2, 3].into_iter().find(|broker| {
