@@ -413,6 +413,21 @@ fn filters_let_through_what_matches() {
 }
 
 #[test]
+fn a_value_of_a_flag_may_begin_with_a_hyphen() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("hyphens", 1);
+    cluster.kq(["produce", &topic, "-H", "-a=b", "-k", "-x"]).stdin("-v\n").run().success();
+    cluster.kq(["produce", &topic]).stdin("w\n").run().success();
+    let read = |args: &[&str]| cluster.kq(["consume", &topic, "-e"]).args(args).run().success().stdout;
+    assert_eq!(read(&["-f", "-%s\n"]), b"--v\n-w\n");
+    assert_eq!(read(&["-K", "->"]), b"-x->-v\n->w\n");
+    assert_eq!(read(&["-D", "--\n"]), b"-v--\nw--\n");
+    assert_eq!(read(&["--grep", "-[a-z]"]), b"-v\n");
+    assert_eq!(read(&["--where-key", "-x"]), b"-v\n");
+    assert_eq!(read(&["--where-header", "-a=b"]), b"-v\n");
+}
+
+#[test]
 fn compressed_values_are_undone_and_what_can_not_be_is_counted() {
     let cluster = Cluster::get();
     let topic = cluster.create("undo", 1);

@@ -90,7 +90,13 @@ pub struct Args {
     pub key: Option<String>,
 
     /// A header of every record, repeatable; NAME alone has a null value
-    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", help_heading = "Record")]
+    #[arg(
+        short = 'H',
+        long = "header",
+        value_name = "NAME=VALUE",
+        allow_hyphen_values = true,
+        help_heading = "Record"
+    )]
     pub headers: Vec<String>,
 
     /// The partition of every record [default: the partitioner decides]
