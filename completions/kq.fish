@@ -296,7 +296,7 @@ complete -c kq -n "__fish_kq_using_subcommand produce" -l acks -d 'Which replica
 complete -c kq -n "__fish_kq_using_subcommand produce" -l delivery-timeout -d 'How long a record may take to be acknowledged before it counts as failed [default: 120s]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s n -s c -l count -d 'Stop after COUNT records' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l rate -d 'At most this many records a second' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l report -d 'Print file, line, partition and offset of every acknowledged record on stdout, one JSON object a line. Whoever reads that may leave: the records are sent all the same' -r -f -a "json\t''"
+complete -c kq -n "__fish_kq_using_subcommand produce" -l report -d 'Print file, line, topic, partition and offset of every acknowledged record on stdout, one JSON object a line. Whoever reads that may leave: the records are sent all the same' -r -f -a "json\t''"
 complete -c kq -n "__fish_kq_using_subcommand produce" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r

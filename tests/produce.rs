@@ -434,14 +434,24 @@ fn idle_input_is_flushed_while_the_pipe_stays_open() {
 }
 
 #[test]
-fn a_report_names_partition_and_offset_of_each_record() {
+fn a_report_names_topic_partition_and_offset_of_each_record() {
     let cluster = Cluster::get();
     let topic = cluster.create("report", 1);
+    let other = cluster.create("report", 1);
+    let line = |line: u32, topic: &str, offset: u32| {
+        format!(
+            "{{\"file\":\"stdin\",\"line\":{line},\"topic\":\"{topic}\",\"partition\":0,\"offset\":{offset}}}\n"
+        )
+    };
     let out = cluster.kq(["produce", &topic, "--report", "json"]).stdin("a\nb\n").run().success();
-    assert_eq!(
-        out.text(),
-        "{\"file\":\"stdin\",\"line\":1,\"partition\":0,\"offset\":0}\n{\"file\":\"stdin\",\"line\":2,\"partition\":0,\"offset\":1}\n"
-    );
+    assert_eq!(out.text(), line(1, &topic, 0) + &line(2, &topic, 1));
+    // Where records choose, the lines come in the order of the acknowledgements.
+    let records = format!("{{\"topic\":\"{other}\",\"value\":\"a\"}}\n{{\"value\":\"b\"}}\n");
+    let kq = cluster.kq(["produce", &topic, "-J", "--topic-from-record", "--report", "json"]);
+    let out = kq.stdin(records).run().success();
+    let mut lines = out.lines();
+    lines.sort_unstable();
+    assert_eq!(lines.join("\n") + "\n", line(1, &other, 0) + &line(2, &topic, 2));
 }
 
 #[test]

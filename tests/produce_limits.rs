@@ -161,7 +161,9 @@ fn without_an_acknowledgement_none_is_claimed() {
     let topic = cluster.create("acks", 1);
     let out = cluster.kq(["produce", &topic, "--acks", "0", "--report", "json"]).stdin("1\n").run().success();
     let out = out.stderr_has("kq: 1 record sent, not acknowledged (acks 0)").stderr_has("one may be lost");
-    assert_eq!(out.text(), "{\"file\":\"stdin\",\"line\":1,\"partition\":0,\"offset\":null}\n");
+    let report =
+        format!("{{\"file\":\"stdin\",\"line\":1,\"topic\":\"{topic}\",\"partition\":0,\"offset\":null}}\n");
+    assert_eq!(out.text(), report);
     cluster
         .kq(["produce", &topic, "--acks", "-1"])
         .stdin("2\n")

@@ -145,7 +145,7 @@ pub struct Args {
     #[arg(long, help_heading = "Delivery")]
     pub no_create: bool,
 
-    /// Print file, line, partition and offset of every acknowledged record on stdout, one JSON object a
+    /// Print file, line, topic, partition and offset of every acknowledged record on stdout, one JSON object a
     /// line. Whoever reads that may leave: the records are sent all the same
     #[arg(long, value_name = "FORMAT", value_parser = ["json"], help_heading = "Delivery")]
     pub report: Option<String>,

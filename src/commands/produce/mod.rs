@@ -299,7 +299,7 @@ impl<'a> Session<'a> {
         }
         let (tally, report, inputs) = (&mut self.tally, &mut self.report, self.inputs);
         let before = tally.delivered + tally.failed;
-        self.connected.producer.poll(timeout, &mut |delivery: Delivery| {
+        self.connected.producer.poll(timeout, &mut |delivery: Delivery<'_>| {
             tally.report(delivery);
             if let (Some(report), None) = (report.as_mut(), delivery.error) {
                 append_report(report.buffer(), inputs, delivery);
@@ -439,15 +439,17 @@ fn is_refusal(code: RDKafkaErrorCode) -> bool {
     matches!(code, E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed | E::Authentication)
 }
 
-/// `{"file":"stdin","line":1,"partition":0,"offset":42}` and a newline; the offset is null where the
+/// `{"file":"stdin","line":1,"topic":"foo","partition":0,"offset":42}` and a newline; the offset is null where the
 /// broker did not say it (acks 0).
-fn append_report(out: &mut Vec<u8>, inputs: &[Input], delivery: Delivery) {
+fn append_report(out: &mut Vec<u8>, inputs: &[Input], delivery: Delivery<'_>) {
     use std::io::Write as _;
     let place = Place::of(delivery.tag);
     let file = inputs.get(place.input).map_or("", |input| &input.name);
     out.extend_from_slice(b"{\"file\":");
     json::append_string(file.as_bytes(), out);
-    let _ = write!(out, r#","line":{},"partition":{},"offset":"#, place.line, delivery.partition);
+    let _ = write!(out, r#","line":{},"topic":"#, place.line);
+    json::append_string(delivery.topic.name().as_bytes(), out);
+    let _ = write!(out, r#","partition":{},"offset":"#, delivery.partition);
     let _ = match delivery.offset {
         offset @ 0.. => writeln!(out, "{offset}}}"),
         _ => writeln!(out, "null}}"),

@@ -98,7 +98,7 @@ impl Tally {
     }
 
     /// Takes a delivery report in.
-    pub fn report(&mut self, delivery: Delivery) {
+    pub fn report(&mut self, delivery: Delivery<'_>) {
         match delivery.error {
             None => {
                 self.delivered += 1;
@@ -189,6 +189,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::kafka::ffi::DeliveredTopic;
 
     proptest! {
         #[test]
@@ -211,6 +212,7 @@ mod tests {
             tally.report(Delivery {
                 tag: Place { input: 0, line }.tag(),
                 error: Some(RDKafkaErrorCode::MessageSizeTooLarge),
+                topic: DeliveredTopic::NONE,
                 partition: 2,
                 offset: -1,
                 bytes: 1,
