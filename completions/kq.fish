@@ -320,7 +320,7 @@ complete -c kq -n "__fish_kq_using_subcommand produce" -s Z -l empty-is-null -d 
 complete -c kq -n "__fish_kq_using_subcommand produce" -l skip-empty -d 'Leave empty records out'
 complete -c kq -n "__fish_kq_using_subcommand produce" -s J -l json -d 'Each line is a record in the JSON form that `kq consume -J` writes'
 complete -c kq -n "__fish_kq_using_subcommand produce" -l keep-partition -d 'With -J: honour each record\'s partition'
-complete -c kq -n "__fish_kq_using_subcommand produce" -l topic-from-record -d 'With -J: honour each record\'s topic (TOPIC serves those without one)'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l topic-from-record -d 'With -J: honour each record\'s topic. TOPIC is needed all the same, for records without one'
 complete -c kq -n "__fish_kq_using_subcommand produce" -l no-idempotence -d 'Without the idempotent producer (clusters that refuse IDEMPOTENT_WRITE); retries may duplicate'
 complete -c kq -n "__fish_kq_using_subcommand produce" -l no-create -d 'Refuse a topic that does not exist, where the broker would create it'
 complete -c kq -n "__fish_kq_using_subcommand produce" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'

@@ -79,14 +79,32 @@ fn a_topic_or_partition_of_one_record_says_nothing_about_the_others() {
     let mut running =
         cluster.kq(["produce", &topic, "-J", "--topic-from-record", "--keep-partition"]).stdin_open().spawn();
     running.write(other(&topic, 9) + &other("bad name", 0));
-    running.wait_for_stderr("stdin:2:");
+    running
+        .wait_for_stderr(&format!("stdin:1: topic {topic} has no partition 9 (`kq topic describe {topic}`"));
+    running.wait_for_stderr("stdin:2: `bad name` can't be a topic's name: it holds ' '");
     running.write(other(&topic, 1).repeat(3));
     running.close_stdin();
     running
         .wait()
         .status(1)
         .stderr_has("3 records acknowledged")
-        .stderr_has("2 records failed, the first: stdin:1:");
+        .stderr_has("2 records failed, the first: stdin:1: topic ");
+
+    let missing = cluster.topic("missing");
+    cluster
+        .kq(["produce", &topic, "-J", "--topic-from-record", "--no-create"])
+        .stdin(other(&missing, 0))
+        .run()
+        .status(1)
+        .stderr_has(&format!(
+            "stdin:1: topic {missing} does not exist; create it: kq topic create {missing}\n"
+        ));
+    cluster
+        .kq(["produce", "-J", "--topic-from-record"])
+        .stdin(other(&topic, 0))
+        .run()
+        .status(2)
+        .stderr_has("--topic-from-record: for records without a topic of their own: no topic: name it");
 }
 
 #[test]

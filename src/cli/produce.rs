@@ -72,7 +72,7 @@ pub struct Args {
     #[arg(long, requires = "json", help_heading = "Framing")]
     pub keep_partition: bool,
 
-    /// With -J: honour each record's topic (TOPIC serves those without one)
+    /// With -J: honour each record's topic. TOPIC is needed all the same, for records without one
     #[arg(long, requires = "json", help_heading = "Framing")]
     pub topic_from_record: bool,
 

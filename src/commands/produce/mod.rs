@@ -40,6 +40,11 @@ const UNTOLD: Duration = Duration::from_secs(1);
 /// Produces all that the inputs hold and says what came of it.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let (named, files) = args.topic_and_files();
+    if args.topic_from_record && named.is_none() && config.env_topic.is_none() {
+        return Err(
+            config::topic::missing().context("--topic-from-record: for records without a topic of their own")
+        );
+    }
     let topic = config::topic::one(named.as_deref(), None, config.env_topic.as_deref())?;
     let shape = Shape::new(args, validator(args)?)?;
     let inputs = input::inputs(&files)?;
