@@ -445,6 +445,14 @@ fn compressed_values_are_undone_and_what_can_not_be_is_counted() {
         .status(1)
         .stdout("no gzip\n")
         .stderr_has(&format!("{topic}[0]@1"));
+    cluster.kq(["produce", &topic, "-H", "content-encoding=snappy, gzip"]).stdin("twice\n").run().success();
+    cluster
+        .kq(["consume", &topic, "-e", "-o", "-1"])
+        .run()
+        .status(1)
+        .stdout("twice\n")
+        .stderr_has(&format!("{topic}[0]@2: written as it came"))
+        .stderr_has("more than one codec");
 }
 
 #[test]
