@@ -133,6 +133,11 @@ struct Session<'a> {
     /// Index into the partitions that have a leader, of the one whose turn it is.
     turn: usize,
     sent: u64,
+    /// Bytes of all inputs: those read, those before what the ends of the frames at hand count from,
+    /// and those up to the last record that was queued.
+    read: u64,
+    before: u64,
+    position: u64,
     since_turn: usize,
     /// When `--rate` lets the next record go.
     due: Instant,
@@ -194,6 +199,9 @@ impl<'a> Session<'a> {
             scratch: Scratch::default(),
             turn: first_turn(connected.partitions.len()),
             sent: 0,
+            read: 0,
+            before: 0,
+            position: 0,
             since_turn: 0,
             due: now,
             longest: longest(args, connected),
@@ -239,12 +247,15 @@ impl<'a> Session<'a> {
                 Chunk::Bytes(n) => {
                     framer.advance(n);
                     self.next_turn();
-                    self.progress.read(n as u64);
+                    self.read += n as u64;
                     while self.stop.is_none() {
                         ranges.clear();
                         if framer.take_frames(STICKY, &mut ranges) == 0 {
                             break;
                         }
+                        // The delimiter behind the last counts as one behind each.
+                        let end = ranges.last().map_or(0, |frame| frame.end);
+                        self.before = self.read - (framer.buffered() + end) as u64;
                         self.send(framer.buffer(), &ranges, at);
                     }
                     if framer.buffered() > self.longest && self.stop.is_none() && framer.discard() {
@@ -254,6 +265,7 @@ impl<'a> Session<'a> {
                     }
                 }
                 Chunk::End => {
+                    self.before = self.read - framer.buffered() as u64;
                     match framer.finish() {
                         Some(tail) => self.send(tail, std::slice::from_ref(&(0..tail.len())), at),
                         // An empty file is one empty record.
@@ -310,7 +322,7 @@ impl<'a> Session<'a> {
                 append_report(report.buffer(), inputs, delivery);
             }
         });
-        self.progress.delivered(self.tally.delivered);
+        self.progress.update(self.position, self.tally.delivered);
         self.heed_failures();
         if self.tally.delivered + self.tally.failed > before || self.connected.producer.in_flight() == 0 {
             self.last_news = Instant::now();

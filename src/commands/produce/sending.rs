@@ -34,6 +34,7 @@ impl<'a> Session<'a> {
                 return;
             }
             self.send_shaped(&buffer[frame.clone()], at);
+            self.position = self.before + frame.end as u64;
         }
     }
 
@@ -61,6 +62,9 @@ impl<'a> Session<'a> {
                 &mut |tag, code| tally.fail(Place::of(tag), code, main, partition),
             );
             at.line += taken as u64;
+            if let Some(last) = frames[..taken].last() {
+                self.position = self.before + last.end as u64;
+            }
             self.count_sent(taken as u64);
             frames = &frames[taken..];
             self.heed_failures();
