@@ -476,4 +476,11 @@ fn wrong_flags_say_what_is_wrong() {
     kq(&["produce", "t", "-z", "brotli"]).stderr_has("brotli").stderr_has("snappy");
     kq(&["produce", "t", "-z", "gzip:99"]).stderr_has("levels 0 to 9");
     kq(&["produce", "t", "-z", "snappy:1"]).stderr_has("no levels");
+    for timeout in ["0", "5ms", "25d"] {
+        kq(&["produce", "t", "--delivery-timeout", timeout])
+            .stderr_has("--delivery-timeout")
+            .stderr_has("give a time from 10ms to 24d");
+    }
+    kq(&["produce", "t", "--timestamp", "9223372036854775808"])
+        .stderr_has("--timestamp: 9223372036854775808 is more milliseconds than a time can have");
 }

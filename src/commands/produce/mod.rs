@@ -105,9 +105,8 @@ fn producer_settings(args: &Args) -> Vec<(&'static str, String)> {
         settings.extend(level.map(|level| ("compression.level", level.to_string())));
     }
     settings.extend(args.partitioner.clone().map(|partitioner| ("partitioner", partitioner)));
-    settings.extend(
-        args.delivery_timeout.map(|timeout| ("message.timeout.ms", timeout.as_millis().max(1).to_string())),
-    );
+    settings
+        .extend(args.delivery_timeout.map(|timeout| ("message.timeout.ms", timeout.as_millis().to_string())));
     settings.extend(args.acks.clone().map(|acks| ("acks", acks)));
     if args.no_idempotence {
         settings.push(("enable.idempotence", "false".to_owned()));
