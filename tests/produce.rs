@@ -48,6 +48,24 @@ fn empty_input_is_no_record_and_no_error() {
 }
 
 #[test]
+fn a_stdin_that_is_closed_is_no_empty_input() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("closed", 1);
+    let run = |line: &str| {
+        let kq = cluster.program("sh", ["-c", &format!("kq produce {topic} {line}")]);
+        kq.file("a", "1\n");
+        kq.run()
+    };
+    for line in ["<&-", "a - <&-"] {
+        let closed = "kq: stdin is closed: nothing was sent (</dev/null is an empty input)\n";
+        run(line).status(2).stderr(closed);
+    }
+    run("</dev/null").success().stderr_has("0 records acknowledged");
+    run("a <&-").success().stderr_has("1 record acknowledged");
+    assert_eq!(values(&cluster, &topic), "1\n");
+}
+
+#[test]
 fn any_bytes_arrive_as_they_are() {
     let cluster = Cluster::get();
     let topic = cluster.create("bytes", 1);

@@ -36,7 +36,8 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::record::{Header, RecordRef, Timestamp};
 
-/// Whether stdout was closed when this process began.
+/// Whether stdin and stdout were closed when this process began.
+static STDIN_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Runs before `main`: Rust's runtime opens /dev/null in place of a standard descriptor that is closed
@@ -44,16 +45,23 @@ static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 #[used]
 #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
 #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
-static NOTE_STDOUT: extern "C" fn() = note_stdout;
+static NOTE_CLOSED: extern "C" fn() = note_closed;
 
-extern "C" fn note_stdout() {
+extern "C" fn note_closed() {
     unsafe extern "C" {
         fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
     }
     const F_GETFD: c_int = 1;
-    // SAFETY: F_GETFD reads a flag of the descriptor and no memory; of a closed one it says so.
-    let flags = unsafe { fcntl(1, F_GETFD) };
-    STDOUT_WAS_CLOSED.store(flags < 0, Ordering::Relaxed);
+    for (descriptor, was_closed) in [(0, &STDIN_WAS_CLOSED), (1, &STDOUT_WAS_CLOSED)] {
+        // SAFETY: F_GETFD reads a flag of the descriptor and no memory; of a closed one it says so.
+        let flags = unsafe { fcntl(descriptor, F_GETFD) };
+        was_closed.store(flags < 0, Ordering::Relaxed);
+    }
+}
+
+/// Whether stdin was closed when this process began, as by `<&-`: what is read from it since is nothing.
+pub fn stdin_was_closed() -> bool {
+    STDIN_WAS_CLOSED.load(Ordering::Relaxed)
 }
 
 /// Whether stdout was closed when this process began, as by `>&-`: what is written to it since goes nowhere.
