@@ -296,7 +296,7 @@ complete -c kq -n "__fish_kq_using_subcommand produce" -l acks -d 'Which replica
 complete -c kq -n "__fish_kq_using_subcommand produce" -l delivery-timeout -d 'How long a record may take to be acknowledged before it counts as failed [default: 120s]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s n -s c -l count -d 'Stop after COUNT records' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l rate -d 'At most this many records a second' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l report -d 'Print file, line, partition and offset of every acknowledged record on stdout, one JSON object a line. Whoever reads that may leave: the records are sent all the same' -r -f -a "json\t''"
+complete -c kq -n "__fish_kq_using_subcommand produce" -l report -d 'Print file, line, topic, partition and offset of every acknowledged record on stdout, one JSON object a line. Whoever reads that may leave: the records are sent all the same' -r -f -a "json\t''"
 complete -c kq -n "__fish_kq_using_subcommand produce" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
@@ -320,7 +320,7 @@ complete -c kq -n "__fish_kq_using_subcommand produce" -s Z -l empty-is-null -d 
 complete -c kq -n "__fish_kq_using_subcommand produce" -l skip-empty -d 'Leave empty records out'
 complete -c kq -n "__fish_kq_using_subcommand produce" -s J -l json -d 'Each line is a record in the JSON form that `kq consume -J` writes'
 complete -c kq -n "__fish_kq_using_subcommand produce" -l keep-partition -d 'With -J: honour each record\'s partition'
-complete -c kq -n "__fish_kq_using_subcommand produce" -l topic-from-record -d 'With -J: honour each record\'s topic (TOPIC serves those without one)'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l topic-from-record -d 'With -J: honour each record\'s topic. TOPIC is needed all the same, for records without one'
 complete -c kq -n "__fish_kq_using_subcommand produce" -l no-idempotence -d 'Without the idempotent producer (clusters that refuse IDEMPOTENT_WRITE); retries may duplicate'
 complete -c kq -n "__fish_kq_using_subcommand produce" -l no-create -d 'Refuse a topic that does not exist, where the broker would create it'
 complete -c kq -n "__fish_kq_using_subcommand produce" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'

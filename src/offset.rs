@@ -166,8 +166,8 @@ fn before(now_ms: i64, duration: &str) -> Result<i64> {
 /// A time in milliseconds since the epoch: a whole number of them, RFC 3339, or
 /// a date with or without a time of day, in UTC.
 pub fn parse_time(s: &str) -> Result<i64> {
-    if let Some(ms) = digits(s) {
-        return ms;
+    if s.bytes().all(|b| b.is_ascii_digit()) && !s.is_empty() {
+        return s.parse().with_context(|| format!("{s} is more milliseconds than a time can have"));
     }
     // Without an offset, a zone in brackets would be passed over in silence.
     if !s.contains('[') {
@@ -192,6 +192,13 @@ mod tests {
     /// 2024-05-01T12:00:00Z
     const NOW: i64 = 1_714_564_800_000;
     const HOUR: i64 = 3_600_000;
+
+    #[test]
+    fn a_number_that_is_too_large_is_called_what_it_was_to_be() {
+        let time = parse_time("9223372036854775808").unwrap_err().to_string();
+        assert_eq!(time, "9223372036854775808 is more milliseconds than a time can have");
+        assert_eq!(parse_time("9223372036854775807").unwrap(), i64::MAX);
+    }
 
     #[test]
     fn every_start_is_understood() {

@@ -427,6 +427,21 @@ fn filters_let_through_what_matches() {
 }
 
 #[test]
+fn a_value_of_a_flag_may_begin_with_a_hyphen() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("hyphens", 1);
+    cluster.kq(["produce", &topic, "-H", "-a=b", "-k", "-x"]).stdin("-v\n").run().success();
+    cluster.kq(["produce", &topic]).stdin("w\n").run().success();
+    let read = |args: &[&str]| cluster.kq(["consume", &topic, "-e"]).args(args).run().success().stdout;
+    assert_eq!(read(&["-f", "-%s\n"]), b"--v\n-w\n");
+    assert_eq!(read(&["-K", "->"]), b"-x->-v\n->w\n");
+    assert_eq!(read(&["-D", "--\n"]), b"-v--\nw--\n");
+    assert_eq!(read(&["--grep", "-[a-z]"]), b"-v\n");
+    assert_eq!(read(&["--where-key", "-x"]), b"-v\n");
+    assert_eq!(read(&["--where-header", "-a=b"]), b"-v\n");
+}
+
+#[test]
 fn compressed_values_are_undone_and_what_can_not_be_is_counted() {
     let cluster = Cluster::get();
     let topic = cluster.create("undo", 1);
@@ -444,6 +459,14 @@ fn compressed_values_are_undone_and_what_can_not_be_is_counted() {
         .status(1)
         .stdout("no gzip\n")
         .stderr_has(&format!("{topic}[0]@1"));
+    cluster.kq(["produce", &topic, "-H", "content-encoding=snappy, gzip"]).stdin("twice\n").run().success();
+    cluster
+        .kq(["consume", &topic, "-e", "-o", "-1"])
+        .run()
+        .status(1)
+        .stdout("twice\n")
+        .stderr_has(&format!("{topic}[0]@2: written as it came"))
+        .stderr_has("more than one codec");
 }
 
 #[test]

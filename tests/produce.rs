@@ -48,6 +48,24 @@ fn empty_input_is_no_record_and_no_error() {
 }
 
 #[test]
+fn a_stdin_that_is_closed_is_no_empty_input() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("closed", 1);
+    let run = |line: &str| {
+        let kq = cluster.program("sh", ["-c", &format!("kq produce {topic} {line}")]);
+        kq.file("a", "1\n");
+        kq.run()
+    };
+    for line in ["<&-", "a - <&-"] {
+        let closed = "kq: stdin is closed: nothing was sent (</dev/null is an empty input)\n";
+        run(line).status(2).stderr(closed);
+    }
+    run("</dev/null").success().stderr_has("0 records acknowledged");
+    run("a <&-").success().stderr_has("1 record acknowledged");
+    assert_eq!(values(&cluster, &topic), "1\n");
+}
+
+#[test]
 fn any_bytes_arrive_as_they_are() {
     let cluster = Cluster::get();
     let topic = cluster.create("bytes", 1);
@@ -434,14 +452,24 @@ fn idle_input_is_flushed_while_the_pipe_stays_open() {
 }
 
 #[test]
-fn a_report_names_partition_and_offset_of_each_record() {
+fn a_report_names_topic_partition_and_offset_of_each_record() {
     let cluster = Cluster::get();
     let topic = cluster.create("report", 1);
+    let other = cluster.create("report", 1);
+    let line = |line: u32, topic: &str, offset: u32| {
+        format!(
+            "{{\"file\":\"stdin\",\"line\":{line},\"topic\":\"{topic}\",\"partition\":0,\"offset\":{offset}}}\n"
+        )
+    };
     let out = cluster.kq(["produce", &topic, "--report", "json"]).stdin("a\nb\n").run().success();
-    assert_eq!(
-        out.text(),
-        "{\"file\":\"stdin\",\"line\":1,\"partition\":0,\"offset\":0}\n{\"file\":\"stdin\",\"line\":2,\"partition\":0,\"offset\":1}\n"
-    );
+    assert_eq!(out.text(), line(1, &topic, 0) + &line(2, &topic, 1));
+    // Where records choose, the lines come in the order of the acknowledgements.
+    let records = format!("{{\"topic\":\"{other}\",\"value\":\"a\"}}\n{{\"value\":\"b\"}}\n");
+    let kq = cluster.kq(["produce", &topic, "-J", "--topic-from-record", "--report", "json"]);
+    let out = kq.stdin(records).run().success();
+    let mut lines = out.lines();
+    lines.sort_unstable();
+    assert_eq!(lines.join("\n") + "\n", line(1, &other, 0) + &line(2, &topic, 2));
 }
 
 #[test]
@@ -466,4 +494,11 @@ fn wrong_flags_say_what_is_wrong() {
     kq(&["produce", "t", "-z", "brotli"]).stderr_has("brotli").stderr_has("snappy");
     kq(&["produce", "t", "-z", "gzip:99"]).stderr_has("levels 0 to 9");
     kq(&["produce", "t", "-z", "snappy:1"]).stderr_has("no levels");
+    for timeout in ["0", "5ms", "25d"] {
+        kq(&["produce", "t", "--delivery-timeout", timeout])
+            .stderr_has("--delivery-timeout")
+            .stderr_has("give a time from 10ms to 24d");
+    }
+    kq(&["produce", "t", "--timestamp", "9223372036854775808"])
+        .stderr_has("--timestamp: 9223372036854775808 is more milliseconds than a time can have");
 }

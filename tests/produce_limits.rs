@@ -79,14 +79,32 @@ fn a_topic_or_partition_of_one_record_says_nothing_about_the_others() {
     let mut running =
         cluster.kq(["produce", &topic, "-J", "--topic-from-record", "--keep-partition"]).stdin_open().spawn();
     running.write(other(&topic, 9) + &other("bad name", 0));
-    running.wait_for_stderr("stdin:2:");
+    running
+        .wait_for_stderr(&format!("stdin:1: topic {topic} has no partition 9 (`kq topic describe {topic}`"));
+    running.wait_for_stderr("stdin:2: `bad name` can't be a topic's name: it holds ' '");
     running.write(other(&topic, 1).repeat(3));
     running.close_stdin();
     running
         .wait()
         .status(1)
         .stderr_has("3 records acknowledged")
-        .stderr_has("2 records failed, the first: stdin:1:");
+        .stderr_has("2 records failed, the first: stdin:1: topic ");
+
+    let missing = cluster.topic("missing");
+    cluster
+        .kq(["produce", &topic, "-J", "--topic-from-record", "--no-create"])
+        .stdin(other(&missing, 0))
+        .run()
+        .status(1)
+        .stderr_has(&format!(
+            "stdin:1: topic {missing} does not exist; create it: kq topic create {missing}\n"
+        ));
+    cluster
+        .kq(["produce", "-J", "--topic-from-record"])
+        .stdin(other(&topic, 0))
+        .run()
+        .status(2)
+        .stderr_has("--topic-from-record: for records without a topic of their own: no topic: name it");
 }
 
 #[test]
@@ -161,7 +179,9 @@ fn without_an_acknowledgement_none_is_claimed() {
     let topic = cluster.create("acks", 1);
     let out = cluster.kq(["produce", &topic, "--acks", "0", "--report", "json"]).stdin("1\n").run().success();
     let out = out.stderr_has("kq: 1 record sent, not acknowledged (acks 0)").stderr_has("one may be lost");
-    assert_eq!(out.text(), "{\"file\":\"stdin\",\"line\":1,\"partition\":0,\"offset\":null}\n");
+    let report =
+        format!("{{\"file\":\"stdin\",\"line\":1,\"topic\":\"{topic}\",\"partition\":0,\"offset\":null}}\n");
+    assert_eq!(out.text(), report);
     cluster
         .kq(["produce", &topic, "--acks", "-1"])
         .stdin("2\n")

@@ -211,6 +211,19 @@ fn single_configurations_are_set_and_given_back_and_the_others_stay() {
         .stderr_has(&format!("alter topic {topic}: "))
         .stderr_has("soon");
     alter(&["--config", "no.such=1"]).status(2).stderr_has("no.such");
+    let twice = "kq: retention.ms is named more than once: give one --config or --delete-config for it\n";
+    for (flag, given) in [
+        ("--config", "retention.ms=8"),
+        ("--config", "retention.ms=7"),
+        ("--config", " retention.ms =8"),
+        ("--delete-config", "retention.ms"),
+    ] {
+        alter(&["--config", "retention.ms=7", flag, given]).status(2).stderr(twice);
+    }
+    let deleted = ["--delete-config", "retention.ms"];
+    alter(&[deleted, deleted].concat()).status(2).stderr(twice);
+    let create = cluster.kq(["topic", "create", &cluster.topic("twice")]);
+    create.args(["--config", "retention.ms=7", "--config", "retention.ms=8"]).run().status(2).stderr(twice);
     alter(&[]).status(2).stderr_has("--partitions").stderr_has("--config").stderr_has("--delete-config");
 }
 

@@ -79,7 +79,7 @@ pub struct Args {
     pub idle: Option<Duration>,
 
     /// How each record looks: %t %p %o %k %s %K %S %T %h %R %%, %{time}, %{key:hex}, %{value:base64}, %{header:NAME}
-    #[arg(short, long, value_name = "FORMAT", conflicts_with_all = ["json", "delimiter", "nul", "key_delimiter", "with_key"], help_heading = "Output")]
+    #[arg(short, long, value_name = "FORMAT", allow_hyphen_values = true, conflicts_with_all = ["json", "delimiter", "nul", "key_delimiter", "with_key"], help_heading = "Output")]
     pub format: Option<String>,
 
     /// Each record as one JSON object a line, without loss; `kq produce -J` reads it
@@ -87,7 +87,14 @@ pub struct Args {
     pub json: bool,
 
     /// What follows each record [default: \n]
-    #[arg(short = 'D', long, value_name = "STR", conflicts_with = "json", help_heading = "Output")]
+    #[arg(
+        short = 'D',
+        long,
+        value_name = "STR",
+        allow_hyphen_values = true,
+        conflicts_with = "json",
+        help_heading = "Output"
+    )]
     pub delimiter: Option<String>,
 
     /// A NUL byte follows each record
@@ -95,7 +102,14 @@ pub struct Args {
     pub nul: bool,
 
     /// The key before the value, then this string
-    #[arg(short = 'K', long, value_name = "STR", conflicts_with = "json", help_heading = "Output")]
+    #[arg(
+        short = 'K',
+        long,
+        value_name = "STR",
+        allow_hyphen_values = true,
+        conflicts_with = "json",
+        help_heading = "Output"
+    )]
     pub key_delimiter: Option<String>,
 
     /// The key, a tab, the value
@@ -120,15 +134,20 @@ pub struct Args {
     pub max_decoded: usize,
 
     /// Only records whose value matches
-    #[arg(long, value_name = "REGEX", help_heading = "Decoding and filters")]
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true, help_heading = "Decoding and filters")]
     pub grep: Option<regex::bytes::Regex>,
 
     /// Only records whose key is this
-    #[arg(long, value_name = "KEY", help_heading = "Decoding and filters")]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true, help_heading = "Decoding and filters")]
     pub where_key: Option<String>,
 
     /// Only records with this header, repeatable (all must be there)
-    #[arg(long, value_name = "NAME=VALUE", help_heading = "Decoding and filters")]
+    #[arg(
+        long,
+        value_name = "NAME=VALUE",
+        allow_hyphen_values = true,
+        help_heading = "Decoding and filters"
+    )]
     pub where_header: Vec<String>,
 
     /// Which records of transactions: read-committed or read-uncommitted [default: read-committed]

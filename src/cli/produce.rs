@@ -3,6 +3,11 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::ensure;
+
+use crate::offset::parse_duration;
 
 /// Put records into a topic: lines of stdin or of files
 ///
@@ -72,7 +77,7 @@ pub struct Args {
     #[arg(long, requires = "json", help_heading = "Framing")]
     pub keep_partition: bool,
 
-    /// With -J: honour each record's topic (TOPIC serves those without one)
+    /// With -J: honour each record's topic. TOPIC is needed all the same, for records without one
     #[arg(long, requires = "json", help_heading = "Framing")]
     pub topic_from_record: bool,
 
@@ -90,7 +95,13 @@ pub struct Args {
     pub key: Option<String>,
 
     /// A header of every record, repeatable; NAME alone has a null value
-    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", help_heading = "Record")]
+    #[arg(
+        short = 'H',
+        long = "header",
+        value_name = "NAME=VALUE",
+        allow_hyphen_values = true,
+        help_heading = "Record"
+    )]
     pub headers: Vec<String>,
 
     /// The partition of every record [default: the partitioner decides]
@@ -124,8 +135,8 @@ pub struct Args {
     pub no_idempotence: bool,
 
     /// How long a record may take to be acknowledged before it counts as failed [default: 120s]
-    #[arg(long, value_name = "DURATION", value_parser = crate::offset::parse_duration, help_heading = "Delivery")]
-    pub delivery_timeout: Option<std::time::Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = delivery_timeout, help_heading = "Delivery")]
+    pub delivery_timeout: Option<Duration>,
 
     /// Stop after COUNT records
     #[arg(short = 'n', long, visible_short_alias = 'c', value_name = "COUNT", help_heading = "Delivery")]
@@ -139,7 +150,7 @@ pub struct Args {
     #[arg(long, help_heading = "Delivery")]
     pub no_create: bool,
 
-    /// Print file, line, partition and offset of every acknowledged record on stdout, one JSON object a
+    /// Print file, line, topic, partition and offset of every acknowledged record on stdout, one JSON object a
     /// line. Whoever reads that may leave: the records are sent all the same
     #[arg(long, value_name = "FORMAT", value_parser = ["json"], help_heading = "Delivery")]
     pub report: Option<String>,
@@ -180,6 +191,15 @@ fn rate(text: &str) -> Result<f64, String> {
         Ok(n) if (1e-6..=1e9).contains(&n) => Ok(n),
         _ => Err("a number of records a second from 0.000001 to 1000000000, such as 100 or 100/s".into()),
     }
+}
+
+/// A time that librdkafka takes for a record: more than records wait for others to share a batch
+/// with (`linger.ms`, 5), and not 0, which is for ever to it.
+fn delivery_timeout(text: &str) -> anyhow::Result<Duration> {
+    let timeout = parse_duration(text)?;
+    let most = Duration::from_millis(i32::MAX as u64);
+    ensure!((Duration::from_millis(10)..=most).contains(&timeout), "give a time from 10ms to 24d");
+    Ok(timeout)
 }
 
 impl Args {

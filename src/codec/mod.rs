@@ -164,7 +164,7 @@ impl From<snap::Error> for Undoing {
 ///
 /// With [`Decode::Auto`], the header `content-encoding` decides (`snappy`,
 /// `x-snappy-framed`, `gzip`, `x-gzip`, `zstd`, `lz4`; `identity` says that there
-/// is nothing to undo), and where it is absent or no codec's name, the magic of
+/// is nothing to undo; a list of several can't be undone), and where it is absent or no codec's name, the magic of
 /// framed or of Java's xerial Snappy. Magics of two or four bytes (gzip, zstd,
 /// LZ4) prove nothing about a value of any bytes, so they are not looked at.
 /// A magic that led astray gives [`Decoded::AsIs`]; a header, a named codec, or a
@@ -191,6 +191,13 @@ pub fn undo<'b>(
             Encoding::Codec(codec) => (codec, "header content-encoding"),
             Encoding::Foreign(name) => {
                 return Decoded::Failed(format!("header content-encoding says {name}, which kq can't undo"));
+            }
+            Encoding::Several => {
+                return Decoded::Failed(
+                    "header content-encoding says more than one codec, and kq undoes one alone \
+                     (--decode names it, or none)"
+                        .into(),
+                );
             }
             Encoding::Unknown => return undo_by_magic(value, max_decoded, scratch),
         },
@@ -227,11 +234,23 @@ enum Encoding {
     Identity,
     /// A compression of HTTP's registry that kq has not.
     Foreign(&'static str),
+    /// A list, as HTTP has it, with a compression in it that is not all of it.
+    Several,
     /// Anything else, as a charset that some put there.
     Unknown,
 }
 
-fn encoding(name: &[u8]) -> Encoding {
+fn encoding(text: &[u8]) -> Encoding {
+    let names = text.split(|byte| *byte == b',').filter(|name| !name.trim_ascii().is_empty());
+    let listed = names.map(one_encoding).reduce(|before, after| match (before, after) {
+        (Encoding::Identity, other) | (other, Encoding::Identity) => other,
+        (Encoding::Unknown, Encoding::Unknown) => Encoding::Unknown,
+        _ => Encoding::Several,
+    });
+    listed.unwrap_or(Encoding::Unknown)
+}
+
+fn one_encoding(name: &[u8]) -> Encoding {
     let name = name.trim_ascii();
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     let codecs = [

@@ -109,6 +109,28 @@ fn identity_and_none_undo_nothing() {
 }
 
 #[test]
+fn a_list_of_codecs_is_a_value_that_can_not_be_undone() {
+    let twice = gzip(&snappy_block(TEXT));
+    for list in ["snappy, gzip", "snappy,gzip", "gzip,gzip", "br, gzip", "gzip, utf-8", "utf-8,identity, lz4"]
+    {
+        let why = failure(Decode::Auto, Some(list), &twice);
+        assert!(why.starts_with("header content-encoding says more than one codec"), "{list}: {why}");
+    }
+    assert_eq!(outcome(Decode::None, Some("snappy, gzip"), &twice), Outcome::AsIs);
+    assert_eq!(
+        outcome(Decode::Named(Codec::Gzip), Some("snappy, gzip"), &twice),
+        Outcome::Undone(snappy_block(TEXT))
+    );
+    // What adds nothing makes no list.
+    for list in ["identity, gzip", "gzip,", " , gzip , identity"] {
+        assert_eq!(outcome(Decode::Auto, Some(list), &gzip(TEXT)), Outcome::Undone(TEXT.to_vec()), "{list}");
+    }
+    assert_eq!(outcome(Decode::Auto, Some("identity,identity"), &framed(TEXT)), Outcome::AsIs);
+    assert_eq!(outcome(Decode::Auto, Some("utf-8, latin1"), &framed(TEXT)), Outcome::Undone(TEXT.to_vec()));
+    assert!(failure(Decode::Auto, Some("identity, br"), TEXT).contains("says br"));
+}
+
+#[test]
 fn an_empty_value_is_as_it_is() {
     assert_eq!(outcome(Decode::Auto, Some("gzip"), b""), Outcome::AsIs);
     assert_eq!(outcome(Decode::Named(Codec::Snappy), None, b""), Outcome::AsIs);

@@ -1,9 +1,9 @@
 //! `kq topic`: create, list, describe, alter, delete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use serde::Serialize;
 use tabwriter::TabWriter;
 
@@ -58,6 +58,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
 }
 
 fn create(args: &Create, config: &Config) -> anyhow::Result<Exit> {
+    refuse_repeated(args.configs.iter().map(|(name, _)| name))?;
     let names = named(&args.topics, config)?;
     for name in &names {
         if let Some(hint) = topic::file_hint(name) {
@@ -201,6 +202,7 @@ fn describe_one(admin: &Admin, topic: &Topic, json: bool, text: &mut Vec<u8>) ->
 }
 
 fn alter(args: &Alter, config: &Config) -> anyhow::Result<Exit> {
+    refuse_repeated(args.configs.iter().map(|(name, _)| name).chain(&args.deleted))?;
     let names = named(&args.topics, config)?;
     let set = args.configs.iter().map(|(name, value)| (name.as_str(), Some(value.as_str())));
     let changes: Vec<_> = set.chain(args.deleted.iter().map(|name| (name.as_str(), None))).collect();
@@ -237,6 +239,19 @@ fn alter(args: &Alter, config: &Config) -> anyhow::Result<Exit> {
         }
         Ok(())
     })
+}
+
+/// Refuses a configuration that is named more than once: which of them is meant is not to be guessed, and
+/// a broker that is asked for both says no more than that something is wrong.
+fn refuse_repeated<'a>(names: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        ensure!(
+            seen.insert(name),
+            "{name} is named more than once: give one --config or --delete-config for it"
+        );
+    }
+    Ok(())
 }
 
 fn delete(args: &Delete, config: &Config) -> anyhow::Result<Exit> {

@@ -298,7 +298,9 @@ mod tests {
         for options in
             [r#"username=\"u\" password=\"p\""#, "username = u password = p", "username='u' password='p'"]
         {
-            assert_eq!(given(&format!("sasl.jaas.config=a.PlainLoginModule required {options};")), login);
+            let value = format!("a.PlainLoginModule required {options};");
+            assert_eq!(given(&format!("sasl.jaas.config={value}")), login);
+            assert_eq!(given(&format!("sasl.jaas.config=\"{value}\"")), login);
         }
     }
 

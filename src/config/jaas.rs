@@ -5,18 +5,42 @@ use anyhow::{anyhow, bail};
 /// Java's property; librdkafka has `sasl.username` and `sasl.password`.
 pub const JAAS: &str = "sasl.jaas.config";
 
-/// User and password of a login module that has them, as librdkafka's properties. An error shows no value.
+/// User and password of a login module that has them, as librdkafka's properties. A value whose whole
+/// text is in quotes, as an env file keeps them, is what is inside. An error shows no value.
 pub fn login(text: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let as_it_is = entry(text);
+    match unquoted(text) {
+        Some(inner) if as_it_is.is_err() => entry(&inner),
+        _ => as_it_is,
+    }
+}
+
+fn entry(text: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
     let words = words(text);
     let module = words.first().map(|word| word.rsplit('.').next().unwrap_or_default()).unwrap_or_default();
     if !matches!(module, "PlainLoginModule" | "ScramLoginModule") {
-        bail!("of {module} nothing can be taken; PlainLoginModule and ScramLoginModule can be read");
+        // Whatever else stands here may be the password.
+        let named = module.ends_with("LoginModule")
+            && module.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$'));
+        let what = if named { module } else { "what it says (not shown, it may hold a password)" };
+        bail!("of {what} nothing can be taken; PlainLoginModule and ScramLoginModule can be read");
     }
     let option = |wanted: &str| {
         let found = words.windows(3).find(|three| three[0] == wanted && three[1] == "=");
         found.map(|three| three[2].clone()).ok_or_else(|| anyhow!("{module} without {wanted}=\"…\""))
     };
     Ok(vec![("sasl.username", option("username")?), ("sasl.password", option("password")?)])
+}
+
+/// What is inside of the one pair of quotes that the whole text is in. Within double quotes a backslash
+/// escapes, as in a shell, unless quotes stand there without one.
+fn unquoted(text: &str) -> Option<String> {
+    let text = text.trim();
+    let inner = ['"', '\''].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))?;
+    Some(match <[String; 1]>::try_from(words(text)) {
+        Ok([word]) if text.starts_with('"') => word,
+        _ => inner.to_owned(),
+    })
 }
 
 /// The words of a JAAS entry, as Java's tokenizer parts them: `=` and `;` stand for themselves, and
@@ -84,6 +108,34 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_is_quoted_as_a_whole_is_what_is_inside() {
+        for text in [
+            r#"'a.PlainLoginModule required username="u" password="p\"q";'"#,
+            r#""a.PlainLoginModule required username=u password='p\"q';""#,
+            r#" "a.PlainLoginModule required username=\"u\" password=\"p\\\"q\";" "#,
+            r#""a.PlainLoginModule required username="u" password="p\"q";""#,
+        ] {
+            assert_eq!(read(text), ("u".into(), r#"p"q"#.into()), "{text}");
+        }
+        // The first word and the last one in quotes of their own.
+        assert_eq!(read(r#""PlainLoginModule" required username=u password="p""#).1, "p");
+    }
+
+    #[test]
+    fn an_error_names_a_login_module_and_nothing_else() {
+        let why = |text: &str| login(text).unwrap_err().to_string();
+        let named =
+            "of Krb5LoginModule nothing can be taken; PlainLoginModule and ScramLoginModule can be read";
+        assert_eq!(why("com.sun.Krb5LoginModule required;"), named);
+        assert_eq!(why("'com.sun.Krb5LoginModule required;'"), named);
+        for text in
+            ["hunter2", "'hunter2", "\"hunter2\"", "password=hunter2;", "a. b password=hunter2 LoginModule'"]
+        {
+            assert!(why(text).starts_with("of what it says (not shown"), "{text}: {}", why(text));
+        }
+    }
+
+    #[test]
     fn a_module_without_user_and_password_is_an_error_that_shows_none() {
         for text in [
             "a.Krb5LoginModule required;",
@@ -104,6 +156,21 @@ mod tests {
         fn no_text_panics(text in any::<String>(), likely in "[A-Za-z=;\"'\\\\ ]{0,40}") {
             let _ = login(&text);
             let _ = words(&likely);
+        }
+
+        #[test]
+        fn no_error_shows_the_password(
+            before in "(['\"]?[a-z.]{0,4}(Plain|Scram|Krb5|)(LoginModule)?[ ;'\"=\\\\]{0,2}(required)?[ =;]?(username=[\"']?u[\"']?|) ?){0,2}",
+            option in "(password)?[ =.]{0,3}['\"]?",
+            after in "['\"]?;?[a-z.= ]{0,4}['\"]?",
+        ) {
+            // Either half of it is no part of any message.
+            let password = "hunter2.0x";
+            let text = format!("{before}{option}{password}{after}");
+            if let Err(e) = login(&text) {
+                let shown = e.to_string();
+                prop_assert!(!shown.contains("hunter2") && !shown.contains("0x"), "{}: {}", text, shown);
+            }
         }
 
         #[test]

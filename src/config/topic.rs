@@ -44,28 +44,38 @@ pub fn missing() -> anyhow::Error {
     anyhow!("no topic: name it as the argument or with -t TOPIC, or set KQ_TOPIC")
 }
 
-/// Refuses a name that no Kafka cluster accepts (Kafka's `Topic.validate`): up to
-/// 249 of `a-z A-Z 0-9 . _ -`, neither `.` nor `..`.
+/// Refuses a name that no Kafka cluster accepts.
 pub fn check(name: &str) -> anyhow::Result<()> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() {
         bail!("the topic's name is empty: name it as the argument or with -t TOPIC, or set KQ_TOPIC");
     }
-    if name == "." || name == ".." {
-        bail!("`{name}` can't be a topic's name");
+    let Some(flaw) = flaw(name) else { return Ok(()) };
+    match file_hint(name) {
+        Some(hint) => bail!("`{name}` can't be a topic's name; {hint}"),
+        None => bail!("{flaw}"),
     }
-    if let Some(c) = name.chars().find(|&c| !legal(c)) {
-        if let Some(hint) = file_hint(name) {
-            bail!("`{name}` can't be a topic's name; {hint}");
-        }
-        bail!(
-            "`{name}` can't be a topic's name: it holds {c:?} (letters, digits, `.`, `_` and `-` are legal)"
-        );
+}
+
+/// What Kafka has against a topic's name (its `Topic.validate`), which may be up to
+/// 249 of `a-z A-Z 0-9 . _ -`, neither `.` nor `..`.
+pub fn flaw(name: &str) -> Option<String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() {
+        return Some("a topic's name can't be empty".into());
+    }
+    if name == "." || name == ".." {
+        return Some(format!("`{name}` can't be a topic's name"));
     }
     if name.len() > MAX_LEN {
-        bail!("a topic's name of {} bytes is too long: Kafka takes up to {MAX_LEN}", name.len());
+        return Some(format!(
+            "a topic's name of {} bytes is too long: Kafka takes up to {MAX_LEN}",
+            name.len()
+        ));
     }
-    Ok(())
+    let c = name.chars().find(|&c| !legal(c))?;
+    Some(format!(
+        "`{name}` can't be a topic's name: it holds {c:?} (letters, digits, `.`, `_` and `-` are legal)"
+    ))
 }
 
 /// A regular expression over topic names, in what kq's own engine and librdkafka's, which is POSIX

@@ -50,7 +50,8 @@ pub fn close_on_exec(range: &std::ops::RangeInclusive<u32>) {
     let _ = range;
 }
 
-/// Whether stdout was closed when this process began.
+/// Whether stdin and stdout were closed when this process began.
+static STDIN_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Runs before `main`: Rust's runtime opens /dev/null in place of a standard descriptor that is closed
@@ -58,16 +59,23 @@ static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 #[used]
 #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
 #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
-static NOTE_STDOUT: extern "C" fn() = note_stdout;
+static NOTE_CLOSED: extern "C" fn() = note_closed;
 
-extern "C" fn note_stdout() {
+extern "C" fn note_closed() {
     unsafe extern "C" {
         fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
     }
     const F_GETFD: c_int = 1;
-    // SAFETY: F_GETFD reads a flag of the descriptor and no memory; of a closed one it says so.
-    let flags = unsafe { fcntl(1, F_GETFD) };
-    STDOUT_WAS_CLOSED.store(flags < 0, Ordering::Relaxed);
+    for (descriptor, was_closed) in [(0, &STDIN_WAS_CLOSED), (1, &STDOUT_WAS_CLOSED)] {
+        // SAFETY: F_GETFD reads a flag of the descriptor and no memory; of a closed one it says so.
+        let flags = unsafe { fcntl(descriptor, F_GETFD) };
+        was_closed.store(flags < 0, Ordering::Relaxed);
+    }
+}
+
+/// Whether stdin was closed when this process began, as by `<&-`: what is read from it since is nothing.
+pub fn stdin_was_closed() -> bool {
+    STDIN_WAS_CLOSED.load(Ordering::Relaxed)
 }
 
 /// Whether stdout was closed when this process began, as by `>&-`: what is written to it since goes nowhere.
@@ -154,11 +162,14 @@ unsafe fn text<'a>(s: *const c_char) -> std::borrow::Cow<'a, str> {
     unsafe { CStr::from_ptr(s) }.to_string_lossy()
 }
 
+/// Who is told of deliveries.
+type Receiver = dyn FnMut(Delivery<'_>) + 'static;
+
 /// What a client's callbacks reach through librdkafka's opaque pointer.
 struct Context {
     observer: Arc<dyn Observer>,
     /// Set for the length of one `poll`: whom the callbacks on this thread serve.
-    deliveries: Cell<Option<*mut (dyn FnMut(Delivery) + 'static)>>,
+    deliveries: Cell<Option<*mut Receiver>>,
     rebalance: Cell<Option<(*const Consumer, *mut (dyn Rebalance + 'static))>>,
     /// Partitions that went during the poll that is under way.
     revoked: RefCell<Vec<Assigned>>,
@@ -315,6 +326,7 @@ unsafe extern "C" fn on_delivery(
         (*receiver)(Delivery {
             tag: message._private as u64,
             error: code_of(message.err),
+            topic: DeliveredTopic { rkt: message.rkt, message: PhantomData },
             partition: message.partition,
             offset: message.offset,
             bytes: message.key_len + message.len,
@@ -377,11 +389,12 @@ unsafe extern "C" fn on_rebalance(
 
 /// The fate of one record given to a [`Producer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delivery {
+pub struct Delivery<'a> {
     /// The number that the record was sent with.
     pub tag: u64,
     /// `None`: acknowledged.
     pub error: Option<RDKafkaErrorCode>,
+    pub topic: DeliveredTopic<'a>,
     pub partition: i32,
     /// The record's offset; negative where it is not known (`acks=0`, or an error).
     pub offset: i64,
@@ -389,6 +402,26 @@ pub struct Delivery {
     pub bytes: usize,
     /// Bytes of its headers' names and values.
     pub header_bytes: usize,
+}
+
+/// The topic that a record was sent to: its name is read where it is asked for, not for each record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveredTopic<'a> {
+    rkt: *const sys::rd_kafka_topic_t,
+    message: PhantomData<&'a ()>,
+}
+
+impl<'a> DeliveredTopic<'a> {
+    /// No topic, whose name is empty.
+    pub const NONE: Self = Self { rkt: ptr::null(), message: PhantomData };
+
+    pub fn name(self) -> std::borrow::Cow<'a, str> {
+        if self.rkt.is_null() {
+            return "".into();
+        }
+        // SAFETY: the message, which 'a stands for, keeps the topic and its name.
+        unsafe { text(sys::rd_kafka_topic_name(self.rkt)) }
+    }
 }
 
 fn size_of_headers(headers: &[Header<'_>]) -> usize {
@@ -598,17 +631,16 @@ impl Producer {
     }
 
     /// Serves delivery reports for up to `timeout` (returns after the first round of them).
-    pub fn poll(&self, timeout: Duration, deliveries: &mut dyn FnMut(Delivery)) {
-        let mut counted = |delivery: Delivery| {
+    pub fn poll(&self, timeout: Duration, deliveries: &mut dyn FnMut(Delivery<'_>)) {
+        let mut counted = |delivery: Delivery<'_>| {
             let size = delivery.bytes + delivery.header_bytes;
             self.queued.set(self.queued.get().saturating_sub(size));
             deliveries(delivery);
         };
-        let receiver: &mut dyn FnMut(Delivery) = &mut counted;
+        let receiver: &mut dyn FnMut(Delivery<'_>) = &mut counted;
         // SAFETY: only the lifetime is erased: the receiver is taken out again before this
         // function, which owns it, returns, and only this thread's callbacks read it.
-        let receiver: *mut (dyn FnMut(Delivery) + 'static) =
-            unsafe { std::mem::transmute(ptr::from_mut(receiver)) };
+        let receiver: *mut Receiver = unsafe { std::mem::transmute(ptr::from_mut(receiver)) };
         self.handle.context.deliveries.set(Some(receiver));
         // SAFETY: the client is live.
         unsafe { sys::rd_kafka_poll(self.handle.rk, millis(timeout)) };

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::kafka::ffi::stdin_was_closed;
 
 /// An input and what to call it in errors.
 pub struct Input {
@@ -42,6 +44,8 @@ pub fn inputs(files: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
 
 impl Input {
     fn stdin() -> anyhow::Result<Self> {
+        // Rust's runtime puts /dev/null there, which would be an empty input.
+        ensure!(!stdin_was_closed(), "stdin is closed: nothing was sent (</dev/null is an empty input)");
         let this = Self { name: "stdin".into(), path: None };
         refuse_directory(&this.name, this.metadata().is_ok_and(|metadata| metadata.is_dir()))?;
         Ok(this)

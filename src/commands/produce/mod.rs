@@ -40,6 +40,11 @@ const UNTOLD: Duration = Duration::from_secs(1);
 /// Produces all that the inputs hold and says what came of it.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let (named, files) = args.topic_and_files();
+    if args.topic_from_record && named.is_none() && config.env_topic.is_none() {
+        return Err(
+            config::topic::missing().context("--topic-from-record: for records without a topic of their own")
+        );
+    }
     let topic = config::topic::one(named.as_deref(), None, config.env_topic.as_deref())?;
     let shape = Shape::new(args, validator(args)?)?;
     let inputs = input::inputs(&files)?;
@@ -100,9 +105,8 @@ fn producer_settings(args: &Args) -> Vec<(&'static str, String)> {
         settings.extend(level.map(|level| ("compression.level", level.to_string())));
     }
     settings.extend(args.partitioner.clone().map(|partitioner| ("partitioner", partitioner)));
-    settings.extend(
-        args.delivery_timeout.map(|timeout| ("message.timeout.ms", timeout.as_millis().max(1).to_string())),
-    );
+    settings
+        .extend(args.delivery_timeout.map(|timeout| ("message.timeout.ms", timeout.as_millis().to_string())));
     settings.extend(args.acks.clone().map(|acks| ("acks", acks)));
     if args.no_idempotence {
         settings.push(("enable.idempotence", "false".to_owned()));
@@ -128,6 +132,11 @@ struct Session<'a> {
     /// Index into the partitions that have a leader, of the one whose turn it is.
     turn: usize,
     sent: u64,
+    /// Bytes of all inputs: those read, those before what the ends of the frames at hand count from,
+    /// and those up to the last record that was queued.
+    read: u64,
+    before: u64,
+    position: u64,
     since_turn: usize,
     /// When `--rate` lets the next record go.
     due: Instant,
@@ -189,6 +198,9 @@ impl<'a> Session<'a> {
             scratch: Scratch::default(),
             turn: first_turn(connected.partitions.len()),
             sent: 0,
+            read: 0,
+            before: 0,
+            position: 0,
             since_turn: 0,
             due: now,
             longest: longest(args, connected),
@@ -234,12 +246,15 @@ impl<'a> Session<'a> {
                 Chunk::Bytes(n) => {
                     framer.advance(n);
                     self.next_turn();
-                    self.progress.read(n as u64);
+                    self.read += n as u64;
                     while self.stop.is_none() {
                         ranges.clear();
                         if framer.take_frames(STICKY, &mut ranges) == 0 {
                             break;
                         }
+                        // The delimiter behind the last counts as one behind each.
+                        let end = ranges.last().map_or(0, |frame| frame.end);
+                        self.before = self.read - (framer.buffered() + end) as u64;
                         self.send(framer.buffer(), &ranges, at);
                     }
                     if framer.buffered() > self.longest && self.stop.is_none() && framer.discard() {
@@ -249,6 +264,7 @@ impl<'a> Session<'a> {
                     }
                 }
                 Chunk::End => {
+                    self.before = self.read - framer.buffered() as u64;
                     match framer.finish() {
                         Some(tail) => self.send(tail, std::slice::from_ref(&(0..tail.len())), at),
                         // An empty file is one empty record.
@@ -299,13 +315,13 @@ impl<'a> Session<'a> {
         }
         let (tally, report, inputs) = (&mut self.tally, &mut self.report, self.inputs);
         let before = tally.delivered + tally.failed;
-        self.connected.producer.poll(timeout, &mut |delivery: Delivery| {
+        self.connected.producer.poll(timeout, &mut |delivery: Delivery<'_>| {
             tally.report(delivery);
             if let (Some(report), None) = (report.as_mut(), delivery.error) {
                 append_report(report.buffer(), inputs, delivery);
             }
         });
-        self.progress.delivered(self.tally.delivered);
+        self.progress.update(self.position, self.tally.delivered);
         self.heed_failures();
         if self.tally.delivered + self.tally.failed > before || self.connected.producer.in_flight() == 0 {
             self.last_news = Instant::now();
@@ -439,15 +455,17 @@ fn is_refusal(code: RDKafkaErrorCode) -> bool {
     matches!(code, E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed | E::Authentication)
 }
 
-/// `{"file":"stdin","line":1,"partition":0,"offset":42}` and a newline; the offset is null where the
+/// `{"file":"stdin","line":1,"topic":"foo","partition":0,"offset":42}` and a newline; the offset is null where the
 /// broker did not say it (acks 0).
-fn append_report(out: &mut Vec<u8>, inputs: &[Input], delivery: Delivery) {
+fn append_report(out: &mut Vec<u8>, inputs: &[Input], delivery: Delivery<'_>) {
     use std::io::Write as _;
     let place = Place::of(delivery.tag);
     let file = inputs.get(place.input).map_or("", |input| &input.name);
     out.extend_from_slice(b"{\"file\":");
     json::append_string(file.as_bytes(), out);
-    let _ = write!(out, r#","line":{},"partition":{},"offset":"#, place.line, delivery.partition);
+    let _ = write!(out, r#","line":{},"topic":"#, place.line);
+    json::append_string(delivery.topic.name().as_bytes(), out);
+    let _ = write!(out, r#","partition":{},"offset":"#, delivery.partition);
     let _ = match delivery.offset {
         offset @ 0.. => writeln!(out, "{offset}}}"),
         _ => writeln!(out, "null}}"),

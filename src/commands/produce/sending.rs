@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::tally::{Cause, Place};
+use super::tally::Place;
 use super::{Session, Stop, TICK};
 use crate::cli::produce::OnInvalid;
 use crate::kafka::ffi::Topic;
@@ -34,6 +34,7 @@ impl<'a> Session<'a> {
                 return;
             }
             self.send_shaped(&buffer[frame.clone()], at);
+            self.position = self.before + frame.end as u64;
         }
     }
 
@@ -52,15 +53,18 @@ impl<'a> Session<'a> {
                 .iter()
                 .zip(line + 1..)
                 .map(|(frame, line)| (&buffer[frame.clone()], Place { input, line }.tag()));
-            let tally = &mut self.tally;
+            let (tally, main) = (&mut self.tally, &self.main);
             let taken = connected.producer.send_values(
-                &self.topics[&self.main],
+                &self.topics[main],
                 partition,
                 values,
                 &mut self.scratch,
-                &mut |tag, code| tally.fail(Place::of(tag), Cause { code, partition }),
+                &mut |tag, code| tally.fail(Place::of(tag), code, main, partition),
             );
             at.line += taken as u64;
+            if let Some(last) = frames[..taken].last() {
+                self.position = self.before + last.end as u64;
+            }
             self.count_sent(taken as u64);
             frames = &frames[taken..];
             self.heed_failures();
@@ -90,19 +94,20 @@ impl<'a> Session<'a> {
                 if out.partition.is_none() && out.key.is_none() && free && topic == self.main {
                     out.partition = Some(self.sticky_partition(1));
                 }
-                self.topic(&topic).and_then(|topic| connected.producer.send(topic, &out))
+                let sent = self.topic(&topic).and_then(|topic| connected.producer.send(topic, &out));
+                sent.map_err(|code| (code, topic, out.partition.unwrap_or(-1)))
             });
             self.shape = shape;
             match outcome {
                 Ok(Ok(())) => return self.count_sent(1),
-                Ok(Err(RDKafkaErrorCode::QueueFull)) => {
+                Ok(Err((RDKafkaErrorCode::QueueFull, ..))) => {
                     if !self.wait_for_room() {
                         at.line -= 1;
                         return;
                     }
                 }
-                Ok(Err(code)) => {
-                    self.tally.fail(place, Cause { code, partition: -1 });
+                Ok(Err((code, topic, partition))) => {
+                    self.tally.fail(place, code, &topic, partition);
                     return self.heed_failures();
                 }
                 Err(e) => return self.refuse(place, format!("{e:#}")),

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode;
 
+use crate::config::topic;
+use crate::json::short;
 use crate::kafka::errors::words;
 use crate::kafka::ffi::Delivery;
 
@@ -32,14 +34,37 @@ impl Place {
 }
 
 /// Why a record was not acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
     pub code: RDKafkaErrorCode,
-    pub partition: i32,
+    /// Where the record, and not the command line, said where it goes.
+    topic: Option<String>,
+    partition: i32,
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(topic) = &self.topic {
+            // It may be longer than any line for a person.
+            let name = short(topic);
+            match self.code {
+                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+                    return write!(f, "topic {name} does not exist; create it: kq topic create {name}");
+                }
+                RDKafkaErrorCode::UnknownPartition if self.partition >= 0 => {
+                    let partition = self.partition;
+                    return write!(
+                        f,
+                        "topic {name} has no partition {partition} (`kq topic describe {name}` shows those it has)"
+                    );
+                }
+                RDKafkaErrorCode::InvalidTopic => {
+                    let flaw = topic::flaw(topic).unwrap_or_else(|| format!("topic {topic}: not accepted"));
+                    return f.write_str(&short(&flaw));
+                }
+                _ => write!(f, "topic {name}: ")?,
+            }
+        }
         match self.code {
             RDKafkaErrorCode::MessageSizeTooLarge => {
                 f.write_str("larger than the topic takes (its max.message.bytes)")?;
@@ -98,14 +123,14 @@ impl Tally {
     }
 
     /// Takes a delivery report in.
-    pub fn report(&mut self, delivery: Delivery) {
+    pub fn report(&mut self, delivery: Delivery<'_>) {
         match delivery.error {
             None => {
                 self.delivered += 1;
                 self.bytes += delivery.bytes as u64;
             }
             Some(code) => {
-                self.fail(Place::of(delivery.tag), Cause { code, partition: delivery.partition });
+                self.fail(Place::of(delivery.tag), code, &delivery.topic.name(), delivery.partition);
             }
         }
     }
@@ -136,16 +161,23 @@ impl Tally {
         self.first_invalid.get_or_insert((place, why));
     }
 
-    /// Counts a record that failed.
-    pub fn fail(&mut self, place: Place, cause: Cause) {
+    /// Counts a record that failed on its way to this partition, which is negative where none was chosen.
+    pub fn fail(&mut self, place: Place, code: RDKafkaErrorCode, topic: &str, partition: i32) {
         self.failed += 1;
-        if self.is_hopeless(cause.code) {
-            self.hopeless = Some(cause.code);
+        if self.is_hopeless(code) {
+            self.hopeless = Some(code);
         }
-        if self.failed <= REPORTED {
-            self.fresh.push((place, cause));
+        let is_fresh = self.failed <= REPORTED;
+        let is_first = self.first.as_ref().is_none_or(|(first, _)| place < *first);
+        if !is_fresh && !is_first {
+            return;
         }
-        if self.first.as_ref().is_none_or(|(first, _)| place < *first) {
+        let topic = (self.own_topics || self.own_partitions).then(|| topic.to_owned());
+        let cause = Cause { code, topic, partition };
+        if is_fresh {
+            self.fresh.push((place, cause.clone()));
+        }
+        if is_first {
             self.first = Some((place, cause));
         }
     }
@@ -189,6 +221,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::kafka::ffi::DeliveredTopic;
 
     proptest! {
         #[test]
@@ -205,12 +238,57 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_names_the_topic_and_partition_that_the_record_named() {
+        use RDKafkaErrorCode as E;
+        let why = |tally: &mut Tally, code, topic: &str, partition| {
+            tally.fail(Place { input: 0, line: 1 }, code, topic, partition);
+            tally.take_fresh().pop().unwrap().1.to_string()
+        };
+        let mut own = Tally::new(true, true);
+        for (code, topic, partition, expected) in [
+            (E::UnknownTopic, "foo", -1, "topic foo does not exist; create it: kq topic create foo"),
+            (
+                E::UnknownTopicOrPartition,
+                "foo",
+                0,
+                "topic foo does not exist; create it: kq topic create foo",
+            ),
+            (
+                E::UnknownPartition,
+                "foo",
+                7,
+                "topic foo has no partition 7 (`kq topic describe foo` shows those it has)",
+            ),
+            (E::InvalidTopic, "", -1, "a topic's name can't be empty"),
+            (E::InvalidTopic, "foo", -1, "topic foo: not accepted"),
+            (
+                E::MessageTimedOut,
+                "foo",
+                7,
+                "topic foo: not acknowledged within --delivery-timeout (partition 7)",
+            ),
+        ] {
+            assert_eq!(why(&mut own, code, topic, partition), expected);
+        }
+        let illegal = why(&mut own, E::InvalidTopic, "bad name", -1);
+        assert!(illegal.starts_with("`bad name` can't be a topic's name: it holds ' '"), "{illegal}");
+        assert!(
+            why(&mut own, E::InvalidTopic, &"x".repeat(100_000), -1).contains("100000 bytes is too long")
+        );
+        assert!(why(&mut own, E::UnknownTopic, &"x".repeat(100_000), -1).len() < 1000);
+        // The one topic of all needs no naming.
+        let of_one = why(&mut Tally::default(), E::MessageTimedOut, "foo", 7);
+        assert_eq!(of_one, "not acknowledged within --delivery-timeout (partition 7)");
+    }
+
+    #[test]
     fn the_first_failure_is_the_one_that_stands_first_in_the_input() {
         let mut tally = Tally::default();
         for line in [7, 3, 5] {
             tally.report(Delivery {
                 tag: Place { input: 0, line }.tag(),
                 error: Some(RDKafkaErrorCode::MessageSizeTooLarge),
+                topic: DeliveredTopic::NONE,
                 partition: 2,
                 offset: -1,
                 bytes: 1,
