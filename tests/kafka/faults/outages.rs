@@ -295,7 +295,7 @@ fn a_log_that_an_unclean_election_cut_is_read_from_where_it_was_cut() {
     send(0..90);
     let worker =
         case.worker(&["-j", "1", "--shell", "echo $KQ_RECORD_OFFSET:$(cat)"]).limit(3 * LONG).spawn();
-    worker.wait_for_stdout("89:89\n");
+    worker.wait_for_stdout("89:89");
     let leader = brokers.leader(&case.topic, 0);
     let copies = replicas(&case.cluster, &case.topic);
     let other = copies.into_iter().find(|id| *id != leader).expect("another copy");
@@ -303,7 +303,7 @@ fn a_log_that_an_unclean_election_cut_is_read_from_where_it_was_cut() {
     wait_until("one copy is in sync", LONG, || in_sync(&case.cluster, &case.topic) == Some(1));
     // These are in the leader's log alone.
     send(90..100);
-    worker.wait_for_stdout("99:99\n");
+    worker.wait_for_stdout("99:99");
     let client = client(case.cluster.brokers(), &case.group);
     wait_until("all of it is committed", LONG, || {
         committed(&client, &case.topic, 1).is_some_and(|offsets| offsets.get(&0) == Some(&100))
@@ -313,7 +313,7 @@ fn a_log_that_an_unclean_election_cut_is_read_from_where_it_was_cut() {
     wait_until("the other leads", 2 * LONG, || brokers.leader(&case.topic, 0) == other);
     // More than were lost, so that the group's offset lies within the log again.
     send(200..215);
-    worker.wait_for_stdout("104:214\n");
+    worker.wait_for_stdout("104:214");
     brokers.heal();
     case.wait_for_no_lag();
     worker.terminate();
