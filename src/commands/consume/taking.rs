@@ -132,9 +132,11 @@ impl Session<'_> {
     ) -> anyhow::Result<()> {
         let (low, high) = self.watermarks(topic, partition)?;
         let mut next = position.max(low);
-        let back = cut.map(|end| end.clamp(low, high)).or((position > high).then_some(low));
+        // Where the log was cut beyond the position, nothing that was written out is concerned.
+        let end = cut.map_or(high, |cut| cut.clamp(low, high));
+        let back = (position > end).then_some(if cut.is_some() { end } else { low });
         if let Some(back) = back {
-            self.tell_beyond(topic, partition, position, cut.unwrap_or(high), back);
+            self.tell_beyond(topic, partition, position, end, back);
             next = back;
         } else if position >= 0 && position < low {
             // It was said, so the group need not come back to it.

@@ -17,6 +17,7 @@ mod live;
 mod metrics;
 mod observer;
 mod oneshot;
+mod out_of_range;
 mod outbox;
 mod persistent;
 mod policy;

@@ -1,7 +1,6 @@
 //! The polling thread: owns the consumer, polls for ever, never waits for a command.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
@@ -15,7 +14,6 @@ use super::shared::{Shared, Stop};
 use crate::kafka::consumer::Absence;
 use crate::kafka::ffi::{Consumer, Event};
 use crate::kafka::{consumer, membership};
-use crate::offset::From;
 
 /// How long one poll waits: what bounds how late anything is noticed here.
 const POLL: Duration = Duration::from_millis(100);
@@ -192,80 +190,6 @@ impl<'a> Poller<'a> {
                 self.shared.stop(Stop::of_fatal(reason));
             }
             _ => self.shared.log.verbose(1, format_args!("{place}: {reason}")),
-        }
-    }
-
-    /// The offset to read from is not there: retention took it, the topic was made anew, or the log was
-    /// `cut` by an unclean election. Says so, and goes on at the first record that is there and was not read.
-    fn settle_start(&mut self, topic: &Arc<str>, partition: i32, offset: i64, cut: Option<i64>) {
-        let name = (Arc::clone(topic), partition);
-        let wanted = if offset >= 0 && cut.is_none() {
-            Some(offset)
-        } else {
-            let asked = list([(&**topic, partition, Offset::Invalid)]);
-            let known = self.rebalancer.ask(|timeout| Ok(self.consumer.committed(&asked, timeout)?));
-            if let Err(e) = known {
-                // What was done is not to be done again from the beginning.
-                return self.shared.stop(Stop::Failed(format!(
-                    "{topic}[{partition}]: ask for the group's committed offset: {e:#}"
-                )));
-            }
-            match asked.find_partition(topic, partition).map(|e| e.offset()) {
-                Some(Offset::Offset(offset)) => Some(offset),
-                _ => None,
-            }
-        };
-        let watermarks =
-            self.rebalancer.ask(|timeout| consumer::watermarks(self.consumer, topic, partition, timeout));
-        let (low, high) = match watermarks {
-            Ok(watermarks) => watermarks,
-            Err(e) => return self.shared.stop(Stop::Failed(format!("{e:#}"))),
-        };
-        let mut is_back = false;
-        let mut go_back = |wanted: i64, end: i64, to: i64| {
-            self.shared.log.error(format_args!(
-                "{topic}[{partition}]: the group's offset {wanted} is past the end {end} (was the topic truncated, or made anew?); starting at {to}"
-            ));
-            let mut ledger = self.shared.ledger();
-            let until = ledger.until_of(&name);
-            ledger.assign(&name, None, until);
-            is_back = true;
-            to
-        };
-        let goal = match wanted {
-            Some(wanted) if cut.is_some_and(|cut| cut < wanted) => {
-                let cut = cut.unwrap_or(low);
-                go_back(wanted, cut, cut.clamp(low, high))
-            }
-            Some(wanted) if wanted < low => {
-                self.shared.tally.lost.fetch_add((low - wanted) as u64, Relaxed);
-                self.shared.log.error(format_args!(
-                    "{topic}[{partition}]: {wanted}..{low} gone: retention took them before they were read"
-                ));
-                low
-            }
-            Some(wanted) if wanted > high => go_back(wanted, high, low),
-            Some(wanted) => wanted,
-            None => match self.rebalancer.start(self.consumer, &name) {
-                Offset::Offset(offset) => offset,
-                _ => low,
-            },
-        };
-        self.rebalancer.wanted.insert(name, From::Beginning);
-        let outcome = self.consumer.restart(topic, partition, goal);
-        let outcome = match outcome {
-            // The partition has left meanwhile, and its next owner settles this.
-            Err(RDKafkaErrorCode::InvalidArgument) => Ok(()),
-            Err(code) => Err(format!("read {topic}[{partition}] from {goal} on: {code}")),
-            // Should this worker be killed before it has done what the group had committed before.
-            Ok(()) if is_back => self
-                .rebalancer
-                .ask(|timeout| consumer::commit_back(self.consumer, topic, partition, goal, timeout))
-                .map_err(|e| format!("{e:#}")),
-            Ok(()) => Ok(()),
-        };
-        if let Err(why) = outcome {
-            self.shared.stop(Stop::Failed(why));
         }
     }
 
