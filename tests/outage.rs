@@ -89,3 +89,19 @@ fn leaving_a_group_without_brokers_takes_bounded_time_and_says_that_it_could_not
     let out = running.wait().status(1).stderr_has("commit").stderr_has(&topic);
     assert!(out.took < Duration::from_secs(30), "{out}");
 }
+
+#[test]
+fn a_second_signal_to_a_producer_says_what_it_leaves() {
+    let (mut cluster, _dir) = lasting();
+    let topic = cluster.create("left", 1);
+    let mut running = cluster.kq(["produce", &topic, "--report", "json"]).stdin_open().spawn();
+    running.write("one\n");
+    running.wait_for_stdout("\"line\":1,");
+    cluster.kill();
+    running.write("two\nthree\n");
+    running.wait_for_stderr("2 records wait for an acknowledgement");
+    running.terminate();
+    running.wait_for_stderr("waiting for 2 acknowledgements, a second signal ends at once");
+    running.terminate();
+    running.wait().status(143).stderr_has("stopped after stdin:3; records that were not acknowledged: 2");
+}

@@ -8,6 +8,8 @@ mod tally;
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -226,7 +228,7 @@ impl<'a> Session<'a> {
             }
         }
         self.draining = true;
-        self.drain();
+        self.drain(at);
         self.progress.finish();
         self.finish(at, unread)
     }
@@ -364,10 +366,31 @@ impl<'a> Session<'a> {
     }
 
     /// Waits until each queued record was acknowledged or failed. In short steps, since the
-    /// client's own flush moves in steps of 100 ms.
-    fn drain(&mut self) {
+    /// client's own flush moves in steps of 100 ms. A second signal says what it leaves.
+    fn drain(&mut self, at: Place) {
+        let waiting = Arc::new(AtomicUsize::new(0));
+        self.say(|log, name| {
+            let (place, left) = (name(at), Arc::clone(&waiting));
+            self.shutdown.on_second_signal(move || {
+                let left = left.load(Relaxed);
+                log.error(format_args!("stopped after {place}; records that were not acknowledged: {left}"));
+            });
+        });
         let mut step = Duration::from_micros(200);
+        let (began, mut said) = (Instant::now(), false);
         while self.connected.producer.in_flight() > 0 {
+            let left = self.connected.producer.in_flight();
+            waiting.store(left, Relaxed);
+            if let (Some(Stop::Signal(signal)), false) = (self.stop, said)
+                && began.elapsed() >= UNTOLD
+            {
+                said = true;
+                self.say(|log, _| {
+                    log.note(format_args!(
+                        "signal {signal}: waiting for {left} acknowledgements, a second signal ends at once"
+                    ));
+                });
+            }
             self.serve(step);
             step = (step * 2).min(Duration::from_millis(20));
         }
