@@ -14,6 +14,8 @@ use crate::kafka::ffi::stdout_was_closed;
 
 /// Bytes that are gathered before they are written while records keep coming.
 const CHUNK: usize = 256 * 1024;
+/// Written at once: a reader that is slower than this in the time for closing stands still.
+const PIECE: usize = 16 * 1024;
 
 /// stdout with a buffer of its own: nothing is written behind the caller's back,
 /// so that what is committed can wait for what is flushed.
@@ -89,10 +91,12 @@ impl Output {
     /// Writes out all that was appended. After an error nothing counts as written.
     pub fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
-            self.writes.turn();
-            let outcome = write_all(&self.file, &self.buffer);
-            self.writes.turn();
-            outcome?;
+            for piece in self.buffer.chunks(PIECE) {
+                self.writes.turn();
+                let outcome = write_all(&self.file, piece);
+                self.writes.turn();
+                outcome?;
+            }
             self.buffer.clear();
             if self.buffer.capacity() > 8 * CHUNK {
                 self.buffer.shrink_to(2 * CHUNK);

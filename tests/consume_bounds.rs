@@ -214,3 +214,32 @@ fn a_reader_that_stands_still_does_not_keep_a_signal_from_ending_it() {
     running.wait().status(143).stderr_has("stdout takes nothing");
     drop(reader);
 }
+
+#[test]
+fn a_reader_that_is_slow_gets_all_of_it_after_a_signal() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("slow", 1);
+    cluster.kq(["produce", &topic]).stdin(numbers(0, 60_000)).run().success();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let running = cluster.kq(["consume", &topic, "--close-timeout", "300ms"]).stdout_to(writer).spawn();
+    wait_until("the pipe is full", LONG, || rustix::io::ioctl_fionread(&reader).unwrap() >= 64 << 10);
+    running.terminate();
+    // What is taken is written, however long that takes in all.
+    let mut piece = [0; 16 << 10];
+    while std::io::Read::read(&mut reader, &mut piece).unwrap() > 0 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    running.wait().success().stderr_lacks("takes nothing");
+}
+
+#[test]
+fn a_start_beyond_the_end_is_waited_for_in_the_next_run_too() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("beyond", 1);
+    let group = cluster.topic("group");
+    let run = || cluster.kq(["consume", &topic, "-g", &group, "--from", "3", "-e"]).run().success();
+    cluster.kq(["produce", &topic]).stdin(numbers(0, 1)).run().success();
+    run().stdout("");
+    cluster.kq(["produce", &topic]).stdin(numbers(1, 5)).run().success();
+    run().stdout(numbers(3, 5));
+}

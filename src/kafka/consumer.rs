@@ -253,11 +253,10 @@ impl std::fmt::Display for Unanswered {
 
 impl std::error::Error for Unanswered {}
 
-/// Whether the only trouble is that brokers are out of reach, or that a partition has no leader now.
-pub fn is_contact_lost(e: &anyhow::Error) -> bool {
+/// [`errors::is_passing`] of what a question failed with.
+pub fn is_passing(e: &anyhow::Error) -> bool {
     let code = e.downcast_ref::<Unanswered>().map(|unanswered| &unanswered.code);
-    code.or_else(|| e.downcast_ref())
-        .is_some_and(|code| *code == RDKafkaErrorCode::LeaderNotAvailable || errors::is_contact_lost(*code))
+    code.or_else(|| e.downcast_ref()).is_some_and(|code| errors::is_passing(*code))
 }
 
 /// The first offset whose record has this timestamp (ms) or a later one; `None` where there is
@@ -322,12 +321,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lost_contact_is_known_under_what_was_asked() {
+    fn what_passes_is_known_under_what_was_asked() {
         let unanswered = |code| Unanswered::of("the watermarks", "t", 0)(code);
-        assert!(is_contact_lost(&unanswered(RDKafkaErrorCode::BrokerTransportFailure)));
-        assert!(is_contact_lost(&unanswered(RDKafkaErrorCode::OperationTimedOut).context("where to start")));
-        assert!(is_contact_lost(&unanswered(RDKafkaErrorCode::LeaderNotAvailable)));
-        assert!(!is_contact_lost(&unanswered(RDKafkaErrorCode::TopicAuthorizationFailed)));
+        assert!(is_passing(&unanswered(RDKafkaErrorCode::BrokerTransportFailure)));
+        assert!(is_passing(&unanswered(RDKafkaErrorCode::OperationTimedOut).context("where to start")));
+        assert!(is_passing(&unanswered(RDKafkaErrorCode::LeaderNotAvailable)));
+        assert!(is_passing(&anyhow::Error::new(RDKafkaErrorCode::NotCoordinator)));
+        assert!(!is_passing(&unanswered(RDKafkaErrorCode::TopicAuthorizationFailed)));
     }
 
     #[test]

@@ -54,7 +54,8 @@ impl Session<'_> {
         let at: Vec<String> = self
             .parts
             .iter()
-            .filter_map(|p| Some(format!("{}[{}]@{}", p.topic, p.partition, p.next? - 1)))
+            .filter_map(|p| Some((p, p.next.filter(|next| *next > p.start.unwrap_or(0))?)))
+            .map(|(p, next)| format!("{}[{}]@{}", p.topic, p.partition, next - 1))
             .collect();
         let mut uncommitted = None;
         if self.group.is_some() {

@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::parts::Part;
 use super::{BATCH, Known, Session, Stop, TICK};
 use crate::kafka::consumer;
-use crate::kafka::errors::{is_contact_lost, words};
+use crate::kafka::errors::{is_passing, words};
 use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
 use crate::offset::From;
 
@@ -79,9 +79,7 @@ impl Rebalance for Session<'_> {
             return;
         }
         let timeout = self.config.timeout;
-        if let Err(code) =
-            self.patiently(|| consumer.committed(&list, timeout), |code| is_contact_lost(*code))
-        {
+        if let Err(code) = self.patiently(|| consumer.committed(&list, timeout), |code| is_passing(*code)) {
             if self.shutdown.signal().is_some() {
                 return;
             }
@@ -99,6 +97,8 @@ impl Rebalance for Session<'_> {
             };
             match self.take_over(assigned, committed) {
                 Ok(part) => self.parts.add(part),
+                // Told to end, it asks no longer.
+                Err(_) if self.shutdown.signal().is_some() => {}
                 Err(e) => self.broken = Some(e),
             }
             if self.broken.is_some() || self.shutdown.signal().is_some() {

@@ -10,7 +10,7 @@ mod start;
 mod taking;
 mod topics;
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -112,23 +112,38 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         outage: None,
         lost: false,
     };
-    if session.group.is_some() {
+    let begun = if session.group.is_some() {
         session.joined = session.joins_silently().then(Instant::now);
-        session.join()?;
+        session.join()
     } else {
-        session.assign(partitions.as_deref())?;
+        session.assign(partitions.as_deref())
+    };
+    match (begun, shutdown.signal()) {
+        (Ok(()), _) => {}
+        // Told to end, it asks no longer.
+        (Err(_), Some(signal)) => session.stop = Some(Stop::Signal(signal)),
+        (Err(e), None) => return Err(e),
     }
     session.run()
 }
+
+/// What a stderr that takes nothing is given for it.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A reader that stands still, such as a pager, must not keep a consume from ending.
 fn end_though_stdout_hangs(shutdown: &Shutdown, output: &Output, args: &Args, config: &Config) {
     let (writes, log, limit) = (output.writes(), config.log, args.close_timeout);
     shutdown.on_first_signal(move |signal| {
         writes.await_hang(limit);
-        log.error(format_args!(
-            "stopped by signal {signal}: stdout takes nothing; what it did not take is not committed"
-        ));
+        // stderr may lead to the same reader.
+        let (said, is_said) = mpsc::channel();
+        std::thread::spawn(move || {
+            log.error(format_args!(
+                "stopped by signal {signal}: stdout takes nothing; what it did not take is not committed"
+            ));
+            let _ = said.send(());
+        });
+        let _ = is_said.recv_timeout(LAST_WORDS);
         exit::at_once(Exit::Signal(signal));
     });
 }
@@ -252,7 +267,7 @@ impl Session<'_> {
     fn run(mut self) -> anyhow::Result<Exit> {
         let connected = self.connected;
         let with_headers = self.sink.needs_headers();
-        if self.group.is_none() && self.parts.all_done() {
+        if self.group.is_none() && self.parts.all_done() && self.stop.is_none() {
             self.stop = Some(Stop::Reached);
         }
         if self.bounds.count == Some(0) {

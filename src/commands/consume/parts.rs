@@ -75,11 +75,16 @@ impl Part {
         }
     }
 
-    /// What was read from `next` on is not what is there now: it is read again from there.
-    pub fn go_back(&mut self, next: i64) {
+    /// What was read from `next` on is not what is there now: it is read again from there, up to `end`
+    /// where reading ends with the partition.
+    pub fn go_back(&mut self, next: i64, end: Option<i64>) {
         self.next = Some(next);
         self.unstored = false;
         self.at_end = false;
+        if end.is_some() {
+            self.until = self.until.min(end);
+        }
+        self.done |= self.until.is_some_and(|until| next >= until);
     }
 
     /// Everything before `next` was dealt with: written, filtered out, or is not there.
@@ -100,7 +105,7 @@ impl Part {
         // Markers, aborted and compacted records at the tail are never delivered: they are passed here.
         self.pass(end);
         // A start at the end holds from now on: the next run reads what comes between.
-        self.unstored |= self.next.is_none();
+        self.unstored |= self.next.is_none() && self.first.is_none();
         self.done |= self.until.is_some_and(|until| end >= until);
         self.reach_time(now_ms);
     }
@@ -205,6 +210,27 @@ mod tests {
         assert!(!p.unstored);
         p.reached_end(10, 0);
         assert_eq!((p.next, p.position(), p.unstored, p.done), (None, Some(10), true, false));
+    }
+
+    #[test]
+    fn a_start_beyond_the_end_is_not_given_up_for_the_end() {
+        let mut p = Part::new("t".into(), 0, Some(10), None);
+        p.first = Some(15);
+        p.reached_end(10, 0);
+        assert!(!p.unstored);
+    }
+
+    #[test]
+    fn who_goes_back_past_the_end_is_done_at_the_new_one() {
+        let mut p = part(10, 100);
+        p.passed(95);
+        p.go_back(90, Some(92));
+        assert_eq!((p.position(), p.until, p.unstored, p.done), (Some(90), Some(92), false, false));
+        p.go_back(92, Some(92));
+        assert!(p.done);
+        let mut follows = Part::new("t".into(), 0, Some(10), None);
+        follows.go_back(5, None);
+        assert!(!follows.done);
     }
 
     #[test]

@@ -14,7 +14,7 @@ impl Session<'_> {
     pub(super) fn patiently<T, E: Display>(
         &self,
         ask: impl Fn() -> Result<T, E>,
-        is_contact_lost: impl Fn(&E) -> bool,
+        is_passing: impl Fn(&E) -> bool,
     ) -> Result<T, E> {
         let patience = match &self.group {
             _ if self.bounds.stops() => self.args.stall_timeout,
@@ -22,12 +22,12 @@ impl Session<'_> {
             None => Duration::MAX,
         };
         let is_over = || self.shutdown.signal().is_some();
-        outage::ride_out(self.config.log, patience, is_over, is_contact_lost, ask)
+        outage::ride_out(self.config.log, patience, is_over, is_passing, ask)
     }
 
     pub(super) fn watermarks(&self, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
         let ask = || consumer::watermarks(self.consumer(), topic, partition, self.config.timeout);
-        self.patiently(ask, consumer::is_contact_lost)
+        self.patiently(ask, consumer::is_passing)
     }
 
     /// A partition with nothing read of it. Records that are gone already are counted; of a start
@@ -40,9 +40,10 @@ impl Session<'_> {
         let (low, high) = self.watermarks(topic, partition)?;
         let ask =
             || consumer::start(self.consumer(), topic, partition, from, (low, high), self.config.timeout);
-        let start = self.patiently(ask, consumer::is_contact_lost)?;
+        let start = self.patiently(ask, consumer::is_passing)?;
         let mut part = self.part(topic, partition, Some(start.clamp(low, high.max(low))), high)?;
         part.first = (start > high).then_some(start);
+        part.unstored &= part.first.is_none();
         self.config.log.verbose(1, format_args!("{topic}[{partition}]: from {start}; its end is {high}"));
         if start < low {
             let gone = part.until.map_or(low, |until| until.clamp(start, low));
@@ -76,7 +77,7 @@ impl Session<'_> {
             (None, Some(until)) => {
                 let ask =
                     || consumer::end(self.consumer(), topic, partition, until, high, self.config.timeout);
-                let end = self.patiently(ask, consumer::is_contact_lost)?;
+                let end = self.patiently(ask, consumer::is_passing)?;
                 self.ends.push((topic.to_owned(), partition, end));
                 end
             }

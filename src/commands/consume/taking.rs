@@ -8,6 +8,7 @@ use super::{Session, Stop, now_ms};
 use crate::exit::{self, Exit};
 use crate::kafka::ffi::Event;
 use crate::kafka::{consumer, membership};
+use crate::offset::Until;
 use crate::record::RecordRef;
 
 impl Session<'_> {
@@ -152,12 +153,20 @@ impl Session<'_> {
             Ok(()) => {}
             Err(code) => bail!("read {topic}[{partition}] from {next} on: {code}"),
         }
-        back.map_or(Ok(()), |back| {
-            if let Some(part) = self.parts.find(topic, partition) {
-                part.go_back(back);
+        let Some(back) = back else { return Ok(()) };
+        // The end that was there may never come again.
+        let end = (self.bounds.until == Some(Until::End)).then_some(high);
+        if let Some(end) = end {
+            let known = self.ends.iter_mut().find(|(t, p, _)| *p == partition && t == topic);
+            if let Some((_, _, known)) = known {
+                *known = (*known).min(Some(end));
             }
-            self.commit_back(topic, partition, back)
-        })
+        }
+        if let Some(part) = self.parts.find(topic, partition) {
+            part.go_back(back, end);
+        }
+        self.stop_when_done();
+        self.commit_back(topic, partition, back)
     }
 
     /// Has the group begin there, should this member end before it has read what it had committed before.
@@ -167,7 +176,7 @@ impl Session<'_> {
         }
         let commit =
             || consumer::commit_back(self.consumer(), topic, partition, position, self.config.timeout);
-        self.patiently(commit, consumer::is_contact_lost)
+        self.patiently(commit, consumer::is_passing)
     }
 
     /// Says that what was read before is not there any more.

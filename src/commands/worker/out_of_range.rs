@@ -10,14 +10,20 @@ use super::poller::Poller;
 use super::rebalance::list;
 use super::shared::Stop;
 use crate::kafka::consumer;
-use crate::offset::From;
+use crate::offset::{From, Until};
 
 impl Poller<'_> {
     /// The offset to read from is not there: retention took it, the topic was made anew, or the log was
     /// `cut` by an unclean election. Says so, and goes on at the first record that is there and was not read.
     pub(super) fn settle_start(&mut self, topic: &Arc<str>, partition: i32, offset: i64, cut: Option<i64>) {
         let name = (Arc::clone(topic), partition);
-        let wanted = if offset >= 0 && cut.is_none() {
+        if self.shared.ledger().epoch_of(&name).is_none() {
+            // It has left meanwhile, and is its next owner's to settle.
+            return;
+        }
+        let wanted = if cut.is_some() {
+            None
+        } else if offset >= 0 {
             Some(offset)
         } else {
             let asked = list([(&**topic, partition, Offset::Invalid)]);
@@ -40,13 +46,14 @@ impl Poller<'_> {
             Err(e) => return self.shared.stop(Stop::Failed(format!("{e:#}"))),
         };
         let log = self.shared.log;
+        let is_back = cut.is_some() || wanted.is_some_and(|wanted| wanted > high);
+        if is_back {
+            self.rebalancer.finish(&name);
+        }
         let goal = match (cut, wanted) {
             (Some(cut), _) => {
-                let began = wanted.or_else(|| match self.rebalancer.start(self.consumer, &name) {
-                    Offset::Offset(offset) => Some(offset),
-                    _ => None,
-                });
-                let goal = began.map_or(low, |began| began.min(cut)).clamp(low, high);
+                let next = self.shared.ledger().next_of(&name);
+                let goal = next.map_or(low, |next| next.min(cut)).clamp(low, high);
                 log.error(format_args!(
                     "{topic}[{partition}]: its log was cut at {cut} (by an unclean election?); reading on from {goal}"
                 ));
@@ -71,17 +78,17 @@ impl Poller<'_> {
                 _ => low,
             },
         };
-        let is_back = cut.is_some() || wanted.is_some_and(|wanted| goal < wanted);
         if is_back {
-            // What has these offsets is not what was read under them.
             let mut ledger = self.shared.ledger();
             let until = ledger.until_of(&name);
-            ledger.assign(&name, None, until);
+            // The end that was there may never come again.
+            let until = if self.rebalancer.until == Some(Until::End) { until.min(Some(high)) } else { until };
+            ledger.assign(&name, Some(goal), until);
         }
         self.rebalancer.wanted.insert(name, From::Beginning);
         let outcome = self.consumer.restart(topic, partition, goal);
         let outcome = match outcome {
-            // The partition has left meanwhile, and its next owner settles this.
+            // It has left just now.
             Err(RDKafkaErrorCode::InvalidArgument) => Ok(()),
             Err(code) => Err(format!("read {topic}[{partition}] from {goal} on: {code}")),
             // Should this worker be killed before it is where the group was.

@@ -146,14 +146,7 @@ impl Rebalance for Rebalancer {
         let (word, count) = if lost { ("lost", &tally.taken) } else { ("revoked", &tally.revoked) };
         count.fetch_add(1, Relaxed);
         self.shared.log.verbose(1, format_args!("{word}: {}", shown(&names)));
-        let epochs: HashSet<u64> = {
-            let mut ledger = self.shared.ledger();
-            for name in &names {
-                ledger.drain(name);
-            }
-            names.iter().filter_map(|name| ledger.epoch_of(name)).collect()
-        };
-        self.shared.recall();
+        let epochs = self.begin_drain(&names);
         let of_these = |owner: u64| epochs.contains(&owner);
         if lost || matches!(self.shared.stopping(), Some(Stop::Fenced(_))) {
             // They are somebody else's by now: nothing is stored, nothing is finished.
@@ -180,6 +173,27 @@ impl Rebalance for Rebalancer {
 }
 
 impl Rebalancer {
+    /// Drops what is queued of these partitions. Gives their epochs.
+    fn begin_drain(&self, names: &[Name]) -> HashSet<u64> {
+        let epochs = {
+            let mut ledger = self.shared.ledger();
+            for name in names {
+                ledger.drain(name);
+            }
+            names.iter().filter_map(|name| ledger.epoch_of(name)).collect()
+        };
+        self.shared.recall();
+        epochs
+    }
+
+    /// Brings what was begun of a partition to its end, and nothing else of it: other records than
+    /// those that were read are under its offsets now.
+    pub fn finish(&self, name: &Name) {
+        let names = std::slice::from_ref(name);
+        let epochs = self.begin_drain(names);
+        self.drain(names, &|owner| epochs.contains(&owner));
+    }
+
     /// Waits for what runs of these partitions; tells it to end, kills it, gives it up.
     fn drain(&self, names: &[Name], of_these: &dyn Fn(u64) -> bool) {
         let shared = &self.shared;
@@ -233,7 +247,7 @@ impl Rebalancer {
             self.look_for_a_signal();
             self.shared.stopping().is_some()
         };
-        outage::ride_out(self.shared.log, self.ride_out, is_over, consumer::is_contact_lost, || {
+        outage::ride_out(self.shared.log, self.ride_out, is_over, consumer::is_passing, || {
             question(self.timeout)
         })
     }

@@ -177,6 +177,20 @@ pub fn is_contact_lost(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// Whether a question may be answered when it is asked again: [`is_contact_lost`], or a partition or a
+/// group has nobody who answers for it, as while brokers fail.
+pub fn is_passing(code: RDKafkaErrorCode) -> bool {
+    is_contact_lost(code)
+        || matches!(
+            code,
+            RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+        )
+}
+
 /// Brokers that share a cause share a clause.
 fn by_cause(known: &BTreeMap<String, Cause>) -> impl Iterator<Item = (String, &Cause)> {
     let mut groups: Vec<(String, &Cause)> = Vec::new();

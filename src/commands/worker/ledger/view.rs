@@ -26,6 +26,12 @@ impl Ledger {
         self.epoch(&name.0, name.1)
     }
 
+    /// The first offset of a partition that is not done; `None` where that is not known.
+    pub fn next_of(&self, name: &Name) -> Option<i64> {
+        let partition = self.partitions.get(&self.epoch_of(name)?)?;
+        partition.tracker.committable().or(partition.position)
+    }
+
     /// The exclusive end of what is asked for in a partition.
     pub fn until_of(&self, name: &Name) -> Option<i64> {
         self.epoch(&name.0, name.1).and_then(|epoch| self.partitions.get(&epoch)?.until)

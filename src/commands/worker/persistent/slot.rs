@@ -365,8 +365,10 @@ impl Slot {
             return self.recall().await;
         }
         // Which of several it was nobody knows, but for an answer without an end; nor whether a process that
-        // had answered before ever saw the one: it may end by itself after so many records.
-        let is_alone = open.len() == 1 && (!self.has_answered || matches!(how, Ended::Timeout));
+        // had answered before ever saw the one: it may end by itself after so many records. One that has
+        // failed before is taken at its word.
+        let is_known = |job: &Job| !self.has_answered || job.attempt > 1 || matches!(how, Ended::Timeout);
+        let is_alone = matches!(&open[..], [(job, _)] if is_known(job));
         let guilty = (is_alone || matches!(how, Ended::Protocol(_))).then(|| open.remove(0));
         open.into_iter().rev().for_each(|(job, _)| self.suspects.push_front(job));
         match &guilty {
