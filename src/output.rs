@@ -14,7 +14,7 @@ use crate::kafka::ffi::stdout_was_closed;
 
 /// Bytes that are gathered before they are written while records keep coming.
 const CHUNK: usize = 256 * 1024;
-/// Written at once: a reader that is slower than this in the time for closing stands still.
+/// Written at once to what has a reader: one that is slower than this in the time for closing stands still.
 const PIECE: usize = 16 * 1024;
 
 /// stdout with a buffer of its own: nothing is written behind the caller's back,
@@ -23,6 +23,8 @@ pub struct Output {
     file: File,
     buffer: Vec<u8>,
     terminal: bool,
+    /// Written at once.
+    piece: usize,
     writes: Writes,
 }
 
@@ -61,7 +63,9 @@ impl Output {
         let stdout = io::stdout();
         let file = File::from(stdout.as_fd().try_clone_to_owned().context("open stdout")?);
         let buffer = Vec::with_capacity(CHUNK + 64 * 1024);
-        Ok(Self { file, buffer, terminal: stdout.is_terminal(), writes: Writes::default() })
+        let has_reader = !file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let piece = if has_reader { PIECE } else { usize::MAX };
+        Ok(Self { file, buffer, terminal: stdout.is_terminal(), piece, writes: Writes::default() })
     }
 
     /// What tells that a write hangs.
@@ -91,7 +95,7 @@ impl Output {
     /// Writes out all that was appended. After an error nothing counts as written.
     pub fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
-            for piece in self.buffer.chunks(PIECE) {
+            for piece in self.buffer.chunks(self.piece) {
                 self.writes.turn();
                 let outcome = write_all(&self.file, piece);
                 self.writes.turn();
