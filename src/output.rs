@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -109,13 +109,19 @@ impl Output {
         Ok(())
     }
 
-    /// Whether the reader at the other end of a pipe or socket is gone, asked without writing.
+    /// Whether the reader at the other end is gone.
     pub fn is_closed(&self) -> bool {
-        let mut fds = [PollFd::new(&self.file, PollFlags::empty())];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        matches!(poll(&mut fds, Some(&now)), Ok(n) if n > 0)
-            && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+        is_closed(&self.file)
     }
+}
+
+/// Whether the reader at the other end of a pipe or socket is gone, asked without writing.
+pub fn is_closed(stdout: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(stdout, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // A pipe says the one, a socket the other.
+    matches!(poll(&mut fds, Some(&now)), Ok(1..))
+        && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// That this process was started with a stdout. Without one, what is written goes nowhere in silence:

@@ -8,9 +8,10 @@ use crate::log::Log;
 
 /// Between the beginnings of two questions.
 const BETWEEN: Duration = Duration::from_millis(200);
-/// What is waited for is said after so long, and then again each time.
-const FIRST_NOTE: Duration = Duration::from_secs(5);
-const NOTES: Duration = Duration::from_secs(10);
+/// What is waited for is said after so long: what is away for less is not worth a note …
+pub const FIRST_NOTE: Duration = Duration::from_secs(5);
+/// … and then again each time.
+pub const NOTES: Duration = Duration::from_secs(10);
 
 /// Asks until there is an answer, an error that is more than an outage, or nothing more to hope for:
 /// `limit` has passed, or `is_over`. Says what it waits for.

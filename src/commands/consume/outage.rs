@@ -6,11 +6,8 @@ use anyhow::anyhow;
 
 use super::Session;
 use crate::kafka::membership;
+use crate::kafka::outage::{FIRST_NOTE, NOTES};
 
-/// Between two notes about what is waited for.
-const NOTES: Duration = Duration::from_secs(10);
-/// What is away for less is not worth one.
-const FIRST_NOTE: Duration = Duration::from_secs(5);
 /// How often is asked whether the brokers are back.
 const ASK: Duration = Duration::from_secs(2);
 

@@ -378,8 +378,11 @@ impl<'a> Session<'a> {
         });
         let mut step = Duration::from_micros(200);
         let (began, mut said) = (Instant::now(), false);
-        while self.connected.producer.in_flight() > 0 {
+        loop {
             let left = self.connected.producer.in_flight();
+            if left == 0 {
+                break;
+            }
             waiting.store(left, Relaxed);
             if let (Some(Stop::Signal(signal)), false) = (self.stop, said)
                 && began.elapsed() >= UNTOLD

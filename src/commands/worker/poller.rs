@@ -1,5 +1,6 @@
 //! The polling thread: owns the consumer, polls for ever, never waits for a command.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,12 +9,12 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::ledger::Name;
 use super::observer::Watch;
-use super::printer;
 use super::rebalance::{self, Rebalancer, list};
 use super::shared::{Shared, Stop};
 use crate::kafka::consumer::Absence;
 use crate::kafka::ffi::{Consumer, Event};
 use crate::kafka::{consumer, membership};
+use crate::output;
 
 /// How long one poll waits: what bounds how late anything is noticed here.
 const POLL: Duration = Duration::from_millis(100);
@@ -106,7 +107,8 @@ impl<'a> Poller<'a> {
             self.check_contact();
             self.check_topics();
             self.look_at_ends();
-            if printer::stdout_is_closed() {
+            // No write would tell while nothing is written.
+            if output::is_closed(&io::stdout()) {
                 self.shared.stop(Stop::Closed);
             }
         }

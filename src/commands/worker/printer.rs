@@ -90,16 +90,6 @@ fn can_write(file: &File) -> bool {
     matches!(poll(&mut fds, Some(&now)), Ok(1..))
 }
 
-/// Whether whoever read stdout has gone: what no write would tell while nothing is written.
-pub fn stdout_is_closed() -> bool {
-    let stdout = io::stdout();
-    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    // A pipe says the one, a socket the other.
-    matches!(poll(&mut fds, Some(&now)), Ok(1..))
-        && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
-}
-
 /// What a failed write to stdout means for the worker.
 fn stop_for(e: &io::Error) -> Stop {
     if e.kind() == io::ErrorKind::BrokenPipe {
