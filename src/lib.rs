@@ -5,31 +5,35 @@
 //! work; [`exit`] alone turns what came of it into an exit status and an error
 //! on stderr.
 //!
-//! - Border: [`record`]. Below it [`kafka`] (librdkafka), above it pure parts:
-//!   [`framing`], [`format`], [`json`], [`offset`], [`codec`], [`validate`], [`commit`], [`backoff`].
-//! - The process around them: [`exit`], [`log`], [`live`], [`output`], [`shutdown`], [`process`].
-//! - [`dev`] is the embedded broker, used by `kq dev` and by nothing else.
+//! The way is down: a module uses those below it and none above.
+//!
+//! ```text
+//! cli, commands                     flags and help; from flags to an engine's settings
+//! produce  consume  worker  dev     the engines: settings in, an exit status out
+//! reading  sending                  what two engines need: positions, groups, topics; one producer
+//! kafka                             librdkafka, and its errors in words
+//! config                            the connection: flags, variables, files
+//! record  terminal  process         pure: bytes and records; stdout and stderr; commands
+//! clock  descriptors  exit  shutdown
+//! ```
 
-pub mod backoff;
 pub mod cli;
-pub mod codec;
+pub mod clock;
 pub mod commands;
-pub mod commit;
 pub mod config;
+pub mod consume;
+pub mod descriptors;
 pub mod dev;
 pub mod exit;
-pub mod format;
-pub mod framing;
-pub mod json;
 pub mod kafka;
-pub mod live;
-pub mod log;
-pub mod offset;
-pub mod output;
 pub mod process;
+pub mod produce;
+pub mod reading;
 pub mod record;
+pub mod sending;
 pub mod shutdown;
-pub mod validate;
+pub mod terminal;
+pub mod worker;
 
 use anyhow::Context as _;
 use exit::Exit;
@@ -53,16 +57,16 @@ pub fn run(cli: &cli::Cli) -> anyhow::Result<Exit> {
     let config = || config::Config::resolve(&cli.connection);
     match &cli.command {
         Command::Topic(args) => commands::topic::run(args, &config()?),
-        Command::Produce(args) => commands::produce::run(args, &config()?),
-        Command::Consume(args) => commands::consume::run(args, &config()?),
-        Command::Worker(args) => commands::worker::run(args, &config()?),
+        Command::Produce(args) => produce::run(args, &config()?),
+        Command::Consume(args) => consume::run(args, &config()?),
+        Command::Worker(args) => worker::run(args, &config()?),
         Command::Config(args) => commands::config::run(args, &config()?),
         Command::Properties => {
             config::properties::write_list(&mut std::io::stdout().lock()).context("write stdout")?;
             Ok(Exit::Done)
         }
         Command::Dev(args) => {
-            commands::dev::run(args, log::Log::new(cli.connection.quiet, cli.connection.verbose))
+            commands::dev::run(args, terminal::notes::Log::new(cli.connection.quiet, cli.connection.verbose))
         }
     }
 }

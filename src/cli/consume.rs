@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::codec::Decode;
-use crate::kafka::membership::GroupProtocol;
-use crate::offset::parse_duration;
+use crate::clock::duration;
+use crate::reading::membership::GroupProtocol;
+use crate::record::codec::Decode;
 
 /// Get records out of topics: to stdout
 ///
@@ -75,7 +75,7 @@ pub struct Args {
     pub count: Option<u64>,
 
     /// Stop when no record came for so long
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "From and until")]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "From and until")]
     pub idle: Option<Duration>,
 
     /// How each record looks: %t %p %o %k %s %K %S %T %h %R %%, %{time}, %{key:hex}, %{value:base64}, %{header:NAME}
@@ -130,7 +130,7 @@ pub struct Args {
     pub decode: Option<Decode>,
 
     /// The largest size that a value may decode to, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = crate::codec::MAX_DECODED, hide_short_help = true, help_heading = "Decoding and filters")]
+    #[arg(long, value_name = "BYTES", default_value_t = crate::record::codec::MAX_DECODED, hide_short_help = true, help_heading = "Decoding and filters")]
     pub max_decoded: usize,
 
     /// Only records whose value matches
@@ -173,11 +173,11 @@ pub struct Args {
     pub group_protocol: GroupProtocol,
 
     /// With a stop condition: give up after so long without contact to the brokers
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration, hide_short_help = true, help_heading = "Group and limits")]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::parse, hide_short_help = true, help_heading = "Group and limits")]
     pub stall_timeout: Duration,
 
     /// How long leaving may take: the last commit, and the group
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration, hide_short_help = true, help_heading = "Group and limits")]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse, hide_short_help = true, help_heading = "Group and limits")]
     pub close_timeout: Duration,
 }
 

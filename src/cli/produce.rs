@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
-use crate::offset::parse_duration;
+use crate::clock::duration;
 
 /// Put records into a topic: lines of stdin or of files
 ///
@@ -196,7 +196,7 @@ fn rate(text: &str) -> Result<f64, String> {
 /// A time that librdkafka takes for a record: more than records wait for others to share a batch
 /// with (`linger.ms`, 5), and not 0, which is for ever to it.
 fn delivery_timeout(text: &str) -> anyhow::Result<Duration> {
-    let timeout = parse_duration(text)?;
+    let timeout = duration::parse(text).map_err(anyhow::Error::msg)?;
     let most = Duration::from_millis(i32::MAX as u64);
     ensure!((Duration::from_millis(10)..=most).contains(&timeout), "give a time from 10ms to 24d");
     Ok(timeout)

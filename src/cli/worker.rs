@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::backoff::Backoff;
-use crate::codec::Decode;
-use crate::commands::worker::{Address, ExitMap, OnFailure, Order};
-use crate::config::duration;
-use crate::kafka::membership::GroupProtocol;
-use crate::offset::{self, From, Until};
+use crate::clock::backoff::Backoff;
+use crate::clock::{duration, now_ms};
+use crate::reading::bounds::{self, From, Until};
+use crate::reading::membership::GroupProtocol;
+use crate::record::codec::Decode;
+use crate::worker::{Address, ExitMap, OnFailure, Order};
 
 /// Run a command for each record
 ///
@@ -187,17 +187,13 @@ pub struct Args {
     pub stall_timeout: Duration,
 }
 
-fn now_ms() -> i64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
-}
-
 fn from(text: &str) -> anyhow::Result<From> {
-    offset::parse_from(text, now_ms())
+    bounds::parse_from(text, now_ms())
 }
 
 fn until(text: &str) -> anyhow::Result<Until> {
     let now = now_ms();
-    match offset::parse_until(text, now)? {
+    match bounds::parse_until(text, now)? {
         Until::Time(ms) if ms > now => {
             anyhow::bail!(
                 "it is to come, and a worker ends only at a time that has passed; leave --until out, and send TERM \

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::cli::config::{Args, Command};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output;
+use crate::terminal::stdout;
 
 /// Prints the configuration; asks no cluster.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
@@ -28,7 +28,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         }
     }
     lines.extend(table.into_inner().context("make a table")?);
-    output::print(&lines)?;
+    stdout::print(&lines)?;
     Ok(Exit::Done)
 }
 

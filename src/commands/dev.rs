@@ -18,9 +18,9 @@ use crate::cli::dev::Args;
 use crate::dev::folder::Folder;
 use crate::dev::{self, Broker, Settings, configs};
 use crate::exit::{self, Exit};
-use crate::log::Log;
-use crate::output;
 use crate::shutdown::Shutdown;
+use crate::terminal::notes::Log;
+use crate::terminal::stdout;
 
 /// How long a request that is being answered may still take at the end.
 const STOP: Duration = Duration::from_secs(2);
@@ -115,7 +115,7 @@ fn announce(args: &Args, log: Log, reachable: &str) {
     log.note(format_args!("try: seq 3 | kq produce{brokers} t && kq consume{brokers} t -e"));
     if !std::io::stdout().is_terminal() {
         // For a program that has started it. One that does not read it is no error.
-        let _ = output::print(format!("{reachable}\n"));
+        let _ = stdout::print(format!("{reachable}\n"));
     }
 }
 

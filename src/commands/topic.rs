@@ -11,9 +11,9 @@ use crate::cli::topic::{Alter, Args, Command, Create, Delete, Describe, List, To
 use crate::config::{Config, topic};
 use crate::exit::Exit;
 use crate::kafka::admin::{Admin, CreateError, Creation};
-use crate::kafka::cluster::Topic;
-use crate::log::Log;
-use crate::output;
+use crate::kafka::metadata::Topic;
+use crate::terminal::notes::Log;
+use crate::terminal::stdout;
 
 /// A line of `list --json`.
 #[derive(Serialize)]
@@ -326,6 +326,6 @@ fn print_json(objects: impl Iterator<Item = impl Serialize>) -> anyhow::Result<E
 }
 
 fn print(text: &[u8]) -> anyhow::Result<Exit> {
-    output::print(text)?;
+    stdout::print(text)?;
     Ok(Exit::Done)
 }

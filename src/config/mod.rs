@@ -2,11 +2,12 @@
 //! of librdkafka configurations.
 
 mod brokers;
-pub mod duration;
 pub mod environment;
 pub mod file;
+pub mod flags;
 pub mod jaas;
 pub mod properties;
+pub mod secret;
 pub mod security;
 pub mod topic;
 
@@ -16,8 +17,9 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
-use crate::cli::ConnectionArgs;
-use crate::log::Log;
+use crate::clock::duration;
+use crate::config::flags::ConnectionArgs;
+use crate::terminal::notes::Log;
 use environment::{Given, Lookup, Source, pick};
 use properties::{Property, canonical};
 

@@ -1,42 +1,12 @@
 //! TLS and SASL: from flags and environment to librdkafka's security properties.
 
-use std::fmt;
-
 use anyhow::{Context as _, bail};
 
 use super::brokers::all_on_loopback;
 use super::environment::{self, Given, Lookup, Source, pick};
 use super::{Setting, property};
-use crate::cli::ConnectionArgs;
-
-/// A value that is shown nowhere: not by `{:?}`, not in errors, not in help.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The value itself, for librdkafka or for a child that may have it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&str> for Secret {
-    fn from(value: &str) -> Self {
-        Self(value.to_owned())
-    }
-}
-
-impl From<String> for Secret {
-    fn from(value: String) -> Self {
-        Self(value)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
+use crate::config::flags::ConnectionArgs;
+use crate::config::secret::Secret;
 
 /// Properties that are one thing each: whom to trust, and who this client is.
 pub(super) const GROUPS: [&[&str]; 2] = [
@@ -306,15 +276,5 @@ fn sasl_password(args: &ConnectionArgs, env: Lookup<'_>) -> anyhow::Result<Optio
             Ok(Some(Given { value: text.to_owned(), ..file }))
         }
         (direct, None) => Ok(direct),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_is_not_in_debug_output() {
-        assert_eq!(format!("{:?}", Secret::from("hunter2")), "***");
     }
 }

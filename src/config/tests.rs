@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::security::Secret;
+use crate::config::secret::Secret;
 
 fn resolve(args: &ConnectionArgs, env: &[(&str, &str)]) -> anyhow::Result<Config> {
     let env: HashMap<&str, &str> = env.iter().copied().collect();

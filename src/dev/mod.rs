@@ -40,12 +40,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use crate::log::Log;
+use crate::terminal::notes::Log;
 
 /// The one node's id.
 pub const NODE_ID: i32 = 1;
@@ -89,7 +89,7 @@ impl Broker {
         let topics = topics::Topics::open(folder, settings.defaults, |repaired| log.note(repaired))
             .with_context(context)?;
         let coordinator = groups::Coordinator::open(folder.join("offsets")).with_context(context)?;
-        let started_ms = now_ms();
+        let started_ms = crate::clock::now_ms();
         let partitions = topics.all().into_iter().flat_map(|topic| topic.partitions());
         let highest = partitions.map(|partition| partition.log().highest_producer_id()).max().unwrap_or(-1);
         // A thousand ids a millisecond: a restart never gives out one that was given out before.
@@ -161,10 +161,4 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
         ),
         _ => anyhow::Error::new(e).context(format!("listen on {address}")),
     })
-}
-
-/// Milliseconds since the epoch.
-pub fn now_ms() -> i64 {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

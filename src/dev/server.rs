@@ -318,7 +318,7 @@ pub async fn retain(broker: Arc<Broker>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     loop {
         every.tick().await;
-        for failed in broker.topics.retain(super::now_ms()) {
+        for failed in broker.topics.retain(crate::clock::now_ms()) {
             broker.log.error(failed);
         }
     }

@@ -16,11 +16,12 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
-use super::cluster::{Cluster, Topic};
 use super::connect::{PATIENCE, note_waiting};
 use super::errors::{Causes, is_contact_lost, words};
 use super::ffi;
-use crate::config::{Config, duration};
+use crate::clock::duration;
+use crate::config::Config;
+use crate::kafka::metadata::{Cluster, Topic};
 
 /// Between two looks at something that is awaited.
 const STEP: Duration = Duration::from_millis(20);

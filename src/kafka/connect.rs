@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::config::{Config, duration};
+use crate::clock::duration;
+use crate::config::Config;
 use crate::kafka::errors::{Causes, is_contact_lost};
 use crate::kafka::ffi::TopicMetadata;
 

@@ -1,5 +1,4 @@
-//! The only unsafe code: librdkafka's calls for moving records, behind safe types, and two questions
-//! to the system about file descriptors.
+//! librdkafka's calls for moving records, behind safe types.
 //!
 //! rust-rdkafka stays in charge of configuration, administration and error
 //! codes. What it does not offer is here: the batch calls of both directions
@@ -27,7 +26,6 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -36,52 +34,6 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::record::{Header, RecordRef, Timestamp};
-
-/// Has exec close the file descriptors in this range. Where the kernel can't (before Linux 5.11,
-/// and elsewhere) they stay as they are, which harms nobody but the tidy.
-pub fn close_on_exec(range: &std::ops::RangeInclusive<u32>) {
-    #[cfg(target_os = "linux")]
-    // SAFETY: numbers only; what is open stays so.
-    unsafe {
-        use nix::libc;
-        libc::syscall(libc::SYS_close_range, *range.start(), *range.end(), libc::CLOSE_RANGE_CLOEXEC);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = range;
-}
-
-/// Whether stdin and stdout were closed when this process began.
-static STDIN_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
-static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
-
-/// Runs before `main`: Rust's runtime opens /dev/null in place of a standard descriptor that is closed
-/// (`std::sys::pal::unix::init`), and nobody can tell after that.
-#[used]
-#[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
-#[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
-static NOTE_CLOSED: extern "C" fn() = note_closed;
-
-extern "C" fn note_closed() {
-    unsafe extern "C" {
-        fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
-    }
-    const F_GETFD: c_int = 1;
-    for (descriptor, was_closed) in [(0, &STDIN_WAS_CLOSED), (1, &STDOUT_WAS_CLOSED)] {
-        // SAFETY: F_GETFD reads a flag of the descriptor and no memory; of a closed one it says so.
-        let flags = unsafe { fcntl(descriptor, F_GETFD) };
-        was_closed.store(flags < 0, Ordering::Relaxed);
-    }
-}
-
-/// Whether stdin was closed when this process began, as by `<&-`: what is read from it since is nothing.
-pub fn stdin_was_closed() -> bool {
-    STDIN_WAS_CLOSED.load(Ordering::Relaxed)
-}
-
-/// Whether stdout was closed when this process began, as by `>&-`: what is written to it since goes nowhere.
-pub fn stdout_was_closed() -> bool {
-    STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
-}
 
 /// Hears what librdkafka reports besides records; called from several threads.
 pub trait Observer: Send + Sync {

@@ -16,7 +16,7 @@ use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid, waitpid};
 
 use super::Program;
-use super::descriptors::Own;
+use crate::descriptors::Own;
 
 /// Variables set (`Some`) or taken out (`None`) for a child.
 pub type Variables = Vec<(OsString, Option<OsString>)>;

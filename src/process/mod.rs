@@ -4,7 +4,6 @@
 //! heap): an absolute program, a process group and variables; no hook, no
 //! uid or gid, and PATH is left alone.
 
-mod descriptors;
 pub mod groups;
 pub mod guard;
 pub mod launcher;
@@ -14,7 +13,6 @@ pub mod program;
 use std::io;
 use std::time::{Duration, Instant};
 
-pub use descriptors::Own;
 pub use groups::{Group, Groups, Owners};
 pub use launcher::{Launcher, Variables};
 pub use pipes::Lines;
@@ -206,6 +204,7 @@ impl Due {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::descriptors::Own;
     use std::ffi::OsStr;
 
     const SLOW: Duration = Duration::from_mins(1);

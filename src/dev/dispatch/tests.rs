@@ -8,7 +8,7 @@ use crate::dev::groups::offsets::Committed;
 use crate::dev::log::batch::sample;
 use crate::dev::shape::tests::generate;
 use crate::dev::{Settings, configs};
-use crate::log::Log;
+use crate::terminal::notes::Log;
 use proptest::prelude::*;
 
 struct Fixture {

@@ -154,7 +154,7 @@ fn times_are_found_across_segments_and_after_a_deletion() {
 fn records_without_a_time_are_kept_from_when_they_were_appended() {
     let folder = tempfile::tempdir().expect("folder");
     let limits = Limits { retention_ms: Some(1000), ..LIMITS };
-    let now = crate::dev::now_ms();
+    let now = crate::clock::now_ms();
     {
         let mut log = log(folder.path());
         log.append(&sample(0, &[-1], NOBODY), &limits, 8, now).expect("append");

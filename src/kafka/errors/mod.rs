@@ -11,9 +11,8 @@ use anyhow::anyhow;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::ffi::Observer;
-use super::membership;
-use crate::config::duration;
-use crate::log::Log;
+use crate::clock::duration;
+use crate::terminal::notes::Log;
 use cause::{Cause, split_broker};
 
 /// What librdkafka last said of each broker: fed by a client's callbacks, read when
@@ -79,7 +78,7 @@ impl Causes {
     pub fn log(&self, level: i32, facility: &str, message: &str) {
         let shown_from = if level >= 7 { 3 } else { 2 };
         self.log.verbose(shown_from, format_args!("librdkafka: {facility}: {message}"));
-        if facility == "COORD" && membership::is_unsupported(message) {
+        if facility == "COORD" && is_unsupported(message) {
             self.no_protocol.store(true, Ordering::Relaxed);
         }
         // Closed connections are no more than information (6) to librdkafka.
@@ -236,6 +235,16 @@ pub fn words(code: RDKafkaErrorCode) -> String {
             text.trim_start_matches("Broker: ").trim_start_matches("Local: ").to_owned()
         }
     }
+}
+
+/// What to say where the cluster does not speak the consumer protocol.
+pub const UNSUPPORTED: &str = "the brokers do not speak --group-protocol consumer: that takes Apache Kafka 4.0 or \
+     later, and `kq dev` has the classic one only; leave the flag out";
+
+/// Whether a line of librdkafka's log, or a fatal error, says that the cluster does not speak the
+/// consumer protocol: there is no code for it, and without the log no sign at all.
+pub fn is_unsupported(text: &str) -> bool {
+    text.contains("ConsumerGroupHeartbeat") && text.contains("not supported")
 }
 
 #[cfg(test)]

@@ -1,0 +1,139 @@
+//! A consume as a member of a group: what it takes over, gives away and commits.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::anyhow;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::parts::Part;
+use super::{BATCH, Known, Session, Stop, TICK};
+use crate::kafka::errors::{is_passing, words};
+use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
+use crate::reading::bounds::From;
+use crate::reading::client;
+
+impl Session<'_> {
+    /// Commits what is stored. In the middle of a rebalance the group takes no commit, so
+    /// wait for its end, up to `deadline`.
+    pub(super) fn commit(&mut self, deadline: Instant) -> Result<(), RDKafkaErrorCode> {
+        use RDKafkaErrorCode as E;
+        let connected = self.connected;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match connected.consumer.commit_stored(left) {
+                Err(E::RebalanceInProgress | E::IllegalGeneration)
+                    if !left.is_zero() && !self.parts.is_empty() =>
+                {
+                    drop(connected.consumer.poll(TICK, BATCH, self));
+                }
+                // The partitions went meanwhile, and what was stored was committed as they did.
+                Err(E::RebalanceInProgress | E::IllegalGeneration) if self.parts.is_empty() && !self.lost => {
+                    return Ok(());
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Where a partition that the group gave us starts: its committed offset, unless there is none.
+    fn take_over(&mut self, assigned: &mut Assigned, committed: Option<i64>) -> anyhow::Result<Part> {
+        let (topic, partition) = (Arc::clone(&assigned.topic), assigned.partition);
+        if committed.is_some() && self.bounds.until.is_none() {
+            return Ok(Part::new(topic, partition, committed, None));
+        }
+        let Some(committed) = committed else {
+            // `--from` is for the first time in a run: a start that was not committed yet stays.
+            let known =
+                self.known.iter().find(|known| known.is(&topic, partition)).map(|known| known.position);
+            let from = match (known, self.bounds.from) {
+                (Some(position), _) => From::Offset(position),
+                (None, None | Some(From::Stored)) => From::Beginning,
+                (None, Some(from)) => from,
+            };
+            let part = self.begin(&topic, partition, from)?;
+            assigned.offset = part.start.map_or(Offset::Beginning, Offset::Offset);
+            return Ok(part);
+        };
+        let (low, high) = self.watermarks(&topic, partition)?;
+        let mut start = committed;
+        if committed > high && committed > client::unstable_end(self.config, &topic, partition)? {
+            self.tell_beyond(&topic, partition, committed, high, low);
+            self.commit_back(&topic, partition, low)?;
+            start = low;
+            assigned.offset = Offset::Offset(low);
+        }
+        self.part(&topic, partition, Some(start), high)
+    }
+}
+
+impl Rebalance for Session<'_> {
+    fn assigned(&mut self, consumer: &Consumer, partitions: &mut [Assigned]) {
+        let mut list = TopicPartitionList::new();
+        for p in &*partitions {
+            list.add_partition(&p.topic, p.partition);
+        }
+        if self.stop.is_some() || self.broken.is_some() {
+            // On the way out: nothing of it will be read.
+            return;
+        }
+        let timeout = self.config.timeout;
+        if let Err(code) = self.patiently(|| consumer.committed(&list, timeout), |code| is_passing(*code)) {
+            if self.shutdown.signal().is_some() {
+                return;
+            }
+            self.broken = Some(anyhow!(
+                "committed offsets of group {}: {}",
+                self.group.as_deref().unwrap_or_default(),
+                words(code)
+            ));
+            return;
+        }
+        for (assigned, committed) in partitions.iter_mut().zip(list.elements()) {
+            let committed = match committed.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            };
+            match self.take_over(assigned, committed) {
+                Ok(part) => self.parts.add(part),
+                // Told to end, it asks no longer.
+                Err(_) if self.shutdown.signal().is_some() => {}
+                Err(e) => self.broken = Some(e),
+            }
+            if self.broken.is_some() || self.shutdown.signal().is_some() {
+                break;
+            }
+        }
+        self.joined = Some(Instant::now());
+        self.last_record = Instant::now();
+        self.last_news = Instant::now();
+        self.config.log.verbose(1, format_args!("assigned: {}", names(partitions)));
+        self.stop_when_done();
+    }
+
+    fn revoked(&mut self, _: &Consumer, partitions: &[Assigned], lost: bool) {
+        self.lost |= lost;
+        if !lost && self.broken.is_none() && self.stop != Some(Stop::Closed) {
+            self.write_out();
+        }
+        for p in partitions {
+            if let Some(part) = self.parts.remove(&p.topic, p.partition)
+                && let Some(position) = part.position()
+            {
+                self.known.retain(|known| !known.is(&p.topic, p.partition));
+                self.known.push(Known { topic: part.topic, partition: part.partition, position });
+            }
+        }
+        // A new assignment follows, if only of nothing.
+        self.joined = self.joins_silently().then(Instant::now);
+        self.began = Instant::now();
+        self.config
+            .log
+            .verbose(1, format_args!("{}: {}", if lost { "lost" } else { "revoked" }, names(partitions)));
+    }
+}
+
+fn names(partitions: &[Assigned]) -> String {
+    partitions.iter().map(|p| format!("{}[{}]", p.topic, p.partition)).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,190 @@
+//! What a consume does with what comes: records to the sink, ends and gaps to their partitions, errors.
+
+use anyhow::{anyhow, bail};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::sink::Fate;
+use super::{Session, Stop};
+use crate::clock::now_ms;
+use crate::exit::{self, Exit};
+use crate::kafka::errors;
+use crate::kafka::ffi::Event;
+use crate::reading::bounds::Until;
+use crate::reading::client;
+use crate::record::RecordRef;
+
+impl Session<'_> {
+    pub(super) fn take(&mut self, event: Event<'_>) {
+        self.last_news = self.polled;
+        match event {
+            Event::Record(record) => self.take_record(&record),
+            Event::End { topic, partition, offset } => {
+                self.outage = None;
+                if let Some(part) = self.parts.find(topic, partition) {
+                    part.reached_end(offset, now_ms());
+                    self.stop_when_done();
+                }
+            }
+            Event::Error { topic, partition, offset, code, reason } => {
+                self.take_error(topic, partition, offset, code, reason);
+            }
+        }
+    }
+
+    pub(super) fn take_record(&mut self, record: &RecordRef<'_>) {
+        let Some(part) = self.parts.find(record.topic, record.partition) else { return };
+        if !part.wants(record.offset, record.timestamp.millis()) {
+            return self.stop_when_done();
+        }
+        let fate = self.sink.append(record, self.output.buffer());
+        part.passed(record.offset + 1);
+        let part_done = part.done;
+        self.last_record = self.polled;
+        self.outage = None;
+        if fate != Fate::Filtered {
+            self.written += 1;
+        }
+        if let Fate::Undecoded(why) = fate {
+            self.undecoded += 1;
+            if self.undecoded == 1 {
+                self.config.log.error(format_args!(
+                    "{}[{}]@{}: written as it came, since its value can't be undone: {why}",
+                    record.topic, record.partition, record.offset
+                ));
+            }
+        }
+        if self.args.unbuffered {
+            self.write_out();
+        } else if let Err(e) = self.output.relieve().map(|flushed| {
+            if flushed {
+                self.store();
+            }
+        }) {
+            self.stdout_failed(e);
+        }
+        if self.bounds.count.is_some_and(|count| self.written >= count) {
+            self.stop = Some(Stop::Reached);
+        } else if part_done {
+            self.stop_when_done();
+        }
+    }
+
+    pub(super) fn take_error(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+        code: RDKafkaErrorCode,
+        reason: &str,
+    ) {
+        use RDKafkaErrorCode as E;
+        match code {
+            E::AutoOffsetReset => {
+                self.config.log.verbose(1, format_args!("{topic}[{partition}]@{offset}: {reason}"));
+                self.take_gap(topic, partition, offset, client::truncated_at(reason));
+            }
+            E::Fatal => {
+                self.broken = Some(if errors::is_unsupported(reason) {
+                    anyhow!(errors::UNSUPPORTED)
+                } else {
+                    exit::with(Exit::Fenced, anyhow!("fenced: {reason}"))
+                });
+            }
+            E::TopicAuthorizationFailed
+            | E::GroupAuthorizationFailed
+            | E::ClusterAuthorizationFailed
+            | E::UnknownTopicOrPartition
+            | E::UnknownTopic
+            | E::UnknownPartition
+            | E::InconsistentGroupProtocol
+            | E::InvalidGroupId
+            | E::Authentication
+            | E::InvalidTopic => {
+                let what = match code {
+                    E::InconsistentGroupProtocol => format!(
+                        "the group's members share partitions in another way; --assignor names theirs ({reason})"
+                    ),
+                    _ if topic.is_empty() => reason.to_owned(),
+                    _ => format!("{topic}: {reason}"),
+                };
+                self.broken = Some(anyhow!(what));
+            }
+            _ => self.config.log.verbose(1, format_args!("{topic}[{partition}]: {code}: {reason}")),
+        }
+    }
+
+    /// The offset to read from is not in the partition any more, or not yet, or the log was cut.
+    fn take_gap(&mut self, topic: &str, partition: i32, offset: i64, cut: Option<i64>) {
+        let Some(part) = self.parts.find(topic, partition) else { return };
+        if part.done {
+            return;
+        }
+        let (position, until) = (part.position().unwrap_or(offset), part.until);
+        if let Err(e) = self.pass_gap(topic, partition, position, until, cut) {
+            self.broken = Some(e);
+        }
+    }
+
+    fn pass_gap(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        position: i64,
+        until: Option<i64>,
+        cut: Option<i64>,
+    ) -> anyhow::Result<()> {
+        let (low, high) = self.watermarks(topic, partition)?;
+        let mut next = position.max(low);
+        // Where the log was cut beyond the position, nothing that was written out is concerned.
+        let end = cut.map_or(high, |cut| cut.clamp(low, high));
+        let back = (position > end).then_some(if cut.is_some() { end } else { low });
+        if let Some(back) = back {
+            self.tell_beyond(topic, partition, position, end, back);
+            next = back;
+        } else if position >= 0 && position < low {
+            // It was said, so the group need not come back to it.
+            self.count_gone(topic, partition, position, until.map_or(low, |until| until.min(low)));
+            if let Some(part) = self.parts.find(topic, partition) {
+                part.pass(low);
+            }
+            self.stop_when_done();
+        }
+        match self.consumer().restart(topic, partition, next) {
+            // It left meanwhile, and is its next owner's to read.
+            Err(RDKafkaErrorCode::InvalidArgument) => return Ok(()),
+            Ok(()) => {}
+            Err(code) => bail!("read {topic}[{partition}] from {next} on: {code}"),
+        }
+        let Some(back) = back else { return Ok(()) };
+        // The end that was there may never come again.
+        let end = (self.bounds.until == Some(Until::End)).then_some(high);
+        if let Some(end) = end {
+            let known = self.ends.iter_mut().find(|(t, p, _)| *p == partition && t == topic);
+            if let Some((_, _, known)) = known {
+                *known = (*known).min(Some(end));
+            }
+        }
+        if let Some(part) = self.parts.find(topic, partition) {
+            part.go_back(back, end);
+        }
+        self.stop_when_done();
+        self.commit_back(topic, partition, back)
+    }
+
+    /// Has the group begin there, should this member end before it has read what it had committed before.
+    pub(super) fn commit_back(&self, topic: &str, partition: i32, position: i64) -> anyhow::Result<()> {
+        if self.group.is_none() {
+            return Ok(());
+        }
+        let commit = || client::commit_back(self.consumer(), topic, partition, position, self.config.timeout);
+        self.patiently(commit, client::is_passing)
+    }
+
+    /// Says that what was read before is not there any more.
+    pub(super) fn tell_beyond(&mut self, topic: &str, partition: i32, position: i64, end: i64, back: i64) {
+        self.gone += 1;
+        self.config.log.error(format_args!(
+            "{topic}[{partition}]: offset {position} is beyond the end {end}: the topic was truncated or made anew; reading from {back}"
+        ));
+    }
+}

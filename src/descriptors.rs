@@ -1,0 +1,113 @@
+//! Questions to the system about file descriptors: which were closed at the start, and which a command inherits.
+//!
+//! A command gets the descriptors that kq was started with, and none of kq's own. librdkafka's pipes are
+//! not closed by exec, and each broker thread makes one when it starts.
+#![allow(unsafe_code)]
+
+use std::ffi::c_int;
+use std::fs;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Has exec close the file descriptors in this range. Where the kernel can't (before Linux 5.11,
+/// and elsewhere) they stay as they are: a command inherits them and does not use them.
+fn close_on_exec(range: &RangeInclusive<u32>) {
+    #[cfg(target_os = "linux")]
+    // SAFETY: numbers only; what is open stays so.
+    unsafe {
+        use nix::libc;
+        libc::syscall(libc::SYS_close_range, *range.start(), *range.end(), libc::CLOSE_RANGE_CLOEXEC);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = range;
+}
+
+/// Whether stdin and stdout were closed when this process began.
+static STDIN_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Runs before `main`: Rust's runtime opens /dev/null in place of a standard descriptor that is closed
+/// (`std::sys::pal::unix::init`), and nobody can tell after that.
+#[used]
+#[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
+#[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
+static NOTE_CLOSED: extern "C" fn() = note_closed;
+
+extern "C" fn note_closed() {
+    unsafe extern "C" {
+        fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
+    }
+    const F_GETFD: c_int = 1;
+    for (descriptor, was_closed) in [(0, &STDIN_WAS_CLOSED), (1, &STDOUT_WAS_CLOSED)] {
+        // SAFETY: F_GETFD reads a flag of the descriptor and no memory; of a closed one it says so.
+        let flags = unsafe { fcntl(descriptor, F_GETFD) };
+        was_closed.store(flags < 0, Ordering::Relaxed);
+    }
+}
+
+/// Whether stdin was closed when this process began, as by `<&-`: what is read from it since is nothing.
+pub fn stdin_was_closed() -> bool {
+    STDIN_WAS_CLOSED.load(Ordering::Relaxed)
+}
+
+/// Whether stdout was closed when this process began, as by `>&-`: what is written to it since goes nowhere.
+pub fn stdout_was_closed() -> bool {
+    STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
+}
+
+/// What is between and beyond the descriptors that kq was started with.
+#[derive(Clone, Debug)]
+pub struct Own(Vec<RangeInclusive<u32>>);
+
+impl Own {
+    /// Whatever is not open now; nothing where that can't be told. To be asked before the first client is made.
+    pub fn from_now_on() -> Self {
+        let Ok(folder) = fs::read_dir("/proc/self/fd") else { return Self(Vec::new()) };
+        let numbers = folder.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        Self(gaps(numbers.filter(|&number| !is_closed_by_exec(number))))
+    }
+
+    /// Has exec close all of them, as they are now.
+    pub fn close_on_exec(&self) {
+        self.0.iter().for_each(close_on_exec);
+    }
+}
+
+fn is_closed_by_exec(number: u32) -> bool {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+    // What is gone by now was the folder's own.
+    flags.is_none_or(|flags| flags & nix::libc::O_CLOEXEC as u32 != 0)
+}
+
+/// The ranges from 3 on that hold none of these.
+fn gaps(kept: impl Iterator<Item = u32>) -> Vec<RangeInclusive<u32>> {
+    let mut kept: Vec<u32> = kept.filter(|&number| number > 2).collect();
+    kept.sort_unstable();
+    kept.dedup();
+    let starts = std::iter::once(3).chain(kept.iter().map(|number| number + 1));
+    let ends = kept.iter().map(|number| number - 1).chain(std::iter::once(u32::MAX));
+    starts.zip(ends).map(|(start, end)| start..=end).filter(|range| !range.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn without_any_it_is_all_from_three_on() {
+        assert_eq!(gaps([0, 1, 2].into_iter()), [3..=u32::MAX]);
+        assert_eq!(gaps([3, 5].into_iter()), [4..=4, 6..=u32::MAX]);
+    }
+
+    proptest! {
+        #[test]
+        fn each_number_is_kept_or_in_one_range(kept in prop::collection::vec(0..20u32, 0..10), number in 3..30u32) {
+            let ranges = gaps(kept.iter().copied());
+            let found = ranges.iter().filter(|range| range.contains(&number)).count();
+            prop_assert_eq!(found, usize::from(!kept.contains(&number)));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The progress bar of a produce, on a terminal's stderr only.
+
+use std::cell::Cell;
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::input::Input;
+use crate::terminal::notes::Log;
+
+/// What takes less than this needs no bar, which would only flash.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// Columns from which all of a line has room, and the bar some of them.
+const WIDE: u16 = 72;
+
+/// A bar with bytes and ETA where the inputs have sizes, else a spinner with the rate.
+pub struct Progress {
+    bar: ProgressBar,
+    /// Whether the inputs have sizes.
+    sized: bool,
+    /// Whether the line was last made for a terminal that has room for all of it.
+    is_wide: Cell<Option<bool>>,
+    /// When the bar comes to be seen; none once it is, or where it never shall be.
+    shows_at: Cell<Option<Instant>>,
+}
+
+impl Progress {
+    /// Shows nothing unless stderr is a terminal and notes are wanted.
+    pub fn new(inputs: &[Input], log: Log) -> Self {
+        // A person who types the records needs no bar between the lines.
+        let typed = inputs.iter().any(|input| input.name == "stdin") && io::stdin().is_terminal();
+        let never = log.is_quiet() || !io::stderr().is_terminal() || typed;
+        let total = if never { None } else { inputs.iter().map(Input::size).sum::<Option<u64>>() };
+        let total = total.filter(|total| *total > 0);
+        Self {
+            bar: ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()),
+            sized: total.is_some(),
+            is_wide: Cell::new(None),
+            shows_at: Cell::new((!never).then(|| Instant::now() + PATIENCE)),
+        }
+    }
+
+    /// The records up to this byte of the inputs are queued, and so many were acknowledged.
+    pub fn update(&self, position: u64, acknowledged: u64) {
+        if self.shows_at.get().is_some_and(|at| Instant::now() >= at) {
+            self.shows_at.set(None);
+            self.fit(columns());
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        self.bar.set_position(position);
+        if !self.bar.is_hidden() {
+            self.fit(columns());
+            self.bar.set_message(format!("{} records", indicatif::HumanCount(acknowledged)));
+        }
+    }
+
+    /// Makes the line fit a terminal, which may have changed its size: one that wraps stays behind.
+    fn fit(&self, columns: u16) {
+        let is_wide = columns >= WIDE;
+        if self.is_wide.replace(Some(is_wide)) != Some(is_wide)
+            && let Ok(style) = ProgressStyle::with_template(template(self.sized, is_wide))
+        {
+            self.bar.set_style(style);
+        }
+    }
+
+    /// Runs `f`, which writes to stderr, while the bar is out of the way.
+    pub fn aside(&self, f: impl FnOnce()) {
+        self.bar.suspend(f);
+    }
+
+    /// Takes the bar away: the summary follows.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// What a line shows. The wide element takes what the others leave of the columns.
+fn template(sized: bool, is_wide: bool) -> &'static str {
+    match (sized, is_wide) {
+        (true, true) => {
+            "{wide_bar} {percent:>3}% {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} ETA {eta} {msg}"
+        }
+        (true, false) => "{percent:>3}% {wide_msg}",
+        (false, true) => "{spinner} {decimal_bytes} {decimal_bytes_per_sec} {elapsed} {wide_msg}",
+        (false, false) => "{spinner} {wide_msg}",
+    }
+}
+
+/// Columns of the terminal that stderr is; one that does not say has 80.
+fn columns() -> u16 {
+    let size = rustix::termios::tcgetwinsize(io::stderr());
+    size.ok().map(|size| size.ws_col).filter(|columns| *columns > 0).unwrap_or(80)
+}

@@ -1,0 +1,303 @@
+//! What came of the records: counts, the first failure, the summary. Pure: no clock, no IO.
+
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::config::topic;
+use crate::kafka::errors::words;
+use crate::kafka::ffi::Delivery;
+use crate::record::json::short;
+
+/// Where in the input a record stood, packed into the number that librdkafka hands back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Index of the input, below 2^24.
+    pub input: usize,
+    /// 1-based number of the record in it, below 2^40.
+    pub line: u64,
+}
+
+impl Place {
+    const LINE_BITS: u32 = 40;
+
+    /// The place as one number.
+    pub fn tag(self) -> u64 {
+        ((self.input as u64) << Self::LINE_BITS) | (self.line & ((1 << Self::LINE_BITS) - 1))
+    }
+
+    /// The place of a number that [`Place::tag`] gave.
+    pub fn of(tag: u64) -> Self {
+        Self { input: (tag >> Self::LINE_BITS) as usize, line: tag & ((1 << Self::LINE_BITS) - 1) }
+    }
+}
+
+/// Why a record was not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    pub code: RDKafkaErrorCode,
+    /// Where the record, and not the command line, said where it goes.
+    topic: Option<String>,
+    partition: i32,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(topic) = &self.topic {
+            // It may be longer than any line for a person.
+            let name = short(topic);
+            match self.code {
+                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+                    return write!(f, "topic {name} does not exist; create it: kq topic create {name}");
+                }
+                RDKafkaErrorCode::UnknownPartition if self.partition >= 0 => {
+                    let partition = self.partition;
+                    return write!(
+                        f,
+                        "topic {name} has no partition {partition} (`kq topic describe {name}` shows those it has)"
+                    );
+                }
+                RDKafkaErrorCode::InvalidTopic => {
+                    let flaw = topic::flaw(topic).unwrap_or_else(|| format!("topic {topic}: not accepted"));
+                    return f.write_str(&short(&flaw));
+                }
+                _ => write!(f, "topic {name}: ")?,
+            }
+        }
+        match self.code {
+            RDKafkaErrorCode::MessageSizeTooLarge => {
+                f.write_str("larger than the topic takes (its max.message.bytes)")?;
+            }
+            RDKafkaErrorCode::MessageTimedOut => {
+                f.write_str("not acknowledged within --delivery-timeout")?;
+            }
+            RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => {
+                f.write_str("given up before it was acknowledged")?;
+            }
+            // The batch fails whole, and librdkafka does not say for which of its records.
+            RDKafkaErrorCode::InvalidTimestamp => {
+                f.write_str(
+                    "the topic refuses a timestamp of its batch (message.timestamp.after.max.ms, \
+                     message.timestamp.before.max.ms); -X batch.num.messages=1 sends the others",
+                )?;
+            }
+            code => f.write_str(&words(code))?,
+        }
+        if self.partition >= 0 {
+            write!(f, " (partition {})", self.partition)?;
+        }
+        Ok(())
+    }
+}
+
+/// Counts of one run.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Acknowledged records, and the bytes of their keys and values.
+    pub delivered: u64,
+    pub bytes: u64,
+    /// Records that were not acknowledged, and the one that stands first in the input.
+    pub failed: u64,
+    pub first: Option<(Place, Cause)>,
+    /// Frames that are no valid record and were not sent, and the first of them, with the reason.
+    pub invalid: u64,
+    pub first_invalid: Option<(Place, String)>,
+    /// An error after which no other record can succeed.
+    pub hopeless: Option<RDKafkaErrorCode>,
+    /// Records name their own topics or partitions, so that what is wrong with one of those
+    /// says nothing about the others.
+    own_topics: bool,
+    own_partitions: bool,
+    /// The first [`REPORTED`] failures, as far as nobody has taken them.
+    fresh: Vec<(Place, Cause)>,
+}
+
+/// So many failed records are told of one by one while there is more to read.
+const REPORTED: u64 = 10;
+
+impl Tally {
+    /// Nothing yet, of records that name their own topics, their own partitions, or neither.
+    pub fn new(own_topics: bool, own_partitions: bool) -> Self {
+        Self { own_topics, own_partitions, ..Self::default() }
+    }
+
+    /// Takes a delivery report in.
+    pub fn report(&mut self, delivery: Delivery<'_>) {
+        match delivery.error {
+            None => {
+                self.delivered += 1;
+                self.bytes += delivery.bytes as u64;
+            }
+            Some(code) => {
+                self.fail(Place::of(delivery.tag), code, &delivery.topic.name(), delivery.partition);
+            }
+        }
+    }
+
+    /// Whether the error concerns the client or the topic of all, and so every record to come.
+    fn is_hopeless(&self, code: RDKafkaErrorCode) -> bool {
+        use RDKafkaErrorCode as E;
+        match code {
+            E::UnknownPartition | E::UnknownTopicOrPartition => !self.own_partitions && !self.own_topics,
+            E::UnknownTopic | E::InvalidTopic | E::TopicAuthorizationFailed | E::PolicyViolation => {
+                !self.own_topics
+            }
+            code => matches!(
+                code,
+                E::Fatal
+                    | E::ClusterAuthorizationFailed
+                    | E::TransactionalIdAuthorizationFailed
+                    | E::InvalidRequiredAcks
+                    | E::Authentication
+                    | E::UnsupportedForMessageFormat
+            ),
+        }
+    }
+
+    /// Counts a frame that is no valid record; frames come in their order.
+    pub fn refuse(&mut self, place: Place, why: String) {
+        self.invalid += 1;
+        self.first_invalid.get_or_insert((place, why));
+    }
+
+    /// Counts a record that failed on its way to this partition, which is negative where none was chosen.
+    pub fn fail(&mut self, place: Place, code: RDKafkaErrorCode, topic: &str, partition: i32) {
+        self.failed += 1;
+        if self.is_hopeless(code) {
+            self.hopeless = Some(code);
+        }
+        let is_fresh = self.failed <= REPORTED;
+        let is_first = self.first.as_ref().is_none_or(|(first, _)| place < *first);
+        if !is_fresh && !is_first {
+            return;
+        }
+        let topic = (self.own_topics || self.own_partitions).then(|| topic.to_owned());
+        let cause = Cause { code, topic, partition };
+        if is_fresh {
+            self.fresh.push((place, cause.clone()));
+        }
+        if is_first {
+            self.first = Some((place, cause));
+        }
+    }
+
+    /// Whether there are failures that [`Tally::take_fresh`] would give.
+    pub fn has_fresh(&self) -> bool {
+        !self.fresh.is_empty()
+    }
+
+    /// Failures that were not told of yet, of the first few.
+    pub fn take_fresh(&mut self) -> Vec<(Place, Cause)> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// `1,000 records acknowledged, 136.0 kB in 0.52 s (1,923 records/s, 261.5 kB/s)`, with `done`
+    /// as the word for what they are.
+    pub fn summary(&self, done: &str, elapsed: Duration) -> String {
+        let seconds = elapsed.as_secs_f64().max(1e-6);
+        let plural = if self.delivered == 1 { "" } else { "s" };
+        format!(
+            "{} record{plural} {done}, {} in {} ({} records/s, {}/s)",
+            indicatif::HumanCount(self.delivered),
+            indicatif::DecimalBytes(self.bytes),
+            human_seconds(elapsed),
+            indicatif::HumanCount((self.delivered as f64 / seconds) as u64),
+            indicatif::DecimalBytes((self.bytes as f64 / seconds) as u64),
+        )
+    }
+}
+
+fn human_seconds(elapsed: Duration) -> String {
+    if elapsed < Duration::from_secs(1) {
+        format!("{} ms", elapsed.as_millis())
+    } else {
+        format!("{:.2} s", elapsed.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kafka::ffi::DeliveredTopic;
+
+    proptest! {
+        #[test]
+        fn a_place_survives_its_number(input in 0usize..1 << 24, line in 0u64..1 << 40) {
+            let place = Place { input, line };
+            prop_assert_eq!(Place::of(place.tag()), place);
+        }
+
+        #[test]
+        fn places_sort_as_the_input_stands(a in (0usize..9, 1u64..9), b in (0usize..9, 1u64..9)) {
+            let (a, b) = (Place { input: a.0, line: a.1 }, Place { input: b.0, line: b.1 });
+            prop_assert_eq!(a.cmp(&b), a.tag().cmp(&b.tag()));
+        }
+    }
+
+    #[test]
+    fn a_failure_names_the_topic_and_partition_that_the_record_named() {
+        use RDKafkaErrorCode as E;
+        let why = |tally: &mut Tally, code, topic: &str, partition| {
+            tally.fail(Place { input: 0, line: 1 }, code, topic, partition);
+            tally.take_fresh().pop().unwrap().1.to_string()
+        };
+        let mut own = Tally::new(true, true);
+        for (code, topic, partition, expected) in [
+            (E::UnknownTopic, "foo", -1, "topic foo does not exist; create it: kq topic create foo"),
+            (
+                E::UnknownTopicOrPartition,
+                "foo",
+                0,
+                "topic foo does not exist; create it: kq topic create foo",
+            ),
+            (
+                E::UnknownPartition,
+                "foo",
+                7,
+                "topic foo has no partition 7 (`kq topic describe foo` shows those it has)",
+            ),
+            (E::InvalidTopic, "", -1, "a topic's name can't be empty"),
+            (E::InvalidTopic, "foo", -1, "topic foo: not accepted"),
+            (
+                E::MessageTimedOut,
+                "foo",
+                7,
+                "topic foo: not acknowledged within --delivery-timeout (partition 7)",
+            ),
+        ] {
+            assert_eq!(why(&mut own, code, topic, partition), expected);
+        }
+        let illegal = why(&mut own, E::InvalidTopic, "bad name", -1);
+        assert!(illegal.starts_with("`bad name` can't be a topic's name: it holds ' '"), "{illegal}");
+        assert!(
+            why(&mut own, E::InvalidTopic, &"x".repeat(100_000), -1).contains("100000 bytes is too long")
+        );
+        assert!(why(&mut own, E::UnknownTopic, &"x".repeat(100_000), -1).len() < 1000);
+        // The one topic of all needs no naming.
+        let of_one = why(&mut Tally::default(), E::MessageTimedOut, "foo", 7);
+        assert_eq!(of_one, "not acknowledged within --delivery-timeout (partition 7)");
+    }
+
+    #[test]
+    fn the_first_failure_is_the_one_that_stands_first_in_the_input() {
+        let mut tally = Tally::default();
+        for line in [7, 3, 5] {
+            tally.report(Delivery {
+                tag: Place { input: 0, line }.tag(),
+                error: Some(RDKafkaErrorCode::MessageSizeTooLarge),
+                topic: DeliveredTopic::NONE,
+                partition: 2,
+                offset: -1,
+                bytes: 1,
+                header_bytes: 0,
+            });
+        }
+        assert_eq!((tally.failed, tally.bytes), (3, 0));
+        let (place, cause) = tally.first.unwrap();
+        assert_eq!(place.line, 3);
+        assert_eq!(cause.to_string(), "larger than the topic takes (its max.message.bytes) (partition 2)");
+    }
+}

@@ -1,0 +1,343 @@
+//! A consumer that is connected, the topics it reads, and where their partitions start and end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, bail};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::config::{self, Config};
+use crate::kafka::connect;
+use crate::kafka::errors::{self, Causes, words};
+use crate::kafka::ffi::{Consumer, TopicMetadata};
+use crate::reading::bounds::{From, Until};
+
+/// What kq wants of every consumer: nothing skipped silently, ends of partitions known, memory
+/// bounded.
+///
+/// - `auto.offset.reset=error`: records gone by retention are counted and said, then passed over
+///   by a seek of kq's; librdkafka's own reset jumps in silence.
+/// - `fetch.queue.backoff.ms`: its default of a second starves partitions, since the limit
+///   counts the queue of all of them.
+/// - `reconnect.backoff.ms`: as for a producer, for a quick start.
+pub const DEFAULTS: [(&str, &str); 7] = [
+    ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "true"),
+    ("auto.offset.reset", "error"),
+    ("isolation.level", "read_committed"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("fetch.queue.backoff.ms", "10"),
+    ("reconnect.backoff.ms", "20"),
+];
+
+/// A consumer whose cluster answered and whose topics are there.
+pub struct Connected {
+    pub consumer: Consumer,
+    /// Each topic and its partitions, as the cluster had them at the start.
+    pub topics: Vec<TopicMetadata>,
+    pub causes: Arc<Causes>,
+}
+
+/// Connects to the cluster and finds the topics, within the configured time-out. A name that
+/// starts with `^` is a regular expression over the names of all topics; it may match none. `role` and
+/// `flags` are the command's properties, as in [`Config::client_with`].
+pub fn connect(
+    config: &Config,
+    role: &[(&str, &str)],
+    flags: &[(&str, &str)],
+    names: &[String],
+) -> anyhow::Result<Connected> {
+    let causes = Arc::new(Causes::new(config.log));
+    let client = config.client_with(&[&DEFAULTS, role].concat(), flags)?;
+    let consumer = Consumer::new(&client, Arc::clone(&causes) as _)?;
+    let topics = find(&consumer, &causes, config, names)?;
+    causes.clear();
+    Ok(Connected { consumer, topics, causes })
+}
+
+/// The topics of these names and patterns, as the cluster has them now.
+pub fn find(
+    consumer: &Consumer,
+    causes: &Causes,
+    config: &Config,
+    names: &[String],
+) -> anyhow::Result<Vec<TopicMetadata>> {
+    find_by(names, causes, |topic| connect::metadata(config, causes, |wait| consumer.metadata(topic, wait)))
+}
+
+/// The same, asked once and not for long, while records are read.
+pub fn look(consumer: &Consumer, causes: &Causes, names: &[String]) -> anyhow::Result<Vec<TopicMetadata>> {
+    let wait = Duration::from_secs(1);
+    find_by(names, causes, |topic| consumer.metadata(topic, wait).map_err(|code| anyhow!(words(code))))
+}
+
+fn find_by(
+    names: &[String],
+    causes: &Causes,
+    ask: impl Fn(Option<&str>) -> anyhow::Result<Vec<TopicMetadata>>,
+) -> anyhow::Result<Vec<TopicMetadata>> {
+    let mut topics: Vec<TopicMetadata> = Vec::new();
+    for name in names {
+        let found = if name.starts_with('^') {
+            let pattern = regex::Regex::new(name).with_context(|| format!("topic {name}"))?;
+            // Kafka's own topics are matched only by who asks for them.
+            let internal = name.contains("__");
+            ask(None)?
+                .into_iter()
+                .filter(|topic| pattern.is_match(&topic.name) && (internal || !topic.name.starts_with("__")))
+                .collect()
+        } else {
+            config::topic::check(name)?;
+            vec![existing(ask(Some(name))?, name, causes)?]
+        };
+        for topic in found {
+            if !topics.iter().any(|t| t.name == topic.name) {
+                topics.push(topic);
+            }
+        }
+    }
+    Ok(topics)
+}
+
+/// The one topic of that name, or an error that says what to do.
+fn existing(metadata: Vec<TopicMetadata>, name: &str, causes: &Causes) -> anyhow::Result<TopicMetadata> {
+    use RDKafkaErrorCode as E;
+    let topic = metadata.into_iter().find(|topic| topic.name == name);
+    match topic.as_ref().and_then(|topic| topic.error) {
+        Some(E::UnknownTopicOrPartition | E::UnknownTopic) => {}
+        Some(code) => return Err(causes.explain_topic(code, name)),
+        None => {
+            if let Some(topic) = topic.filter(|topic| !topic.partitions.is_empty()) {
+                return Ok(topic);
+            }
+        }
+    }
+    Err(anyhow::Error::new(Missing(name.to_owned())))
+}
+
+/// A topic that is not there.
+#[derive(Debug)]
+struct Missing(String);
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hint = config::topic::or_a_file(&self.0);
+        write!(f, "topic {} does not exist; `kq topic list` shows those that do{hint}", self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// For so long a topic must be missing until it counts as gone: one broker may know less than the
+/// others for a moment.
+const CERTAIN: Duration = Duration::from_secs(3);
+
+/// Whether a topic that was there is missing, and since when.
+#[derive(Debug, Default)]
+pub struct Absence(Option<Instant>);
+
+impl Absence {
+    /// Whether one is missing, and is to be looked for again soon.
+    pub fn is_suspected(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What a [`look`] found; `None` where it is to be repeated. An error once a topic is gone for good.
+    pub fn judge(
+        &mut self,
+        looked: anyhow::Result<Vec<TopicMetadata>>,
+    ) -> anyhow::Result<Option<Vec<TopicMetadata>>> {
+        let e = match looked {
+            Ok(topics) => {
+                self.0 = None;
+                return Ok(Some(topics));
+            }
+            Err(e) => e,
+        };
+        match e.downcast_ref() {
+            Some(Missing(name)) if self.0.get_or_insert_with(Instant::now).elapsed() >= CERTAIN => {
+                Err(anyhow!("topic {name} does not exist any more"))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Low and high watermark of a partition; the error names it.
+pub fn watermarks(
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    timeout: Duration,
+) -> anyhow::Result<(i64, i64)> {
+    consumer
+        .watermarks(topic, partition, timeout)
+        .map_err(|code| leaderless(code, consumer, topic, partition, timeout))
+        .map_err(Unanswered::of("watermarks", topic, partition))
+}
+
+/// The client says of a partition without a leader what it says of one that does not exist.
+fn leaderless(
+    code: RDKafkaErrorCode,
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    timeout: Duration,
+) -> RDKafkaErrorCode {
+    if code != RDKafkaErrorCode::UnknownPartition {
+        return code;
+    }
+    let topics = consumer.metadata(Some(topic), timeout).unwrap_or_default();
+    let exists = topics.iter().flat_map(|topic| &topic.partitions).any(|known| known.id == partition);
+    if exists { RDKafkaErrorCode::LeaderNotAvailable } else { code }
+}
+
+/// Commits a position before the one that the group has committed, which the client never does by
+/// itself: it commits only what is further on. In the middle of a rebalance it is left to the next
+/// owner, who finds what this one found.
+pub fn commit_back(
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    position: i64,
+    timeout: Duration,
+) -> anyhow::Result<()> {
+    use RDKafkaErrorCode as E;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(position))?;
+    match consumer.commit(&list, timeout) {
+        Ok(()) | Err(E::RebalanceInProgress | E::IllegalGeneration | E::UnknownMemberId) => Ok(()),
+        Err(code) => Err(Unanswered::of("commit", topic, partition)(code)),
+    }
+}
+
+/// Where the log was cut, by the client's words for a truncation (KIP-320); `Some(-1)` where nothing
+/// that is there was there before. Records from there on are others than those that were read.
+pub fn truncated_at(reason: &str) -> Option<i64> {
+    let (before, after) = reason.split_once("broker end offset is ")?;
+    if !before.contains("truncation detected") && !before.contains("No epoch found") {
+        return None;
+    }
+    let end = after.find(|c: char| c != '-' && !c.is_ascii_digit()).unwrap_or(after.len());
+    after[..end].parse().ok()
+}
+
+/// The end of a partition for a reader of what is not committed yet, whatever this consumer reads.
+pub fn unstable_end(config: &Config, topic: &str, partition: i32) -> anyhow::Result<i64> {
+    let flags = [("group.id", "kq"), ("isolation.level", "read_uncommitted")];
+    let observer = Arc::new(Causes::new(config.log));
+    let consumer = Consumer::new(&config.client_with(&DEFAULTS, &flags)?, observer)?;
+    watermarks(&consumer, topic, partition, config.timeout).map(|(_, high)| high)
+}
+
+/// A question about a partition to which there was no good answer.
+#[derive(Debug)]
+pub struct Unanswered {
+    what: String,
+    pub code: RDKafkaErrorCode,
+}
+
+impl Unanswered {
+    fn of(what: &str, topic: &str, partition: i32) -> impl FnOnce(RDKafkaErrorCode) -> anyhow::Error {
+        let what = format!("{what} of {topic}[{partition}]");
+        |code| anyhow::Error::new(Self { what, code })
+    }
+}
+
+impl std::fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.what, words(self.code))
+    }
+}
+
+impl std::error::Error for Unanswered {}
+
+/// [`errors::is_passing`] of what a question failed with.
+pub fn is_passing(e: &anyhow::Error) -> bool {
+    let code = e.downcast_ref::<Unanswered>().map(|unanswered| &unanswered.code);
+    code.or_else(|| e.downcast_ref()).is_some_and(|code| errors::is_passing(*code))
+}
+
+/// The first offset whose record has this timestamp (ms) or a later one; `None` where there is
+/// no such record yet.
+pub fn offset_at(
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    time: i64,
+    timeout: Duration,
+) -> anyhow::Result<Option<i64>> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(time.max(0)))?;
+    consumer
+        .offsets_for_times(&list, timeout)
+        .map_err(|code| leaderless(code, consumer, topic, partition, timeout))
+        .map_err(Unanswered::of("the offset at a time", topic, partition))?;
+    Ok(match list.elements().first().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset) {
+        Some(Offset::Offset(offset)) => Some(offset),
+        _ => None,
+    })
+}
+
+/// The offset to start from in a partition with these watermarks.
+pub fn start(
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    from: From,
+    (low, high): (i64, i64),
+    timeout: Duration,
+) -> anyhow::Result<i64> {
+    Ok(match from {
+        From::Beginning => low,
+        From::End => high,
+        From::Offset(offset) => offset,
+        From::Relative(back) => (high - back).max(low),
+        From::Time(time) => offset_at(consumer, topic, partition, time, timeout)?.unwrap_or(high),
+        From::Stored => bail!("`stored` is the group's committed offset: name the group with -g"),
+    })
+}
+
+/// The offset to stop before in a partition with this high watermark; `None` where that is not
+/// known yet: a time that no record has reached.
+pub fn end(
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    until: Until,
+    high: i64,
+    timeout: Duration,
+) -> anyhow::Result<Option<i64>> {
+    Ok(match until {
+        Until::End => Some(high),
+        Until::Offset(offset) => Some(offset),
+        Until::Time(time) => offset_at(consumer, topic, partition, time, timeout)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_known_under_what_was_asked() {
+        let unanswered = |code| Unanswered::of("the watermarks", "t", 0)(code);
+        assert!(is_passing(&unanswered(RDKafkaErrorCode::BrokerTransportFailure)));
+        assert!(is_passing(&unanswered(RDKafkaErrorCode::OperationTimedOut).context("where to start")));
+        assert!(is_passing(&unanswered(RDKafkaErrorCode::LeaderNotAvailable)));
+        assert!(is_passing(&anyhow::Error::new(RDKafkaErrorCode::NotCoordinator)));
+        assert!(!is_passing(&unanswered(RDKafkaErrorCode::TopicAuthorizationFailed)));
+    }
+
+    #[test]
+    fn where_a_log_was_cut_is_read_from_the_clients_words() {
+        let cut = "Local: Partition log truncation detected by consumer: Partition log truncation detected at \
+                   offset 100 (leader epoch 3): broker end offset is 90 (offset leader epoch 2). Reset to INVALID.";
+        assert_eq!(truncated_at(cut), Some(90));
+        let other = "No epoch found less or equal to offset 7 (leader epoch 1): broker end offset is -1 \
+                     (offset leader epoch -1). Reset using configured policy.";
+        assert_eq!(truncated_at(other), Some(-1));
+        assert_eq!(truncated_at("fetch failed due to requested offset not available on the broker"), None);
+    }
+}

@@ -1,0 +1,88 @@
+//! A consumer group from outside: how many members it has, and where it is to read from.
+
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::config::Config;
+use crate::kafka::errors::words;
+use crate::kafka::ffi::{Consumer, TopicMetadata};
+use crate::reading::bounds::From;
+use crate::reading::client::{start, watermarks};
+use crate::terminal::notes::Log;
+
+/// How long a start waits to learn whether it is alone.
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// Says so where the group has members already. Asked in vain (no permission, no answer in a
+/// second) nothing is said. To be called before this consumer joins.
+pub fn note_members(consumer: &Consumer, group: &str, log: Log) {
+    if log.is_quiet() {
+        return;
+    }
+    match consumer.group_members(group, GLANCE) {
+        Ok(0) => {}
+        Ok(members) => {
+            log.note(format_args!(
+                "group {group} has {} already; records are shared with them",
+                counted(members)
+            ));
+        }
+        Err(code) => log.verbose(1, format_args!("members of group {group}: {}", words(code))),
+    }
+}
+
+/// Commits for the group, in every partition of these topics, the offset that `from` means now;
+/// one beyond the end is the end. Refused where the group has members: they would not hear of it.
+/// To be called before this consumer joins.
+pub fn seek(
+    consumer: &Consumer,
+    config: &Config,
+    group: &str,
+    topics: &[TopicMetadata],
+    from: From,
+) -> anyhow::Result<()> {
+    if from == From::Stored {
+        bail!("--reset --from stored: that is where the group reads from anyway; give another start");
+    }
+    let explain = |what: &str, code| anyhow!("{what} of group {group}: {}", words(code));
+    match consumer.group_members(group, config.timeout).map_err(|code| explain("members", code))? {
+        0 => {}
+        members => bail!(refusal(group, &counted(members))),
+    }
+    let mut list = TopicPartitionList::new();
+    for topic in topics {
+        for partition in &topic.partitions {
+            let (name, id) = (topic.name.as_str(), partition.id);
+            let (low, high) = watermarks(consumer, name, id, config.timeout)?;
+            let offset = start(consumer, name, id, from, (low, high), config.timeout)?.min(high);
+            config.log.verbose(1, format_args!("group {group}: to {name}[{id}]@{offset}"));
+            list.add_partition_offset(name, id, Offset::Offset(offset))?;
+        }
+    }
+    if list.count() == 0 {
+        return Ok(());
+    }
+    consumer.commit(&list, config.timeout).map_err(|code| match code {
+        RDKafkaErrorCode::UnknownMemberId
+        | RDKafkaErrorCode::IllegalGeneration
+        | RDKafkaErrorCode::RebalanceInProgress => anyhow!(refusal(group, "members")),
+        code => explain("offsets", code),
+    })?;
+    let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+    config.log.note(format_args!("group {group} starts anew in {}", names.join(", ")));
+    Ok(())
+}
+
+fn counted(members: usize) -> String {
+    if members == 1 { "1 member".into() } else { format!("{members} members") }
+}
+
+fn refusal(group: &str, members: &str) -> String {
+    format!(
+        "--reset: group {group} has {members}, and only a group without any can be reset; \
+         stop them first (one that was killed counts until its session ends), or use another group"
+    )
+}

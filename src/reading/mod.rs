@@ -1,0 +1,8 @@
+//! What every command that reads records needs: where to start and to stop, topics, positions, groups, outages.
+
+pub mod bounds;
+pub mod client;
+pub mod contact;
+pub mod group;
+pub mod membership;
+pub mod tracker;

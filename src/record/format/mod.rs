@@ -1,0 +1,364 @@
+//! What a record looks like on stdout: kcat's format strings, compiled once; escapes for a terminal. Pure: no clock, no IO.
+
+use anyhow::{Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use jiff::fmt::temporal::DateTimePrinter;
+
+use crate::record::RecordRef;
+use crate::record::framing::escape;
+
+/// The tokens that a format knows, for help and errors.
+pub const TOKENS: &str = "%t %p %o %k %K %s %v %S %R %T %h %% and \
+    %{topic} %{partition} %{offset} %{key} %{value} %{timestamp} %{time} %{headers} %{header:NAME}, \
+    the last and %{key} and %{value} with :hex or :base64 too, as %{key:hex}";
+
+/// Milliseconds always, so that lines stay aligned: `2023-11-14T22:13:20.000Z`.
+const TIME: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+
+/// A format string, compiled. Appending a record with it allocates nothing but
+/// what `out` needs to grow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    parts: Vec<Part>,
+    null: Option<Box<[u8]>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(Vec<u8>),
+    Topic,
+    Partition,
+    Offset,
+    Key(Coding),
+    KeyLength,
+    Value(Coding),
+    ValueLength,
+    ValueLengthBinary,
+    Timestamp,
+    Time,
+    Headers,
+    Header(Box<[u8]>, Coding),
+}
+
+/// How bytes are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Plain,
+    Hex,
+    Base64,
+}
+
+impl Template {
+    /// Compiles a format string.
+    ///
+    /// | token | is |
+    /// |---|---|
+    /// | `%t` `%{topic}` | topic |
+    /// | `%p` `%{partition}`, `%o` `%{offset}` | partition, offset |
+    /// | `%k` `%{key}`, `%s` `%v` `%{value}` | the key's, the value's bytes; nothing, or the null token, for null |
+    /// | `%K`, `%S` | the key's, the value's length in bytes; -1 for null |
+    /// | `%R` | the value's length as a big-endian 32-bit integer in binary; -1 for null |
+    /// | `%T` `%{timestamp}` | timestamp in milliseconds since the epoch; -1 for none |
+    /// | `%{time}` | timestamp in RFC 3339, UTC, with milliseconds; nothing for none |
+    /// | `%h` `%{headers}` | headers as `name=value,name=NULL`, as kcat has them |
+    /// | `%{header:NAME}` | the value of the last header of this name, as Java's `lastHeader`; as null if there is none |
+    /// | `%{key:hex}`, `%{value:base64}`, `%{header:NAME:hex}` | bytes in hexadecimal, in base64 (with padding) |
+    /// | `%%` | `%` |
+    ///
+    /// Between them stands text with the escapes of [`crate::record::framing::unescape`].
+    /// The error for another token names it and where it stands, and lists these.
+    pub fn parse(format: &str) -> Result<Self> {
+        let mut template = Self { parts: Vec::new(), null: None };
+        let mut at = 0;
+        while let Some(found) = format[at..].find(['%', '\\']) {
+            template.text(&format.as_bytes()[at..at + found]);
+            at += found;
+            let rest = &format[at..];
+            at += if rest.starts_with('\\') {
+                let (byte, length) = escape(rest).map_err(|e| e.context(place(format, at)))?;
+                template.text(&[byte]);
+                length
+            } else {
+                let (part, length) = token(rest).map_err(|e| e.context(place(format, at)))?;
+                match part {
+                    Part::Literal(text) => template.text(&text),
+                    part => template.parts.push(part),
+                }
+                length
+            };
+        }
+        template.text(&format.as_bytes()[at..]);
+        Ok(template)
+    }
+
+    /// The value and the delimiter; with a key delimiter, the key and that delimiter
+    /// before them. `null` stands for a null key or value, which are else empty.
+    pub fn plain(key: Option<&[u8]>, delimiter: &[u8], null: Option<&[u8]>) -> Self {
+        let mut template = Self { parts: Vec::new(), null: null.map(Into::into) };
+        if let Some(key_delimiter) = key {
+            template.parts.push(Part::Key(Coding::Plain));
+            template.text(key_delimiter);
+        }
+        template.parts.push(Part::Value(Coding::Plain));
+        template.text(delimiter);
+        template
+    }
+
+    /// Shows a null key, value or header as this token, in every coding. kcat's `-Z`
+    /// shows empty ones as NULL too; here null is not empty.
+    #[must_use]
+    pub fn with_null(mut self, token: &[u8]) -> Self {
+        self.null = Some(token.into());
+        self
+    }
+
+    /// Whether a record's headers are looked at: the caller need not fetch them otherwise.
+    pub fn needs_headers(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Headers | Part::Header(..)))
+    }
+
+    fn text(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        match self.parts.last_mut() {
+            Some(Part::Literal(text)) => text.extend_from_slice(bytes),
+            _ => self.parts.push(Part::Literal(bytes.to_vec())),
+        }
+    }
+
+    /// Appends the record as the format has it.
+    pub fn append(&self, record: &RecordRef<'_>, out: &mut Vec<u8>) {
+        for part in &self.parts {
+            match part {
+                Part::Literal(text) => out.extend_from_slice(text),
+                Part::Topic => out.extend_from_slice(record.topic.as_bytes()),
+                Part::Partition => append_integer(record.partition.into(), out),
+                Part::Offset => append_integer(record.offset, out),
+                Part::Key(coding) => self.bytes(record.key, *coding, out),
+                Part::KeyLength => append_integer(length(record.key), out),
+                Part::Value(coding) => self.bytes(record.value, *coding, out),
+                Part::ValueLength => append_integer(length(record.value), out),
+                Part::ValueLengthBinary => {
+                    out.extend_from_slice(&(length(record.value) as i32).to_be_bytes());
+                }
+                Part::Timestamp => append_integer(record.timestamp.millis().unwrap_or(-1), out),
+                Part::Time => append_time(record.timestamp.millis(), out),
+                Part::Headers => append_headers(record, out),
+                Part::Header(name, coding) => {
+                    let last = record.headers.iter().rfind(|header| *header.name == **name);
+                    self.bytes(last.and_then(|header| header.value), *coding, out);
+                }
+            }
+        }
+    }
+
+    fn bytes(&self, bytes: Option<&[u8]>, coding: Coding, out: &mut Vec<u8>) {
+        match (bytes, coding) {
+            (None, _) => out.extend_from_slice(self.null.as_deref().unwrap_or_default()),
+            (Some(bytes), Coding::Plain) => out.extend_from_slice(bytes),
+            (Some(bytes), Coding::Hex) => append_hex(bytes, out),
+            (Some(bytes), Coding::Base64) => append_base64(bytes, out),
+        }
+    }
+}
+
+/// Says where in a format an error is, counted in characters from 1.
+fn place(format: &str, at: usize) -> String {
+    format!("format {format:?}, character {}", format[..at].chars().count() + 1)
+}
+
+/// The token that `s` begins with, and its length. `%%` is a literal.
+fn token(s: &str) -> Result<(Part, usize)> {
+    let Some(letter) = s[1..].chars().next() else {
+        bail!("a % at the end is no token: %% is a percent sign; the tokens are {TOKENS}");
+    };
+    let part = match letter {
+        't' => Part::Topic,
+        'p' => Part::Partition,
+        'o' => Part::Offset,
+        'k' => Part::Key(Coding::Plain),
+        'K' => Part::KeyLength,
+        's' | 'v' => Part::Value(Coding::Plain),
+        'S' => Part::ValueLength,
+        'R' => Part::ValueLengthBinary,
+        'T' => Part::Timestamp,
+        'h' => Part::Headers,
+        '%' => Part::Literal(b"%".to_vec()),
+        '{' => {
+            let Some(end) = s.find('}') else {
+                bail!("%{{ without its }}: the tokens are {TOKENS}");
+            };
+            return Ok((named(&s[2..end])?, end + 1));
+        }
+        other => bail!("unknown token %{other}: the tokens are {TOKENS}"),
+    };
+    Ok((part, 2))
+}
+
+/// The token of `%{name}`.
+fn named(name: &str) -> Result<Part> {
+    let coded = |suffix: &str| match suffix {
+        "hex" => Some(Coding::Hex),
+        "base64" => Some(Coding::Base64),
+        _ => None,
+    };
+    let part = match name {
+        "topic" => Some(Part::Topic),
+        "partition" => Some(Part::Partition),
+        "offset" => Some(Part::Offset),
+        "timestamp" => Some(Part::Timestamp),
+        "time" => Some(Part::Time),
+        "headers" => Some(Part::Headers),
+        "key" => Some(Part::Key(Coding::Plain)),
+        "value" => Some(Part::Value(Coding::Plain)),
+        _ => match name.split_once(':') {
+            Some(("key", coding)) => coded(coding).map(Part::Key),
+            Some(("value", coding)) => coded(coding).map(Part::Value),
+            Some(("header", header)) if !header.is_empty() => {
+                // A header's name may hold a colon itself.
+                let (header, coding) = header
+                    .rsplit_once(':')
+                    .and_then(|(header, coding)| Some((header, coded(coding)?)))
+                    .unwrap_or((header, Coding::Plain));
+                Some(Part::Header(header.as_bytes().into(), coding))
+            }
+            _ => None,
+        },
+    };
+    match part {
+        Some(part) => Ok(part),
+        None => bail!("unknown token %{{{name}}}: the tokens are {TOKENS}"),
+    }
+}
+
+fn length(bytes: Option<&[u8]>) -> i64 {
+    bytes.map_or(-1, |bytes| bytes.len() as i64)
+}
+
+/// Appends an integer in decimal.
+pub fn append_integer(n: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
+}
+
+/// Appends bytes in base64, with padding.
+pub fn append_base64(bytes: &[u8], out: &mut Vec<u8>) {
+    let before = out.len();
+    out.resize(before + bytes.len().div_ceil(3) * 4, 0);
+    // Cannot fail: there is room for every group of four.
+    let written = BASE64.encode_slice(bytes, &mut out[before..]).unwrap_or_default();
+    out.truncate(before + written);
+}
+
+fn append_hex(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.reserve(bytes.len() * 2);
+    for byte in bytes {
+        out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+}
+
+/// Appends a time in RFC 3339; before its year 0, or at the end of its year 9999 (jiff
+/// stops a day short of it, for the sake of time zones), the milliseconds.
+fn append_time(millis: Option<i64>, out: &mut Vec<u8>) {
+    let Some(millis) = millis else { return };
+    match jiff::Timestamp::from_millisecond(millis) {
+        Ok(time) if millis >= YEAR_0 => {
+            let before = out.len();
+            if TIME.print_timestamp(&time, WriteBytes(out)).is_err() {
+                out.truncate(before);
+            }
+        }
+        _ => append_integer(millis, out),
+    }
+}
+
+const YEAR_0: i64 = -62_167_219_200_000;
+
+/// Lets jiff write text into bytes.
+struct WriteBytes<'a>(&'a mut Vec<u8>);
+
+impl jiff::fmt::Write for WriteBytes<'_> {
+    fn write_str(&mut self, s: &str) -> std::result::Result<(), jiff::Error> {
+        self.0.extend_from_slice(s.as_bytes());
+        Ok(())
+    }
+}
+
+fn append_headers(record: &RecordRef<'_>, out: &mut Vec<u8>) {
+    for (i, header) in record.headers.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(header.name);
+        out.push(b'=');
+        out.extend_from_slice(header.value.unwrap_or(b"NULL"));
+    }
+}
+
+/// Appends bytes so that they cannot command a terminal: printable UTF-8, newline
+/// and tab stay; other control bytes and what is not UTF-8 become `\xNN`; C1
+/// controls, line separators, and characters that turn the direction of text or
+/// hide it become `\u{…}`. It is for reading, not for reading back: a backslash stays one.
+pub fn escape_for_terminal(bytes: &[u8], out: &mut Vec<u8>) {
+    for chunk in bytes.utf8_chunks() {
+        let text = chunk.valid();
+        let mut copied = 0;
+        for (at, c) in text.char_indices().filter(|(_, c)| !is_plain(*c)) {
+            out.extend_from_slice(&text.as_bytes()[copied..at]);
+            copied = at + c.len_utf8();
+            if c.is_ascii() {
+                append_byte_escape(c as u8, out);
+            } else {
+                out.extend_from_slice(format!("\\u{{{:x}}}", u32::from(c)).as_bytes());
+            }
+        }
+        out.extend_from_slice(&text.as_bytes()[copied..]);
+        for byte in chunk.invalid() {
+            append_byte_escape(*byte, out);
+        }
+    }
+}
+
+/// The same for JSON, which stays what it is: a character that can't be shown is inside of a string.
+pub fn escape_json_for_terminal(json: &[u8], out: &mut Vec<u8>) {
+    for chunk in json.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if is_plain(c) {
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            } else {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+                }
+            }
+        }
+        for byte in chunk.invalid() {
+            append_byte_escape(*byte, out);
+        }
+    }
+}
+
+fn append_byte_escape(byte: u8, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\\x");
+    append_hex(&[byte], out);
+}
+
+/// Whether a character can be shown as it is.
+fn is_plain(c: char) -> bool {
+    match c {
+        ' '..='~' | '\n' | '\t' => true,
+        c if c.is_control() => false,
+        // Marks and overrides of direction (UAX #9), separators, tags, the byte order mark.
+        '\u{61c}'
+        | '\u{200e}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{feff}'
+        | '\u{e0000}'..='\u{e007f}' => false,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;

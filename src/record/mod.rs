@@ -1,0 +1,85 @@
+//! A record as it stands between Kafka and the formats: bytes and numbers, no rdkafka type.
+
+pub mod codec;
+pub mod format;
+pub mod framing;
+pub mod json;
+pub mod validate;
+
+/// A header: a name and a value that may be null. Order and duplicates count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// The name, UTF-8 by Kafka's rules; kept as bytes, since nobody enforces it.
+    pub name: &'a [u8],
+    /// The value; `None` is null, which is not empty.
+    pub value: Option<&'a [u8]>,
+}
+
+/// What a record's timestamp says, in milliseconds since the epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timestamp {
+    /// The broker keeps none (message format before 0.10), or none was given.
+    #[default]
+    None,
+    /// Set by the producer.
+    Create(i64),
+    /// Set by the broker when it appended the record.
+    LogAppend(i64),
+}
+
+impl Timestamp {
+    /// Milliseconds since the epoch, whoever set them.
+    pub fn millis(self) -> Option<i64> {
+        match self {
+            Self::None => None,
+            Self::Create(ms) | Self::LogAppend(ms) => Some(ms),
+        }
+    }
+}
+
+/// A consumed record, borrowed from the client's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordRef<'a> {
+    pub topic: &'a str,
+    pub partition: i32,
+    pub offset: i64,
+    pub timestamp: Timestamp,
+    /// `None` is null, which is not empty.
+    pub key: Option<&'a [u8]>,
+    /// `None` is a tombstone, which is not empty.
+    pub value: Option<&'a [u8]>,
+    /// In the record's order. Empty too where nobody asked for headers.
+    pub headers: &'a [Header<'a>],
+}
+
+/// A header that owns its bytes: name and value.
+pub type OwnedHeader = (Vec<u8>, Option<Vec<u8>>);
+
+/// A consumed record that owns its bytes: what a worker hands from thread to thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    pub topic: std::sync::Arc<str>,
+    pub partition: i32,
+    pub offset: i64,
+    pub timestamp: Timestamp,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<OwnedHeader>,
+}
+
+impl Record {
+    /// Runs `f` on the borrowed form of this record.
+    pub fn with_ref<T>(&self, f: impl FnOnce(RecordRef<'_>) -> T) -> T {
+        let headers: Vec<Header<'_>> =
+            self.headers.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect();
+        f(RecordRef {
+            topic: &self.topic,
+            partition: self.partition,
+            offset: self.offset,
+            timestamp: self.timestamp,
+            key: self.key.as_deref(),
+            value: self.value.as_deref(),
+            headers: &headers,
+        })
+    }
+}

@@ -1,0 +1,236 @@
+//! Whether a value is JSON, or what a JSON Schema asks for, and if not why. Pure: no clock, no IO.
+
+use anyhow::{Context as _, anyhow, bail};
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use crate::record::json::short;
+
+/// What a value must be to be sent.
+#[derive(Debug)]
+pub enum Validator {
+    /// One JSON text (RFC 8259) in UTF-8: nested as deep as it likes, names in an object may
+    /// come twice.
+    Json,
+    /// JSON that a JSON Schema takes. Nested deeper than 127 it is refused.
+    Schema(Box<jsonschema::Validator>),
+}
+
+impl Validator {
+    /// The validator of a JSON Schema: of the draft that its `$schema` names, else of 2020-12.
+    /// It may refer to itself and to the meta-schemas, but to no other document.
+    pub fn schema(text: &[u8]) -> anyhow::Result<Self> {
+        let schema: Value = serde_json::from_slice(text).context("not JSON")?;
+        if !schema.is_object() && !schema.is_boolean() {
+            bail!("a schema is an object");
+        }
+        // The base lets a relative reference reach the retriever, which says what to do.
+        let options = jsonschema::options().with_base_uri("schema:///").with_retriever(Alone);
+        let validator = options.build(&schema).map_err(|e| {
+            let at = e.instance_path().as_str();
+            let at = if at.is_empty() { String::new() } else { format!(" (at {at} of the schema)") };
+            anyhow!("{}{at}", short(&e.to_string()))
+        })?;
+        Ok(Self::Schema(Box::new(validator)))
+    }
+
+    /// Why the value is none that is asked for, in one line.
+    pub fn check(&self, value: &[u8]) -> Result<(), String> {
+        let Ok(text) = std::str::from_utf8(value) else {
+            let at = value.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len());
+            return Err(format!("not JSON: byte {} is not UTF-8", at + 1));
+        };
+        if text.trim_ascii().is_empty() {
+            return Err("not JSON: it is empty".into());
+        }
+        let not_json = |e: serde_json::Error| {
+            // The value is the caller's to name; serde_json counts its lines from 1.
+            let what = e.to_string();
+            let what = what.split(" at line ").next().unwrap_or_default();
+            let line = if e.line() > 1 { format!("line {}, ", e.line()) } else { String::new() };
+            format!("not JSON: {what} ({line}column {})", e.column())
+        };
+        match self {
+            // Passed over without recursion, so that no depth overflows the stack.
+            Self::Json => serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(not_json),
+            Self::Schema(validator) => {
+                let instance: Value = serde_json::from_str(text).map_err(not_json)?;
+                validator.validate(&instance).map_err(|e| {
+                    let at = e.instance_path().as_str();
+                    let at = if at.is_empty() { String::new() } else { format!(" (at {})", short(at)) };
+                    format!("against the schema: {}{at}", short(&e.to_string()))
+                })
+            }
+        }
+    }
+}
+
+/// Fetches nothing: a schema stands alone.
+struct Alone;
+
+impl jsonschema::Retrieve for Alone {
+    fn retrieve(
+        &self,
+        uri: &jsonschema::Uri<String>,
+    ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        let uri = uri.as_str();
+        let uri = uri.strip_prefix("schema:///").unwrap_or(uri);
+        Err(format!("kq reads no other document than the schema; put {uri} under its $defs").into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn schema(text: &str) -> Validator {
+        Validator::schema(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn one_json_text_is_valid_and_nothing_else() {
+        for valid in
+            ["1", " null ", "\"a\"", "[]", "{\"a\":1,\"a\":2}", "\r\n[1,\n2]\r", "1e999", r#""\ud800""#]
+        {
+            assert_eq!(Validator::Json.check(valid.as_bytes()), Ok(()), "{valid}");
+        }
+        for (invalid, reason) in [
+            ("", "not JSON: it is empty"),
+            ("  ", "not JSON: it is empty"),
+            ("{\"a\":}", "not JSON: expected value (column 6)"),
+            ("1 2", "not JSON: trailing characters (column 3)"),
+            ("{\"a\":1", "not JSON: EOF while parsing an object (column 6)"),
+            ("[1,\n2,]", "not JSON: expected value (line 2, column 3)"),
+            ("\u{feff}1", "not JSON: expected value (column 1)"),
+            ("01", "not JSON: invalid number (column 2)"),
+            ("NaN", "not JSON: expected value (column 1)"),
+            (
+                "\"\t\"",
+                "not JSON: control character (\\u0000-\\u001F) found while parsing a string (column 1)",
+            ),
+        ] {
+            assert_eq!(Validator::Json.check(invalid.as_bytes()).unwrap_err(), reason, "{invalid}");
+        }
+        assert_eq!(Validator::Json.check(b"\"a\xff\"").unwrap_err(), "not JSON: byte 3 is not UTF-8");
+    }
+
+    #[test]
+    fn no_depth_overflows_the_stack() {
+        let deep = [b"[".repeat(1_000_000), b"]".repeat(1_000_000)].concat();
+        assert_eq!(Validator::Json.check(&deep), Ok(()));
+        assert!(Validator::Json.check(&deep[1..]).is_err());
+        let recursive = schema(r##"{"items":{"$ref":"#"}}"##);
+        assert!(recursive.check(&deep).unwrap_err().contains("recursion limit"));
+        let within = [b"[".repeat(127), b"]".repeat(127)].concat();
+        assert_eq!(recursive.check(&within), Ok(()));
+    }
+
+    #[test]
+    fn a_schema_says_what_is_wrong_and_where() {
+        let validator = schema(
+            r##"{"type":"object","required":["id"],"properties":{"id":{"type":"integer"},
+                "tags":{"items":{"$ref":"#/$defs/tag"}}},"$defs":{"tag":{"type":"string","maxLength":3}}}"##,
+        );
+        assert_eq!(validator.check(br#"{"id":1,"tags":["a"],"more":null}"#), Ok(()));
+        for (value, reason) in [
+            ("{}", "against the schema: \"id\" is a required property"),
+            ("[]", "against the schema: [] is not of type \"object\""),
+            (r#"{"id":"x"}"#, "against the schema: \"x\" is not of type \"integer\" (at /id)"),
+            (
+                r#"{"id":1,"tags":["a","long"]}"#,
+                "against the schema: \"long\" is longer than 3 characters (at /tags/1)",
+            ),
+            ("{", "not JSON: EOF while parsing an object (column 1)"),
+        ] {
+            assert_eq!(validator.check(value.as_bytes()).unwrap_err(), reason, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_large_value_is_not_repeated_whole() {
+        let value = format!("\"{}\"", "x".repeat(100_000));
+        let reason = schema(r#"{"type":"integer"}"#).check(value.as_bytes()).unwrap_err();
+        assert!(reason.len() < 1000 && reason.contains('…'), "{reason}");
+    }
+
+    #[test]
+    fn a_bad_schema_is_an_error_that_says_why() {
+        for (text, part) in [
+            ("{", "not JSON"),
+            ("[]", "a schema is an object"),
+            (r#"{"type":"text"}"#, "(at /type of the schema)"),
+            (r#"{"minLength":-1}"#, "/minLength"),
+            (r#"{"pattern":"("}"#, "regex"),
+            (r##"{"$ref":"#/$defs/none"}"##, "/$defs/none"),
+            (r#"{"$ref":"other.json"}"#, "put other.json under its $defs"),
+            (r#"{"$ref":"https://example.com/s.json"}"#, "https://example.com/s.json"),
+            (r#"{"$ref":"file:///etc/passwd"}"#, "file:///etc/passwd"),
+            (r#"{"$schema":"https://example.com/draft"}"#, "https://example.com/draft"),
+        ] {
+            let error = format!("{:#}", Validator::schema(text.as_bytes()).unwrap_err());
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_schema_that_only_refers_to_itself_takes_everything_and_ends() {
+        for text in [
+            r##"{"$ref":"#"}"##,
+            r##"{"allOf":[{"$ref":"#"}]}"##,
+            r##"{"anyOf":[{"$ref":"#"}]}"##,
+            r##"{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}}}"##,
+        ] {
+            let _ = Validator::schema(text.as_bytes()).map(|v| v.check(b"1"));
+        }
+    }
+
+    /// Any JSON value.
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::hash_map(any::<String>(), inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_and_a_reason_is_one_short_line(bytes in any::<Vec<u8>>()) {
+            let demanding = schema(r#"{"type":"object","properties":{"a":{"pattern":"^x+$"}},"required":["a"]}"#);
+            for validator in [Validator::Json, demanding] {
+                if let Err(reason) = validator.check(&bytes) {
+                    prop_assert!(reason.len() < 1000 && !reason.contains('\n'), "{}", reason);
+                }
+            }
+        }
+
+        #[test]
+        fn what_looks_like_json_does_not_panic_either(text in r#"[\[\]{}",:0-9eE.+\-\\utrfalsn \n]{0,40}"#) {
+            let json = Validator::Json.check(text.as_bytes());
+            // An empty schema asks for JSON and no more, but for what Value can't hold.
+            let any = schema("{}").check(text.as_bytes());
+            prop_assert!(any.is_err() || json.is_ok(), "{:?} {:?}", json, any);
+        }
+
+        #[test]
+        fn every_json_is_valid_and_no_beginning_of_an_array_is(value in json()) {
+            let text = serde_json::to_vec(&[value]).unwrap();
+            prop_assert_eq!(Validator::Json.check(&text), Ok(()));
+            prop_assert_eq!(schema("{}").check(&text), Ok(()));
+            for end in 0..text.len() {
+                prop_assert!(Validator::Json.check(&text[..end]).is_err());
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Sends single records to Kafka and tells each sender what became of its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rdkafka::types::RDKafkaErrorCode;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::Config;
+use crate::kafka::ffi::{Observer, Outgoing, Producer, Topic};
+use crate::record::{Header, OwnedHeader};
+use crate::sending::client;
+
+/// A record to send.
+#[derive(Clone, Debug, Default)]
+pub struct Letter {
+    pub topic: Arc<str>,
+    pub key: Option<Vec<u8>>,
+    /// `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<OwnedHeader>,
+    /// Milliseconds since the epoch; `None`: now.
+    pub timestamp: Option<i64>,
+}
+
+type Reply = oneshot::Sender<Result<(), RDKafkaErrorCode>>;
+
+/// The sending end: cheap to clone.
+#[derive(Clone)]
+pub struct Outbox {
+    letters: mpsc::Sender<(Letter, Reply)>,
+}
+
+/// What every letter needs: acknowledged by all in-sync replicas, never twice,
+/// to the partition that any other producer of kq's would choose, and a broker's
+/// own limit on size rather than the client's.
+const ROLE: [(&str, &str); 7] = [
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    ("partitioner", "murmur2_random"),
+    ("message.max.bytes", "1000000000"),
+    ("batch.size", "1000000"),
+    ("message.timeout.ms", "30000"),
+    ("linger.ms", "1"),
+];
+
+impl Outbox {
+    /// Starts a producer to these topics on a thread of its own, which ends when the last sender is gone.
+    pub fn start(config: &Config, observer: Arc<dyn Observer>, topics: &[&str]) -> anyhow::Result<Self> {
+        let config = config.clone();
+        let topics: Vec<String> = topics.iter().map(|&topic| topic.to_owned()).collect();
+        let (letters, inbox) = mpsc::channel(256);
+        let (ready, started) = std::sync::mpsc::sync_channel(1);
+        std::thread::Builder::new()
+            .name("outbox".into())
+            // A producer stays on the thread that polls it.
+            .spawn(move || match connect(&config, &observer, &topics) {
+                Ok(producer) => {
+                    let _ = ready.send(Ok(()));
+                    serve(&producer, inbox);
+                }
+                Err(e) => _ = ready.send(Err(e)),
+            })
+            .context("start the outbox thread")?;
+        started.recv().context("the outbox thread ended")?.context("start a producer")?;
+        Ok(Self { letters })
+    }
+
+    /// Sends one letter and waits until the cluster has acknowledged it.
+    pub async fn send(&self, letter: Letter) -> Result<(), RDKafkaErrorCode> {
+        let (reply, answer) = oneshot::channel();
+        if self.letters.send((letter, reply)).await.is_err() {
+            return Err(RDKafkaErrorCode::PurgeQueue);
+        }
+        answer.await.unwrap_or(Err(RDKafkaErrorCode::PurgeQueue))
+    }
+}
+
+/// A producer whose batches fit each of these topics: one above a topic's limit is refused with all
+/// that is in it.
+fn connect(config: &Config, observer: &Arc<dyn Observer>, topics: &[String]) -> anyhow::Result<Producer> {
+    let client = config.client(&ROLE)?;
+    let producer = Producer::new(&client, Arc::clone(observer))?;
+    let Some(limit) = client::smallest_batch(&producer, &client, config, topics) else {
+        return Ok(producer);
+    };
+    let client = config.client(&[&ROLE[..], &[("batch.size", &limit)]].concat())?;
+    Producer::new(&client, Arc::clone(observer))
+}
+
+fn serve(producer: &Producer, mut inbox: mpsc::Receiver<(Letter, Reply)>) {
+    let mut topics: HashMap<Arc<str>, Topic<'_>> = HashMap::new();
+    let mut waiting: HashMap<u64, Reply> = HashMap::new();
+    let mut tag = 0;
+    loop {
+        // With nothing on its way there is nothing to poll for.
+        let next = if waiting.is_empty() {
+            match inbox.blocking_recv() {
+                Some(next) => Some(next),
+                None => return,
+            }
+        } else {
+            inbox.try_recv().ok()
+        };
+        let Some((letter, reply)) = next else {
+            poll(producer, &mut waiting, Duration::from_millis(2));
+            continue;
+        };
+        tag += 1;
+        if !topics.contains_key(&letter.topic)
+            && let Ok(topic) = producer.topic(&letter.topic)
+        {
+            topics.insert(Arc::clone(&letter.topic), topic);
+        }
+        let Some(topic) = topics.get(&letter.topic) else {
+            let _ = reply.send(Err(RDKafkaErrorCode::InvalidTopic));
+            continue;
+        };
+        let headers: Vec<Header<'_>> =
+            letter.headers.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect();
+        let outgoing = Outgoing {
+            partition: None,
+            key: letter.key.as_deref(),
+            value: letter.value.as_deref(),
+            headers: &headers,
+            timestamp: letter.timestamp,
+            tag,
+        };
+        let give_up = Instant::now() + Duration::from_secs(30);
+        let sent = loop {
+            match producer.send(topic, &outgoing) {
+                Err(RDKafkaErrorCode::QueueFull) if Instant::now() < give_up => {
+                    poll(producer, &mut waiting, Duration::from_millis(10));
+                }
+                other => break other,
+            }
+        };
+        match sent {
+            Ok(()) => _ = waiting.insert(tag, reply),
+            Err(code) => _ = reply.send(Err(code)),
+        }
+    }
+}
+
+fn poll(producer: &Producer, waiting: &mut HashMap<u64, Reply>, timeout: Duration) {
+    producer.poll(timeout, &mut |delivery| {
+        if let Some(reply) = waiting.remove(&delivery.tag) {
+            let _ = reply.send(delivery.error.map_or(Ok(()), Err));
+        }
+    });
+}

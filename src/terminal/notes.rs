@@ -1,0 +1,109 @@
+//! Lines for people on stderr: notes, warnings and, with `-v`, what happens inside.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::os::fd::AsFd as _;
+
+use crate::terminal::live::Live;
+use crate::terminal::writer::{self, Writer};
+
+/// Where notes go and how many of them: a plain value that is passed down.
+///
+/// `-q` hides notes, never errors; each `-v` shows one level more
+/// (1: what kq does, 2: librdkafka's own log lines, 3: its debug contexts).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Log {
+    level: i8,
+    live: Option<&'static Live>,
+    writer: Option<&'static Writer>,
+}
+
+impl Log {
+    /// A log that is quiet (`-q`), normal, or `verbose` levels deep.
+    pub fn new(quiet: bool, verbose: u8) -> Self {
+        let level = if quiet { -1 } else { verbose.min(100) as i8 };
+        Self { level, live: None, writer: None }
+    }
+
+    /// The same log, with a live line at the bottom of stderr where that is a terminal and notes
+    /// are wanted. Made once a process: the line lives as long as that does.
+    #[must_use]
+    pub fn with_live_line(self) -> Self {
+        let live = (!self.is_quiet()).then(Live::on_stderr).flatten();
+        Self { live: live.map(|live| &*Box::leak(Box::new(live))), ..self }
+    }
+
+    /// The same log, written by a thread of its own: a stderr that is not read holds up the commands
+    /// whose lines are passed on, and nobody else. Notes are dropped then, and counted. Made once a
+    /// process, which flushes it at its end.
+    #[must_use]
+    pub fn with_writer(self) -> Self {
+        let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() else { return self };
+        let writer: &'static Writer = Box::leak(Box::new(Writer::new(File::from(stderr), self.live)));
+        let thread = std::thread::Builder::new().name("log".into()).spawn(|| writer.serve());
+        Self { writer: thread.ok().map(|_| writer), ..self }
+    }
+
+    /// Waits until all lines so far are written, as long as they are read; says whether they are.
+    pub fn flush(self) -> bool {
+        self.writer.is_none_or(Writer::flush)
+    }
+
+    /// The live line, where there is one.
+    pub fn live(self) -> Option<&'static Live> {
+        self.live
+    }
+
+    /// Whether notes are hidden.
+    pub fn is_quiet(self) -> bool {
+        self.level < 0
+    }
+
+    /// Whether lines of this level are shown.
+    pub fn shows(self, level: u8) -> bool {
+        self.level >= level as i8
+    }
+
+    /// Something that went wrong for a part of the input: shown even with `-q`.
+    pub fn error(self, message: impl Display) {
+        self.line(message);
+    }
+
+    /// Something a person should know: hidden by `-q`.
+    pub fn note(self, message: impl Display) {
+        if self.level >= 0 {
+            self.line(message);
+        }
+    }
+
+    /// A line that a command of the user's wrote to its stderr, byte for byte.
+    pub fn passed_on(self, bytes: &[u8]) {
+        let line = [bytes, b"\n"].concat();
+        let Some(writer) = self.writer else { return self.write(line) };
+        if tokio::runtime::Handle::try_current().is_ok() && !writer.has_room() {
+            // The other tasks go on.
+            return tokio::task::block_in_place(|| writer.send(line));
+        }
+        writer.send(line);
+    }
+
+    /// Something that only `-v` (1), `-vv` (2) or `-vvv` (3) shows.
+    pub fn verbose(self, level: u8, message: impl Display) {
+        if self.shows(level) {
+            self.line(message);
+        }
+    }
+
+    fn line(self, message: impl Display) {
+        self.write(format!("kq: {message}\n").into_bytes());
+    }
+
+    /// One whole line in one write, so that lines of several threads never mix.
+    /// A stderr that is closed is nobody's loss.
+    fn write(self, line: Vec<u8>) {
+        match self.writer {
+            Some(writer) => writer.offer(line),
+            None => _ = writer::write(std::io::stderr().lock(), self.live, &line),
+        }
+    }
+}

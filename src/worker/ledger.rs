@@ -1,0 +1,522 @@
+//! What the worker holds: per partition and assignment epoch, what is queued, running, resolved.
+//! Pure: time is passed in, no IO.
+
+mod partition;
+mod view;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::lanes::{Lane, Lanes, Order};
+use crate::reading::tracker::Tracker;
+use crate::record::{Record, RecordRef};
+use partition::{Item, Load, Partition, Running, WaitingRoom, weight};
+
+pub use view::Sight;
+
+/// A partition by name.
+pub type Name = (Arc<str>, i32);
+
+/// How much is held at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Records that run at the same time.
+    pub jobs: usize,
+    /// Last seen + 1 − committable, a partition.
+    pub max_span: u64,
+    /// Records queued, in all.
+    pub queue_len: usize,
+    /// Bytes queued, in all.
+    pub queue_bytes: usize,
+    /// `-n`: records resolved before the worker ends.
+    pub count: Option<u64>,
+}
+
+/// Names one run of one record. A ticket of an ended epoch is void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    pub epoch: u64,
+    pub offset: i64,
+}
+
+/// A record to run the command for.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub ticket: Ticket,
+    pub record: Arc<Record>,
+    /// From 1.
+    pub attempt: u32,
+    /// A lane sticks to one process of a persistent command.
+    pub lane: Option<Lane>,
+}
+
+/// What became of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Succeeded, skipped, or its dead letter was acknowledged.
+    Resolved,
+    /// To be run again, not before this.
+    Retry(Instant),
+    /// The same, and no attempt is spent: it could not be begun.
+    Again(Instant),
+    /// Neither: it stays uncommitted, and its lane stays held.
+    Abandoned,
+}
+
+/// Everything the worker holds.
+#[derive(Debug)]
+pub struct Ledger {
+    order: Order,
+    limits: Limits,
+    names: HashMap<Arc<str>, HashMap<i32, u64>>,
+    partitions: HashMap<u64, Partition>,
+    last_epoch: u64,
+    /// Partitions that have something to run, in turn.
+    turns: VecDeque<u64>,
+    /// Records that wait for their next attempt, by when; the number tells equal times apart.
+    retries: BTreeMap<(Instant, u64), (u64, Option<Lane>, Item)>,
+    retry_number: u64,
+    queued: usize,
+    queued_bytes: usize,
+    /// The same as of each partition, in all.
+    waiting: Load,
+    /// Records parked and their bytes, in all.
+    parked: usize,
+    parked_bytes: usize,
+    running: usize,
+    resolved: u64,
+    /// Taken and not resolved.
+    unresolved: u64,
+    /// Nothing new is taken or started.
+    stopped: bool,
+    all_paused: bool,
+}
+
+impl Ledger {
+    /// An empty ledger: nothing assigned.
+    pub fn new(order: Order, limits: Limits) -> Self {
+        Self {
+            order,
+            limits,
+            names: HashMap::new(),
+            partitions: HashMap::new(),
+            last_epoch: 0,
+            turns: VecDeque::new(),
+            retries: BTreeMap::new(),
+            retry_number: 0,
+            queued: 0,
+            queued_bytes: 0,
+            waiting: Load::default(),
+            parked: 0,
+            parked_bytes: 0,
+            running: 0,
+            resolved: 0,
+            unresolved: 0,
+            stopped: false,
+            all_paused: false,
+        }
+    }
+
+    fn epoch(&self, topic: &str, partition: i32) -> Option<u64> {
+        self.names.get(topic)?.get(&partition).copied()
+    }
+
+    /// Begins a new epoch of a partition, at `position` where that is known; `until`
+    /// is the exclusive end of what is asked for.
+    pub fn assign(&mut self, name: &Name, position: Option<i64>, until: Option<i64>) {
+        self.end(name);
+        self.last_epoch += 1;
+        self.names.entry(Arc::clone(&name.0)).or_default().insert(name.1, self.last_epoch);
+        let partition = Partition {
+            name: name.clone(),
+            tracker: Tracker::default(),
+            parked: VecDeque::new(),
+            lanes: Lanes::default(),
+            running: HashMap::new(),
+            retrying: 0,
+            queued_bytes: 0,
+            waiting: Load::default(),
+            until,
+            end_behind: None,
+            ended: until.zip(position).is_some_and(|(until, position)| position >= until),
+            draining: false,
+            paused: None,
+            terminated: false,
+            in_turn: false,
+            stored: None,
+            position,
+            high: None,
+        };
+        self.partitions.insert(self.last_epoch, partition);
+    }
+
+    /// Takes a delivered record in. Records of a partition that is not assigned,
+    /// that ended, or that drains are refused: nothing of them is committed.
+    pub fn receive(&mut self, record: RecordRef<'_>) {
+        let Some(epoch) = self.epoch(record.topic, record.partition) else { return };
+        let Some((topic, _)) = self.names.get_key_value(record.topic) else { return };
+        let topic = Arc::clone(topic);
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
+        if self.stopped || partition.draining || partition.ended {
+            return;
+        }
+        if partition.until.is_some_and(|until| record.offset >= until) {
+            return self.take_end(epoch, record.offset);
+        }
+        let record = Arc::new(Record {
+            topic,
+            partition: record.partition,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: record.headers.iter().map(|h| (h.name.to_vec(), h.value.map(<[u8]>::to_vec))).collect(),
+        });
+        self.parked += 1;
+        self.parked_bytes += weight(&record);
+        partition.parked.push_back(record);
+        self.admit(epoch);
+    }
+
+    /// Takes note of the end of a partition, as the client reports it.
+    pub fn reach_end(&mut self, topic: &str, partition: i32, offset: i64) {
+        if let Some(epoch) = self.epoch(topic, partition) {
+            self.take_end(epoch, offset);
+        }
+    }
+
+    /// Every record before `offset` was delivered.
+    fn take_end(&mut self, epoch: u64, offset: i64) {
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
+        if !self.stopped && !partition.draining {
+            partition.end_behind = Some(offset);
+            partition.pass_end();
+        }
+    }
+
+    /// Moves parked records of a partition into its lanes, as far as the limits let it.
+    fn admit(&mut self, epoch: u64) {
+        let share = self.share();
+        let room = self.waiting_room(1);
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
+        while let Some(record) = partition.parked.front() {
+            let full = partition.queued() >= share.0 || partition.queued_bytes >= share.1;
+            let done = self.limits.count.is_some_and(|count| self.resolved + self.unresolved >= count);
+            if full || done || !partition.tracker.admits(record.offset, self.limits.max_span) {
+                break;
+            }
+            let lane = self.order.lane(record.key.as_deref());
+            if !room.admits(self.waiting, partition.waiting) && partition.lanes.is_held(lane) {
+                break;
+            }
+            let Some(record) = partition.parked.pop_front() else { break };
+            let bytes = weight(&record);
+            self.parked -= 1;
+            self.parked_bytes -= bytes;
+            if !partition.tracker.receive(record.offset) {
+                continue;
+            }
+            partition.ended |= partition.until.is_some_and(|until| record.offset + 1 >= until);
+            partition.queued_bytes += bytes;
+            self.queued_bytes += bytes;
+            self.queued += 1;
+            self.unresolved += 1;
+            if partition.lanes.push(lane, record.offset, Item { record, attempts: 0 }) {
+                partition.waiting.add(bytes);
+                self.waiting.add(bytes);
+            }
+        }
+        partition.pass_end();
+        self.take_turn(epoch);
+    }
+
+    /// How much may wait for its lane or its retry, with all limits divided by `gap`.
+    fn waiting_room(&self, gap: usize) -> WaitingRoom {
+        let all = self.partitions.len();
+        let parts = |n: usize| Load {
+            records: self.limits.queue_len / gap / n,
+            bytes: self.limits.queue_bytes / gap / n,
+        };
+        WaitingRoom { is_all: all == 1, first_come: parts(2), reserve: parts(4 * all.max(1)) }
+    }
+
+    /// Queues a partition for its turn if it has something to run.
+    fn take_turn(&mut self, epoch: u64) {
+        if let Some(partition) = self.partitions.get_mut(&epoch)
+            && !partition.in_turn
+            && partition.lanes.is_ready()
+        {
+            partition.in_turn = true;
+            self.turns.push_back(epoch);
+        }
+    }
+
+    /// What one partition may queue: (records, bytes). Twice its even share, so
+    /// that the total is reached first when all are alike.
+    fn share(&self) -> (usize, usize) {
+        let part = |total: usize, least: usize| {
+            (2 * total / self.partitions.len().max(1)).clamp(least.min(total), total)
+        };
+        (part(self.limits.queue_len, 64), part(self.limits.queue_bytes, 256 * 1024))
+    }
+
+    /// Whether nothing should be read at all for now: the queues are full in all.
+    pub fn is_full(&self) -> bool {
+        self.queued + self.parked >= self.limits.queue_len
+            || self.queued_bytes + self.parked_bytes >= self.limits.queue_bytes
+    }
+
+    /// Whether it is worth reading on after [`Ledger::is_full`]: an eighth is free again.
+    pub fn has_room(&self) -> bool {
+        let (records, bytes) = (self.limits.queue_len, self.limits.queue_bytes);
+        self.queued + self.parked <= records - records / 8
+            && self.queued_bytes + self.parked_bytes <= bytes - bytes / 8
+    }
+
+    /// Partitions to pause and to resume now. Each pause throws the client's prefetch away, and it
+    /// takes a while to get going again: a partition that can take no more is paused only once
+    /// something could run and nothing is there, or the queue has been full for long (`is_full`),
+    /// and resumed at a quarter of its share. Until then what came is parked, and the whole queue,
+    /// once full, slows the reading. Where it is full all the same, every one is paused until what
+    /// could run is down to a quarter of what the rest leaves room for.
+    ///
+    /// What is parked of a partition that is paused is dropped: it is to be read again from the
+    /// offset that comes with its name.
+    pub fn flow(&mut self, is_full: bool) -> (Vec<(Name, Option<i64>)>, Vec<Name>) {
+        let starves = self.running < self.limits.jobs && self.turns.is_empty();
+        let (mut pause, mut resume) = (Vec::new(), Vec::new());
+        if starves || is_full {
+            self.pause(&mut pause, |partition| !partition.parked.is_empty());
+        }
+        self.all_paused |= is_full && !self.has_room();
+        let runnable = (self.queued - self.waiting.records, self.queued_bytes - self.waiting.bytes);
+        if runnable.0 <= self.limits.queue_len.saturating_sub(self.waiting.records) / 4
+            && runnable.1 <= self.limits.queue_bytes.saturating_sub(self.waiting.bytes) / 4
+        {
+            self.all_paused = false;
+        }
+        if self.all_paused {
+            self.pause(&mut pause, |_| true);
+            return (pause, resume);
+        }
+        let (share, room) = (self.share(), self.waiting_room(2));
+        let is_low = |partition: &Partition| {
+            partition.queued() <= share.0 / 4
+                && partition.queued_bytes <= share.1 / 4
+                && partition.tracker.span() <= self.limits.max_span / 2
+                && (partition.waiting.records == 0 || room.admits(self.waiting, partition.waiting))
+        };
+        let due = |(_, partition): &(&u64, &Partition)| {
+            let is_paused = partition.paused == Some(true);
+            let is_new = partition.paused.is_none();
+            let stays = (starves || is_full) && !partition.parked.is_empty();
+            !partition.draining && !stays && (is_new || (is_paused && is_low(partition)))
+        };
+        let epochs: Vec<u64> = self.partitions.iter().filter(due).map(|(epoch, _)| *epoch).collect();
+        for epoch in epochs {
+            let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
+            partition.paused = Some(false);
+            resume.push(partition.name.clone());
+        }
+        (pause, resume)
+    }
+
+    /// Pauses the partitions that are selected and not paused, and drops what is parked of them.
+    fn pause(&mut self, pause: &mut Vec<(Name, Option<i64>)>, selected: impl Fn(&Partition) -> bool) {
+        for partition in self.partitions.values_mut() {
+            if partition.draining || partition.paused == Some(true) || !selected(partition) {
+                continue;
+            }
+            partition.paused = Some(true);
+            let next = partition.parked.front().map(|record| record.offset);
+            let (records, bytes) = partition.drop_parked();
+            self.parked -= records;
+            self.parked_bytes -= bytes;
+            pause.push((partition.name.clone(), next));
+        }
+    }
+
+    /// The next record to run, if one may run now.
+    pub fn next(&mut self, now: Instant) -> Option<Job> {
+        if self.stopped || self.running >= self.limits.jobs {
+            return None;
+        }
+        while let Some(due) = self.retries.first_entry().filter(|due| due.key().0 <= now) {
+            let (epoch, lane, item) = due.remove();
+            if let Some(partition) = self.partitions.get_mut(&epoch) {
+                partition.retrying -= 1;
+                let bytes = weight(&item.record);
+                partition.waiting.remove(bytes);
+                self.waiting.remove(bytes);
+                partition.lanes.push_again(lane, item.record.offset, item);
+                self.take_turn(epoch);
+            }
+        }
+        while let Some(epoch) = self.turns.pop_front() {
+            let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
+            partition.in_turn = false;
+            let Some((lane, item)) = partition.lanes.pop() else { continue };
+            let bytes = weight(&item.record);
+            partition.queued_bytes -= bytes;
+            self.queued_bytes -= bytes;
+            self.queued -= 1;
+            self.running += 1;
+            let record = Arc::clone(&item.record);
+            let (offset, attempt) = (record.offset, item.attempts + 1);
+            partition.running.insert(offset, Running { item, lane, since: now });
+            self.take_turn(epoch);
+            // Room was made: what is parked may come in.
+            if self.partitions.get(&epoch).is_some_and(|partition| !partition.parked.is_empty()) {
+                self.admit(epoch);
+            }
+            return Some(Job { ticket: Ticket { epoch, offset }, record, attempt, lane });
+        }
+        None
+    }
+
+    /// Whether [`Ledger::next`] would give another one out.
+    pub fn can_start(&self) -> bool {
+        !self.stopped && self.running < self.limits.jobs && !self.turns.is_empty()
+    }
+
+    /// When the next retry is due.
+    pub fn next_retry(&self) -> Option<Instant> {
+        self.retries.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// Takes note of how a job ended. False for a ticket of an ended epoch: nothing follows from it.
+    pub fn finish(&mut self, ticket: Ticket, outcome: Outcome) -> bool {
+        let Some(partition) = self.partitions.get_mut(&ticket.epoch) else { return false };
+        let Some(Running { mut item, lane, since: _ }) = partition.running.remove(&ticket.offset) else {
+            return false;
+        };
+        self.running -= 1;
+        match outcome {
+            Outcome::Resolved => {
+                partition.tracker.resolve(ticket.offset);
+                if let Some(next) = partition.lanes.release(lane) {
+                    let bytes = weight(&next.record);
+                    partition.waiting.remove(bytes);
+                    self.waiting.remove(bytes);
+                }
+                self.resolved += 1;
+                self.unresolved -= 1;
+            }
+            Outcome::Retry(due) | Outcome::Again(due) if !self.stopped && !partition.draining => {
+                item.attempts += u32::from(matches!(outcome, Outcome::Retry(_)));
+                let bytes = weight(&item.record);
+                partition.retrying += 1;
+                partition.waiting.add(bytes);
+                self.waiting.add(bytes);
+                partition.queued_bytes += bytes;
+                self.queued_bytes += bytes;
+                self.queued += 1;
+                self.retry_number += 1;
+                self.retries.insert((due, self.retry_number), (ticket.epoch, lane, item));
+            }
+            Outcome::Retry(_) | Outcome::Again(_) | Outcome::Abandoned => {}
+        }
+        self.admit(ticket.epoch);
+        true
+    }
+
+    /// Offsets to store: what can be committed and was not handed out before.
+    pub fn store_list(&mut self) -> Vec<(Arc<str>, i32, i64)> {
+        let mut list = Vec::new();
+        for partition in self.partitions.values_mut() {
+            let committable = partition.tracker.committable();
+            if committable > partition.stored
+                && let Some(offset) = committable
+            {
+                partition.stored = committable;
+                list.push((Arc::clone(&partition.name.0), partition.name.1, offset));
+            }
+        }
+        list
+    }
+
+    /// The commands of these partitions are told to end: how they end says nothing about their records.
+    pub fn terminate(&mut self, names: &[Name]) {
+        for partition in self.partitions.values_mut().filter(|partition| names.contains(&partition.name)) {
+            partition.terminated = true;
+        }
+    }
+
+    /// Whether a ticket's command was told to end.
+    pub fn is_terminated(&self, ticket: Ticket) -> bool {
+        self.partitions.get(&ticket.epoch).is_some_and(|partition| partition.terminated)
+    }
+
+    /// Gives up what runs of these partitions, and says what that is: it stays unresolved, so that
+    /// nothing is committed past it, and its tickets are void.
+    pub fn abandon(&mut self, names: &[Name]) -> Vec<(Name, i64)> {
+        let places = self.running_places(names);
+        for name in names {
+            self.drain(name);
+        }
+        for partition in self.partitions.values_mut().filter(|partition| names.contains(&partition.name)) {
+            self.running -= partition.running.len();
+            partition.running.clear();
+        }
+        places
+    }
+
+    /// Drops what is queued of a partition and starts nothing more of it: it is being revoked.
+    pub fn drain(&mut self, name: &Name) {
+        let Some(epoch) = self.epoch(&name.0, name.1) else { return };
+        self.drop_queue(epoch);
+        if let Some(partition) = self.partitions.get_mut(&epoch) {
+            partition.draining = true;
+        }
+    }
+
+    fn drop_queue(&mut self, epoch: u64) {
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
+        self.queued -= partition.queued();
+        self.queued_bytes -= partition.queued_bytes;
+        let (records, bytes) = partition.drop_parked();
+        self.parked -= records;
+        self.parked_bytes -= bytes;
+        partition.lanes.clear();
+        partition.retrying = 0;
+        partition.queued_bytes = 0;
+        let waiting = std::mem::take(&mut partition.waiting);
+        self.waiting.records -= waiting.records;
+        self.waiting.bytes -= waiting.bytes;
+        self.retries.retain(|_, (of, ..)| *of != epoch);
+    }
+
+    /// Takes and starts nothing more, and drops what is queued.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+        let epochs: Vec<u64> = self.partitions.keys().copied().collect();
+        for epoch in epochs {
+            self.drop_queue(epoch);
+        }
+    }
+
+    /// Ends a partition's epoch: what is not resolved is forgotten, its tickets are void.
+    pub fn end(&mut self, name: &Name) {
+        let Some(epoch) = self.epoch(&name.0, name.1) else { return };
+        self.drop_queue(epoch);
+        if let Some(of_topic) = self.names.get_mut(&name.0) {
+            of_topic.remove(&name.1);
+        }
+        if let Some(partition) = self.partitions.remove(&epoch) {
+            self.running -= partition.running.len();
+            self.unresolved -= partition.tracker.unresolved() as u64;
+        }
+    }
+
+    /// Takes note of where a partition ends by now.
+    pub fn see_end(&mut self, name: &Name, high: i64) {
+        let Some(epoch) = self.epoch(&name.0, name.1) else { return };
+        if let Some(partition) = self.partitions.get_mut(&epoch) {
+            partition.high = partition.high.max(Some(high));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

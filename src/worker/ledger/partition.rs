@@ -1,0 +1,131 @@
+//! One assigned partition: what is parked, queued and running of it. Pure: no clock, no IO.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Name;
+use crate::reading::tracker::Tracker;
+use crate::record::Record;
+use crate::worker::lanes::{Lane, Lanes};
+
+/// A record in the worker's hands.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub(super) record: Arc<Record>,
+    /// Attempts that ended.
+    pub(super) attempts: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) item: Item,
+    pub(super) lane: Option<Lane>,
+    pub(super) since: Instant,
+}
+
+/// Records and their bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Load {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+}
+
+impl Load {
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.records += 1;
+        self.bytes += bytes;
+    }
+
+    pub(super) fn remove(&mut self, bytes: usize) {
+        self.records -= 1;
+        self.bytes -= bytes;
+    }
+
+    /// Whether it reaches neither of these.
+    pub(super) fn is_below(self, limit: Self) -> bool {
+        self.records < limit.records && self.bytes < limit.bytes
+    }
+}
+
+/// How much of the queue may wait for its lane or its retry. Half is for whoever comes first; of a
+/// quarter each partition has its share. So what waits, of all partitions but one, leaves that one
+/// room to be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WaitingRoom {
+    /// There is no other partition.
+    pub(super) is_all: bool,
+    pub(super) first_come: Load,
+    pub(super) reserve: Load,
+}
+
+impl WaitingRoom {
+    /// Whether one more may wait where so much does, in all and of its partition.
+    pub(super) fn admits(self, all: Load, of_partition: Load) -> bool {
+        self.is_all || all.is_below(self.first_come) || of_partition.is_below(self.reserve)
+    }
+}
+
+/// One assigned partition, from assign to revoke.
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) name: Name,
+    pub(super) tracker: Tracker,
+    /// Delivered by the client, and not taken: its queue is full or the span is reached.
+    pub(super) parked: VecDeque<Arc<Record>>,
+    pub(super) lanes: Lanes<Item>,
+    pub(super) running: HashMap<i64, Running>,
+    pub(super) retrying: usize,
+    pub(super) queued_bytes: usize,
+    /// Of what is queued, what waits for its lane or its retry.
+    pub(super) waiting: Load,
+    /// Exclusive end of what is asked for.
+    pub(super) until: Option<i64>,
+    /// An end that was seen behind what is parked: it counts once that is taken.
+    pub(super) end_behind: Option<i64>,
+    /// Nothing more is taken: the end was reached, and all before it is taken.
+    pub(super) ended: bool,
+    /// Nothing more is taken or started: it is being revoked.
+    pub(super) draining: bool,
+    /// Whether the client was told to pause it; `None` where it was told nothing since the assign:
+    /// a pause survives revoke and assign on one client.
+    pub(super) paused: Option<bool>,
+    /// Its commands were told to end before they were done.
+    pub(super) terminated: bool,
+    /// Whether it waits in [`Ledger::turns`].
+    pub(super) in_turn: bool,
+    pub(super) stored: Option<i64>,
+    /// Where it began, where that is known.
+    pub(super) position: Option<i64>,
+    /// The end of the partition, as it was last seen.
+    pub(super) high: Option<i64>,
+}
+
+impl Partition {
+    pub(super) fn queued(&self) -> usize {
+        self.lanes.len() + self.retrying
+    }
+
+    /// Drops what is parked, and the end behind it, which would be taken for the end of what is held.
+    /// Says how many records that were and their bytes.
+    pub(super) fn drop_parked(&mut self) -> (usize, usize) {
+        self.end_behind = None;
+        let dropped = std::mem::take(&mut self.parked);
+        (dropped.len(), dropped.iter().map(|record| weight(record)).sum())
+    }
+
+    /// Lets an end count that nothing parked is before any more.
+    pub(super) fn pass_end(&mut self) {
+        if let Some(end) = self.end_behind.take_if(|_| self.parked.is_empty()) {
+            self.tracker.reach_end(self.until.map_or(end, |until| until.min(end)));
+            self.ended |= self.until.is_some_and(|until| end >= until);
+        }
+    }
+}
+
+/// What a queued record weighs: its bytes and what holding it costs.
+pub(super) fn weight(record: &Record) -> usize {
+    let headers: usize =
+        record.headers.iter().map(|(name, value)| 64 + name.len() + value.as_ref().map_or(0, Vec::len)).sum();
+    200 + headers + record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len)
+}

@@ -1,0 +1,156 @@
+//! One process a record: its environment, its input, how it ended.
+
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::environment;
+use super::ledger::Job;
+use super::policy::Ended;
+use super::shared::Shared;
+use crate::process::{self, Ending, Launcher, Limits, MAX_OUTPUT, News, Owner, Variables};
+use crate::record::codec::{self, CONTENT_ENCODING, Decode, Decoded};
+use crate::record::{OwnedHeader, Record};
+
+/// How commands are run: the same for every record.
+pub struct Runner {
+    pub launcher: Launcher,
+    pub limits: Limits,
+    pub max_attempts: Option<u64>,
+    pub decode: Decode,
+}
+
+/// How one attempt ended, and what it printed.
+pub struct Attempt {
+    pub ended: Ended,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    /// What the command asked for instead of the backoff.
+    pub retry_after: Option<Duration>,
+    /// From its start, or from when the record was handed over, to its end.
+    pub took: Duration,
+}
+
+/// One run of the command.
+pub struct Run {
+    pub attempt: Attempt,
+    /// The value was compressed, and the command got it undone.
+    pub was_undone: bool,
+}
+
+impl Runner {
+    /// Runs the command for one record, to its end.
+    pub fn run(&self, job: &Job, shared: &Shared) -> Run {
+        let record = &*job.record;
+        let mut scratch = Vec::new();
+        let (value, was_undone) = self.decoded(record, &mut scratch, shared);
+        let headers = headers(record, was_undone);
+        let mut of_record = environment::of_record(record, headers, job.attempt, self.max_attempts);
+        let place = Place(record);
+        let mut line = Vec::new();
+        let started = Instant::now();
+        let mut tell = |news: News<'_>| match news {
+            News::Stderr(said) => {
+                line.clear();
+                let _ = io::Write::write_fmt(&mut line, format_args!("{place}: "));
+                line.extend_from_slice(said);
+                shared.log.passed_on(&line);
+            }
+            News::StillRunning(time) => {
+                shared.log.note(format_args!("{place}: still running after {} s", time.as_secs()));
+            }
+        };
+        let wants_it = || shared.ledger().is_live(job.ticket);
+        let owner = Owner { id: job.ticket.epoch, wants_it: &wants_it };
+        let mut run = |of_record: &Variables| {
+            process::run(&self.launcher, of_record, value, self.limits, &shared.groups, owner, &mut tell)
+        };
+        let mut finished = run(&of_record);
+        if finished.as_ref().is_err_and(|e| Errno::from_io_error(e) == Some(Errno::TOOBIG)) {
+            environment::shorten(&mut of_record);
+            finished = run(&of_record);
+        }
+        let attempt = match finished {
+            Err(e) => Attempt {
+                ended: not_started(format!("{}: {e}", self.launcher.program().path.display()), &e),
+                stdout: Vec::new(),
+                stderr: Vec::new(),
+                retry_after: None,
+                took: started.elapsed(),
+            },
+            Ok(finished) => {
+                let ended = match finished.ending {
+                    Ending::Exit(code) => Ended::Exit(code),
+                    Ending::Signal(signal) => Ended::Signal(signal),
+                    Ending::Timeout => Ended::Timeout,
+                    Ending::Told => Ended::Told,
+                    Ending::TooMuchOutput => Ended::Protocol(format!(
+                        "killed, since it printed more than {} MiB, which is held until it ends",
+                        MAX_OUTPUT >> 20
+                    )),
+                };
+                let took = started.elapsed();
+                Attempt { ended, stdout: finished.stdout, stderr: finished.stderr, retry_after: None, took }
+            }
+        };
+        Run { attempt, was_undone }
+    }
+
+    /// The value as the command gets it, decoded where it says that it is compressed, and whether it was.
+    pub fn decoded<'a>(
+        &self,
+        record: &'a Record,
+        scratch: &'a mut Vec<u8>,
+        shared: &Shared,
+    ) -> (&'a [u8], bool) {
+        let Some(value) = record.value.as_deref() else { return (&[], false) };
+        let encoding = record
+            .headers
+            .iter()
+            .find(|(name, _)| name == CONTENT_ENCODING)
+            .and_then(|(_, value)| value.as_deref());
+        match codec::undo(self.decode, encoding, value, codec::MAX_DECODED, scratch) {
+            Decoded::AsIs => (value, false),
+            Decoded::Undone(value) => (value, true),
+            Decoded::Failed(why) => {
+                shared.tally.undecoded.fetch_add(1, Relaxed);
+                shared.log.error(format_args!("{}: {why}; passed on as it is", Place(record)));
+                (value, false)
+            }
+        }
+    }
+}
+
+/// What it means that a command did not start: that it never will, or that the machine lacks
+/// something now (descriptors, processes, memory; the file is being written).
+pub fn not_started(why: String, e: &io::Error) -> Ended {
+    let Some(errno) = Errno::from_io_error(e) else { return Ended::CannotRun(why) };
+    let lasting = [
+        Errno::NOENT,
+        Errno::ACCESS,
+        Errno::NOEXEC,
+        Errno::NOTDIR,
+        Errno::LOOP,
+        Errno::NAMETOOLONG,
+        Errno::PERM,
+        Errno::ISDIR,
+        Errno::TOOBIG,
+    ];
+    if lasting.contains(&errno) { Ended::CannotRun(why) } else { Ended::NotBegun(why) }
+}
+
+/// The headers that hold for the value as the command got it: what was undone is not said.
+pub fn headers(record: &Record, was_undone: bool) -> impl Iterator<Item = &OwnedHeader> + Clone {
+    record.headers.iter().filter(move |(name, _)| !(was_undone && name == CONTENT_ENCODING))
+}
+
+/// A record's place as every message writes it: `topic[partition]@offset`.
+pub struct Place<'a>(pub &'a Record);
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}[{}]@{}", self.0.topic, self.0.partition, self.0.offset)
+    }
+}

@@ -1,0 +1,166 @@
+//! What one process has in hand, and since when. Pure: time is passed in, no IO.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::worker::ledger::Job;
+
+/// The records that a process was handed and has not answered, by id: in the order of handing over.
+#[derive(Debug)]
+pub struct InFlight {
+    open: BTreeMap<u64, Open>,
+    last_id: u64,
+    answers: u64,
+    /// How many are in flight at most.
+    window: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    job: Job,
+    /// When its clock began: see [`InFlight::answer`].
+    since: Instant,
+    /// Answers that had come when it was handed over.
+    behind: u64,
+    /// How often it was told of as slow.
+    told: u32,
+}
+
+impl InFlight {
+    /// Nothing in flight, at most `window` later.
+    pub fn new(window: usize) -> Self {
+        Self { open: BTreeMap::new(), last_id: 0, answers: 0, window: window as u64 }
+    }
+
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// A record is handed over, under the id that this gives.
+    pub fn push(&mut self, job: Job, now: Instant) -> u64 {
+        self.last_id += 1;
+        self.open.insert(self.last_id, Open { job, since: now, behind: self.answers, told: 0 });
+        self.last_id
+    }
+
+    /// A record was answered: gives it, and how long it took. `None` where it is not in flight.
+    ///
+    /// A command may take its records one after the other: the clock of the oldest begins anew with
+    /// each answer. That holds for as many answers as there can be records before it, in whatever
+    /// order: one that a whole window went past does not wait for its turn, it hangs.
+    pub fn answer(&mut self, id: u64, now: Instant) -> Option<(Job, Duration)> {
+        let Open { job, since, .. } = self.open.remove(&id)?;
+        self.answers += 1;
+        if let Some(mut oldest) = self.open.first_entry() {
+            let oldest = oldest.get_mut();
+            if self.answers - oldest.behind <= self.window {
+                (oldest.since, oldest.told) = (now, 0);
+            }
+        }
+        Some((job, now.saturating_duration_since(since)))
+    }
+
+    /// The record that is in flight longest, and since when.
+    pub fn oldest(&self) -> Option<(&Job, Instant)> {
+        self.open.first_key_value().map(|(_, open)| (&open.job, open.since))
+    }
+
+    /// When the oldest is to be told of as slow, each `slow` again.
+    pub fn slow_at(&self, slow: Duration) -> Option<Instant> {
+        self.open.first_key_value().map(|(_, open)| open.since + slow * (open.told + 1))
+    }
+
+    /// The oldest was told of as slow.
+    pub fn tell_slow(&mut self) {
+        if let Some(mut oldest) = self.open.first_entry() {
+            oldest.get_mut().told += 1;
+        }
+    }
+
+    /// Takes all that is open, each with the start of its clock.
+    pub fn take(&mut self) -> Vec<(Job, Instant)> {
+        std::mem::take(&mut self.open).into_values().map(|open| (open.job, open.since)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Record;
+    use crate::worker::ledger::Ticket;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn job(offset: i64) -> Job {
+        let record = Record::default().into();
+        Job { ticket: Ticket { epoch: 1, offset }, record, attempt: 1, lane: None }
+    }
+
+    /// A window of four, all of it handed over now: the ids are 1 to 4.
+    fn full() -> (InFlight, Instant) {
+        let (mut in_flight, start) = (InFlight::new(4), Instant::now());
+        (0..4).for_each(|offset| _ = in_flight.push(job(offset), start));
+        (in_flight, start)
+    }
+
+    fn since(in_flight: &InFlight) -> Instant {
+        in_flight.oldest().unwrap().1
+    }
+
+    #[test]
+    fn a_record_that_waits_for_its_turn_is_not_late() {
+        let (mut in_flight, start) = full();
+        for id in 1..=3u32 {
+            let now = start + SECOND * id;
+            let (_, took) = in_flight.answer(id.into(), now).unwrap();
+            assert_eq!(took, SECOND, "since the answer before");
+            assert_eq!(since(&in_flight), now);
+        }
+    }
+
+    #[test]
+    fn a_window_may_be_taken_in_any_order() {
+        let (mut in_flight, start) = full();
+        for (n, id) in [4, 3, 2].into_iter().enumerate() {
+            let now = start + SECOND * (n as u32 + 1);
+            in_flight.answer(id, now).unwrap();
+            assert_eq!(since(&in_flight), now);
+        }
+    }
+
+    #[test]
+    fn a_record_that_hangs_while_others_are_answered_is_late_in_the_end() {
+        let (mut in_flight, start) = full();
+        for n in 1..=20u32 {
+            let id = in_flight.push(job(n.into()), start + SECOND * n);
+            in_flight.answer(id, start + SECOND * n).unwrap();
+        }
+        assert_eq!(since(&in_flight), start + SECOND * 4);
+    }
+
+    #[test]
+    fn an_answer_counts_once_and_only_for_what_is_in_flight() {
+        let (mut in_flight, start) = full();
+        assert!(in_flight.answer(1, start).is_some());
+        assert!(in_flight.answer(1, start).is_none());
+        assert!(in_flight.answer(9, start).is_none());
+        assert_eq!(in_flight.take().len(), 3);
+        assert!(in_flight.is_empty());
+    }
+
+    #[test]
+    fn a_slow_record_is_told_of_again_and_again() {
+        let (mut in_flight, start) = full();
+        let minute = SECOND * 60;
+        assert_eq!(in_flight.slow_at(minute), Some(start + minute));
+        in_flight.tell_slow();
+        assert_eq!(in_flight.slow_at(minute), Some(start + minute * 2));
+        in_flight.answer(1, start + minute).unwrap();
+        assert_eq!(in_flight.slow_at(minute), Some(start + minute * 2), "the next one's first");
+        assert_eq!(InFlight::new(1).slow_at(minute), None);
+    }
+}

@@ -1,0 +1,319 @@
+//! One process of a persistent command: its pipes, what it says, and how it is told to end.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, Interest};
+use tokio::net::unix::pipe::Sender;
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+
+use super::Parts;
+use crate::process::{Group, Lines, Owners, PIPES_AFTER_END, Program};
+use crate::record::{Header, Record, RecordRef, codec};
+use crate::terminal::notes::Log;
+use crate::worker::protocol;
+
+/// A line of its stdout that is longer is no answer, and is not held.
+pub const LONGEST_LINE: usize = 64 << 20;
+/// How much may wait to be written to a process before it is given no more.
+const UNWRITTEN: usize = 1 << 20;
+
+/// How far the end of a process has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It works.
+    None,
+    /// It closed a pipe: it is told to end then, unless it has by itself.
+    Awaited(Instant),
+    /// TERM was sent: KILL follows then.
+    Told(Instant),
+    Killed,
+}
+
+/// A process that runs.
+pub struct Process {
+    child: Child,
+    pub group: Group,
+    stdin: Option<Sender>,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    /// What is to be written to it.
+    unwritten: Vec<u8>,
+    /// What it wrote to stdout, from the start of a line.
+    unread: Vec<u8>,
+    /// So much of it holds no newline.
+    searched: usize,
+    /// What was just read of its stderr.
+    heard: Vec<u8>,
+    said: Lines,
+    pub end: End,
+    /// Between TERM and KILL.
+    grace: Duration,
+    /// `handler.py[4711]`: what its own output is passed on under.
+    pub name: String,
+    log: Log,
+}
+
+/// What a process did, from [`Process::turn`].
+pub enum Event {
+    Ended(io::Result<ExitStatus>),
+    /// It wrote to stdout: see [`Process::take_lines`].
+    Wrote,
+    /// Something else that moves it on.
+    Moved,
+    ClosedStdin,
+    ClosedStdout,
+}
+
+impl Process {
+    /// Starts one, whose records belong to `owners`.
+    pub fn spawn(parts: &Parts, owners: &Owners) -> io::Result<Self> {
+        let runner = &parts.runner;
+        let mut child = Command::from(runner.launcher.command()).kill_on_drop(true).spawn()?;
+        let pid = child.id().map_or(0, |pid| pid as i32);
+        Ok(Self {
+            stdin: child.stdin.take().map(to_sender).transpose()?,
+            stdout: child.stdout.take(),
+            stderr: child.stderr.take(),
+            child,
+            group: parts.shared.groups.add_shared(pid, owners),
+            unwritten: Vec::new(),
+            // As much as a pipe holds: what is read at once.
+            unread: Vec::with_capacity(64 << 10),
+            searched: 0,
+            heard: Vec::with_capacity(4096),
+            said: Lines::default(),
+            end: End::None,
+            grace: runner.limits.grace,
+            name: format!("{}[{pid}]", name(runner.launcher.program())),
+            log: parts.shared.log,
+        })
+    }
+
+    /// Whether it may be given another record.
+    pub fn takes_more(&self) -> bool {
+        self.end == End::None && self.stdin.is_some() && self.unwritten.len() < UNWRITTEN
+    }
+
+    /// Hands a record over under this id: it is written as the process reads.
+    pub fn send(&mut self, id: u64, attempt: u32, record: &Record, parts: &Parts) {
+        let mut scratch = Vec::new();
+        let (value, undone) = parts.runner.decoded(record, &mut scratch, &parts.shared);
+        let value = record.value.is_some().then_some(value);
+        record.with_ref(|shown| {
+            let mut append = |headers: &[Header<'_>]| {
+                let RecordRef { topic, partition, offset, timestamp, key, .. } = shown;
+                let shown = RecordRef { topic, partition, offset, timestamp, key, value, headers };
+                protocol::append_request(id, attempt, &shown, &mut self.unwritten);
+            };
+            if undone {
+                // The value is not encoded any more.
+                let is_left = |header: &&Header<'_>| header.name != codec::CONTENT_ENCODING;
+                let left: Vec<Header<'_>> = shown.headers.iter().filter(is_left).copied().collect();
+                append(&left);
+            } else {
+                append(shown.headers);
+            }
+        });
+    }
+
+    /// Ends its input: a command ends when that does.
+    pub fn close_stdin(&mut self) {
+        self.stdin = None;
+        self.unwritten.clear();
+    }
+
+    /// Sends TERM; KILL follows after the grace.
+    pub fn tell(&mut self) {
+        self.group.terminate();
+        self.was_told();
+    }
+
+    /// It was sent TERM by somebody else.
+    pub fn was_told(&mut self) {
+        if matches!(self.end, End::None | End::Awaited(_)) {
+            self.end = End::Told(Instant::now() + self.grace);
+        }
+    }
+
+    /// It closed a pipe: it is of no more use, and may end by itself within this time.
+    pub fn await_end(&mut self, within: Duration) {
+        if matches!(self.end, End::None | End::Awaited(_)) {
+            self.end = End::Awaited(Instant::now() + within);
+        }
+    }
+
+    /// When [`Process::press`] is due.
+    pub fn end_due(&self) -> Option<Instant> {
+        match self.end {
+            End::Awaited(due) | End::Told(due) => Some(due),
+            End::None | End::Killed => None,
+        }
+    }
+
+    /// The next step towards its end: TERM, then KILL.
+    pub fn press(&mut self) {
+        match self.end {
+            End::Awaited(_) => self.tell(),
+            End::Told(_) => {
+                self.group.kill();
+                self.end = End::Killed;
+            }
+            End::None | End::Killed => {}
+        }
+    }
+
+    /// Waits until its pipes can be moved on or it has ended, and does it. Nothing is lost where this is dropped.
+    pub async fn turn(&mut self) -> Event {
+        tokio::select! {
+            status = self.child.wait() => Event::Ended(status),
+            written = write(self.stdin.as_ref(), &self.unwritten), if !self.unwritten.is_empty() => {
+                if let Ok(n) = written {
+                    self.unwritten.drain(..n);
+                    return Event::Moved;
+                }
+                self.close_stdin();
+                Event::ClosedStdin
+            }
+            // All that it has in hand is in the pipe already: no write would tell.
+            () = closed(self.stdin.as_ref()), if self.stdin.is_some() && self.unwritten.is_empty() => {
+                self.close_stdin();
+                Event::ClosedStdin
+            }
+            read = read(self.stdout.as_mut(), &mut self.unread), if self.stdout.is_some() => {
+                if matches!(read, Ok(0) | Err(_)) {
+                    self.stdout = None;
+                    return Event::ClosedStdout;
+                }
+                Event::Wrote
+            }
+            read = read(self.stderr.as_mut(), &mut self.heard), if self.stderr.is_some() => {
+                if matches!(read, Ok(0) | Err(_)) {
+                    self.stderr = None;
+                }
+                self.said.push(&self.heard, |line| pass_on(self.log, &self.name, line));
+                self.heard.clear();
+                Event::Moved
+            }
+        }
+    }
+
+    /// Hands over each whole line of what was read. False where a line is too long to be held: its
+    /// stdout is read no more.
+    pub fn take_lines(&mut self, mut each: impl FnMut(&[u8])) -> bool {
+        let (mut start, mut from) = (0, self.searched);
+        while let Some(length) = memchr::memchr(b'\n', &self.unread[from..]) {
+            each(&self.unread[start..from + length]);
+            start = from + length + 1;
+            from = start;
+        }
+        self.unread.drain(..start);
+        self.searched = self.unread.len();
+        if self.searched <= LONGEST_LINE {
+            return true;
+        }
+        (self.unread, self.searched, self.stdout) = (Vec::new(), 0, None);
+        false
+    }
+
+    /// Passes a line on that is its own output.
+    pub fn pass_on(&self, line: &[u8]) {
+        pass_on(self.log, &self.name, line);
+    }
+
+    /// It has ended: reads what it wrote before, and kills what it left behind. Gives the end of its stderr.
+    pub async fn finish(&mut self) -> Vec<u8> {
+        let Self { stdout, stderr, unread, heard, said, log, name, .. } = self;
+        let rest_of_stdout = async {
+            if let Some(stdout) = stdout {
+                let _ = stdout.read_to_end(unread).await;
+            }
+        };
+        let rest_of_stderr = async {
+            while let Ok(1..) = read(stderr.as_mut(), heard).await {
+                said.push(heard, |line| pass_on(*log, name, line));
+                heard.clear();
+            }
+        };
+        // Whoever else holds them gets a moment.
+        let _ = tokio::join!(
+            tokio::time::timeout(PIPES_AFTER_END, rest_of_stdout),
+            tokio::time::timeout(PIPES_AFTER_END, rest_of_stderr),
+        );
+        self.group.kill();
+        if self.unread.last().is_some_and(|&last| last != b'\n') {
+            // A last line without a newline is a line.
+            self.unread.push(b'\n');
+        }
+        let mut said = std::mem::take(&mut self.said);
+        said.finish(|line| self.pass_on(line));
+        said.tail
+    }
+}
+
+/// Passes a line on under a process's name.
+fn pass_on(log: Log, name: &str, line: &[u8]) {
+    log.passed_on(&[name.as_bytes(), b": ", line].concat());
+}
+
+/// The program's name alone: that of the script where the shell reads one.
+fn name(program: &Program) -> String {
+    let script = program.args.first().filter(|arg| *arg != "-c" && program.path == Path::new("/bin/sh"));
+    let path = script.map_or(program.path.as_path(), Path::new);
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// The same pipe, which tells when nobody reads it any more.
+fn to_sender(stdin: ChildStdin) -> io::Result<Sender> {
+    Sender::from_owned_fd(stdin.into_owned_fd()?)
+}
+
+/// Waits until nobody reads the pipe any more.
+async fn closed(stdin: Option<&Sender>) {
+    if let Some(stdin) = stdin {
+        let _ = stdin.ready(Interest::ERROR).await;
+    }
+}
+
+/// Writes some of the bytes; without a pipe they are gone.
+async fn write(stdin: Option<&Sender>, bytes: &[u8]) -> io::Result<usize> {
+    let Some(stdin) = stdin else { return Err(io::ErrorKind::BrokenPipe.into()) };
+    loop {
+        stdin.writable().await?;
+        match stdin.try_write(bytes) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Reads some bytes onto the end of `to`; without a pipe there are none.
+async fn read(pipe: Option<&mut (impl AsyncRead + Unpin)>, to: &mut Vec<u8>) -> io::Result<usize> {
+    match pipe {
+        Some(pipe) => pipe.read_buf(to).await,
+        None => Ok(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::{OsStr, OsString};
+
+    #[test]
+    fn a_process_is_named_by_its_program_or_its_script() {
+        let dir = tempfile::tempdir().unwrap();
+        let bare = dir.path().join("my handler");
+        std::fs::write(&bare, "cat\n").unwrap();
+        std::fs::set_permissions(&bare, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let resolve = |command: &[&OsStr]| {
+            let command: Vec<OsString> = command.iter().map(Into::into).collect();
+            Program::resolve(&command, Some(OsStr::new("/usr/bin:/bin")), dir.path()).unwrap()
+        };
+        assert_eq!(name(&Program::shell(OsStr::new("while read line\ndo echo\ndone"))), "sh");
+        assert_eq!(name(&resolve(&["cat".as_ref(), "-n".as_ref()])), "cat");
+        assert_eq!(name(&resolve(&[bare.as_ref(), "x".as_ref()])), "my handler");
+    }
+}

@@ -1,0 +1,351 @@
+//! The polling thread: owns the consumer, polls for ever, never waits for a command.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::Offset;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::ledger::Name;
+use super::observer::Watch;
+use super::rebalance::{self, Rebalancer, list};
+use super::shared::{Shared, Stop};
+use crate::kafka::errors;
+use crate::kafka::ffi::{Consumer, Event};
+use crate::reading::client::{self, Absence};
+use crate::reading::membership;
+use crate::terminal::stdout;
+
+/// How long one poll waits: what bounds how late anything is noticed here.
+const POLL: Duration = Duration::from_millis(100);
+/// Records taken from the client at once.
+const BATCH: usize = 500;
+/// While the queues are full, the client is asked only so often …
+const FULL: Duration = Duration::from_millis(50);
+/// … and after so long everything is paused: a pause throws the prefetch away.
+const PAUSE_AFTER: Duration = Duration::from_secs(1);
+/// A note says so often that the cluster is still away.
+const AWAY_NOTE: Duration = Duration::from_secs(10);
+/// Where partitions end is looked at so often …
+const LOOK: Duration = Duration::from_secs(1);
+/// … and takes so long at most.
+const LOOKING: Duration = Duration::from_millis(100);
+
+/// The polling thread's own state.
+pub struct Poller<'a> {
+    pub consumer: &'a Consumer,
+    pub rebalancer: Rebalancer,
+    pub shared: Arc<Shared>,
+    pub watch: Arc<Watch>,
+    pub idle: Option<Duration>,
+    /// Gives up after so long without contact.
+    pub stall: Option<Duration>,
+    pub brokers: String,
+    /// Whether an end of all partitions ends the worker.
+    pub has_end: bool,
+    /// What it reads by name: it ends once one of these is gone.
+    pub named: Vec<String>,
+    missed: Absence,
+    asked_missing: Instant,
+    busy_at: Instant,
+    full_since: Option<Instant>,
+    away_note: Option<Instant>,
+    asked_away: Option<Instant>,
+    looked: Instant,
+    /// How many paused partitions were asked about: each has its turn.
+    asked_paused: usize,
+    said_joining: bool,
+}
+
+/// What the poller is made of.
+pub struct Parts<'a> {
+    pub consumer: &'a Consumer,
+    pub rebalancer: Rebalancer,
+    pub watch: Arc<Watch>,
+    pub idle: Option<Duration>,
+    pub stall: Option<Duration>,
+    pub brokers: String,
+    pub has_end: bool,
+    pub named: Vec<String>,
+}
+
+impl<'a> Poller<'a> {
+    pub fn new(parts: Parts<'a>) -> Self {
+        Self {
+            shared: Arc::clone(&parts.rebalancer.shared),
+            consumer: parts.consumer,
+            rebalancer: parts.rebalancer,
+            watch: parts.watch,
+            idle: parts.idle,
+            stall: parts.stall,
+            brokers: parts.brokers,
+            has_end: parts.has_end,
+            named: parts.named,
+            missed: Absence::default(),
+            asked_missing: Instant::now(),
+            busy_at: Instant::now(),
+            full_since: None,
+            away_note: None,
+            asked_away: None,
+            looked: Instant::now(),
+            asked_paused: 0,
+            said_joining: false,
+        }
+    }
+
+    /// Polls until there is a reason to stop.
+    pub fn run(&mut self) -> Stop {
+        loop {
+            self.rebalancer.look_for_a_signal();
+            if let Some(stop) = self.shared.stopping() {
+                return stop;
+            }
+            let most = self.room();
+            self.poll(if most == BATCH { POLL } else { Duration::ZERO }, most);
+            self.settle();
+            self.check_end();
+            self.check_contact();
+            self.check_topics();
+            self.look_at_ends();
+            // No write would tell while nothing is written.
+            if stdout::is_closed(&io::stdout()) {
+                self.shared.stop(Stop::Closed);
+            }
+        }
+    }
+
+    /// How much to ask the client for: a full queue first slows the asking, then pauses.
+    fn room(&mut self) -> usize {
+        if !self.shared.ledger().is_full() {
+            self.full_since = None;
+            return BATCH;
+        }
+        self.full_since.get_or_insert_with(Instant::now);
+        if self.shared.wait(Instant::now() + FULL, |ledger| ledger.has_room()) { BATCH } else { 1 }
+    }
+
+    /// Polls once and takes in what comes.
+    pub fn poll(&mut self, timeout: Duration, most: usize) {
+        self.shared.pulse.turn();
+        let mut out_of_range = Vec::new();
+        let mut came = false;
+        {
+            let batch = self.consumer.poll(timeout, most, &mut self.rebalancer);
+            if !batch.is_empty() {
+                let mut ledger = self.shared.ledger();
+                let _ = batch.for_each(true, |event| {
+                    match event {
+                        Event::Record(record) => {
+                            came = true;
+                            ledger.receive(record);
+                        }
+                        Event::End { topic, partition, offset } => {
+                            came = true;
+                            ledger.reach_end(topic, partition, offset);
+                        }
+                        Event::Error { topic, partition, offset, code, reason } => match code {
+                            RDKafkaErrorCode::AutoOffsetReset => {
+                                self.shared
+                                    .log
+                                    .verbose(1, format_args!("{topic}[{partition}]@{offset}: {reason}"));
+                                let cut = client::truncated_at(reason);
+                                out_of_range.push((Arc::<str>::from(topic), partition, offset, cut));
+                            }
+                            _ => self.report(topic, partition, code, reason),
+                        },
+                    }
+                    Ok::<(), std::convert::Infallible>(())
+                });
+            }
+        }
+        if came {
+            self.busy_at = Instant::now();
+            self.shared.wake();
+            if self.watch.answered() {
+                self.shared.log.note("the cluster answers again");
+            }
+        }
+        if self.shared.stopping().is_some() {
+            // Nothing is read any more.
+            return;
+        }
+        for (topic, partition, offset, cut) in out_of_range {
+            self.settle_start(&topic, partition, offset, cut);
+        }
+    }
+
+    /// An error that the consumer's queue held.
+    fn report(&self, topic: &str, partition: i32, code: RDKafkaErrorCode, reason: &str) {
+        let place = if partition < 0 { topic.to_owned() } else { format!("{topic}[{partition}]") };
+        match code {
+            RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::InconsistentGroupProtocol => {
+                let hint = if code == RDKafkaErrorCode::InconsistentGroupProtocol {
+                    " (the group's members share partitions in another way: try --assignor range)"
+                } else {
+                    ""
+                };
+                self.shared.stop(Stop::Failed(format!("{reason}{hint}")));
+            }
+            RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId => {
+                self.shared.stop(Stop::of_fatal(reason));
+            }
+            _ => self.shared.log.verbose(1, format_args!("{place}: {reason}")),
+        }
+    }
+
+    /// Stores what can be committed, pauses and resumes.
+    pub fn settle(&mut self) {
+        rebalance::store(self.consumer, &self.shared);
+        let long_full = self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER);
+        let (pause, resume) = self.shared.ledger().flow(long_full);
+        let mut outcomes = Vec::new();
+        let entry = |(topic, partition): &Name| (Arc::clone(topic), *partition, Offset::Invalid);
+        if !pause.is_empty() {
+            let names: Vec<_> = pause.iter().map(|(name, _)| entry(name)).collect();
+            outcomes.push(self.consumer.pause(&list(names.iter().map(|(t, p, o)| (&**t, *p, *o)))));
+        }
+        for ((topic, partition), next) in &pause {
+            let Some(next) = *next else { continue };
+            let outcome = match self.consumer.seek(topic, *partition, next, self.rebalancer.timeout) {
+                // Retention took what was to be fetched, and the client gave it up.
+                Err(RDKafkaErrorCode::State) => self.consumer.restart(topic, *partition, next),
+                outcome => outcome,
+            };
+            match outcome {
+                // `InvalidArgument`: the partition has left meanwhile.
+                Ok(()) | Err(RDKafkaErrorCode::InvalidArgument) => {}
+                // What was dropped would never come again, and be taken for a hole.
+                Err(code) => {
+                    let place = format!("{topic}[{partition}]@{next}");
+                    self.shared.stop(Stop::Failed(format!("{place}: read on from there: {code}")));
+                }
+            }
+        }
+        if !resume.is_empty() {
+            let names: Vec<_> = resume.iter().map(entry).collect();
+            outcomes.push(self.consumer.resume(&list(names.iter().map(|(t, p, o)| (&**t, *p, *o)))));
+        }
+        for code in outcomes.into_iter().filter_map(Result::err) {
+            self.shared.log.verbose(1, format_args!("pause or resume: {code}"));
+        }
+    }
+
+    /// Whether all that was asked for is done.
+    fn check_end(&mut self) {
+        let (complete, idle, assigned) = {
+            let ledger = self.shared.ledger();
+            (ledger.is_complete(), ledger.is_idle(), ledger.has_partitions())
+        };
+        if !idle {
+            self.busy_at = Instant::now();
+        }
+        if complete {
+            return self.shared.stop(Stop::Complete);
+        }
+        if !assigned && self.watch.causes.lacks_group_protocol() {
+            return self.shared.stop(Stop::Failed(errors::UNSUPPORTED.to_owned()));
+        }
+        let silently = self.rebalancer.joins_silently;
+        let since = self.rebalancer.joining_since;
+        let Some(joined) = self.rebalancer.last_assigned.or(silently.then_some(since)) else {
+            if !self.said_joining
+                && since.elapsed() >= membership::LONG_JOIN
+                && self.watch.away_since().is_none()
+            {
+                self.said_joining = true;
+                self.shared.log.note(membership::JOINING);
+            }
+            return;
+        };
+        let ends = self.has_end || self.idle.is_some_and(|limit| joined.elapsed() >= limit);
+        if !assigned && ends && joined.elapsed() >= membership::patience(silently) {
+            self.shared.log.note("the group's other members have all partitions: nothing to do here");
+            return self.shared.stop(Stop::Complete);
+        }
+        if let Some(limit) = self.idle
+            && assigned
+            && self.watch.away_since().is_none()
+            && self.busy_at.max(joined).elapsed() >= limit
+        {
+            self.shared.stop(Stop::Complete);
+        }
+    }
+
+    /// Takes note of where the partitions end, which is what lag is counted from. A fetch says so,
+    /// but nothing is fetched from what is paused, and just there the lag grows: those are asked for.
+    fn look_at_ends(&mut self) {
+        if self.looked.elapsed() < LOOK {
+            return;
+        }
+        self.looked = Instant::now();
+        let (assigned, paused) = {
+            let ledger = self.shared.ledger();
+            (ledger.assigned(), ledger.paused())
+        };
+        for name in &assigned {
+            if let Some(high) = self.consumer.seen_end(&name.0, name.1) {
+                self.shared.ledger().see_end(name, high);
+            }
+        }
+        for _ in 0..paused.len() {
+            let left = LOOKING.saturating_sub(self.looked.elapsed());
+            if left.is_zero() || self.watch.away_since().is_some() {
+                return;
+            }
+            let name = &paused[self.asked_paused % paused.len()];
+            self.asked_paused += 1;
+            if let Ok((_, high)) = self.consumer.watermarks(&name.0, name.1, left) {
+                self.shared.ledger().see_end(name, high);
+            }
+        }
+    }
+
+    /// Ends a worker whose topic was deleted: it would wait for ever, and nobody would know.
+    fn check_topics(&mut self) {
+        let is_flagged = self.watch.causes.take_topic_gone();
+        if !is_flagged && (!self.missed.is_suspected() || self.asked_missing.elapsed() < LOOK) {
+            return;
+        }
+        self.asked_missing = Instant::now();
+        let looked = client::look(self.consumer, &self.watch.causes, &self.named);
+        if let Err(gone) = self.missed.judge(looked) {
+            self.shared.stop(Stop::Failed(gone.to_string()));
+        }
+    }
+
+    /// Notes an outage, looks whether it is over, gives up where that is asked for.
+    fn check_contact(&mut self) {
+        let Some(since) = self.watch.away_since() else {
+            self.away_note = None;
+            return;
+        };
+        let cause = self.watch.causes.last().unwrap_or_default();
+        if self.away_note.is_none_or(|last| last.elapsed() >= AWAY_NOTE) {
+            self.away_note = Some(Instant::now());
+            let seconds = since.elapsed().as_secs();
+            let brokers = &self.brokers;
+            self.shared.log.note(format_args!("no contact to {brokers} for {seconds} s, waiting ({cause})"));
+        }
+        if self.asked_away.is_none_or(|last| last.elapsed() >= Duration::from_secs(2)) {
+            self.asked_away = Some(Instant::now());
+            let topic = self.shared.ledger().assigned().first().map(|(topic, _)| Arc::clone(topic));
+            if self.consumer.metadata(topic.as_deref(), Duration::from_millis(500)).is_ok()
+                && self.watch.answered()
+            {
+                self.shared.log.note("the cluster answers again");
+            }
+        }
+        if let Some(limit) = self.stall
+            && since.elapsed() >= limit
+        {
+            let brokers = &self.brokers;
+            self.shared.stop(Stop::Failed(format!(
+                "no contact to {brokers} for {} s (--stall-timeout): {cause}",
+                limit.as_secs()
+            )));
+        }
+    }
+}

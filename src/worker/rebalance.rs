@@ -1,0 +1,313 @@
+//! Partitions come and go: where to start and to end in them, and the drain before they leave.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::ending::Share;
+use super::ledger::{Ledger, Name};
+use super::shared::{Shared, Stop};
+use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
+use crate::reading::bounds::{From, Until};
+use crate::reading::{client, contact};
+use crate::shutdown::Shutdown;
+
+/// How long commands of partitions that are revoked get until TERM, then until KILL, then until
+/// they are given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    drain: Duration,
+    grace: Duration,
+    after_kill: Duration,
+}
+
+impl Patience {
+    /// `drain`, as far as all of it fits into 0.6 of `max.poll.interval.ms`: a member that does not
+    /// poll for longer than that is thrown out of its group.
+    pub fn new(drain: Duration, max_poll_interval: Duration) -> Self {
+        let all = max_poll_interval.mul_f64(0.6);
+        let grace = super::GRACE.min(all / 4);
+        let after_kill = Duration::from_secs(1).min(all / 8);
+        Self { drain: drain.min(all.saturating_sub(grace + after_kill)), grace, after_kill }
+    }
+
+    /// What a revoke may take.
+    pub fn in_all(self) -> Duration {
+        self.drain + self.grace + self.after_kill
+    }
+}
+
+/// What the polling thread does inside a rebalance.
+pub struct Rebalancer {
+    pub shared: Arc<Shared>,
+    /// Where to start in a partition that the group has committed nothing for.
+    pub from: From,
+    pub until: Option<Until>,
+    /// For a question to the cluster.
+    pub timeout: Duration,
+    pub patience: Patience,
+    pub shutdown: Shutdown,
+    /// How long the end of the worker may take in all.
+    pub ending: Duration,
+    /// How long an outage may last while it is asked where to start and to end: some of
+    /// `max.poll.interval.ms`, since nothing is polled meanwhile.
+    pub ride_out: Duration,
+    /// Where to start in a partition that the group has committed nothing for, once `from` held: it
+    /// holds once a run.
+    pub wanted: HashMap<Name, From>,
+    /// When the group gave this member its share, which may be nothing; `None` while it is about to.
+    pub last_assigned: Option<Instant>,
+    /// Since when it waits for that, at the start and after each revoke.
+    pub joining_since: Instant,
+    /// With the consumer protocol the brokers have no word for a share of nothing.
+    pub joins_silently: bool,
+}
+
+/// A list for librdkafka of these partitions, each with its offset.
+pub fn list<'a>(entries: impl IntoIterator<Item = (&'a str, i32, Offset)>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition, offset) in entries {
+        // Only an offset that no Offset can be is refused.
+        let _ = list.add_partition_offset(topic, partition, offset);
+    }
+    list
+}
+
+/// Stores what can be committed: the next commit commits it.
+pub fn store(consumer: &Consumer, shared: &Shared) {
+    let offsets = shared.ledger().store_list();
+    if offsets.is_empty() {
+        return;
+    }
+    let offsets = list(
+        offsets.iter().map(|(topic, partition, offset)| (&**topic, *partition, Offset::Offset(*offset))),
+    );
+    if let Err(code) = consumer.store(&offsets) {
+        // A partition that left meanwhile: its new owner commits for it.
+        shared.log.verbose(1, format_args!("store offsets: {code}"));
+    }
+}
+
+fn names(partitions: &[Assigned]) -> Vec<Name> {
+    partitions.iter().map(|p| (Arc::clone(&p.topic), p.partition)).collect()
+}
+
+/// Partitions as a person reads them: `orders[0] orders[1]`.
+fn shown(names: &[Name]) -> String {
+    let all: Vec<String> = names.iter().map(|(topic, partition)| format!("{topic}[{partition}]")).collect();
+    all.join(" ")
+}
+
+impl Rebalance for Rebalancer {
+    fn assigned(&mut self, consumer: &Consumer, partitions: &mut [Assigned]) {
+        self.last_assigned = Some(Instant::now());
+        self.shared.pulse.assign();
+        // Of a worker that ends, nothing of them is read.
+        if partitions.is_empty() || self.shared.stopping().is_some() {
+            return;
+        }
+        let names = names(partitions);
+        self.shared.tally.assigned.fetch_add(1, Relaxed);
+        self.shared.log.verbose(1, format_args!("assigned: {}", shown(&names)));
+        let committed = list(partitions.iter().map(|p| (&*p.topic, p.partition, Offset::Invalid)));
+        let known = self.ask(|timeout| Ok(consumer.committed(&committed, timeout)?));
+        if let Err(e) = &known {
+            self.shared.log.error(format_args!("ask for the group's committed offsets: {e:#}"));
+        }
+        for partition in partitions.iter_mut() {
+            let name = (Arc::clone(&partition.topic), partition.partition);
+            let stored = committed.find_partition(&partition.topic, partition.partition).map(|e| e.offset());
+            if known.is_ok() && !matches!(stored, Some(Offset::Offset(_))) {
+                partition.offset = self.start(consumer, &name);
+            }
+            let until = self.end(consumer, &name);
+            let position = match (partition.offset, stored) {
+                (Offset::Offset(offset), _) | (_, Some(Offset::Offset(offset))) => Some(offset),
+                _ => None,
+            };
+            if known.is_ok() {
+                self.wanted.insert(name.clone(), From::Beginning);
+            }
+            self.shared.ledger().assign(&name, position, until);
+        }
+    }
+
+    fn revoked(&mut self, consumer: &Consumer, partitions: &[Assigned], lost: bool) {
+        self.last_assigned = None;
+        self.joining_since = Instant::now();
+        let names = names(partitions);
+        if names.is_empty() {
+            return;
+        }
+        let tally = &self.shared.tally;
+        let (word, count) = if lost { ("lost", &tally.taken) } else { ("revoked", &tally.revoked) };
+        count.fetch_add(1, Relaxed);
+        self.shared.log.verbose(1, format_args!("{word}: {}", shown(&names)));
+        let epochs = self.begin_drain(&names);
+        let of_these = |owner: u64| epochs.contains(&owner);
+        if lost || matches!(self.shared.stopping(), Some(Stop::Fenced(_))) {
+            // They are somebody else's by now: nothing is stored, nothing is finished.
+            self.shared.log.error(format_args!(
+                "partitions lost: {}; what was not committed of them runs again",
+                shown(&names)
+            ));
+            let mut ledger = self.shared.ledger();
+            ledger.terminate(&names);
+            for name in &names {
+                ledger.end(name);
+            }
+            drop(ledger);
+            self.shared.groups.kill(of_these);
+            return;
+        }
+        self.drain(&names, &of_these);
+        store(consumer, &self.shared);
+        let mut ledger = self.shared.ledger();
+        for name in &names {
+            ledger.end(name);
+        }
+    }
+}
+
+impl Rebalancer {
+    /// Drops what is queued of these partitions. Gives their epochs.
+    fn begin_drain(&self, names: &[Name]) -> HashSet<u64> {
+        let epochs = {
+            let mut ledger = self.shared.ledger();
+            for name in names {
+                ledger.drain(name);
+            }
+            names.iter().filter_map(|name| ledger.epoch_of(name)).collect()
+        };
+        self.shared.recall();
+        epochs
+    }
+
+    /// Brings what was begun of a partition to its end, and nothing else of it: other records than
+    /// those that were read are under its offsets now.
+    pub fn finish(&self, name: &Name) {
+        let names = std::slice::from_ref(name);
+        let epochs = self.begin_drain(names);
+        self.drain(names, &|owner| epochs.contains(&owner));
+    }
+
+    /// Waits for what runs of these partitions; tells it to end, kills it, gives it up.
+    fn drain(&self, names: &[Name], of_these: &dyn Fn(u64) -> bool) {
+        let shared = &self.shared;
+        let idle =
+            |limit: Duration, parts: u32| self.wait(limit, parts, |ledger| ledger.running_of(names) == 0);
+        if idle(self.patience.drain, Share::DRAINED) {
+            return;
+        }
+        shared.log.note(format_args!("commands of {} still run: telling them to end", shown(names)));
+        shared.ledger().terminate(names);
+        shared.groups.terminate(of_these);
+        shared.recall();
+        if idle(self.patience.grace, Share::TOLD) {
+            return;
+        }
+        shared.groups.kill(of_these);
+        if !idle(self.patience.after_kill, Share::KILLED) {
+            let left = shared.ledger().abandon(names);
+            shared.tally.abandoned.fetch_add(left.len() as u64, Relaxed);
+        }
+    }
+
+    /// Waits until `done` holds, up to `limit`, and where the worker is to end, which may come up
+    /// meanwhile, no longer than these parts of the time for that.
+    fn wait(&self, limit: Duration, parts: u32, mut done: impl FnMut(&mut Ledger) -> bool) -> bool {
+        let mut is_done = false;
+        self.shared.wait(Instant::now() + limit, |ledger| {
+            is_done = done(ledger);
+            self.look_for_a_signal();
+            is_done || self.share().is_some_and(|share| share.is_up(parts))
+        });
+        is_done
+    }
+
+    /// Asks the worker to stop where a signal came.
+    pub fn look_for_a_signal(&self) {
+        if let Some((signal, since)) = self.shutdown.signal().zip(self.shutdown.since()) {
+            self.shared.stop_since(since, Stop::Signal(signal));
+        }
+    }
+
+    /// How the time for ending is shared out, where the worker is to end.
+    pub fn share(&self) -> Option<Share> {
+        self.shared.stop_of().map(|stopping| Share::new(stopping.since, self.ending))
+    }
+
+    /// Asks the cluster, and again while it is out of reach, for a while.
+    pub fn ask<T>(&self, question: impl Fn(Duration) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let is_over = || {
+            self.shared.pulse.turn();
+            self.look_for_a_signal();
+            self.shared.stopping().is_some()
+        };
+        contact::ride_out(self.shared.log, self.ride_out, is_over, client::is_passing, || {
+            question(self.timeout)
+        })
+    }
+
+    /// Where to start in a partition without a committed offset.
+    pub fn start(&self, consumer: &Consumer, name: &Name) -> Offset {
+        let (topic, partition) = name;
+        let from = self.wanted.get(name).copied().unwrap_or(self.from);
+        if matches!(from, From::Stored | From::Beginning) {
+            // The client finds it itself, however long the leader is away.
+            return Offset::Beginning;
+        }
+        let start = self.ask(|timeout| {
+            let ends = client::watermarks(consumer, topic, *partition, timeout)?;
+            client::start(consumer, topic, *partition, from, ends, timeout)
+        });
+        match start {
+            Ok(offset) => Offset::Offset(offset),
+            Err(e) => {
+                self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: where to start: {e:#}")));
+                Offset::Invalid
+            }
+        }
+    }
+
+    /// The exclusive end of what is asked for in a partition.
+    fn end(&self, consumer: &Consumer, (topic, partition): &Name) -> Option<i64> {
+        let until = self.until?;
+        let end = self.ask(|timeout| {
+            let (_, high) = client::watermarks(consumer, topic, *partition, timeout)?;
+            let end = client::end(consumer, topic, *partition, until, high, timeout)?;
+            // Nothing at or after a time that has passed: all that is there comes before it.
+            Ok(end.unwrap_or(high))
+        });
+        match end {
+            Ok(end) => Some(end),
+            Err(e) => {
+                self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: where to end: {e:#}")));
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_drain_is_as_long_as_asked_for_where_the_poll_interval_lets_it() {
+        let patience = Patience::new(Duration::from_secs(18), Duration::from_mins(5));
+        assert_eq!(patience.in_all(), Duration::from_secs(18 + 4 + 1));
+    }
+
+    proptest! {
+        #[test]
+        fn a_revoke_fits_into_the_poll_interval(drain in 0..1_000_000u64, interval in 1..1_000_000u64) {
+            let patience = Patience::new(Duration::from_millis(drain), Duration::from_millis(interval));
+            prop_assert!(patience.in_all() <= Duration::from_millis(interval).mul_f64(0.6));
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What the polling thread, the runtime and the signal thread share.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::ledger::{Job, Ledger};
+use super::pulse::Pulse;
+use super::summary::Tally;
+use crate::kafka::errors;
+use crate::process::Groups;
+use crate::terminal::notes::Log;
+
+/// Why the worker stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The stop condition was reached.
+    Complete,
+    /// A signal asked for it.
+    Signal(i32),
+    /// A record failed for good, or too many in a row: by policy.
+    Policy(String),
+    /// The command can't be run.
+    Broken(String),
+    /// The group or the cluster threw this member out, or the client broke.
+    Fenced(String),
+    /// stdout was closed.
+    Closed,
+    /// stdout can't be written, the cluster is out of reach for too long: usage and surroundings.
+    Failed(String),
+}
+
+impl Stop {
+    /// What a fatal error of the client means.
+    pub fn of_fatal(reason: &str) -> Self {
+        if errors::is_unsupported(reason) {
+            return Self::Failed(errors::UNSUPPORTED.to_owned());
+        }
+        Self::Fenced(reason.to_owned())
+    }
+}
+
+/// A reason to stop, and how things stood when it came up.
+#[derive(Clone, Debug)]
+pub struct Stopping {
+    pub why: Stop,
+    pub since: Instant,
+    /// Records abandoned before.
+    pub abandoned: u64,
+}
+
+/// A record to run the command for, from [`Shared::next_job`].
+pub struct Taken {
+    pub job: Job,
+    /// No thread waits for what comes next.
+    pub lacks_hands: bool,
+}
+
+/// The state of one worker.
+pub struct Shared {
+    ledger: Mutex<Ledger>,
+    /// Notified whenever a completion was taken in, and who waits for that: the polling thread.
+    settled: Condvar,
+    is_awaited: AtomicBool,
+    /// Wakes what starts commands: records came in.
+    work: Condvar,
+    /// The same for `--persistent`, whose processes are tasks.
+    work_async: tokio::sync::Notify,
+    /// Changes whenever persistent processes are to look at what they were given: see [`Shared::recall`].
+    recalled: tokio::sync::watch::Sender<()>,
+    /// Threads that wait for `work`; changes with the ledger held.
+    idle: AtomicUsize,
+    stop: Mutex<Option<Stopping>>,
+    /// Whether there is a reason to stop.
+    stopped: AtomicBool,
+    closing: AtomicBool,
+    pub groups: Groups,
+    pub tally: Tally,
+    pub pulse: Pulse,
+    pub log: Log,
+}
+
+impl Shared {
+    /// The state at the start: nothing assigned.
+    pub fn new(ledger: Ledger, groups: Groups, log: Log) -> Self {
+        Self {
+            ledger: Mutex::new(ledger),
+            settled: Condvar::new(),
+            is_awaited: AtomicBool::new(false),
+            work: Condvar::new(),
+            work_async: tokio::sync::Notify::new(),
+            recalled: tokio::sync::watch::Sender::new(()),
+            idle: AtomicUsize::new(0),
+            stop: Mutex::new(None),
+            stopped: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            groups,
+            tally: Tally::default(),
+            pulse: Pulse::default(),
+            log,
+        }
+    }
+
+    /// The ledger, for a short while: nothing waits with it held.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that records came in.
+    pub fn wake(&self) {
+        self.work.notify_one();
+        self.work_async.notify_one();
+    }
+
+    /// Waits until records came in, or completions, or the worker is closing.
+    pub async fn woken(&self) {
+        self.work_async.notified().await;
+    }
+
+    /// Waits for a record that may run now; `None` where the worker is closing. Whoever gets one
+    /// wakes the next while there is more, to run or to wait for.
+    pub fn next_job(&self) -> Option<Taken> {
+        let mut ledger = self.ledger();
+        loop {
+            if self.is_closing() {
+                return None;
+            }
+            let now = Instant::now();
+            // Once the worker is to stop, nothing is given out, also before the polling thread knows.
+            let is_stopped = self.stopped.load(Ordering::Acquire);
+            let job = if is_stopped { None } else { ledger.next(now) };
+            let next_retry = ledger.next_retry().filter(|_| !is_stopped);
+            let is_idle = self.idle.load(Ordering::Relaxed) > 0;
+            if let Some(job) = job {
+                let has_more = ledger.can_start();
+                drop(ledger);
+                if is_idle && (has_more || next_retry.is_some()) {
+                    self.work.notify_one();
+                }
+                return Some(Taken { job, lacks_hands: !is_idle });
+            }
+            self.idle.fetch_add(1, Ordering::Relaxed);
+            let nap = next_retry.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
+            ledger = self.work.wait_timeout(ledger, nap).unwrap_or_else(PoisonError::into_inner).0;
+            self.idle.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Says that completions were taken in.
+    pub fn settle(&self) {
+        if self.is_awaited.load(Ordering::Acquire) {
+            self.settled.notify_all();
+        }
+    }
+
+    /// Waits until `done` holds or the time is up; says whether it holds. One thread waits at a time.
+    pub fn wait(&self, deadline: Instant, mut done: impl FnMut(&mut Ledger) -> bool) -> bool {
+        let mut ledger = self.ledger();
+        // With the ledger held: whoever finishes a record after this look at it notifies.
+        self.is_awaited.store(true, Ordering::Release);
+        let outcome = loop {
+            if done(&mut ledger) {
+                break true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break false;
+            }
+            // A cap, so that a stop that nobody notifies of is seen in time.
+            let nap = left.min(Duration::from_millis(100));
+            ledger = self.settled.wait_timeout(ledger, nap).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        self.is_awaited.store(false, Ordering::Release);
+        outcome
+    }
+
+    /// Asks the worker to stop. The first reason counts, unless a later one is
+    /// that the client is of no use any more.
+    pub fn stop(&self, why: Stop) {
+        self.stop_since(Instant::now(), why);
+    }
+
+    /// The same for a reason that came up before: a signal.
+    pub fn stop_since(&self, since: Instant, why: Stop) {
+        let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *stop {
+            None => {
+                let abandoned = self.tally.abandoned.load(Ordering::Relaxed);
+                *stop = Some(Stopping { why, since, abandoned });
+            }
+            Some(stopping) if matches!(why, Stop::Fenced(_)) => stopping.why = why,
+            Some(_) => {}
+        }
+        drop(stop);
+        self.stopped.store(true, Ordering::Release);
+        self.settled.notify_all();
+        self.recall();
+    }
+
+    /// Something that was given to persistent processes may not be begun any more, or one was told to end.
+    pub fn recall(&self) {
+        self.recalled.send_replace(());
+    }
+
+    /// Changes with each [`Shared::recall`].
+    pub fn recalls(&self) -> tokio::sync::watch::Receiver<()> {
+        self.recalled.subscribe()
+    }
+
+    /// Nothing will be given out any more: persistent commands get the end of their input.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        // Whoever looked before that is waiting by now.
+        drop(self.ledger());
+        self.work.notify_all();
+        self.work_async.notify_one();
+    }
+
+    /// Whether [`Shared::close`] was called.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Why the worker is to stop, if it is.
+    pub fn stopping(&self) -> Option<Stop> {
+        self.stop_of().map(|stopping| stopping.why)
+    }
+
+    /// The same, with how things stood when it came up.
+    pub fn stop_of(&self) -> Option<Stopping> {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
