@@ -4,7 +4,10 @@ pub mod codec;
 pub mod format;
 pub mod framing;
 pub mod json;
+pub mod place;
 pub mod validate;
+
+pub use place::{Place, TopicPartition};
 
 /// A header: a name and a value that may be null. Order and duplicates count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +70,19 @@ pub struct Record {
     pub headers: Vec<OwnedHeader>,
 }
 
+impl RecordRef<'_> {
+    /// Where it stands.
+    pub fn place(&self) -> Place<'_> {
+        Place { topic: self.topic, partition: self.partition, offset: self.offset }
+    }
+}
+
 impl Record {
+    /// Where it stands.
+    pub fn place(&self) -> Place<'_> {
+        Place { topic: &self.topic, partition: self.partition, offset: self.offset }
+    }
+
     /// Runs `f` on the borrowed form of this record.
     pub fn with_ref<T>(&self, f: impl FnOnce(RecordRef<'_>) -> T) -> T {
         let headers: Vec<Header<'_>> =

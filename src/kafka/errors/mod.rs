@@ -10,6 +10,9 @@ use std::time::Duration;
 use anyhow::anyhow;
 use rdkafka::types::RDKafkaErrorCode;
 
+/// An error code, of the protocol or of the client itself.
+pub type Code = RDKafkaErrorCode;
+
 use super::ffi::Observer;
 use crate::clock::duration;
 use crate::terminal::notes::Log;
