@@ -5,4 +5,5 @@ pub mod client;
 pub mod contact;
 pub mod group;
 pub mod membership;
+pub mod position;
 pub mod tracker;
