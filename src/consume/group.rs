@@ -105,7 +105,7 @@ impl Rebalance for Session<'_> {
                 break;
             }
         }
-        self.joined = Some(Instant::now());
+        self.joining.assigned(Instant::now());
         self.last_record = Instant::now();
         self.last_news = Instant::now();
         self.config.log.verbose(1, format_args!("assigned: {}", names(partitions)));
@@ -125,9 +125,7 @@ impl Rebalance for Session<'_> {
                 self.known.push(Known { topic: part.topic, partition: part.partition, position });
             }
         }
-        // A new assignment follows, if only of nothing.
-        self.joined = self.joins_silently().then(Instant::now);
-        self.began = Instant::now();
+        self.joining.revoked(Instant::now());
         self.config
             .log
             .verbose(1, format_args!("{}: {}", if lost { "lost" } else { "revoked" }, names(partitions)));

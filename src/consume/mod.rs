@@ -23,7 +23,7 @@ use crate::kafka::errors;
 use crate::kafka::ffi::Consumer;
 use crate::reading::bounds::{From, parse_partitions};
 use crate::reading::client::{self, Connected};
-use crate::reading::membership::{self, GroupProtocol};
+use crate::reading::membership::{self, Joining};
 use crate::shutdown::Shutdown;
 use crate::terminal::stdout::Output;
 use bounds::Bounds;
@@ -74,7 +74,8 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         ("fetch.wait.max.ms", if bounds.stops() { "20" } else { "500" }),
     ];
     if group.is_some() {
-        flags.extend(membership::properties(args.group_protocol, args.assignor.as_deref(), config)?);
+        let assignor = args.assignor.as_deref().map(str::parse).transpose().context("--assignor")?;
+        flags.extend(membership::properties(args.group_protocol, assignor, config)?);
     }
     let connected = client::connect(config, &role, &flags, &names)?;
     if let Some((group, from)) = reset {
@@ -101,9 +102,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         gone: 0,
         broken: None,
         stop: None,
-        began: Instant::now(),
-        joined: None,
-        said_joining: false,
+        joining: Joining::new(args.group_protocol, Instant::now()),
         polled: Instant::now(),
         looked: Instant::now(),
         last_record: Instant::now(),
@@ -115,7 +114,6 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         lost: false,
     };
     let begun = if session.group.is_some() {
-        session.joined = session.joins_silently().then(Instant::now);
         session.join()
     } else {
         session.assign(partitions.as_deref())
@@ -216,11 +214,8 @@ struct Session<'a> {
     /// What ends the run with an error: stdout can't be written, or the client is fenced.
     broken: Option<anyhow::Error>,
     stop: Option<Stop>,
-    /// When joining the group, or a rebalance of it, began.
-    began: Instant,
-    /// When the group gave this member its share, which may be nothing.
-    joined: Option<Instant>,
-    said_joining: bool,
+    /// Whether the group gave this member its share.
+    joining: Joining,
     /// When the batch that is being taken came.
     polled: Instant,
     /// When stdout and signals were looked at last.
@@ -255,11 +250,6 @@ impl Known {
 impl Session<'_> {
     fn consumer(&self) -> &Consumer {
         &self.connected.consumer
-    }
-
-    /// Whether the group may leave this member without a word that it has nothing for it.
-    fn joins_silently(&self) -> bool {
-        self.args.group_protocol == GroupProtocol::Consumer
     }
 
     fn run(mut self) -> anyhow::Result<Exit> {
@@ -325,21 +315,7 @@ impl Session<'_> {
             part.reach_time(now);
         }
         self.stop_when_done();
-        if self.group.is_some() && self.joined.is_none() && !self.subscribed.is_empty() {
-            self.tell_joining();
-        }
-        if self.parts.is_empty()
-            && self.bounds.stops()
-            && self
-                .joined
-                .is_some_and(|joined| joined.elapsed() >= membership::patience(self.joins_silently()))
-            && self.outage.is_none()
-        {
-            self.config
-                .log
-                .note("this member got no partition to read: the group has enough members without it");
-            self.stop = Some(Stop::Reached);
-        }
+        self.watch_joining();
         if let Some(idle) = self.bounds.idle
             && !self.parts.is_empty()
             && self.parts.behind().next().is_none()

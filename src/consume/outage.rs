@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
-use super::Session;
+use super::{Session, Stop};
 use crate::reading::contact::{FIRST_NOTE, NOTES};
 use crate::reading::membership;
 
@@ -20,14 +20,22 @@ pub(super) struct Outage {
 }
 
 impl Session<'_> {
-    /// Says once what a join waits for that takes long.
-    pub(super) fn tell_joining(&mut self) {
-        if !self.said_joining
-            && self.began.elapsed() >= membership::LONG_JOIN
-            && !self.connected.causes.all_down()
+    /// Says what a join waits for that takes long; ends a consume that gets no partition.
+    pub(super) fn watch_joining(&mut self) {
+        if self.group.is_none() || self.subscribed.is_empty() {
+            return;
+        }
+        let (now, log) = (Instant::now(), self.config.log);
+        if self.joining.is_worth_a_note(now, !self.connected.causes.all_down()) {
+            log.note(membership::JOINING);
+        }
+        if self.parts.is_empty()
+            && self.bounds.stops()
+            && self.joining.is_left_out(now)
+            && self.outage.is_none()
         {
-            self.said_joining = true;
-            self.config.log.note(membership::JOINING);
+            log.note(membership::LEFT_OUT);
+            self.stop = Some(Stop::Reached);
         }
     }
 

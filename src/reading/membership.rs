@@ -1,8 +1,9 @@
 //! How a group's members share its partitions: the protocol they speak, and what each needs to be told.
 
-use std::time::Duration;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 
 use crate::config::Config;
 
@@ -15,21 +16,63 @@ pub enum GroupProtocol {
     Consumer,
 }
 
-/// What the members assign by where nobody says: partitions that stay are never interrupted.
-pub const ASSIGNOR: &str = "cooperative-sticky";
+impl GroupProtocol {
+    /// Whether the group may leave this member without a word that it has nothing for it: the brokers
+    /// have none for a share of nothing.
+    pub fn joins_silently(self) -> bool {
+        self == Self::Consumer
+    }
+
+    /// A member that got no partition for so long has nothing to read: the group has enough others.
+    /// Where it joins silently, partitions of a member that died stay that one's own for a session.
+    pub fn patience(self) -> Duration {
+        Duration::from_secs(if self.joins_silently() { 60 } else { 10 })
+    }
+}
+
+/// `--assignor`: how the members assign the partitions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Assignor {
+    /// Partitions that stay are never interrupted.
+    #[default]
+    CooperativeSticky,
+    Range,
+    RoundRobin,
+}
+
+impl Assignor {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::CooperativeSticky, Self::Range, Self::RoundRobin];
+    /// Their names, as Kafka and the flag have them.
+    pub const NAMES: [&'static str; 3] = ["cooperative-sticky", "range", "roundrobin"];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+impl FromStr for Assignor {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> anyhow::Result<Self> {
+        let known = Self::ALL.into_iter().find(|assignor| assignor.name() == name);
+        known.with_context(|| format!("no assignor {name:?}: give one of {}", Self::NAMES.join(", ")))
+    }
+}
 
 /// What the brokers decide with the consumer protocol: librdkafka refuses to start with one of these.
 const OF_THE_BROKERS: [&str; 4] =
     ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy", "group.protocol.type"];
 
 /// The client's properties for a member that speaks this protocol; `assignor` where one was asked for.
-pub fn properties<'a>(
+pub fn properties(
     protocol: GroupProtocol,
-    assignor: Option<&'a str>,
+    assignor: Option<Assignor>,
     config: &Config,
-) -> anyhow::Result<Vec<(&'static str, &'a str)>> {
+) -> anyhow::Result<Vec<(&'static str, &'static str)>> {
     if protocol == GroupProtocol::Classic {
-        let assignor = assignor.unwrap_or(ASSIGNOR);
+        let assignor = assignor.unwrap_or_default().name();
         return Ok(vec![("group.protocol", "classic"), ("partition.assignment.strategy", assignor)]);
     }
     if let Some(name) = OF_THE_BROKERS.iter().find(|name| config.is_given(name)) {
@@ -50,15 +93,110 @@ pub fn properties<'a>(
     Ok(properties)
 }
 
-/// A member that got no partition for so long has nothing to read: the group has enough others. `silently`:
-/// with the consumer protocol nobody says so, and partitions of one that died stay its own for a session.
-pub fn patience(silently: bool) -> Duration {
-    Duration::from_secs(if silently { 60 } else { 10 })
-}
-
 /// A join that takes longer is told of, with what it may wait for.
-pub const LONG_JOIN: Duration = Duration::from_secs(5);
+const LONG_JOIN: Duration = Duration::from_secs(5);
 
 /// What to say where a member waits long for its share.
 pub const JOINING: &str = "the group has not let this member in yet: one that died is waited for until its session \
      ends, one that is busy until it has drained";
+
+/// What to say of a member that has nothing to read and is to end.
+pub const LEFT_OUT: &str = "the group's other members have all partitions: nothing to do here";
+
+/// Whether a member has its share of the group's partitions, and since when. Pure: the clock is injected.
+#[derive(Clone, Copy, Debug)]
+pub struct Joining {
+    protocol: GroupProtocol,
+    /// When the join, or the rebalance, began.
+    began: Instant,
+    /// When the group gave this member its share, which may be nothing; `None` while it is about to.
+    joined: Option<Instant>,
+    is_told: bool,
+}
+
+impl Joining {
+    /// Joins now.
+    pub fn new(protocol: GroupProtocol, now: Instant) -> Self {
+        Self { protocol, began: now, joined: protocol.joins_silently().then_some(now), is_told: false }
+    }
+
+    /// Partitions were assigned, if only none.
+    pub fn assigned(&mut self, now: Instant) {
+        self.joined = Some(now);
+    }
+
+    /// Partitions were taken away: a new assignment follows, if only of nothing.
+    pub fn revoked(&mut self, now: Instant) {
+        let Self { protocol, is_told, .. } = *self;
+        *self = Self { is_told, ..Self::new(protocol, now) };
+    }
+
+    /// Since when this member has its share, as far as it can know.
+    pub fn joined_since(&self) -> Option<Instant> {
+        self.joined
+    }
+
+    /// Whether [`JOINING`] is to be said now, which is once. In an outage it would not be true.
+    pub fn is_worth_a_note(&mut self, now: Instant, is_in_reach: bool) -> bool {
+        let is_long = self.joined.is_none() && now.saturating_duration_since(self.began) >= LONG_JOIN;
+        let is_due = is_long && is_in_reach && !self.is_told;
+        self.is_told |= is_due;
+        is_due
+    }
+
+    /// Whether a member without any partition has had none for so long that it will get none.
+    pub fn is_left_out(&self, now: Instant) -> bool {
+        self.joined.is_some_and(|joined| now.saturating_duration_since(joined) >= self.protocol.patience())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_assignors_are_those_that_are_read() {
+        for (assignor, name) in Assignor::ALL.into_iter().zip(Assignor::NAMES) {
+            assert_eq!((assignor.name(), name.parse::<Assignor>().unwrap()), (name, assignor));
+        }
+        assert!("sticky".parse::<Assignor>().unwrap_err().to_string().contains("cooperative-sticky, range"));
+    }
+
+    #[test]
+    fn a_long_join_is_told_of_once() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut joining = Joining::new(GroupProtocol::Classic, began);
+        assert!(!joining.is_worth_a_note(at(4), true));
+        assert!(!joining.is_worth_a_note(at(6), false), "the brokers are away");
+        assert!(joining.is_worth_a_note(at(7), true));
+        assert!(!joining.is_worth_a_note(at(8), true));
+        joining.assigned(at(9));
+        joining.revoked(at(10));
+        assert!(!joining.is_worth_a_note(at(30), true), "once a run");
+        assert_eq!(joining.joined_since(), None);
+    }
+
+    #[test]
+    fn a_member_is_left_out_once_it_had_nothing_for_long() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut joining = Joining::new(GroupProtocol::Classic, began);
+        assert!(!joining.is_left_out(at(100)), "the group has not answered");
+        joining.assigned(at(100));
+        assert!(!joining.is_left_out(at(109)) && joining.is_left_out(at(110)));
+        joining.revoked(at(111));
+        assert!(!joining.is_left_out(at(200)));
+        let silent = Joining::new(GroupProtocol::Consumer, began);
+        assert!(!silent.is_left_out(at(59)) && silent.is_left_out(at(60)));
+    }
+
+    #[test]
+    fn a_silent_join_is_one_that_is_never_told_of() {
+        let began = Instant::now();
+        let mut joining = Joining::new(GroupProtocol::Consumer, began);
+        assert!(!joining.is_worth_a_note(began + Duration::from_mins(1), true));
+        joining.revoked(began + Duration::from_mins(2));
+        assert_eq!(joining.joined_since(), Some(began + Duration::from_mins(2)));
+    }
+}

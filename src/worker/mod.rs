@@ -44,6 +44,7 @@ use crate::kafka::ffi::{Consumer, Observer};
 use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Launcher, Program};
 use crate::reading::bounds::Until;
+use crate::reading::membership::Joining;
 use crate::reading::{client, group, membership};
 use crate::sending::outbox::Outbox;
 use crate::shutdown::Shutdown;
@@ -215,9 +216,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
             ending: args.shutdown_timeout,
             ride_out: args.stall_timeout.min(interval / 2),
             wanted: HashMap::new(),
-            last_assigned: None,
-            joining_since: Instant::now(),
-            joins_silently: args.group_protocol == membership::GroupProtocol::Consumer,
+            joining: Joining::new(args.group_protocol, Instant::now()),
         },
         watch,
         idle: args.idle,
@@ -351,7 +350,8 @@ fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<rdkafka::
         // What retention took is reported and counted, then gone past; a silent jump is a silent loss.
         ("auto.offset.reset", "error"),
     ];
-    flags.extend(membership::properties(args.group_protocol, args.assignor.as_deref(), config)?);
+    let assignor = args.assignor.as_deref().map(str::parse).transpose().context("--assignor")?;
+    flags.extend(membership::properties(args.group_protocol, assignor, config)?);
     if let Some(id) = &args.instance_id {
         flags.push(("group.instance.id", id));
     }

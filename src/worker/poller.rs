@@ -55,7 +55,6 @@ pub struct Poller<'a> {
     looked: Instant,
     /// How many paused partitions were asked about: each has its turn.
     asked_paused: usize,
-    said_joining: bool,
 }
 
 /// What the poller is made of.
@@ -90,7 +89,6 @@ impl<'a> Poller<'a> {
             asked_away: None,
             looked: Instant::now(),
             asked_paused: 0,
-            said_joining: false,
         }
     }
 
@@ -248,21 +246,15 @@ impl<'a> Poller<'a> {
         if !assigned && self.watch.causes.lacks_group_protocol() {
             return self.shared.stop(Stop::Failed(errors::UNSUPPORTED.to_owned()));
         }
-        let silently = self.rebalancer.joins_silently;
-        let since = self.rebalancer.joining_since;
-        let Some(joined) = self.rebalancer.last_assigned.or(silently.then_some(since)) else {
-            if !self.said_joining
-                && since.elapsed() >= membership::LONG_JOIN
-                && self.watch.away_since().is_none()
-            {
-                self.said_joining = true;
-                self.shared.log.note(membership::JOINING);
-            }
-            return;
-        };
+        let (now, is_in_reach) = (Instant::now(), self.watch.away_since().is_none());
+        let joining = &mut self.rebalancer.joining;
+        if joining.is_worth_a_note(now, is_in_reach) {
+            self.shared.log.note(membership::JOINING);
+        }
+        let Some(joined) = joining.joined_since() else { return };
         let ends = self.has_end || self.idle.is_some_and(|limit| joined.elapsed() >= limit);
-        if !assigned && ends && joined.elapsed() >= membership::patience(silently) {
-            self.shared.log.note("the group's other members have all partitions: nothing to do here");
+        if !assigned && ends && joining.is_left_out(now) {
+            self.shared.log.note(membership::LEFT_OUT);
             return self.shared.stop(Stop::Complete);
         }
         if let Some(limit) = self.idle

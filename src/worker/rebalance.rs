@@ -12,6 +12,7 @@ use super::ledger::{Ledger, Name};
 use super::shared::{Shared, Stop};
 use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
 use crate::reading::bounds::{From, Until};
+use crate::reading::membership::Joining;
 use crate::reading::{client, contact};
 use crate::shutdown::Shutdown;
 
@@ -58,12 +59,8 @@ pub struct Rebalancer {
     /// Where to start in a partition that the group has committed nothing for, once `from` held: it
     /// holds once a run.
     pub wanted: HashMap<Name, From>,
-    /// When the group gave this member its share, which may be nothing; `None` while it is about to.
-    pub last_assigned: Option<Instant>,
-    /// Since when it waits for that, at the start and after each revoke.
-    pub joining_since: Instant,
-    /// With the consumer protocol the brokers have no word for a share of nothing.
-    pub joins_silently: bool,
+    /// Whether the group gave this member its share.
+    pub joining: Joining,
 }
 
 /// A list for librdkafka of these partitions, each with its offset.
@@ -103,7 +100,7 @@ fn shown(names: &[Name]) -> String {
 
 impl Rebalance for Rebalancer {
     fn assigned(&mut self, consumer: &Consumer, partitions: &mut [Assigned]) {
-        self.last_assigned = Some(Instant::now());
+        self.joining.assigned(Instant::now());
         self.shared.pulse.assign();
         // Of a worker that ends, nothing of them is read.
         if partitions.is_empty() || self.shared.stopping().is_some() {
@@ -136,8 +133,7 @@ impl Rebalance for Rebalancer {
     }
 
     fn revoked(&mut self, consumer: &Consumer, partitions: &[Assigned], lost: bool) {
-        self.last_assigned = None;
-        self.joining_since = Instant::now();
+        self.joining.revoked(Instant::now());
         let names = names(partitions);
         if names.is_empty() {
             return;
