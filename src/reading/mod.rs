@@ -6,4 +6,5 @@ pub mod contact;
 pub mod group;
 pub mod membership;
 pub mod position;
+pub mod topics;
 pub mod tracker;
