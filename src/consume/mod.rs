@@ -17,13 +17,14 @@ use anyhow::{Context as _, anyhow, bail};
 
 use crate::cli::consume::Args;
 use crate::clock::now_ms;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::exit::{self, Exit};
 use crate::kafka::errors;
 use crate::kafka::ffi::Consumer;
 use crate::reading::bounds::{From, parse_partitions};
 use crate::reading::client::{self, Connected};
 use crate::reading::membership::{self, Joining};
+use crate::reading::topics::{Discovery, Selection};
 use crate::shutdown::Shutdown;
 use crate::terminal::stdout::Output;
 use bounds::Bounds;
@@ -47,7 +48,8 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     if group.as_deref() == Some("") {
         bail!("-g/--group is empty: give the group's name, or leave the flag out to read without a group");
     }
-    let names = names(args, config)?;
+    let named: Vec<&String> = args.topics.iter().chain(&args.topic).collect();
+    let selection = Selection::given_or(&named, config.env_topic.as_deref())?;
     let reset = args.reset.then(|| reset(group.as_deref(), &bounds)).transpose()?;
     let output = Output::stdout()?;
     let sink = Sink::new(args, output.is_terminal())?;
@@ -77,7 +79,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         let assignor = args.assignor.as_deref().map(str::parse).transpose().context("--assignor")?;
         flags.extend(membership::properties(args.group_protocol, assignor, config)?);
     }
-    let connected = client::connect(config, &role, &flags, &names)?;
+    let connected = client::connect(config, &role, &flags, &selection)?;
     if let Some((group, from)) = reset {
         crate::reading::group::seek(&connected.consumer, config, group, &connected.topics, from)?;
     }
@@ -92,7 +94,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         parts: Parts::default(),
         ends: Vec::new(),
         known: Vec::new(),
-        names,
+        selection,
         subscribed: Vec::new(),
         output,
         sink,
@@ -107,17 +109,12 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         looked: Instant::now(),
         last_record: Instant::now(),
         last_news: Instant::now(),
-        discovered: Instant::now(),
-        missed: client::Absence::default(),
+        discovery: Discovery::new(Instant::now()),
         waited: None,
         outage: None,
         lost: false,
     };
-    let begun = if session.group.is_some() {
-        session.join()
-    } else {
-        session.assign(partitions.as_deref())
-    };
+    let begun = if session.group.is_some() { session.join() } else { session.assign(partitions.as_deref()) };
     match (begun, shutdown.signal()) {
         (Ok(()), _) => {}
         // Told to end, it asks no longer.
@@ -161,23 +158,6 @@ fn reset<'a>(group: Option<&'a str>, bounds: &Bounds) -> anyhow::Result<(&'a str
     }
 }
 
-/// The topics to read, each once: those that are named, else `KQ_TOPIC`.
-fn names(args: &Args, config: &Config) -> anyhow::Result<Vec<String>> {
-    let mut names: Vec<String> = Vec::new();
-    for name in args.topics.iter().chain(&args.topic) {
-        if !names.contains(name) {
-            names.push(name.clone());
-        }
-    }
-    if names.is_empty() {
-        names.push(match config.env_topic.as_deref() {
-            Some(pattern) if pattern.starts_with('^') => pattern.to_owned(),
-            env => config::topic::one(None, None, env)?,
-        });
-    }
-    Ok(names)
-}
-
 /// Why reading ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
@@ -201,7 +181,7 @@ struct Session<'a> {
     /// How far partitions were read that the group took away.
     known: Vec<Known>,
     /// What was asked for: names and patterns.
-    names: Vec<String>,
+    selection: Selection,
     /// The topics that the group was joined for.
     subscribed: Vec<String>,
     output: Output,
@@ -223,10 +203,8 @@ struct Session<'a> {
     last_record: Instant,
     /// When anything came from the brokers.
     last_news: Instant,
-    /// When new partitions and topics were looked for.
-    discovered: Instant,
-    /// Since when a topic is missing that was there.
-    missed: client::Absence,
+    /// When to look for new partitions and topics, and for those that are gone.
+    discovery: Discovery,
     /// When was said what is waited for.
     waited: Option<Instant>,
     outage: Option<Outage>,

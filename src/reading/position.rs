@@ -302,15 +302,12 @@ mod tests {
     }
 
     fn logs() -> impl Strategy<Value = Log> {
-        (0..40i64, 0..40i64, prop::option::of(-1..90i64)).prop_map(|(low, more, cut)| log(low, low + more, cut))
+        (0..40i64, 0..40i64, prop::option::of(-1..90i64))
+            .prop_map(|(low, more, cut)| log(low, low + more, cut))
     }
 
     fn limits() -> impl Strategy<Value = Limit> {
-        prop_oneof![
-            Just(Limit::None),
-            (0..100i64).prop_map(Limit::Offset),
-            (0..100i64).prop_map(Limit::End)
-        ]
+        prop_oneof![Just(Limit::None), (0..100i64).prop_map(Limit::Offset), (0..100i64).prop_map(Limit::End)]
     }
 
     proptest! {

@@ -74,6 +74,15 @@ impl Selection {
         Ok(Self(all))
     }
 
+    /// The topics that are named, else what `KQ_TOPIC` names.
+    pub fn given_or<S: AsRef<str>>(given: &[S], env: Option<&str>) -> anyhow::Result<Self> {
+        match env {
+            _ if !given.is_empty() => Self::new(given),
+            Some(env) => Self::new([env]),
+            None => Err(config::topic::missing()),
+        }
+    }
+
     /// Whether the topic of this name is read.
     pub fn matches(&self, topic: &str) -> bool {
         self.0.iter().any(|wanted| wanted.matches(topic))

@@ -26,6 +26,7 @@ mod protocol;
 mod pulse;
 mod rebalance;
 mod shared;
+mod subscription;
 mod summary;
 
 use std::collections::HashMap;
@@ -33,19 +34,18 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use rdkafka::types::RDKafkaErrorCode;
 
 use crate::cli::worker::Args;
 use crate::config::{Config, topic};
 use crate::descriptors::Own;
 use crate::exit::{self, Exit};
-use crate::kafka::connect;
-use crate::kafka::ffi::{Consumer, Observer};
+use crate::kafka::ffi::{Consumer, Observer, TopicMetadata};
 use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Launcher, Program};
 use crate::reading::bounds::Until;
 use crate::reading::membership::Joining;
-use crate::reading::{client, group, membership};
+use crate::reading::topics::Selection;
+use crate::reading::{group, membership};
 use crate::sending::outbox::Outbox;
 use crate::shutdown::Shutdown;
 use crate::terminal::live::Live;
@@ -60,6 +60,7 @@ use poller::{Parts, Poller};
 use printer::Printer;
 use rebalance::{Patience, Rebalancer};
 use shared::{Shared, Stop};
+use subscription::Subscription;
 
 pub use endpoint::Address;
 pub use lanes::Order;
@@ -91,7 +92,8 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
 fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let program = find_program(args).map_err(|e| exit::with(Exit::CannotRun, e))?;
-    let topics = topics(args, config)?;
+    let named: Vec<&String> = args.topics.iter().chain(&args.topic_flags).collect();
+    let topics = Selection::given_or(&named, config.env_topic.as_deref())?;
     let group = group(args, config, &topics)?;
     let policy = policy(args, &topics)?;
     let until = args.until.or(args.end.then_some(Until::End));
@@ -105,7 +107,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         );
         topic::check(output).context("--output-topic")?;
         ensure!(
-            !reads(&topics, output),
+            !topics.matches(output),
             "--output-topic {output}: the worker reads that topic itself: its output would come back for ever"
         );
     }
@@ -153,10 +155,10 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         runtime.spawn(endpoint::serve(listener, Arc::clone(&shared), Arc::clone(&watch), patience));
     }
     let consumer = Consumer::new(&client, Arc::clone(&observer)).context("start a consumer")?;
-    find_topics(&consumer, &topics, &watch, config, has_stop, &shutdown)?;
+    let found = find_topics(&consumer, &topics, &watch, config, has_stop, &shutdown)?;
     for (flag, topic) in [("--dlq", &args.dlq), ("--output-topic", &args.output_topic)] {
         if let Some(topic) = topic {
-            find_topic(&consumer, topic, &watch, config).context(flag)?;
+            Selection::new([topic])?.find(&consumer, &watch.causes, config).context(flag)?;
         }
     }
     let sends: Vec<&str> = args.dlq.iter().chain(&args.output_topic).map(String::as_str).collect();
@@ -196,14 +198,11 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     }
 
     if args.reset {
-        let found = client::find(&consumer, &watch.causes, config, &topics)?;
         group::seek(&consumer, config, &group, &found, args.from)?;
     } else {
         group::note_members(&consumer, &group, config.log);
     }
-    consumer
-        .subscribe(&topics)
-        .map_err(|code| anyhow::anyhow!("subscribe to {}: {code}", topics.join(", ")))?;
+    let subscription = Subscription::new(&consumer, topics, &found)?;
     let mut poller = Poller::new(Parts {
         consumer: &consumer,
         rebalancer: Rebalancer {
@@ -223,7 +222,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         stall: has_stop.then_some(args.stall_timeout),
         brokers: config.brokers.clone(),
         has_end: until.is_some(),
-        named: topics.iter().filter(|name| !name.starts_with('^')).cloned().collect(),
+        subscription,
     });
     let stop = poller.run();
     let is_closed = stop == Stop::Closed;
@@ -262,38 +261,23 @@ fn find_program(args: &Args) -> anyhow::Result<Program> {
     Program::resolve(&args.command, std::env::var_os("PATH").as_deref(), &cwd)
 }
 
-/// The topics to read: a name that starts with `^` is a regular expression.
-fn topics(args: &Args, config: &Config) -> anyhow::Result<Vec<String>> {
-    let (patterns, names): (Vec<String>, Vec<String>) =
-        args.topics.iter().chain(&args.topic_flags).cloned().partition(|name| name.starts_with('^'));
-    for pattern in &patterns {
-        topic::pattern(pattern)?;
-    }
-    if names.is_empty() && !patterns.is_empty() {
-        return Ok(patterns);
-    }
-    let mut all = topic::several(&names, &[], config.env_topic.as_deref())?;
-    all.extend(patterns);
-    Ok(all)
-}
-
 /// `-g`, else `KQ_GROUP`, else a name made from the one topic.
-fn group(args: &Args, config: &Config, topics: &[String]) -> anyhow::Result<String> {
+fn group(args: &Args, config: &Config, topics: &Selection) -> anyhow::Result<String> {
     if let Some(group) = args.group.as_deref().or(config.group.as_deref()) {
         ensure!(!group.is_empty(), "-g/--group is empty (give a name, or leave the flag out)");
         return Ok(group.to_owned());
     }
-    match topics {
-        [topic] if !topic.starts_with('^') => {
+    match topics.only_name() {
+        Some(topic) => {
             let group = format!("kq-worker-{topic}");
             config.log.note(format_args!("group {group} (-g GROUP or KQ_GROUP for another)"));
             Ok(group)
         }
-        _ => bail!("several topics or a pattern: name the group with -g GROUP or KQ_GROUP"),
+        None => bail!("several topics or a pattern: name the group with -g GROUP or KQ_GROUP"),
     }
 }
 
-fn policy(args: &Args, topics: &[String]) -> anyhow::Result<Policy> {
+fn policy(args: &Args, topics: &Selection) -> anyhow::Result<Policy> {
     let default = if args.dlq.is_some() { OnFailure::Dlq } else { OnFailure::Stop };
     let policy = Policy {
         exit_map: args.exit_map.clone().unwrap_or_default(),
@@ -309,21 +293,12 @@ fn policy(args: &Args, topics: &[String]) -> anyhow::Result<Policy> {
             );
             topic::check(dlq).context("--dlq")?;
             ensure!(
-                !reads(topics, dlq),
+                !topics.matches(dlq),
                 "--dlq {dlq}: the worker reads that topic itself: its dead letters would come back for ever"
             );
         }
     }
     Ok(policy)
-}
-
-/// Whether one of these topics or patterns is this topic.
-fn reads(topics: &[String], topic_name: &str) -> bool {
-    let is = |name: &String| match name.starts_with('^').then(|| topic::pattern(name)) {
-        Some(Ok(pattern)) => pattern.is_match(topic_name),
-        _ => name == topic_name,
-    };
-    topics.iter().any(is)
 }
 
 /// The consumer's settings: what the guarantees rest on ranks as a flag, the rest can be changed.
@@ -362,41 +337,21 @@ fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<rdkafka::
 /// matches a pattern may come later, unless the worker is to end (`has_stop`): nothing would end it.
 fn find_topics(
     consumer: &Consumer,
-    topics: &[String],
+    topics: &Selection,
     watch: &Watch,
     config: &Config,
     has_stop: bool,
     shutdown: &Shutdown,
-) -> anyhow::Result<()> {
-    if topics.iter().all(|name| name.starts_with('^')) {
-        let found = connect::metadata(config, &watch.causes, |wait| consumer.metadata(None, wait))?;
-        shutdown.begin();
-        if !found.iter().any(|topic| reads(topics, &topic.name)) {
-            let patterns = topics.join(", ");
-            ensure!(!has_stop, "no topic matches {patterns}; `kq topic list` shows those that exist");
-            config.log.note(format_args!("no topic matches {patterns} yet: waiting for one"));
-        }
-        return Ok(());
-    }
-    let mut names = topics.iter().filter(|name| !name.starts_with('^'));
-    names.try_for_each(|name| find_topic(consumer, name, watch, config))?;
+) -> anyhow::Result<Vec<TopicMetadata>> {
+    let found = topics.find(consumer, &watch.causes, config)?;
     shutdown.begin();
-    Ok(())
-}
-
-fn find_topic(consumer: &Consumer, name: &str, watch: &Watch, config: &Config) -> anyhow::Result<()> {
-    let found = connect::metadata(config, &watch.causes, |wait| consumer.metadata(Some(name), wait))?;
-    let there = found.iter().find(|topic| topic.name == name);
-    match there.and_then(|topic| topic.error) {
-        None if there.is_some_and(|topic| !topic.partitions.is_empty()) => Ok(()),
-        None | Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-            bail!(
-                "topic {name} does not exist (`kq topic create {name}` makes it, `kq topic list` shows those that do){}",
-                topic::or_a_file(name)
-            )
+    if found.is_empty() {
+        if has_stop {
+            return Err(topics.nothing());
         }
-        Some(code) => Err(watch.causes.explain_topic(code, name)),
+        config.log.note(topics.nothing_yet());
     }
+    Ok(found)
 }
 
 /// The exit status and the error that a reason to stop becomes.

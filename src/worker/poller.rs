@@ -11,9 +11,10 @@ use super::ledger::Name;
 use super::observer::Watch;
 use super::rebalance::{self, Rebalancer, list};
 use super::shared::{Shared, Stop};
+use super::subscription::Subscription;
 use crate::kafka::errors;
 use crate::kafka::ffi::{Consumer, Event};
-use crate::reading::client::{self, Absence};
+use crate::reading::client;
 use crate::reading::membership;
 use crate::terminal::stdout;
 
@@ -44,10 +45,7 @@ pub struct Poller<'a> {
     pub brokers: String,
     /// Whether an end of all partitions ends the worker.
     pub has_end: bool,
-    /// What it reads by name: it ends once one of these is gone.
-    pub named: Vec<String>,
-    missed: Absence,
-    asked_missing: Instant,
+    pub subscription: Subscription,
     busy_at: Instant,
     full_since: Option<Instant>,
     away_note: Option<Instant>,
@@ -66,7 +64,7 @@ pub struct Parts<'a> {
     pub stall: Option<Duration>,
     pub brokers: String,
     pub has_end: bool,
-    pub named: Vec<String>,
+    pub subscription: Subscription,
 }
 
 impl<'a> Poller<'a> {
@@ -80,9 +78,7 @@ impl<'a> Poller<'a> {
             stall: parts.stall,
             brokers: parts.brokers,
             has_end: parts.has_end,
-            named: parts.named,
-            missed: Absence::default(),
-            asked_missing: Instant::now(),
+            subscription: parts.subscription,
             busy_at: Instant::now(),
             full_since: None,
             away_note: None,
@@ -248,7 +244,8 @@ impl<'a> Poller<'a> {
         }
         let (now, is_in_reach) = (Instant::now(), self.watch.away_since().is_none());
         let joining = &mut self.rebalancer.joining;
-        if joining.is_worth_a_note(now, is_in_reach) {
+        let joins = is_in_reach && !self.subscription.is_empty();
+        if joining.is_worth_a_note(now, joins) {
             self.shared.log.note(membership::JOINING);
         }
         let Some(joined) = joining.joined_since() else { return };
@@ -295,15 +292,12 @@ impl<'a> Poller<'a> {
         }
     }
 
-    /// Ends a worker whose topic was deleted: it would wait for ever, and nobody would know.
+    /// Follows topics that come and go; ends a worker whose topic was deleted.
     fn check_topics(&mut self) {
-        let is_flagged = self.watch.causes.take_topic_gone();
-        if !is_flagged && (!self.missed.is_suspected() || self.asked_missing.elapsed() < LOOK) {
+        if self.watch.away_since().is_some() {
             return;
         }
-        self.asked_missing = Instant::now();
-        let looked = client::look(self.consumer, &self.watch.causes, &self.named);
-        if let Err(gone) = self.missed.judge(looked) {
+        if let Err(gone) = self.subscription.watch(self.consumer, &self.watch.causes) {
             self.shared.stop(Stop::Failed(gone.to_string()));
         }
     }
