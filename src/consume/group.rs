@@ -107,7 +107,6 @@ impl Rebalance for Session<'_> {
         }
         self.joining.assigned(Instant::now());
         self.last_record = Instant::now();
-        self.last_news = Instant::now();
         self.config.log.verbose(1, format_args!("assigned: {}", names(partitions)));
         self.stop_when_done();
     }

@@ -23,12 +23,13 @@ use crate::kafka::errors;
 use crate::kafka::ffi::Consumer;
 use crate::reading::bounds::{From, parse_partitions};
 use crate::reading::client::{self, Connected};
+use crate::reading::contact::{Contact, Silence};
 use crate::reading::membership::{self, Joining};
 use crate::reading::topics::{Discovery, Selection};
+use crate::record::TopicPartition;
 use crate::shutdown::Shutdown;
 use crate::terminal::stdout::Output;
 use bounds::Bounds;
-use outage::Outage;
 use parts::Parts;
 use sink::Sink;
 
@@ -85,6 +86,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     }
     end_though_stdout_hangs(&shutdown, &output, args, config);
     shutdown.begin();
+    let stall = bounds.stops().then_some(args.stall_timeout);
     let mut session = Session {
         args,
         config,
@@ -108,10 +110,9 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         polled: Instant::now(),
         looked: Instant::now(),
         last_record: Instant::now(),
-        last_news: Instant::now(),
         discovery: Discovery::new(Instant::now()),
-        waited: None,
-        outage: None,
+        contact: Contact::new(stall),
+        silence: Silence::new(stall),
         lost: false,
     };
     let begun = if session.group.is_some() { session.join() } else { session.assign(partitions.as_deref()) };
@@ -201,13 +202,10 @@ struct Session<'a> {
     /// When stdout and signals were looked at last.
     looked: Instant,
     last_record: Instant,
-    /// When anything came from the brokers.
-    last_news: Instant,
     /// When to look for new partitions and topics, and for those that are gone.
     discovery: Discovery,
-    /// When was said what is waited for.
-    waited: Option<Instant>,
-    outage: Option<Outage>,
+    contact: Contact,
+    silence: Silence<TopicPartition>,
     /// The group took partitions away before what was written from them was committed.
     lost: bool,
 }
@@ -297,12 +295,12 @@ impl Session<'_> {
         if let Some(idle) = self.bounds.idle
             && !self.parts.is_empty()
             && self.parts.behind().next().is_none()
-            && self.outage.is_none()
+            && !self.contact.is_lost()
             && self.last_record.elapsed() >= idle
         {
             self.stop = Some(Stop::Reached);
         }
         self.look_for_topics();
-        self.watch_outage();
+        self.watch_contact();
     }
 }

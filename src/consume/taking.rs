@@ -15,11 +15,12 @@ use crate::record::RecordRef;
 
 impl Session<'_> {
     pub(super) fn take(&mut self, event: Event<'_>) {
-        self.last_news = self.polled;
         match event {
             Event::Record(record) => self.take_record(&record),
             Event::End { topic, partition, offset } => {
-                self.outage = None;
+                if self.contact.is_lost() {
+                    self.hear();
+                }
                 if let Some(part) = self.parts.find(topic, partition) {
                     part.reached_end(offset, now_ms());
                     self.stop_when_done();
@@ -40,7 +41,9 @@ impl Session<'_> {
         part.passed(record.offset + 1);
         let part_done = part.done;
         self.last_record = self.polled;
-        self.outage = None;
+        if self.contact.is_lost() {
+            self.hear();
+        }
         if fate != Fate::Filtered {
             self.written += 1;
         }

@@ -73,7 +73,7 @@ impl Session<'_> {
     /// Looks for what came into being since: topics that match a pattern, partitions that were added;
     /// and for what is there no more.
     pub(super) fn look_for_topics(&mut self) {
-        if self.outage.is_some() {
+        if self.contact.is_lost() {
             return;
         }
         let is_missed = self.connected.causes.take_topic_gone();

@@ -139,6 +139,7 @@ impl Ledger {
             waiting: Load::default(),
             until,
             end_behind: None,
+            at_end: false,
             ended: until.zip(position).is_some_and(|(until, position)| position >= until),
             draining: false,
             paused: None,
@@ -161,6 +162,7 @@ impl Ledger {
         if self.stopped || partition.draining || partition.ended {
             return;
         }
+        partition.at_end = false;
         if partition.until.is_some_and(|until| record.offset >= until) {
             return self.take_end(epoch, record.offset);
         }
@@ -182,6 +184,9 @@ impl Ledger {
     /// Takes note of the end of a partition, as the client reports it.
     pub fn reach_end(&mut self, topic: &str, partition: i32, offset: i64) {
         if let Some(epoch) = self.epoch(topic, partition) {
+            if let Some(partition) = self.partitions.get_mut(&epoch) {
+                partition.at_end = true;
+            }
             self.take_end(epoch, offset);
         }
     }

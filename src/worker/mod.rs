@@ -136,7 +136,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         live.map(Live::end);
     });
 
-    let watch = Arc::new(Watch::new(Arc::clone(&shared)));
+    let watch = Arc::new(Watch::new(Arc::clone(&shared), has_stop.then_some(args.stall_timeout)));
     let observer: Arc<dyn Observer> = Arc::clone(&watch) as Arc<dyn Observer>;
     // One thread: what goes from task to task is too little to wake another for.
     let runtime = tokio::runtime::Builder::new_multi_thread()

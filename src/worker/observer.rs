@@ -1,35 +1,47 @@
 //! What librdkafka reports besides records: outages, and the errors that end the worker.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::shared::{Shared, Stop};
 use crate::kafka::errors::Causes;
 use crate::kafka::ffi::Observer;
+use crate::reading::contact::{self, Answered, Contact, Step};
 
 /// Listens to one client of the worker.
 pub struct Watch {
     pub causes: Causes,
     shared: Arc<Shared>,
-    /// Since when all brokers are away.
-    away: Mutex<Option<Instant>>,
+    contact: Mutex<Contact>,
 }
 
 impl Watch {
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { causes: Causes::new(shared.log), shared, away: Mutex::new(None) }
+    /// Listens; an outage ends the worker after `limit`, where there is one.
+    pub fn new(shared: Arc<Shared>, limit: Option<Duration>) -> Self {
+        Self { causes: Causes::new(shared.log), shared, contact: Mutex::new(Contact::new(limit)) }
+    }
+
+    fn contact(&self) -> MutexGuard<'_, Contact> {
+        self.contact.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Since when all brokers are away, if they are.
     pub fn away_since(&self) -> Option<Instant> {
-        *self.away.lock().unwrap_or_else(PoisonError::into_inner)
+        self.contact().lost_since()
     }
 
-    /// A broker answered. Says whether all had been away.
-    pub fn answered(&self) -> bool {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    /// What to do about an outage now.
+    pub fn step(&self, now: Instant) -> Step {
+        self.contact().step(now)
+    }
+
+    /// A broker answered.
+    pub fn hear(&self) {
+        if self.contact().answer() == Answered::Again {
+            self.shared.log.note(contact::OVER);
+        }
     }
 }
 
@@ -40,7 +52,7 @@ impl Observer for Watch {
                 self.shared.stop(Stop::of_fatal(reason));
             }
             RDKafkaErrorCode::AllBrokersDown => {
-                self.away.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+                self.contact().lose(Instant::now());
             }
             _ => {}
         }

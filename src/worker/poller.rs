@@ -15,7 +15,9 @@ use super::subscription::Subscription;
 use crate::kafka::errors;
 use crate::kafka::ffi::{Consumer, Event};
 use crate::reading::client;
+use crate::reading::contact::{self, Hush, Silence, Step};
 use crate::reading::membership;
+use crate::record::TopicPartition;
 use crate::terminal::stdout;
 
 /// How long one poll waits: what bounds how late anything is noticed here.
@@ -26,8 +28,6 @@ const BATCH: usize = 500;
 const FULL: Duration = Duration::from_millis(50);
 /// … and after so long everything is paused: a pause throws the prefetch away.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
-/// A note says so often that the cluster is still away.
-const AWAY_NOTE: Duration = Duration::from_secs(10);
 /// Where partitions end is looked at so often …
 const LOOK: Duration = Duration::from_secs(1);
 /// … and takes so long at most.
@@ -40,16 +40,15 @@ pub struct Poller<'a> {
     pub shared: Arc<Shared>,
     pub watch: Arc<Watch>,
     pub idle: Option<Duration>,
-    /// Gives up after so long without contact.
-    pub stall: Option<Duration>,
     pub brokers: String,
     /// Whether an end of all partitions ends the worker.
     pub has_end: bool,
     pub subscription: Subscription,
     busy_at: Instant,
     full_since: Option<Instant>,
-    away_note: Option<Instant>,
-    asked_away: Option<Instant>,
+    silence: Silence<TopicPartition>,
+    /// Whether the last poll brought anything.
+    came: bool,
     looked: Instant,
     /// How many paused partitions were asked about: each has its turn.
     asked_paused: usize,
@@ -61,6 +60,7 @@ pub struct Parts<'a> {
     pub rebalancer: Rebalancer,
     pub watch: Arc<Watch>,
     pub idle: Option<Duration>,
+    /// Gives up after so long without anything from a partition.
     pub stall: Option<Duration>,
     pub brokers: String,
     pub has_end: bool,
@@ -75,14 +75,13 @@ impl<'a> Poller<'a> {
             rebalancer: parts.rebalancer,
             watch: parts.watch,
             idle: parts.idle,
-            stall: parts.stall,
+            silence: Silence::new(parts.stall),
+            came: false,
             brokers: parts.brokers,
             has_end: parts.has_end,
             subscription: parts.subscription,
             busy_at: Instant::now(),
             full_since: None,
-            away_note: None,
-            asked_away: None,
             looked: Instant::now(),
             asked_paused: 0,
         }
@@ -153,12 +152,11 @@ impl<'a> Poller<'a> {
                 });
             }
         }
+        self.came = came;
         if came {
             self.busy_at = Instant::now();
             self.shared.wake();
-            if self.watch.answered() {
-                self.shared.log.note("the cluster answers again");
-            }
+            self.watch.hear();
         }
         if self.shared.stopping().is_some() {
             // Nothing is read any more.
@@ -302,36 +300,41 @@ impl<'a> Poller<'a> {
         }
     }
 
-    /// Notes an outage, looks whether it is over, gives up where that is asked for.
+    /// Notes an outage and partitions that are silent, looks whether it is over, gives up where that
+    /// is asked for.
     fn check_contact(&mut self) {
-        let Some(since) = self.watch.away_since() else {
-            self.away_note = None;
-            return;
-        };
-        let cause = self.watch.causes.last().unwrap_or_default();
-        if self.away_note.is_none_or(|last| last.elapsed() >= AWAY_NOTE) {
-            self.away_note = Some(Instant::now());
-            let seconds = since.elapsed().as_secs();
-            let brokers = &self.brokers;
-            self.shared.log.note(format_args!("no contact to {brokers} for {seconds} s, waiting ({cause})"));
-        }
-        if self.asked_away.is_none_or(|last| last.elapsed() >= Duration::from_secs(2)) {
-            self.asked_away = Some(Instant::now());
-            let topic = self.shared.ledger().assigned().first().map(|(topic, _)| Arc::clone(topic));
-            if self.consumer.metadata(topic.as_deref(), Duration::from_millis(500)).is_ok()
-                && self.watch.answered()
-            {
-                self.shared.log.note("the cluster answers again");
+        let now = Instant::now();
+        let (log, causes, brokers) = (self.shared.log, &self.watch.causes, &self.brokers);
+        match self.watch.step(now) {
+            Step::Wait => {}
+            Step::Ask(patience) => {
+                let topic = self.shared.ledger().assigned().first().map(|(topic, _)| Arc::clone(topic));
+                if self.consumer.metadata(topic.as_deref(), patience).is_ok() {
+                    self.watch.hear();
+                }
+            }
+            Step::Note(lasts) => log.note(contact::waiting(brokers, lasts, causes.last().as_deref())),
+            Step::GiveUp(lasts) => {
+                let why = contact::stalled(brokers, lasts, causes.last().as_deref());
+                self.shared.stop(Stop::Failed(why));
             }
         }
-        if let Some(limit) = self.stall
-            && since.elapsed() >= limit
-        {
-            let brokers = &self.brokers;
-            self.shared.stop(Stop::Failed(format!(
-                "no contact to {brokers} for {} s (--stall-timeout): {cause}",
-                limit.as_secs()
-            )));
+        if self.watch.away_since().is_some() {
+            return self.silence.forget();
+        }
+        if self.came {
+            return;
+        }
+        let behind = self.shared.ledger().behind();
+        match self.silence.look(now, behind) {
+            Hush::Wait => {}
+            Hush::Note(partitions, lasts) => {
+                log.note(contact::silent(&partitions, lasts, causes.last().as_deref()));
+            }
+            Hush::GiveUp(partitions, lasts) => {
+                let why = contact::stalled_at(&partitions, lasts, causes.last().as_deref());
+                self.shared.stop(Stop::Failed(why));
+            }
         }
     }
 }

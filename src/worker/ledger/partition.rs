@@ -83,6 +83,8 @@ pub(super) struct Partition {
     pub(super) until: Option<i64>,
     /// An end that was seen behind what is parked: it counts once that is taken.
     pub(super) end_behind: Option<i64>,
+    /// Whether the broker said that nothing follows what came, and nothing came since.
+    pub(super) at_end: bool,
     /// Nothing more is taken: the end was reached, and all before it is taken.
     pub(super) ended: bool,
     /// Nothing more is taken or started: it is being revoked.
@@ -104,6 +106,12 @@ pub(super) struct Partition {
 impl Partition {
     pub(super) fn queued(&self) -> usize {
         self.lanes.len() + self.retrying
+    }
+
+    /// The offset after all that came, where that is known.
+    pub(super) fn read_to(&self) -> Option<i64> {
+        let parked = self.parked.back().map(|record| record.offset + 1);
+        parked.max(self.tracker.read_to()).max(self.end_behind).max(self.position)
     }
 
     /// Drops what is parked, and the end behind it, which would be taken for the end of what is held.

@@ -1,9 +1,11 @@
 //! What can be seen of the ledger: what runs, waits, lags, and whether all is done. Pure: no clock, no IO.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::partition::Partition;
 use super::{Ledger, Name, Ticket};
+use crate::record::TopicPartition;
 
 /// How one assigned partition stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +89,16 @@ impl Ledger {
     /// Partitions that are paused: nothing is fetched from them.
     pub fn paused(&self) -> Vec<Name> {
         self.partitions.values().filter(|p| p.paused == Some(true)).map(|p| p.name.clone()).collect()
+    }
+
+    /// Partitions that more is to come from that the brokers have, each with how far it was read.
+    /// Nothing is expected of one that is paused, or whose records wait for room.
+    pub fn behind(&self) -> Vec<(TopicPartition, Option<i64>)> {
+        let is_behind = |p: &&Partition| {
+            !p.ended && !p.draining && !p.at_end && p.paused != Some(true) && p.parked.is_empty()
+        };
+        let named = |p: &Partition| (TopicPartition::new(Arc::clone(&p.name.0), p.name.1), p.read_to());
+        self.partitions.values().filter(is_behind).map(named).collect()
     }
 
     /// When the record that runs longest began to.
