@@ -346,12 +346,17 @@ mod tests {
         assert_eq!(contact.step(began), Step::Ask(FIRST_ANSWER));
         assert_eq!(contact.answer(), Answered::AsBefore, "it was of the past");
         contact.lose(began);
-        while contact.step(began + s(2)) != Step::Ask(ANSWER) {}
+        assert_eq!(contact.step(began), Step::Ask(FIRST_ANSWER));
+        assert_eq!(contact.step(began + s(2)), Step::Ask(ANSWER));
         assert_eq!(contact.answer(), Answered::Soon);
         contact.lose(began);
         contact.lose(began + s(3));
         assert_eq!(contact.lost_since(), Some(began), "it is one outage");
-        while !matches!(contact.step(began + s(6)), Step::Note(_)) {}
+        for (at, step) in
+            [(s(0), Step::Ask(FIRST_ANSWER)), (s(6), Step::Ask(ANSWER)), (s(6), Step::Note(s(6)))]
+        {
+            assert_eq!(contact.step(began + at), step);
+        }
         assert_eq!(contact.answer(), Answered::Again);
         assert_eq!(contact.answer(), Answered::AsBefore);
     }
