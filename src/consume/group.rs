@@ -40,9 +40,6 @@ impl Session<'_> {
     /// Where a partition that the group gave us starts: its committed offset, unless there is none.
     fn take_over(&mut self, assigned: &mut Assigned, committed: Option<i64>) -> anyhow::Result<Part> {
         let (topic, partition) = (Arc::clone(&assigned.topic), assigned.partition);
-        if committed.is_some() && self.bounds.until.is_none() {
-            return Ok(Part::new(topic, partition, committed, None));
-        }
         let Some(committed) = committed else {
             // `--from` is for the first time in a run: a start that was not committed yet stays.
             let known =
@@ -56,15 +53,13 @@ impl Session<'_> {
             assigned.offset = part.start.map_or(Offset::Beginning, Offset::Offset);
             return Ok(part);
         };
-        let (low, high) = self.watermarks(&topic, partition)?;
-        let mut start = committed;
-        if committed > high && committed > client::unstable_end(self.config, &topic, partition)? {
-            self.tell_beyond(&topic, partition, committed, high, low);
-            self.commit_back(&topic, partition, low)?;
-            start = low;
-            assigned.offset = Offset::Offset(low);
+        let question = self.question(&topic, partition);
+        let take_over = || question.take_over(committed, self.config);
+        let start = self.patiently(take_over, client::is_passing)?;
+        if let (Some(at), true) = (start.at, start.verdict.is_some()) {
+            assigned.offset = Offset::Offset(at);
         }
-        self.part(&topic, partition, Some(start), high)
+        self.open(&topic, partition, start)
     }
 }
 

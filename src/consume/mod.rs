@@ -25,6 +25,7 @@ use crate::reading::bounds::{From, parse_partitions};
 use crate::reading::client::{self, Connected};
 use crate::reading::contact::{Contact, Silence};
 use crate::reading::membership::{self, Joining};
+use crate::reading::start::Ends;
 use crate::reading::topics::{Discovery, Selection};
 use crate::record::TopicPartition;
 use crate::shutdown::Shutdown;
@@ -94,7 +95,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         bounds,
         group,
         parts: Parts::default(),
-        ends: Vec::new(),
+        ends: Ends::default(),
         known: Vec::new(),
         selection,
         subscribed: Vec::new(),
@@ -177,8 +178,7 @@ struct Session<'a> {
     bounds: Bounds,
     group: Option<String>,
     parts: Parts,
-    /// The end of each partition that was assigned before: it stays what it was at first.
-    ends: Vec<(String, i32, Option<i64>)>,
+    ends: Ends,
     /// How far partitions were read that the group took away.
     known: Vec<Known>,
     /// What was asked for: names and patterns.

@@ -6,5 +6,6 @@ pub mod contact;
 pub mod group;
 pub mod membership;
 pub mod position;
+pub mod start;
 pub mod topics;
 pub mod tracker;

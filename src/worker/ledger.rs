@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::lanes::{Lane, Lanes, Order};
+use crate::reading::start::Start;
 use crate::reading::tracker::Tracker;
 use crate::record::{Record, RecordRef};
 use partition::{Item, Load, Partition, Running, WaitingRoom, weight};
@@ -138,6 +139,8 @@ impl Ledger {
             queued_bytes: 0,
             waiting: Load::default(),
             until,
+            until_time: None,
+            first: None,
             end_behind: None,
             at_end: false,
             ended: until.zip(position).is_some_and(|(until, position)| position >= until),
@@ -152,6 +155,34 @@ impl Ledger {
         self.partitions.insert(self.last_epoch, partition);
     }
 
+    /// The same, with all that is known of where it begins and ends.
+    pub fn begin(&mut self, name: &Name, start: &Start) {
+        self.assign(name, start.at, start.limit.offset());
+        if let Some(partition) = self.partitions.get_mut(&self.last_epoch) {
+            (partition.first, partition.until_time) = (start.first, start.until_time);
+        }
+    }
+
+    /// Goes back to `next` in a partition, as a new epoch: what was read of it is not what is there now.
+    pub fn go_back(&mut self, name: &Name, next: i64, until: Option<i64>) {
+        let kept = self.epoch_of(name).and_then(|epoch| self.partitions.get(&epoch)?.until_time);
+        self.assign(name, Some(next), until);
+        if let Some(partition) = self.partitions.get_mut(&self.last_epoch) {
+            partition.until_time = kept;
+        }
+    }
+
+    /// Ends the partitions whose time has come and of which all was read: what is written from now on is
+    /// of a later one.
+    pub fn reach_time(&mut self, now_ms: i64) {
+        for partition in self.partitions.values_mut() {
+            let is_over = partition.until_time.is_some_and(|time| now_ms >= time);
+            if is_over && partition.at_end && !partition.ended && partition.parked.is_empty() {
+                (partition.until, partition.ended) = (partition.read_to(), true);
+            }
+        }
+    }
+
     /// Takes a delivered record in. Records of a partition that is not assigned,
     /// that ended, or that drains are refused: nothing of them is committed.
     pub fn receive(&mut self, record: RecordRef<'_>) {
@@ -163,6 +194,13 @@ impl Ledger {
             return;
         }
         partition.at_end = false;
+        if partition.first.is_some_and(|first| record.offset < first) {
+            return;
+        }
+        let time = record.timestamp.millis();
+        if partition.until_time.zip(time).is_some_and(|(until, time)| time >= until) {
+            partition.until = partition.until.min(Some(record.offset)).or(Some(record.offset));
+        }
         if partition.until.is_some_and(|until| record.offset >= until) {
             return self.take_end(epoch, record.offset);
         }

@@ -44,6 +44,7 @@ use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Launcher, Program};
 use crate::reading::bounds::Until;
 use crate::reading::membership::Joining;
+use crate::reading::start::Ends;
 use crate::reading::topics::Selection;
 use crate::reading::{group, membership};
 use crate::sending::outbox::Outbox;
@@ -209,6 +210,8 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
             shared: Arc::clone(&shared),
             from: args.from,
             until,
+            ends: Ends::default(),
+            config: config.clone(),
             timeout: config.timeout,
             patience,
             shutdown: shutdown.clone(),

@@ -12,6 +12,7 @@ use super::observer::Watch;
 use super::rebalance::{self, Rebalancer, list};
 use super::shared::{Shared, Stop};
 use super::subscription::Subscription;
+use crate::clock::now_ms;
 use crate::kafka::errors;
 use crate::kafka::ffi::{Consumer, Event};
 use crate::reading::client;
@@ -228,7 +229,8 @@ impl<'a> Poller<'a> {
     /// Whether all that was asked for is done.
     fn check_end(&mut self) {
         let (complete, idle, assigned) = {
-            let ledger = self.shared.ledger();
+            let mut ledger = self.shared.ledger();
+            ledger.reach_time(now_ms());
             (ledger.is_complete(), ledger.is_idle(), ledger.has_partitions())
         };
         if !idle {

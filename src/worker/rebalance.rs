@@ -10,9 +10,12 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::ending::Share;
 use super::ledger::{Ledger, Name};
 use super::shared::{Shared, Stop};
+use crate::config::Config;
 use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
 use crate::reading::bounds::{From, Until};
 use crate::reading::membership::Joining;
+use crate::reading::position::Verdict;
+use crate::reading::start::{Ends, Question, Start};
 use crate::reading::{client, contact};
 use crate::shutdown::Shutdown;
 
@@ -47,6 +50,8 @@ pub struct Rebalancer {
     /// Where to start in a partition that the group has committed nothing for.
     pub from: From,
     pub until: Option<Until>,
+    pub ends: Ends,
+    pub config: Config,
     /// For a question to the cluster.
     pub timeout: Duration,
     pub patience: Patience,
@@ -117,18 +122,32 @@ impl Rebalance for Rebalancer {
         for partition in partitions.iter_mut() {
             let name = (Arc::clone(&partition.topic), partition.partition);
             let stored = committed.find_partition(&partition.topic, partition.partition).map(|e| e.offset());
-            if known.is_ok() && !matches!(stored, Some(Offset::Offset(_))) {
-                partition.offset = self.start(consumer, &name);
-            }
-            let until = self.end(consumer, &name);
-            let position = match (partition.offset, stored) {
-                (Offset::Offset(offset), _) | (_, Some(Offset::Offset(offset))) => Some(offset),
-                _ => None,
+            let start = match stored {
+                _ if known.is_err() => self.question(consumer, &name, |question| question.end()),
+                Some(Offset::Offset(committed)) => {
+                    self.question(consumer, &name, |question| question.take_over(committed, &self.config))
+                }
+                _ => self.begin(consumer, &name),
             };
-            if known.is_ok() {
-                self.wanted.insert(name.clone(), From::Beginning);
+            match start {
+                Ok(start) => {
+                    if known.is_ok()
+                        && (!matches!(stored, Some(Offset::Offset(_))) || start.verdict.is_some())
+                    {
+                        partition.offset = start.at.map_or(Offset::Beginning, Offset::Offset);
+                    }
+                    if known.is_ok() {
+                        self.wanted.insert(name.clone(), start.again());
+                    }
+                    self.open(consumer, &name, start);
+                }
+                Err(e) => {
+                    let (topic, partition) = &name;
+                    let why = format!("{topic}[{partition}]: where to start and to end: {e:#}");
+                    self.shared.stop(Stop::Failed(why));
+                    self.shared.ledger().assign(&name, None, None);
+                }
             }
-            self.shared.ledger().assign(&name, position, until);
         }
     }
 
@@ -248,43 +267,54 @@ impl Rebalancer {
         })
     }
 
-    /// Where to start in a partition without a committed offset.
-    pub fn start(&self, consumer: &Consumer, name: &Name) -> Offset {
+    /// Asks one of these about a partition, and again while the cluster is out of reach.
+    fn question(
+        &self,
+        consumer: &Consumer,
+        (topic, partition): &Name,
+        ask: impl Fn(Question<'_>) -> anyhow::Result<Start>,
+    ) -> anyhow::Result<Start> {
+        self.ask(|timeout| {
+            let (until, ends) = (self.until, &self.ends);
+            ask(Question { consumer, topic, partition: *partition, until, ends, timeout })
+        })
+    }
+
+    /// Where a partition begins and ends that the group has committed nothing for.
+    pub fn begin(&self, consumer: &Consumer, name: &Name) -> anyhow::Result<Start> {
+        let from = match self.wanted.get(name).copied().unwrap_or(self.from) {
+            From::Stored => From::Beginning,
+            from => from,
+        };
+        self.question(consumer, name, |question| question.begin(from))
+    }
+
+    /// Takes a partition in that begins there.
+    fn open(&mut self, consumer: &Consumer, name: &Name, start: Start) {
         let (topic, partition) = name;
-        let from = self.wanted.get(name).copied().unwrap_or(self.from);
-        if matches!(from, From::Stored | From::Beginning) {
-            // The client finds it itself, however long the leader is away.
-            return Offset::Beginning;
+        if self.until.is_some() {
+            self.ends.keep(topic, *partition, start.limit);
         }
-        let start = self.ask(|timeout| {
-            let ends = client::watermarks(consumer, topic, *partition, timeout)?;
-            client::start(consumer, topic, *partition, from, ends, timeout)
-        });
-        match start {
-            Ok(offset) => Offset::Offset(offset),
-            Err(e) => {
-                self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: where to start: {e:#}")));
-                Offset::Invalid
+        self.shared.ledger().begin(name, &start);
+        let Some(verdict) = start.verdict else { return };
+        self.tell(name, verdict);
+        if let Verdict::Back { next, .. } = verdict {
+            let commit = |timeout| client::commit_back(consumer, topic, *partition, next, timeout);
+            if let Err(e) = self.ask(commit) {
+                self.shared.stop(Stop::Failed(format!("{e:#}")));
             }
         }
     }
 
-    /// The exclusive end of what is asked for in a partition.
-    fn end(&self, consumer: &Consumer, (topic, partition): &Name) -> Option<i64> {
-        let until = self.until?;
-        let end = self.ask(|timeout| {
-            let (_, high) = client::watermarks(consumer, topic, *partition, timeout)?;
-            let end = client::end(consumer, topic, *partition, until, high, timeout)?;
-            // Nothing at or after a time that has passed: all that is there comes before it.
-            Ok(end.unwrap_or(high))
-        });
-        match end {
-            Ok(end) => Some(end),
-            Err(e) => {
-                self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: where to end: {e:#}")));
-                None
-            }
+    /// Says, and counts, what was to be read and is not there.
+    pub fn tell(&self, (topic, partition): &Name, verdict: Verdict) {
+        let tally = &self.shared.tally;
+        match verdict {
+            Verdict::GoOn { .. } => return,
+            Verdict::Gone { .. } => _ = tally.lost.fetch_add(verdict.gone(), Relaxed),
+            Verdict::Back { .. } => _ = tally.truncated.fetch_add(1, Relaxed),
         }
+        self.shared.log.error(format_args!("{topic}[{partition}]: {verdict}"));
     }
 }
 

@@ -502,3 +502,58 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn records_before_a_start_past_the_end_are_not_taken_nor_committed() {
+    let mut ledger = Ledger::new(Order::Key, limits(4));
+    let start = Start {
+        at: Some(10),
+        first: Some(12),
+        limit: crate::reading::position::Limit::None,
+        until_time: None,
+        high: Some(10),
+        verdict: None,
+    };
+    ledger.begin(&name(0), &start);
+    ledger.reach_end("t", 0, 10);
+    deliver(&mut ledger, 0, 10, None);
+    deliver(&mut ledger, 0, 11, None);
+    assert_eq!((ledger.queued(), ledger.store_list()), (0, vec![]));
+    deliver(&mut ledger, 0, 12, None);
+    assert_eq!(ledger.next(Instant::now()).unwrap().ticket.offset, 12);
+}
+
+#[test]
+fn a_partition_is_behind_until_its_end_came() {
+    let mut ledger = Ledger::new(Order::Key, limits(4));
+    ledger.assign(&name(0), Some(3), None);
+    let behind = |ledger: &Ledger| ledger.behind().into_iter().map(|(_, to)| to).collect::<Vec<_>>();
+    assert_eq!(behind(&ledger), [Some(3)]);
+    deliver(&mut ledger, 0, 3, None);
+    assert_eq!(behind(&ledger), [Some(4)]);
+    ledger.reach_end("t", 0, 6);
+    assert_eq!(behind(&ledger), []);
+    deliver(&mut ledger, 0, 6, None);
+    assert_eq!(behind(&ledger), [Some(7)]);
+}
+
+#[test]
+fn a_time_that_is_to_come_ends_a_partition_once_it_has_passed_and_all_was_read() {
+    let mut ledger = Ledger::new(Order::Key, limits(4));
+    let start = Start {
+        at: Some(0),
+        first: None,
+        limit: crate::reading::position::Limit::None,
+        until_time: Some(100),
+        high: Some(0),
+        verdict: None,
+    };
+    ledger.begin(&name(0), &start);
+    ledger.reach_time(200);
+    assert!(!ledger.is_complete(), "nothing is known of it");
+    ledger.reach_end("t", 0, 0);
+    ledger.reach_time(99);
+    assert!(!ledger.is_complete());
+    ledger.reach_time(100);
+    assert!(ledger.is_complete());
+}

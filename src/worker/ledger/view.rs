@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::partition::Partition;
 use super::{Ledger, Name, Ticket};
+use crate::reading::position::Read;
 use crate::record::TopicPartition;
 
 /// How one assigned partition stands.
@@ -28,15 +29,21 @@ impl Ledger {
         self.epoch(&name.0, name.1)
     }
 
-    /// The first offset of a partition that is not done; `None` where that is not known.
-    pub fn next_of(&self, name: &Name) -> Option<i64> {
-        let partition = self.partitions.get(&self.epoch_of(name)?)?;
-        partition.tracker.committable().or(partition.position)
-    }
-
     /// The exclusive end of what is asked for in a partition.
     pub fn until_of(&self, name: &Name) -> Option<i64> {
         self.epoch(&name.0, name.1).and_then(|epoch| self.partitions.get(&epoch)?.until)
+    }
+
+    /// Whether all that is asked for of a partition was read.
+    pub fn is_ended(&self, name: &Name) -> bool {
+        self.epoch_of(name).and_then(|epoch| self.partitions.get(&epoch)).is_some_and(|p| p.ended)
+    }
+
+    /// How far a partition was read and done; `None` where nothing is known of it.
+    pub fn read_of(&self, name: &Name) -> Option<Read> {
+        let partition = self.partitions.get(&self.epoch_of(name)?)?;
+        let next = partition.read_to()?;
+        Some(Read { done: partition.tracker.committable().or(partition.position).unwrap_or(next), next })
     }
 
     /// Whether any partition is assigned.
