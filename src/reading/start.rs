@@ -43,18 +43,17 @@ impl Start {
     }
 }
 
-/// The end of each partition that was assigned in this run: it stays what it was at first. `None` where
-/// it was not known yet.
+/// The end of each partition that was assigned in this run: it stays what it was at first.
 #[derive(Debug, Default)]
-pub struct Ends(HashMap<TopicPartition, Option<i64>>);
+pub struct Ends(HashMap<TopicPartition, Limit>);
 
 impl Ends {
     /// Keeps the end of a partition for its next assignment.
     pub fn keep(&mut self, topic: &str, partition: i32, limit: Limit) {
-        self.0.insert(TopicPartition::new(topic, partition), limit.offset());
+        self.0.insert(TopicPartition::new(topic, partition), limit);
     }
 
-    fn known(&self, topic: &str, partition: i32) -> Option<Option<i64>> {
+    fn known(&self, topic: &str, partition: i32) -> Option<Limit> {
         self.0.get(&TopicPartition::new(topic, partition)).copied()
     }
 }
@@ -124,15 +123,19 @@ impl Question<'_> {
     /// The end that is asked for, and its time where no record has reached that yet.
     fn limit(&self, high: i64) -> anyhow::Result<(Limit, Option<i64>)> {
         let Some(until) = self.until else { return Ok((Limit::None, None)) };
-        let offset = match self.ends.known(self.topic, self.partition) {
-            Some(end) => end,
-            None => client::end(self.consumer, self.topic, self.partition, until, high, self.timeout)?,
+        let limit = match self.ends.known(self.topic, self.partition) {
+            Some(limit) => limit,
+            None => {
+                let (consumer, timeout) = (self.consumer, self.timeout);
+                let end = client::end(consumer, self.topic, self.partition, until, high, timeout)?;
+                Limit::new(self.until, end)
+            }
         };
-        let time = match (until, offset) {
-            (Until::Time(time), None) => Some(time),
+        let time = match (until, limit) {
+            (Until::Time(time), Limit::None) => Some(time),
             _ => None,
         };
-        Ok((Limit::new(self.until, offset), time))
+        Ok((limit, time))
     }
 }
 
@@ -146,7 +149,7 @@ mod tests {
         assert_eq!(ends.known("t", 0), None);
         ends.keep("t", 0, Limit::End(7));
         ends.keep("t", 1, Limit::None);
-        assert_eq!((ends.known("t", 0), ends.known("t", 1)), (Some(Some(7)), Some(None)));
+        assert_eq!((ends.known("t", 0), ends.known("t", 1)), (Some(Limit::End(7)), Some(Limit::None)));
     }
 
     #[test]
