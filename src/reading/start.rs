@@ -123,13 +123,12 @@ impl Question<'_> {
     /// The end that is asked for, and its time where no record has reached that yet.
     fn limit(&self, high: i64) -> anyhow::Result<(Limit, Option<i64>)> {
         let Some(until) = self.until else { return Ok((Limit::None, None)) };
-        let limit = match self.ends.known(self.topic, self.partition) {
-            Some(limit) => limit,
-            None => {
-                let (consumer, timeout) = (self.consumer, self.timeout);
-                let end = client::end(consumer, self.topic, self.partition, until, high, timeout)?;
-                Limit::new(self.until, end)
-            }
+        let limit = if let Some(limit) = self.ends.known(self.topic, self.partition) {
+            limit
+        } else {
+            let (consumer, timeout) = (self.consumer, self.timeout);
+            let end = client::end(consumer, self.topic, self.partition, until, high, timeout)?;
+            Limit::new(self.until, end)
         };
         let time = match (until, limit) {
             (Until::Time(time), Limit::None) => Some(time),
