@@ -7,7 +7,7 @@ use super::Session;
 use super::parts::Part;
 use crate::reading::bounds::From;
 use crate::reading::position::Verdict;
-use crate::reading::start::{Question, Start};
+use crate::reading::start::{Question, Found};
 use crate::reading::{client, contact};
 
 impl Session<'_> {
@@ -52,7 +52,7 @@ impl Session<'_> {
     }
 
     /// The state of a partition that begins there.
-    pub(super) fn open(&mut self, topic: &str, partition: i32, start: Start) -> anyhow::Result<Part> {
+    pub(super) fn open(&mut self, topic: &str, partition: i32, start: Found) -> anyhow::Result<Part> {
         if let Some(verdict) = start.verdict {
             self.tell(topic, partition, verdict);
             if let Verdict::Back { next, .. } = verdict {

@@ -12,7 +12,7 @@ use crate::record::TopicPartition;
 
 /// Where a partition begins and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Start {
+pub struct Found {
     /// The offset to read from; `None`: the beginning, which the client finds itself, however long
     /// the leader is away.
     pub at: Option<i64>,
@@ -27,7 +27,7 @@ pub struct Start {
     pub verdict: Option<Verdict>,
 }
 
-impl Start {
+impl Found {
     /// Reading begins there and does not end by itself.
     fn at(at: Option<i64>) -> Self {
         Self { at, first: None, limit: Limit::None, until_time: None, high: None, verdict: None }
@@ -76,9 +76,9 @@ impl Question<'_> {
 
     /// Where a partition that nothing was read of begins and ends. Of a start past the end, what comes
     /// before it is not asked for; what is deleted already is told of.
-    pub fn begin(&self, from: From) -> anyhow::Result<Start> {
+    pub fn begin(&self, from: From) -> anyhow::Result<Found> {
         if from == From::Beginning && self.until.is_none() {
-            return Ok(Start::at(None));
+            return Ok(Found::at(None));
         }
         let Self { consumer, topic, partition, timeout, .. } = *self;
         let log = self.log()?;
@@ -86,7 +86,7 @@ impl Question<'_> {
         let (limit, until_time) = self.limit(log.high)?;
         let begin = position::begin(start, log, limit);
         let gone = |(from, to)| Verdict::Gone { from, to, next: begin.at };
-        Ok(Start {
+        Ok(Found {
             at: Some(begin.at),
             first: begin.first,
             limit,
@@ -98,26 +98,26 @@ impl Question<'_> {
 
     /// Where a partition begins and ends that the group has committed an offset of. One past the end is
     /// told of here where there is an end, which may come before the client could notice.
-    pub fn take_over(&self, committed: i64, config: &Config) -> anyhow::Result<Start> {
+    pub fn take_over(&self, committed: i64, config: &Config) -> anyhow::Result<Found> {
         if self.until.is_none() {
-            return Ok(Start::at(Some(committed)));
+            return Ok(Found::at(Some(committed)));
         }
         let log = self.log()?;
         let ending = self.limit(log.high)?;
         if committed <= log.high || committed <= client::unstable_end(config, self.topic, self.partition)? {
-            return Ok(Start::ending(Some(committed), ending));
+            return Ok(Found::ending(Some(committed), ending));
         }
         let verdict = position::judge(Read::to(committed), log, ending.0);
-        Ok(Start { verdict: Some(verdict), ..Start::ending(Some(verdict.next()), ending) })
+        Ok(Found { verdict: Some(verdict), ..Found::ending(Some(verdict.next()), ending) })
     }
 
     /// Where a partition ends, wherever it begins.
-    pub fn end(&self) -> anyhow::Result<Start> {
+    pub fn end(&self) -> anyhow::Result<Found> {
         let ending = match self.until {
             None => (Limit::None, None),
             Some(_) => self.limit(self.log()?.high)?,
         };
-        Ok(Start::ending(None, ending))
+        Ok(Found::ending(None, ending))
     }
 
     /// The end that is asked for, and its time where no record has reached that yet.
@@ -153,8 +153,8 @@ mod tests {
 
     #[test]
     fn a_start_that_was_not_committed_yet_stays() {
-        assert_eq!(Start::at(None).again(), From::Beginning);
-        assert_eq!(Start::at(Some(3)).again(), From::Offset(3));
-        assert_eq!(Start { first: Some(9), ..Start::at(Some(3)) }.again(), From::Offset(9));
+        assert_eq!(Found::at(None).again(), From::Beginning);
+        assert_eq!(Found::at(Some(3)).again(), From::Offset(3));
+        assert_eq!(Found { first: Some(9), ..Found::at(Some(3)) }.again(), From::Offset(9));
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::lanes::{Lane, Lanes, Order};
-use crate::reading::start::Start;
+use crate::reading::start::Found;
 use crate::reading::tracker::Tracker;
 use crate::record::{Record, RecordRef};
 use partition::{Item, Load, Partition, Running, WaitingRoom, weight};
@@ -156,7 +156,7 @@ impl Ledger {
     }
 
     /// The same, with all that is known of where it begins and ends.
-    pub fn begin(&mut self, name: &Name, start: &Start) {
+    pub fn begin(&mut self, name: &Name, start: &Found) {
         self.assign(name, start.at, start.limit.offset());
         if let Some(partition) = self.partitions.get_mut(&self.last_epoch) {
             (partition.first, partition.until_time) = (start.first, start.until_time);

@@ -15,7 +15,7 @@ use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
 use crate::reading::bounds::{From, Until};
 use crate::reading::membership::Joining;
 use crate::reading::position::Verdict;
-use crate::reading::start::{Ends, Question, Start};
+use crate::reading::start::{Ends, Question, Found};
 use crate::reading::{client, contact};
 use crate::shutdown::Shutdown;
 
@@ -272,8 +272,8 @@ impl Rebalancer {
         &self,
         consumer: &Consumer,
         (topic, partition): &Name,
-        ask: impl Fn(Question<'_>) -> anyhow::Result<Start>,
-    ) -> anyhow::Result<Start> {
+        ask: impl Fn(Question<'_>) -> anyhow::Result<Found>,
+    ) -> anyhow::Result<Found> {
         self.ask(|timeout| {
             let (until, ends) = (self.until, &self.ends);
             ask(Question { consumer, topic, partition: *partition, until, ends, timeout })
@@ -281,7 +281,7 @@ impl Rebalancer {
     }
 
     /// Where a partition begins and ends that the group has committed nothing for.
-    pub fn begin(&self, consumer: &Consumer, name: &Name) -> anyhow::Result<Start> {
+    pub fn begin(&self, consumer: &Consumer, name: &Name) -> anyhow::Result<Found> {
         let from = match self.wanted.get(name).copied().unwrap_or(self.from) {
             From::Stored => From::Beginning,
             from => from,
@@ -290,7 +290,7 @@ impl Rebalancer {
     }
 
     /// Takes a partition in that begins there.
-    fn open(&mut self, consumer: &Consumer, name: &Name, start: Start) {
+    fn open(&mut self, consumer: &Consumer, name: &Name, start: Found) {
         let (topic, partition) = name;
         if self.until.is_some() {
             self.ends.keep(topic, *partition, start.limit);

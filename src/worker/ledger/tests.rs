@@ -506,7 +506,7 @@ proptest! {
 #[test]
 fn records_before_a_start_past_the_end_are_not_taken_nor_committed() {
     let mut ledger = Ledger::new(Order::Key, limits(4));
-    let start = Start {
+    let start = Found {
         at: Some(10),
         first: Some(12),
         limit: crate::reading::position::Limit::None,
@@ -540,7 +540,7 @@ fn a_partition_is_behind_until_its_end_came() {
 #[test]
 fn a_time_that_is_to_come_ends_a_partition_once_it_has_passed_and_all_was_read() {
     let mut ledger = Ledger::new(Order::Key, limits(4));
-    let start = Start {
+    let start = Found {
         at: Some(0),
         first: None,
         limit: crate::reading::position::Limit::None,
