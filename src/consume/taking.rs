@@ -9,7 +9,7 @@ use crate::clock::now_ms;
 use crate::exit::{self, Exit};
 use crate::kafka::errors;
 use crate::kafka::ffi::Event;
-use crate::reading::bounds::Until;
+use crate::reading::bounds::End;
 use crate::reading::client;
 use crate::record::RecordRef;
 
@@ -157,7 +157,7 @@ impl Session<'_> {
         }
         let Some(back) = back else { return Ok(()) };
         // The end that was there may never come again.
-        let end = (self.bounds.until == Some(Until::End)).then_some(high);
+        let end = (self.bounds.until == Some(End::End)).then_some(high);
         if let Some(end) = end {
             let known = self.ends.iter_mut().find(|(t, p, _)| *p == partition && t == topic);
             if let Some((_, _, known)) = known {

@@ -43,7 +43,7 @@ use crate::kafka::connect;
 use crate::kafka::ffi::{Consumer, Observer};
 use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Launcher, Program};
-use crate::reading::bounds::Until;
+use crate::reading::bounds::End;
 use crate::reading::{client, group, membership};
 use crate::sending::outbox::Outbox;
 use crate::shutdown::Shutdown;
@@ -93,7 +93,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let topics = topics(args, config)?;
     let group = group(args, config, &topics)?;
     let policy = policy(args, &topics)?;
-    let until = args.until.or(args.end.then_some(Until::End));
+    let until = args.until.or(args.end.then_some(End::End));
     let has_stop = until.is_some() || args.count.is_some() || args.idle.is_some();
 
     if let Some(output) = &args.output_topic {

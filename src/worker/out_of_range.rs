@@ -9,7 +9,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::poller::Poller;
 use super::rebalance::list;
 use super::shared::Stop;
-use crate::reading::bounds::{From, Until};
+use crate::reading::bounds::{End, Start};
 use crate::reading::client;
 
 impl Poller<'_> {
@@ -82,10 +82,10 @@ impl Poller<'_> {
             let mut ledger = self.shared.ledger();
             let until = ledger.until_of(&name);
             // The end that was there may never come again.
-            let until = if self.rebalancer.until == Some(Until::End) { until.min(Some(high)) } else { until };
+            let until = if self.rebalancer.until == Some(End::End) { until.min(Some(high)) } else { until };
             ledger.assign(&name, Some(goal), until);
         }
-        self.rebalancer.wanted.insert(name, From::Beginning);
+        self.rebalancer.wanted.insert(name, Start::Beginning);
         let outcome = self.consumer.restart(topic, partition, goal);
         let outcome = match outcome {
             // It has left just now.
