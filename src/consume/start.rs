@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::Session;
 use super::parts::Part;
-use crate::reading::bounds::From;
+use crate::reading::bounds::Start;
 use crate::reading::position::Verdict;
-use crate::reading::start::{Question, Found};
+use crate::reading::start::{Found, Question};
 use crate::reading::{client, contact};
 
 impl Session<'_> {
@@ -45,7 +45,7 @@ impl Session<'_> {
     }
 
     /// A partition with nothing read of it.
-    pub(super) fn begin(&mut self, topic: &str, partition: i32, from: From) -> anyhow::Result<Part> {
+    pub(super) fn begin(&mut self, topic: &str, partition: i32, from: Start) -> anyhow::Result<Part> {
         let question = self.question(topic, partition);
         let start = self.patiently(|| question.begin(from), client::is_passing)?;
         self.open(topic, partition, start)

@@ -9,7 +9,7 @@ use super::Session;
 use super::parts::Part;
 use crate::kafka::errors::words;
 use crate::kafka::ffi::TopicMetadata;
-use crate::reading::bounds::From;
+use crate::reading::bounds::Start;
 use crate::reading::topics::{self, Follows};
 
 impl Session<'_> {
@@ -52,7 +52,7 @@ impl Session<'_> {
                 if chosen.is_some_and(|chosen| !chosen.contains(&partition.id)) {
                     continue;
                 }
-                let from = self.bounds.from.unwrap_or(From::Beginning);
+                let from = self.bounds.from.unwrap_or(Start::Beginning);
                 let part = self.begin(&topic.name, partition.id, from)?;
                 if !part.done {
                     let start = part.start.map_or(Offset::Beginning, Offset::Offset);

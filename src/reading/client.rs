@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::config::Config;
 use crate::kafka::errors::{self, Causes, words};
 use crate::kafka::ffi::{Consumer, TopicMetadata};
-use crate::reading::bounds::{From, Until};
+use crate::reading::bounds::{End, Start};
 use crate::reading::topics::Selection;
 
 /// What kq wants of every consumer: nothing skipped silently, ends of partitions known, memory
@@ -176,17 +176,17 @@ pub fn start(
     consumer: &Consumer,
     topic: &str,
     partition: i32,
-    from: From,
+    from: Start,
     (low, high): (i64, i64),
     timeout: Duration,
 ) -> anyhow::Result<i64> {
     Ok(match from {
-        From::Beginning => low,
-        From::End => high,
-        From::Offset(offset) => offset,
-        From::Relative(back) => (high - back).max(low),
-        From::Time(time) => offset_at(consumer, topic, partition, time, timeout)?.unwrap_or(high),
-        From::Stored => bail!("`stored` is the group's committed offset: name the group with -g"),
+        Start::Beginning => low,
+        Start::End => high,
+        Start::Offset(offset) => offset,
+        Start::Relative(back) => (high - back).max(low),
+        Start::Time(time) => offset_at(consumer, topic, partition, time, timeout)?.unwrap_or(high),
+        Start::Stored => bail!("`stored` is the group's committed offset: name the group with -g"),
     })
 }
 
@@ -196,14 +196,14 @@ pub fn end(
     consumer: &Consumer,
     topic: &str,
     partition: i32,
-    until: Until,
+    until: End,
     high: i64,
     timeout: Duration,
 ) -> anyhow::Result<Option<i64>> {
     Ok(match until {
-        Until::End => Some(high),
-        Until::Offset(offset) => Some(offset),
-        Until::Time(time) => offset_at(consumer, topic, partition, time, timeout)?,
+        End::End => Some(high),
+        End::Offset(offset) => Some(offset),
+        End::Time(time) => offset_at(consumer, topic, partition, time, timeout)?,
     })
 }
 

@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::config::Config;
 use crate::kafka::errors::words;
 use crate::kafka::ffi::{Consumer, TopicMetadata};
-use crate::reading::bounds::From;
+use crate::reading::bounds::Start;
 use crate::reading::client::{start, watermarks};
 use crate::terminal::notes::Log;
 
@@ -42,9 +42,9 @@ pub fn seek(
     config: &Config,
     group: &str,
     topics: &[TopicMetadata],
-    from: From,
+    from: Start,
 ) -> anyhow::Result<()> {
-    if from == From::Stored {
+    if from == Start::Stored {
         bail!("--reset --from stored: that is where the group reads from anyway; give another start");
     }
     let explain = |what: &str, code| anyhow!("{what} of group {group}: {}", words(code));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::kafka::ffi::Consumer;
-use crate::reading::bounds::{From, Until};
+use crate::reading::bounds::{End, Start};
 use crate::reading::client;
 use crate::reading::position::{self, Limit, Log, Read, Verdict};
 use crate::record::TopicPartition;
@@ -38,8 +38,8 @@ impl Found {
     }
 
     /// Where to begin the next time in this run, if the group has committed nothing by then.
-    pub fn again(&self) -> From {
-        self.first.or(self.at).map_or(From::Beginning, From::Offset)
+    pub fn again(&self) -> Start {
+        self.first.or(self.at).map_or(Start::Beginning, Start::Offset)
     }
 }
 
@@ -64,7 +64,7 @@ pub struct Question<'a> {
     pub consumer: &'a Consumer,
     pub topic: &'a str,
     pub partition: i32,
-    pub until: Option<Until>,
+    pub until: Option<End>,
     pub ends: &'a Ends,
     pub timeout: Duration,
 }
@@ -76,8 +76,8 @@ impl Question<'_> {
 
     /// Where a partition that nothing was read of begins and ends. Of a start past the end, what comes
     /// before it is not asked for; what is deleted already is told of.
-    pub fn begin(&self, from: From) -> anyhow::Result<Found> {
-        if from == From::Beginning && self.until.is_none() {
+    pub fn begin(&self, from: Start) -> anyhow::Result<Found> {
+        if from == Start::Beginning && self.until.is_none() {
             return Ok(Found::at(None));
         }
         let Self { consumer, topic, partition, timeout, .. } = *self;
@@ -131,7 +131,7 @@ impl Question<'_> {
             Limit::new(self.until, end)
         };
         let time = match (until, limit) {
-            (Until::Time(time), Limit::None) => Some(time),
+            (End::Time(time), Limit::None) => Some(time),
             _ => None,
         };
         Ok((limit, time))
@@ -153,8 +153,8 @@ mod tests {
 
     #[test]
     fn a_start_that_was_not_committed_yet_stays() {
-        assert_eq!(Found::at(None).again(), From::Beginning);
-        assert_eq!(Found::at(Some(3)).again(), From::Offset(3));
-        assert_eq!(Found { first: Some(9), ..Found::at(Some(3)) }.again(), From::Offset(9));
+        assert_eq!(Found::at(None).again(), Start::Beginning);
+        assert_eq!(Found::at(Some(3)).again(), Start::Offset(3));
+        assert_eq!(Found { first: Some(9), ..Found::at(Some(3)) }.again(), Start::Offset(9));
     }
 }

@@ -42,7 +42,7 @@ use crate::exit::{self, Exit};
 use crate::kafka::ffi::{Consumer, Observer, TopicMetadata};
 use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Launcher, Program};
-use crate::reading::bounds::Until;
+use crate::reading::bounds::End;
 use crate::reading::membership::Joining;
 use crate::reading::start::Ends;
 use crate::reading::topics::Selection;
@@ -97,7 +97,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let topics = Selection::given_or(&named, config.env_topic.as_deref())?;
     let group = group(args, config, &topics)?;
     let policy = policy(args, &topics)?;
-    let until = args.until.or(args.end.then_some(Until::End));
+    let until = args.until.or(args.end.then_some(End::End));
     let has_stop = until.is_some() || args.count.is_some() || args.idle.is_some();
 
     if let Some(output) = &args.output_topic {

@@ -9,7 +9,7 @@ use super::ledger::Name;
 use super::poller::Poller;
 use super::rebalance::list;
 use super::shared::Stop;
-use crate::reading::bounds::From;
+use crate::reading::bounds::Start;
 use crate::reading::client;
 use crate::reading::position::{self, Limit, Log, Read, Verdict};
 
@@ -60,7 +60,7 @@ impl Poller<'_> {
                 self.rebalancer.ends.keep(topic, partition, limit);
             }
         }
-        self.rebalancer.wanted.insert(name.clone(), From::Offset(next));
+        self.rebalancer.wanted.insert(name.clone(), Start::Offset(next));
         match self.consumer.restart(topic, partition, next) {
             // It has left just now.
             Err(RDKafkaErrorCode::InvalidArgument) => Ok(()),

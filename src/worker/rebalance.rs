@@ -12,10 +12,10 @@ use super::ledger::{Ledger, Name};
 use super::shared::{Shared, Stop};
 use crate::config::Config;
 use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
-use crate::reading::bounds::{From, Until};
+use crate::reading::bounds::{End, Start};
 use crate::reading::membership::Joining;
 use crate::reading::position::Verdict;
-use crate::reading::start::{Ends, Question, Found};
+use crate::reading::start::{Ends, Found, Question};
 use crate::reading::{client, contact};
 use crate::shutdown::Shutdown;
 
@@ -48,8 +48,8 @@ impl Patience {
 pub struct Rebalancer {
     pub shared: Arc<Shared>,
     /// Where to start in a partition that the group has committed nothing for.
-    pub from: From,
-    pub until: Option<Until>,
+    pub from: Start,
+    pub until: Option<End>,
     pub ends: Ends,
     pub config: Config,
     /// For a question to the cluster.
@@ -63,7 +63,7 @@ pub struct Rebalancer {
     pub ride_out: Duration,
     /// Where to start in a partition that the group has committed nothing for, once `from` held: it
     /// holds once a run.
-    pub wanted: HashMap<Name, From>,
+    pub wanted: HashMap<Name, Start>,
     /// Whether the group gave this member its share.
     pub joining: Joining,
 }
@@ -283,7 +283,7 @@ impl Rebalancer {
     /// Where a partition begins and ends that the group has committed nothing for.
     pub fn begin(&self, consumer: &Consumer, name: &Name) -> anyhow::Result<Found> {
         let from = match self.wanted.get(name).copied().unwrap_or(self.from) {
-            From::Stored => From::Beginning,
+            Start::Stored => Start::Beginning,
             from => from,
         };
         self.question(consumer, name, |question| question.begin(from))
