@@ -9,7 +9,8 @@ use rdkafka::admin::AdminClient;
 use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::{Consumer, Handle, Producer, check, check_object, millis, slice, text};
+use super::handle::Handle;
+use super::{Consumer, Producer, check, check_object, millis, slice, text};
 
 /// An answer; what is read from it lives as long as it.
 struct Answer(*mut sys::rd_kafka_event_t);

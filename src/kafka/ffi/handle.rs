@@ -1,0 +1,187 @@
+//! A client of librdkafka and what its callbacks reach; neither is ever destroyed.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::{c_char, c_int, c_void};
+use std::mem::ManuallyDrop;
+use std::ptr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rdkafka::ClientConfig;
+use rdkafka::bindings as sys;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+
+use super::consumer::Consumer;
+use super::producer::{Delivery, on_delivery};
+use super::rebalance::{Assigned, Rebalance, on_rebalance};
+use super::topic::Topic;
+use super::{check, code_of, millis, slice, text};
+
+/// Hears what librdkafka reports besides records; called from several threads.
+pub trait Observer: Send + Sync {
+    /// A broker is away, a login was refused, the client is fenced …
+    fn error(&self, code: RDKafkaErrorCode, reason: &str);
+    /// A line of librdkafka's own log; `level` as in syslog, 0 (emergency) to 7 (debug).
+    fn log(&self, level: i32, facility: &str, message: &str);
+}
+
+/// One partition of a topic, as the cluster's metadata has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionMetadata {
+    pub id: i32,
+    /// The leader's broker id, -1 where there is none.
+    pub leader: i32,
+    pub error: Option<RDKafkaErrorCode>,
+}
+
+/// One topic of the cluster's metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicMetadata {
+    pub name: String,
+    pub partitions: Vec<PartitionMetadata>,
+    pub error: Option<RDKafkaErrorCode>,
+}
+
+/// Who is told of deliveries.
+pub(super) type Receiver = dyn FnMut(Delivery<'_>) + 'static;
+
+/// What a client's callbacks reach through librdkafka's opaque pointer.
+pub(super) struct Context {
+    pub(super) observer: Arc<dyn Observer>,
+    /// Set for the length of one `poll`: whom the callbacks on this thread serve.
+    pub(super) deliveries: Cell<Option<*mut Receiver>>,
+    pub(super) rebalance: Cell<Option<(*const Consumer, *mut (dyn Rebalance + 'static))>>,
+    /// Partitions that went during the poll that is under way.
+    pub(super) revoked: RefCell<Vec<Assigned>>,
+}
+
+/// A librdkafka client handle with its callbacks' context; neither is ever destroyed: a handle that
+/// is dropped leaves a client behind whose threads go on and call back.
+pub(super) struct Handle {
+    pub(super) rk: *mut sys::rd_kafka_t,
+    pub(super) context: &'static Context,
+}
+
+impl Handle {
+    pub(super) fn new(
+        config: &ClientConfig,
+        kind: sys::rd_kafka_type_t,
+        observer: Arc<dyn Observer>,
+    ) -> anyhow::Result<Self> {
+        let native = config.create_native_config().context("librdkafka configuration")?;
+        let context: &'static Context = Box::leak(Box::new(Context {
+            observer,
+            deliveries: Cell::new(None),
+            rebalance: Cell::new(None),
+            revoked: RefCell::default(),
+        }));
+        let mut reason = [0 as c_char; 512];
+        // SAFETY: the configuration is valid until rd_kafka_new takes it (it takes it only on
+        // success, when it must not be freed again); the context lives to the end of the process,
+        // as the client does.
+        let rk = unsafe {
+            let conf = native.ptr();
+            sys::rd_kafka_conf_set_opaque(conf, ptr::from_ref(context).cast_mut().cast());
+            sys::rd_kafka_conf_set_log_cb(conf, Some(on_log));
+            sys::rd_kafka_conf_set_error_cb(conf, Some(on_error));
+            if kind == sys::rd_kafka_type_t::RD_KAFKA_PRODUCER {
+                sys::rd_kafka_conf_set_dr_msg_cb(conf, Some(on_delivery));
+            } else {
+                sys::rd_kafka_conf_set_rebalance_cb(conf, Some(on_rebalance));
+            }
+            let rk = sys::rd_kafka_new(kind, conf, reason.as_mut_ptr(), reason.len());
+            if !rk.is_null() {
+                let _ = ManuallyDrop::new(native);
+            }
+            rk
+        };
+        if rk.is_null() {
+            // SAFETY: librdkafka wrote a NUL-terminated reason into the buffer.
+            bail!("{}", unsafe { text(reason.as_ptr()) });
+        }
+        Ok(Self { rk, context })
+    }
+
+    /// # Safety
+    /// `rk` is a live client made by [`Handle::new`], which gave it its context.
+    pub(super) unsafe fn context<'a>(rk: *const sys::rd_kafka_t) -> Option<&'a Context> {
+        if rk.is_null() {
+            return None;
+        }
+        // SAFETY: the opaque pointer was set in `new` to what is never freed.
+        unsafe { sys::rd_kafka_opaque(rk).cast::<Context>().as_ref() }
+    }
+
+    pub(super) fn metadata(
+        &self,
+        topic: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Vec<TopicMetadata>, RDKafkaErrorCode> {
+        let handle = topic
+            .map(|name| Topic::new(self, name))
+            .transpose()
+            .map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+        let mut metadata: *const sys::rd_kafka_metadata = ptr::null();
+        // SAFETY: the topic handle lives until the end of this function; the result is freed
+        // below, after everything was copied out of its arrays, whose lengths it states.
+        unsafe {
+            check(sys::rd_kafka_metadata(
+                self.rk,
+                c_int::from(handle.is_none()),
+                handle.as_ref().map_or(ptr::null_mut(), |topic| topic.rkt),
+                &raw mut metadata,
+                millis(timeout),
+            ))?;
+            let topics = slice((*metadata).topics, (*metadata).topic_cnt)
+                .iter()
+                .map(|topic| TopicMetadata {
+                    name: text(topic.topic).into_owned(),
+                    error: code_of(topic.err),
+                    partitions: slice(topic.partitions, topic.partition_cnt)
+                        .iter()
+                        .map(|p| PartitionMetadata { id: p.id, leader: p.leader, error: code_of(p.err) })
+                        .collect(),
+                })
+                .collect();
+            sys::rd_kafka_metadata_destroy(metadata);
+            Ok(topics)
+        }
+    }
+}
+
+pub(super) unsafe extern "C" fn on_log(
+    rk: *const sys::rd_kafka_t,
+    level: c_int,
+    fac: *const c_char,
+    line: *const c_char,
+) {
+    // SAFETY: librdkafka calls with the client (null while there is none) and two strings that
+    // live for the call.
+    unsafe {
+        if let Some(context) = Handle::context(rk) {
+            context.observer.log(level, &text(fac), &text(line));
+        }
+    }
+}
+
+pub(super) unsafe extern "C" fn on_error(
+    rk: *mut sys::rd_kafka_t,
+    err: c_int,
+    reason: *const c_char,
+    _: *mut c_void,
+) {
+    // SAFETY: the client is live during its callback, and so is the reason; the buffer has the
+    // length that is stated.
+    unsafe {
+        let Some(context) = Handle::context(rk) else { return };
+        if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL as c_int {
+            let mut buffer = [0 as c_char; 512];
+            sys::rd_kafka_fatal_error(rk, buffer.as_mut_ptr(), buffer.len());
+            context.observer.error(RDKafkaErrorCode::Fatal, &text(buffer.as_ptr()));
+            return;
+        }
+        let code = RDKafkaRespErr::try_from(err).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from);
+        context.observer.error(code, &text(reason));
+    }
+}

@@ -1,0 +1,94 @@
+//! A group's assignment as it changes: from librdkafka's callback to who handles it.
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::Arc;
+
+use rdkafka::Offset;
+use rdkafka::bindings as sys;
+use rdkafka::types::RDKafkaRespErr;
+
+use super::consumer::Consumer;
+use super::handle::Handle;
+use super::{check, check_object, slice, text};
+
+/// What the thread inside [`Consumer::poll`] does when the group's assignment changes.
+pub trait Rebalance {
+    /// Partitions arrive. An entry's `offset` says where to start: left as it is
+    /// (`Offset::Invalid`), the group's committed offset.
+    fn assigned(&mut self, consumer: &Consumer, partitions: &mut [Assigned]);
+    /// Partitions go. What is stored before this returns is committed, unless
+    /// `lost`: then they are somebody else's already and nothing may be stored.
+    fn revoked(&mut self, consumer: &Consumer, partitions: &[Assigned], lost: bool);
+}
+
+/// A partition in a rebalance, and the offset to start from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assigned {
+    pub topic: Arc<str>,
+    pub partition: i32,
+    pub offset: Offset,
+}
+
+impl Consumer {
+    /// Runs `f`, which calls librdkafka on this thread, with `handler` behind the rebalance callback.
+    pub(super) fn serving<T>(&self, handler: &mut dyn Rebalance, f: impl FnOnce() -> T) -> T {
+        // SAFETY: only the lifetime is erased: the handler is taken out again before this
+        // function, which borrows it, returns, and only this thread's callbacks read it.
+        let handler: *mut (dyn Rebalance + 'static) = unsafe { std::mem::transmute(ptr::from_mut(handler)) };
+        let before = self.handle.context.rebalance.replace(Some((ptr::from_ref(self), handler)));
+        let result = f();
+        self.handle.context.rebalance.set(before);
+        result
+    }
+}
+
+pub(super) unsafe extern "C" fn on_rebalance(
+    rk: *mut sys::rd_kafka_t,
+    err: RDKafkaRespErr,
+    partitions: *mut sys::rd_kafka_topic_partition_list_t,
+    _: *mut c_void,
+) {
+    // SAFETY: client and list are live during the callback; consumer and handler, where set, are
+    // borrowed by the `poll` or `close` on this very thread that led here.
+    unsafe {
+        let assign = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let cooperative = text(sys::rd_kafka_rebalance_protocol(rk)) == "COOPERATIVE";
+        if let Some((consumer, handler)) = Handle::context(rk).and_then(|context| context.rebalance.get()) {
+            let elements =
+                if partitions.is_null() { &[][..] } else { slice((*partitions).elems, (*partitions).cnt) };
+            let mut changed: Vec<Assigned> = elements
+                .iter()
+                .map(|e| Assigned {
+                    topic: text(e.topic).into(),
+                    partition: e.partition,
+                    offset: Offset::from_raw(e.offset),
+                })
+                .collect();
+            if assign {
+                (*handler).assigned(&*consumer, &mut changed);
+                for (i, chosen) in changed.iter().enumerate() {
+                    if let Some(raw) = chosen.offset.to_raw() {
+                        (*(*partitions).elems.add(i)).offset = raw;
+                    }
+                    (*consumer).begin(&chosen.topic, chosen.partition, chosen.offset.to_raw());
+                }
+            } else {
+                let lost = sys::rd_kafka_assignment_lost(rk) != 0;
+                (*handler).revoked(&*consumer, &changed, lost);
+                (*consumer).handle.context.revoked.borrow_mut().extend(changed);
+            }
+        }
+        let outcome = match (assign, cooperative) {
+            (true, true) => check_object(sys::rd_kafka_incremental_assign(rk, partitions)),
+            (true, false) => check(sys::rd_kafka_assign(rk, partitions)),
+            (false, true) if !partitions.is_null() => {
+                check_object(sys::rd_kafka_incremental_unassign(rk, partitions))
+            }
+            (false, _) => check(sys::rd_kafka_assign(rk, ptr::null())),
+        };
+        if let (Err(code), Some(context)) = (outcome, Handle::context(rk)) {
+            context.observer.error(code, "the assignment could not be taken over");
+        }
+    }
+}
