@@ -19,8 +19,8 @@ use crate::cli::consume::Args;
 use crate::clock::now_ms;
 use crate::config::{self, Config};
 use crate::exit::{self, Exit};
+use crate::kafka::client::{ConsumerClient, Events as _};
 use crate::kafka::errors;
-use crate::kafka::ffi::Consumer;
 use crate::reading::bounds::{From, parse_partitions};
 use crate::reading::client::{self, Connected};
 use crate::reading::membership::{self, GroupProtocol};
@@ -191,10 +191,10 @@ enum Stop {
 }
 
 /// One run of `kq consume`.
-struct Session<'a> {
+struct Session<'a, C> {
     args: &'a Args,
     config: &'a Config,
-    connected: &'a Connected,
+    connected: &'a Connected<C>,
     bounds: Bounds,
     group: Option<String>,
     parts: Parts,
@@ -252,8 +252,8 @@ impl Known {
     }
 }
 
-impl Session<'_> {
-    fn consumer(&self) -> &Consumer {
+impl<C: ConsumerClient> Session<'_, C> {
+    fn consumer(&self) -> &C {
         &self.connected.consumer
     }
 

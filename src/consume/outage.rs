@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 
 use super::Session;
+use crate::kafka::client::ConsumerClient;
 use crate::reading::contact::{FIRST_NOTE, NOTES};
 use crate::reading::membership;
 
@@ -19,7 +20,7 @@ pub(super) struct Outage {
     noted: Option<Instant>,
 }
 
-impl Session<'_> {
+impl<C: ConsumerClient> Session<'_, C> {
     /// Says once what a join waits for that takes long.
     pub(super) fn tell_joining(&mut self) {
         if !self.said_joining

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::Session;
 use super::parts::Part;
+use crate::kafka::client::ConsumerClient;
 use crate::reading::bounds::{From, Until};
 use crate::reading::{client, contact};
 
-impl Session<'_> {
+impl<C: ConsumerClient> Session<'_, C> {
     /// Asks until there is an answer, through an outage that begins just now: as long as a stop
     /// condition allows, else for ever, or well within the group's `max.poll.interval.ms`.
     pub(super) fn patiently<T, E: Display>(

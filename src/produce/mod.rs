@@ -17,7 +17,8 @@ use anyhow::{Context as _, anyhow, bail};
 use crate::cli::produce::Args;
 use crate::config::{self, Config};
 use crate::exit::{self, Exit};
-use crate::kafka::ffi::{Delivery, Scratch, Topic};
+use crate::kafka::client::{Delivery, ProducerClient};
+use crate::kafka::errors::Code;
 use crate::record::framing::{Framer, unescape};
 use crate::record::json;
 use crate::record::validate::Validator;
@@ -27,7 +28,6 @@ use crate::terminal::notes::Log;
 use crate::terminal::stdout::Output;
 use input::{Chunk, Input, Reader};
 use progress::Progress;
-use rdkafka::types::RDKafkaErrorCode;
 use sending::STICKY;
 use shape::Shape;
 use tally::{Place, Tally};
@@ -117,11 +117,11 @@ fn producer_settings(args: &Args) -> Vec<(&'static str, String)> {
 }
 
 /// One run of `kq produce`.
-struct Session<'a> {
+struct Session<'a, P: ProducerClient> {
     args: &'a Args,
     config: &'a Config,
-    connected: &'a Connected,
-    topics: HashMap<String, Topic<'a>>,
+    connected: &'a Connected<P>,
+    topics: HashMap<String, P::Topic<'a>>,
     main: String,
     shape: Shape,
     shutdown: &'a Shutdown,
@@ -130,7 +130,6 @@ struct Session<'a> {
     inputs: &'a [Input],
     progress: Progress,
     tally: Tally,
-    scratch: Scratch,
     /// Index into the partitions that have a leader, of the one whose turn it is.
     turn: usize,
     sent: u64,
@@ -164,12 +163,12 @@ enum Stop {
     ReportFailed,
 }
 
-impl<'a> Session<'a> {
+impl<'a, P: ProducerClient> Session<'a, P> {
     #[expect(clippy::too_many_arguments, reason = "the parts of one run, named where it starts")]
     fn new(
         args: &'a Args,
         config: &'a Config,
-        connected: &'a Connected,
+        connected: &'a Connected<P>,
         shape: Shape,
         shutdown: &'a Shutdown,
         report: Option<Output>,
@@ -197,7 +196,6 @@ impl<'a> Session<'a> {
             inputs,
             progress: Progress::new(inputs, config.log),
             tally,
-            scratch: Scratch::default(),
             turn: first_turn(connected.partitions.len()),
             sent: 0,
             read: 0,
@@ -418,12 +416,11 @@ impl<'a> Session<'a> {
             if let Some((first, cause)) = &tally.first {
                 let what = counted(tally.failed, "failed");
                 // Batches are made to fit the one topic that is known at the start.
-                let hint =
-                    if self.args.topic_from_record && cause.code == RDKafkaErrorCode::MessageSizeTooLarge {
-                        "; where a topic's limit is low, its batch was: -X batch.size=LIMIT sends them"
-                    } else {
-                        ""
-                    };
+                let hint = if self.args.topic_from_record && cause.code == Code::MessageSizeTooLarge {
+                    "; where a topic's limit is low, its batch was: -X batch.size=LIMIT sends them"
+                } else {
+                    ""
+                };
                 log.error(format_args!("{what} {}: {cause}{hint}", name(*first)));
             }
             match self.stop {
@@ -458,7 +455,7 @@ impl<'a> Session<'a> {
             return Err(exit::with(Exit::Usage, anyhow::Error::new(e).context("write the report to stdout")));
         }
         Ok(match (tally.hopeless, self.stop) {
-            (Some(RDKafkaErrorCode::Fatal), _) => Exit::Fenced,
+            (Some(Code::Fatal), _) => Exit::Fenced,
             (Some(code), _) if is_refusal(code) => Exit::Usage,
             _ if tally.failed + tally.invalid > 0 => Exit::Failed,
             (_, Some(Stop::Signal(signal))) => Exit::Signal(signal),
@@ -476,8 +473,8 @@ fn counted(count: u64, what: &str) -> String {
 }
 
 /// Whether the cluster does not let this client do it: not the records' fault.
-fn is_refusal(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as E;
+fn is_refusal(code: Code) -> bool {
+    use Code as E;
     matches!(code, E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed | E::Authentication)
 }
 
@@ -500,7 +497,7 @@ fn append_report(out: &mut Vec<u8>, inputs: &[Input], delivery: Delivery<'_>) {
 
 /// What no record of these inputs can be longer than, in bytes of the input: the client's own limit;
 /// a value that is compressed before or a JSON text may be longer than what becomes of it.
-fn longest(args: &Args, connected: &Connected) -> usize {
+fn longest<P>(args: &Args, connected: &Connected<P>) -> usize {
     let most = connected.max_message_bytes;
     if args.value_codec.is_some() || args.json { most.saturating_mul(4).min(u32::MAX as usize) } else { most }
 }

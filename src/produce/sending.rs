@@ -3,12 +3,11 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use rdkafka::types::RDKafkaErrorCode;
-
 use super::tally::Place;
 use super::{Session, Stop, TICK};
 use crate::cli::produce::OnInvalid;
-use crate::kafka::ffi::Topic;
+use crate::kafka::client::{ProducerClient, TopicClient as _};
+use crate::kafka::errors::Code;
 
 /// Unkeyed records that go to one partition before the next one's turn, as Java's sticky
 /// partitioner does: one look-up and one queue for all of them.
@@ -18,7 +17,7 @@ const BURST: Duration = Duration::from_millis(50);
 /// So many frames that are no valid record are reported one by one, the others counted.
 const REPORTED: u64 = 10;
 
-impl<'a> Session<'a> {
+impl<'a, P: ProducerClient> Session<'a, P> {
     /// Queues these frames of `buffer`, each a record; a full queue makes it wait.
     pub(super) fn send(&mut self, buffer: &[u8], mut frames: &[Range<usize>], at: &mut Place) {
         if self.shape.is_plain() && !self.args.skip_empty && self.may_choose_partition() {
@@ -45,7 +44,6 @@ impl<'a> Session<'a> {
 
     /// Records without key and header, all to one partition.
     fn send_plain(&mut self, buffer: &[u8], mut frames: &[Range<usize>], at: &mut Place) {
-        let connected = self.connected;
         while !frames.is_empty() {
             let partition = self.args.partition.unwrap_or_else(|| self.sticky_partition(frames.len()));
             let (input, line) = (at.input, at.line);
@@ -54,13 +52,9 @@ impl<'a> Session<'a> {
                 .zip(line + 1..)
                 .map(|(frame, line)| (&buffer[frame.clone()], Place { input, line }.tag()));
             let (tally, main) = (&mut self.tally, &self.main);
-            let taken = connected.producer.send_values(
-                &self.topics[main],
-                partition,
-                values,
-                &mut self.scratch,
-                &mut |tag, code| tally.fail(Place::of(tag), code, main, partition),
-            );
+            let taken = self.topics[main].send_values(partition, values, &mut |tag, code| {
+                tally.fail(Place::of(tag), code, main, partition);
+            });
             at.line += taken as u64;
             if let Some(last) = frames[..taken].last() {
                 self.position = self.before + last.end as u64;
@@ -84,7 +78,7 @@ impl<'a> Session<'a> {
             at.line -= 1;
             return;
         }
-        let (connected, place) = (self.connected, *at);
+        let place = *at;
         let free = self.may_choose_partition();
         loop {
             // The closure borrows the shape, so what it changes is taken out of self for its length.
@@ -94,13 +88,13 @@ impl<'a> Session<'a> {
                 if out.partition.is_none() && out.key.is_none() && free && topic == self.main {
                     out.partition = Some(self.sticky_partition(1));
                 }
-                let sent = self.topic(&topic).and_then(|topic| connected.producer.send(topic, &out));
+                let sent = self.topic(&topic).and_then(|topic| topic.send(&out));
                 sent.map_err(|code| (code, topic, out.partition.unwrap_or(-1)))
             });
             self.shape = shape;
             match outcome {
                 Ok(Ok(())) => return self.count_sent(1),
-                Ok(Err((RDKafkaErrorCode::QueueFull, ..))) => {
+                Ok(Err((Code::QueueFull, ..))) => {
                     if !self.wait_for_room() {
                         at.line -= 1;
                         return;
@@ -131,9 +125,9 @@ impl<'a> Session<'a> {
     }
 
     /// The handle of a topic that records name themselves.
-    fn topic(&mut self, name: &str) -> Result<&Topic<'a>, RDKafkaErrorCode> {
+    fn topic(&mut self, name: &str) -> Result<&P::Topic<'a>, Code> {
         if !self.topics.contains_key(name) {
-            let topic = self.connected.producer.topic(name).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+            let topic = self.connected.producer.topic(name).map_err(|_| Code::InvalidTopic)?;
             self.topics.insert(name.to_owned(), topic);
         }
         Ok(&self.topics[name])

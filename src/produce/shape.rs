@@ -4,7 +4,7 @@ use anyhow::{Context as _, anyhow, bail};
 
 use crate::cli::produce::Args;
 use crate::clock::time;
-use crate::kafka::ffi::Outgoing;
+use crate::kafka::client::Outgoing;
 use crate::record::codec::{self, CONTENT_ENCODING};
 use crate::record::framing::{split_key, unescape};
 use crate::record::json::parse_json;

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use rdkafka::ClientConfig;
-use rdkafka::types::RDKafkaErrorCode;
 
 use crate::config::Config;
-use crate::kafka::connect;
-use crate::kafka::errors::{Causes, words};
-use crate::kafka::ffi::{Producer, TopicMetadata};
+use crate::kafka::client::{ProducerClient, TopicMetadata};
+use crate::kafka::errors::{Causes, Code, words};
+use crate::kafka::ffi::Producer;
+use crate::kafka::{Properties, connect};
 
 /// What kq wants of every producer unless somebody says otherwise: nothing lost, nothing twice.
 ///
@@ -56,8 +55,8 @@ pub enum Acks {
 }
 
 /// A producer whose cluster answered and whose topic is there.
-pub struct Connected {
-    pub producer: Producer,
+pub struct Connected<P = Producer> {
+    pub producer: P,
     /// The topic's partitions that have a leader; never empty.
     pub partitions: Vec<i32>,
     pub causes: Arc<Causes>,
@@ -73,7 +72,7 @@ pub struct Connected {
     hurried: Cell<(u32, Instant)>,
 }
 
-impl Connected {
+impl<P: ProducerClient> Connected<P> {
     /// Gets the first record out without half a second's wait; call it while records are queued
     /// and none was acknowledged yet.
     ///
@@ -116,8 +115,8 @@ pub fn connect(
 /// The `batch.size` with which no batch is above the topic's own `max.message.bytes`, where that is
 /// less than `client` has. `leader` leads one of its partitions.
 fn smaller_batch(
-    producer: &Producer,
-    client: &ClientConfig,
+    producer: &impl ProducerClient,
+    client: &Properties,
     config: &Config,
     topic: &str,
     leader: i32,
@@ -138,8 +137,8 @@ fn smaller_batch(
 
 /// The same for a producer to several topics, which were found before.
 pub fn smallest_batch(
-    producer: &Producer,
-    client: &ClientConfig,
+    producer: &impl ProducerClient,
+    client: &Properties,
     config: &Config,
     topics: &[String],
 ) -> Option<String> {
@@ -158,13 +157,25 @@ fn smaller(limit: &str, batch_size: Option<&str>) -> Option<String> {
 
 /// A producer, its topic's partitions, and the broker that leads one of them.
 fn connect_with(
-    client: &ClientConfig,
+    client: &Properties,
     config: &Config,
     topic: &str,
     create: bool,
 ) -> anyhow::Result<(Connected, i32)> {
     let causes = Arc::new(Causes::new(config.log));
     let producer = Producer::new(client, Arc::clone(&causes) as _)?;
+    await_topic(producer, causes, client, config, topic, create)
+}
+
+/// Waits until the topic is there and one of its partitions has a leader.
+fn await_topic<P: ProducerClient>(
+    producer: P,
+    causes: Arc<Causes>,
+    client: &Properties,
+    config: &Config,
+    topic: &str,
+    create: bool,
+) -> anyhow::Result<(Connected<P>, i32)> {
     let deadline = Instant::now() + config.timeout;
     let missing_after = Instant::now() + CREATION.min(config.timeout);
     let mut pause = Duration::from_millis(5);
@@ -190,13 +201,13 @@ fn connect_with(
                 };
                 return Ok((connected, leader));
             }
-            Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+            Err(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
                 if !create || Instant::now() >= missing_after {
                     return Err(anyhow!("topic {topic} does not exist; create it: kq topic create {topic}"));
                 }
             }
-            Err(RDKafkaErrorCode::LeaderNotAvailable) if Instant::now() < deadline => {}
-            Err(RDKafkaErrorCode::LeaderNotAvailable) => {
+            Err(Code::LeaderNotAvailable) if Instant::now() < deadline => {}
+            Err(Code::LeaderNotAvailable) => {
                 return Err(anyhow!("topic {topic}: no partition has a leader; are its brokers up?"));
             }
             Err(code) => return Err(causes.explain_topic(code, topic)),
@@ -211,13 +222,13 @@ fn ids(metadata: &[TopicMetadata], topic: &str) -> Vec<i32> {
 }
 
 /// The partitions that can take records and the leader of the first, or what stands in the way.
-fn readiness(metadata: &[TopicMetadata], topic: &str) -> Result<(Vec<i32>, i32), RDKafkaErrorCode> {
-    let found = metadata.iter().find(|t| t.name == topic).ok_or(RDKafkaErrorCode::UnknownTopicOrPartition)?;
+fn readiness(metadata: &[TopicMetadata], topic: &str) -> Result<(Vec<i32>, i32), Code> {
+    let found = metadata.iter().find(|t| t.name == topic).ok_or(Code::UnknownTopicOrPartition)?;
     if let Some(code) = found.error {
         return Err(code);
     }
     let mut led = found.partitions.iter().filter(|p| p.leader >= 0).peekable();
-    let leader = led.peek().ok_or(RDKafkaErrorCode::LeaderNotAvailable)?.leader;
+    let leader = led.peek().ok_or(Code::LeaderNotAvailable)?.leader;
     Ok((led.map(|p| p.id).collect(), leader))
 }
 

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rdkafka::types::RDKafkaErrorCode;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -22,7 +21,7 @@ use super::policy::{Breaker, Ended, Meaning, Next, OnFailure, Policy};
 use super::printer::Printer;
 use super::shared::{Shared, Stop, Taken};
 use crate::clock::backoff::Backoff;
-use crate::kafka::errors::words;
+use crate::kafka::errors::{Code, words};
 use crate::record::{OwnedHeader, Record};
 use crate::sending::outbox::{Letter, Outbox};
 
@@ -415,17 +414,17 @@ async fn deliver(
     for attempt in 0.. {
         match outbox.send(letter.clone()).await {
             Ok(()) => return Ok(()),
-            Err(RDKafkaErrorCode::MessageSizeTooLarge) if !shortened => {
+            Err(Code::MessageSizeTooLarge) if !shortened => {
                 shortened = true;
                 letter = dead_letter::without_stderr(letter);
             }
-            Err(RDKafkaErrorCode::MessageSizeTooLarge) => {
+            Err(Code::MessageSizeTooLarge) => {
                 let topic = &letter.topic;
                 return Err(format!(
                     "it is larger than {topic} takes (`kq topic alter {topic} --config max.message.bytes=N`)"
                 ));
             }
-            Err(code @ RDKafkaErrorCode::InvalidTopic) => {
+            Err(code @ Code::InvalidTopic) => {
                 return Err(format!("{}: {}", letter.topic, words(code)));
             }
             Err(code) => {

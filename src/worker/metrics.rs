@@ -79,7 +79,7 @@ impl Collector for Worker {
             let ledger = self.shared.ledger();
             (ledger.sights(), ledger.running(), ledger.queued(), ledger.oldest_start())
         };
-        let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
+        let librdkafka = crate::kafka::version();
         family(
             encoder,
             "kq_build_info",

@@ -33,14 +33,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use rdkafka::types::RDKafkaErrorCode;
 
 use crate::cli::worker::Args;
 use crate::config::{Config, topic};
 use crate::descriptors::Own;
 use crate::exit::{self, Exit};
-use crate::kafka::connect;
-use crate::kafka::ffi::{Consumer, Observer};
+use crate::kafka::client::{ConsumerClient, Observer};
+use crate::kafka::errors::Code;
+use crate::kafka::ffi::Consumer;
+use crate::kafka::{Properties, connect};
 use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Launcher, Program};
 use crate::reading::bounds::Until;
@@ -206,6 +207,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let mut poller = Poller::new(Parts {
         consumer: &consumer,
         rebalancer: Rebalancer {
+            consumer: &consumer,
             shared: Arc::clone(&shared),
             from: args.from,
             until,
@@ -244,7 +246,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
 }
 
 /// `max.poll.interval.ms` as `-X` gave it, else librdkafka's default, which the worker leaves alone.
-fn max_poll_interval(client: &rdkafka::ClientConfig) -> Duration {
+fn max_poll_interval(client: &Properties) -> Duration {
     let given = client.get("max.poll.interval.ms").and_then(|ms| ms.trim().parse().ok());
     given.map_or(Duration::from_mins(5), Duration::from_millis)
 }
@@ -328,7 +330,7 @@ fn reads(topics: &[String], topic_name: &str) -> bool {
 }
 
 /// The consumer's settings: what the guarantees rest on ranks as a flag, the rest can be changed.
-fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<rdkafka::ClientConfig> {
+fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<Properties> {
     let role = [
         ("auto.commit.interval.ms", "1000"),
         ("isolation.level", "read_committed"),
@@ -361,7 +363,7 @@ fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<rdkafka::
 /// Looks at the cluster once: it must be there, and so must the topics that are named. What
 /// matches a pattern may come later, unless the worker is to end (`has_stop`): nothing would end it.
 fn find_topics(
-    consumer: &Consumer,
+    consumer: &impl ConsumerClient,
     topics: &[String],
     watch: &Watch,
     config: &Config,
@@ -384,12 +386,17 @@ fn find_topics(
     Ok(())
 }
 
-fn find_topic(consumer: &Consumer, name: &str, watch: &Watch, config: &Config) -> anyhow::Result<()> {
+fn find_topic(
+    consumer: &impl ConsumerClient,
+    name: &str,
+    watch: &Watch,
+    config: &Config,
+) -> anyhow::Result<()> {
     let found = connect::metadata(config, &watch.causes, |wait| consumer.metadata(Some(name), wait))?;
     let there = found.iter().find(|topic| topic.name == name);
     match there.and_then(|topic| topic.error) {
         None if there.is_some_and(|topic| !topic.partitions.is_empty()) => Ok(()),
-        None | Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+        None | Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
             bail!(
                 "topic {name} does not exist (`kq topic create {name}` makes it, `kq topic list` shows those that do){}",
                 topic::or_a_file(name)

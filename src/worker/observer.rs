@@ -3,11 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use rdkafka::types::RDKafkaErrorCode;
-
 use super::shared::{Shared, Stop};
-use crate::kafka::errors::Causes;
-use crate::kafka::ffi::Observer;
+use crate::kafka::client::Observer;
+use crate::kafka::errors::{Causes, Code};
 
 /// Listens to one client of the worker.
 pub struct Watch {
@@ -34,12 +32,12 @@ impl Watch {
 }
 
 impl Observer for Watch {
-    fn error(&self, code: RDKafkaErrorCode, reason: &str) {
+    fn error(&self, code: Code, reason: &str) {
         match code {
-            RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId => {
+            Code::Fatal | Code::FencedInstanceId => {
                 self.shared.stop(Stop::of_fatal(reason));
             }
-            RDKafkaErrorCode::AllBrokersDown => {
+            Code::AllBrokersDown => {
                 self.away.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
             }
             _ => {}

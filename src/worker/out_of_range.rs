@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rdkafka::Offset;
-use rdkafka::types::RDKafkaErrorCode;
-
 use super::poller::Poller;
-use super::rebalance::list;
+use super::rebalance::partitions;
 use super::shared::Stop;
+use crate::kafka::client::{ConsumerClient, StartAt};
+use crate::kafka::errors::Code;
 use crate::reading::bounds::{From, Until};
 use crate::reading::client;
 
-impl Poller<'_> {
+impl<C: ConsumerClient> Poller<'_, C> {
     /// The offset to read from is not there: retention took it, the topic was made anew, or the log was
     /// `cut` by an unclean election. Says so, and goes on at the first record that is there and was not read.
     pub(super) fn settle_start(&mut self, topic: &Arc<str>, partition: i32, offset: i64, cut: Option<i64>) {
@@ -26,17 +25,15 @@ impl Poller<'_> {
         } else if offset >= 0 {
             Some(offset)
         } else {
-            let asked = list([(&**topic, partition, Offset::Invalid)]);
-            let known = self.rebalancer.ask(|timeout| Ok(self.consumer.committed(&asked, timeout)?));
-            if let Err(e) = known {
+            let asked = partitions([&name]);
+            match self.rebalancer.ask(|timeout| Ok(self.consumer.committed(&asked, timeout)?)) {
+                Ok(committed) => committed.first().copied().flatten(),
                 // What was done is not to be done again from the beginning.
-                return self.shared.stop(Stop::Failed(format!(
-                    "{topic}[{partition}]: ask for the group's committed offset: {e:#}"
-                )));
-            }
-            match asked.find_partition(topic, partition).map(|e| e.offset()) {
-                Some(Offset::Offset(offset)) => Some(offset),
-                _ => None,
+                Err(e) => {
+                    return self.shared.stop(Stop::Failed(format!(
+                        "{topic}[{partition}]: ask for the group's committed offset: {e:#}"
+                    )));
+                }
             }
         };
         let watermarks =
@@ -73,8 +70,8 @@ impl Poller<'_> {
                 low
             }
             (None, Some(wanted)) => wanted,
-            (None, None) => match self.rebalancer.start(self.consumer, &name) {
-                Offset::Offset(offset) => offset,
+            (None, None) => match self.rebalancer.start(&name) {
+                StartAt::Offset(offset) => offset,
                 _ => low,
             },
         };
@@ -89,7 +86,7 @@ impl Poller<'_> {
         let outcome = self.consumer.restart(topic, partition, goal);
         let outcome = match outcome {
             // It has left just now.
-            Err(RDKafkaErrorCode::InvalidArgument) => Ok(()),
+            Err(Code::InvalidArgument) => Ok(()),
             Err(code) => Err(format!("read {topic}[{partition}] from {goal} on: {code}")),
             // Should this worker be killed before it is where the group was.
             Ok(()) if is_back => self

@@ -4,15 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset;
-use rdkafka::types::RDKafkaErrorCode;
-
-use super::ledger::Name;
 use super::observer::Watch;
-use super::rebalance::{self, Rebalancer, list};
+use super::rebalance::{self, Rebalancer, partitions};
 use super::shared::{Shared, Stop};
-use crate::kafka::errors;
-use crate::kafka::ffi::{Consumer, Event};
+use crate::kafka::client::{ConsumerClient, Event, Events as _};
+use crate::kafka::errors::{self, Code};
 use crate::reading::client::{self, Absence};
 use crate::reading::membership;
 use crate::terminal::stdout;
@@ -33,9 +29,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOKING: Duration = Duration::from_millis(100);
 
 /// The polling thread's own state.
-pub struct Poller<'a> {
-    pub consumer: &'a Consumer,
-    pub rebalancer: Rebalancer,
+pub struct Poller<'a, C> {
+    pub consumer: &'a C,
+    pub rebalancer: Rebalancer<'a, C>,
     pub shared: Arc<Shared>,
     pub watch: Arc<Watch>,
     pub idle: Option<Duration>,
@@ -59,9 +55,9 @@ pub struct Poller<'a> {
 }
 
 /// What the poller is made of.
-pub struct Parts<'a> {
-    pub consumer: &'a Consumer,
-    pub rebalancer: Rebalancer,
+pub struct Parts<'a, C> {
+    pub consumer: &'a C,
+    pub rebalancer: Rebalancer<'a, C>,
     pub watch: Arc<Watch>,
     pub idle: Option<Duration>,
     pub stall: Option<Duration>,
@@ -70,8 +66,8 @@ pub struct Parts<'a> {
     pub named: Vec<String>,
 }
 
-impl<'a> Poller<'a> {
-    pub fn new(parts: Parts<'a>) -> Self {
+impl<'a, C: ConsumerClient> Poller<'a, C> {
+    pub fn new(parts: Parts<'a, C>) -> Self {
         Self {
             shared: Arc::clone(&parts.rebalancer.shared),
             consumer: parts.consumer,
@@ -145,7 +141,7 @@ impl<'a> Poller<'a> {
                             ledger.reach_end(topic, partition, offset);
                         }
                         Event::Error { topic, partition, offset, code, reason } => match code {
-                            RDKafkaErrorCode::AutoOffsetReset => {
+                            Code::AutoOffsetReset => {
                                 self.shared
                                     .log
                                     .verbose(1, format_args!("{topic}[{partition}]@{offset}: {reason}"));
@@ -176,20 +172,20 @@ impl<'a> Poller<'a> {
     }
 
     /// An error that the consumer's queue held.
-    fn report(&self, topic: &str, partition: i32, code: RDKafkaErrorCode, reason: &str) {
+    fn report(&self, topic: &str, partition: i32, code: Code, reason: &str) {
         let place = if partition < 0 { topic.to_owned() } else { format!("{topic}[{partition}]") };
         match code {
-            RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::GroupAuthorizationFailed
-            | RDKafkaErrorCode::InconsistentGroupProtocol => {
-                let hint = if code == RDKafkaErrorCode::InconsistentGroupProtocol {
+            Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::InconsistentGroupProtocol => {
+                let hint = if code == Code::InconsistentGroupProtocol {
                     " (the group's members share partitions in another way: try --assignor range)"
                 } else {
                     ""
                 };
                 self.shared.stop(Stop::Failed(format!("{reason}{hint}")));
             }
-            RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId => {
+            Code::Fatal | Code::FencedInstanceId => {
                 self.shared.stop(Stop::of_fatal(reason));
             }
             _ => self.shared.log.verbose(1, format_args!("{place}: {reason}")),
@@ -202,21 +198,19 @@ impl<'a> Poller<'a> {
         let long_full = self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER);
         let (pause, resume) = self.shared.ledger().flow(long_full);
         let mut outcomes = Vec::new();
-        let entry = |(topic, partition): &Name| (Arc::clone(topic), *partition, Offset::Invalid);
         if !pause.is_empty() {
-            let names: Vec<_> = pause.iter().map(|(name, _)| entry(name)).collect();
-            outcomes.push(self.consumer.pause(&list(names.iter().map(|(t, p, o)| (&**t, *p, *o)))));
+            outcomes.push(self.consumer.pause(&partitions(pause.iter().map(|(name, _)| name))));
         }
         for ((topic, partition), next) in &pause {
             let Some(next) = *next else { continue };
             let outcome = match self.consumer.seek(topic, *partition, next, self.rebalancer.timeout) {
                 // Retention took what was to be fetched, and the client gave it up.
-                Err(RDKafkaErrorCode::State) => self.consumer.restart(topic, *partition, next),
+                Err(Code::State) => self.consumer.restart(topic, *partition, next),
                 outcome => outcome,
             };
             match outcome {
                 // `InvalidArgument`: the partition has left meanwhile.
-                Ok(()) | Err(RDKafkaErrorCode::InvalidArgument) => {}
+                Ok(()) | Err(Code::InvalidArgument) => {}
                 // What was dropped would never come again, and be taken for a hole.
                 Err(code) => {
                     let place = format!("{topic}[{partition}]@{next}");
@@ -225,8 +219,7 @@ impl<'a> Poller<'a> {
             }
         }
         if !resume.is_empty() {
-            let names: Vec<_> = resume.iter().map(entry).collect();
-            outcomes.push(self.consumer.resume(&list(names.iter().map(|(t, p, o)| (&**t, *p, *o)))));
+            outcomes.push(self.consumer.resume(&partitions(&resume)));
         }
         for code in outcomes.into_iter().filter_map(Result::err) {
             self.shared.log.verbose(1, format_args!("pause or resume: {code}"));

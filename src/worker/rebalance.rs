@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use rdkafka::{Offset, TopicPartitionList};
-
 use super::ending::Share;
 use super::ledger::{Ledger, Name};
 use super::shared::{Shared, Stop};
-use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
+use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
 use crate::reading::bounds::{From, Until};
 use crate::reading::{client, contact};
+use crate::record::TopicPartition;
 use crate::shutdown::Shutdown;
 
 /// How long commands of partitions that are revoked get until TERM, then until KILL, then until
@@ -41,7 +40,8 @@ impl Patience {
 }
 
 /// What the polling thread does inside a rebalance.
-pub struct Rebalancer {
+pub struct Rebalancer<'a, C> {
+    pub consumer: &'a C,
     pub shared: Arc<Shared>,
     /// Where to start in a partition that the group has committed nothing for.
     pub from: From,
@@ -66,25 +66,21 @@ pub struct Rebalancer {
     pub joins_silently: bool,
 }
 
-/// A list for librdkafka of these partitions, each with its offset.
-pub fn list<'a>(entries: impl IntoIterator<Item = (&'a str, i32, Offset)>) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for (topic, partition, offset) in entries {
-        // Only an offset that no Offset can be is refused.
-        let _ = list.add_partition_offset(topic, partition, offset);
-    }
-    list
+/// These partitions, for a client.
+pub fn partitions<'a>(names: impl IntoIterator<Item = &'a Name>) -> Vec<TopicPartition> {
+    names.into_iter().map(|(topic, partition)| TopicPartition::new(Arc::clone(topic), *partition)).collect()
 }
 
 /// Stores what can be committed: the next commit commits it.
-pub fn store(consumer: &Consumer, shared: &Shared) {
+pub fn store(consumer: &impl ConsumerClient, shared: &Shared) {
     let offsets = shared.ledger().store_list();
     if offsets.is_empty() {
         return;
     }
-    let offsets = list(
-        offsets.iter().map(|(topic, partition, offset)| (&**topic, *partition, Offset::Offset(*offset))),
-    );
+    let offsets: Vec<_> = offsets
+        .into_iter()
+        .map(|(topic, partition, offset)| (TopicPartition::new(topic, partition), offset))
+        .collect();
     if let Err(code) = consumer.store(&offsets) {
         // A partition that left meanwhile: its new owner commits for it.
         shared.log.verbose(1, format_args!("store offsets: {code}"));
@@ -101,8 +97,8 @@ fn shown(names: &[Name]) -> String {
     all.join(" ")
 }
 
-impl Rebalance for Rebalancer {
-    fn assigned(&mut self, consumer: &Consumer, partitions: &mut [Assigned]) {
+impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
+    fn assigned(&mut self, partitions: &mut [Assigned]) {
         self.last_assigned = Some(Instant::now());
         self.shared.pulse.assign();
         // Of a worker that ends, nothing of them is read.
@@ -112,30 +108,32 @@ impl Rebalance for Rebalancer {
         let names = names(partitions);
         self.shared.tally.assigned.fetch_add(1, Relaxed);
         self.shared.log.verbose(1, format_args!("assigned: {}", shown(&names)));
-        let committed = list(partitions.iter().map(|p| (&*p.topic, p.partition, Offset::Invalid)));
-        let known = self.ask(|timeout| Ok(consumer.committed(&committed, timeout)?));
+        let asked: Vec<_> = partitions.iter().map(Assigned::topic_partition).collect();
+        let known = self.ask(|timeout| Ok(self.consumer.committed(&asked, timeout)?));
         if let Err(e) = &known {
             self.shared.log.error(format_args!("ask for the group's committed offsets: {e:#}"));
         }
+        let is_known = known.is_ok();
+        let mut committed = known.unwrap_or_default().into_iter();
         for partition in partitions.iter_mut() {
             let name = (Arc::clone(&partition.topic), partition.partition);
-            let stored = committed.find_partition(&partition.topic, partition.partition).map(|e| e.offset());
-            if known.is_ok() && !matches!(stored, Some(Offset::Offset(_))) {
-                partition.offset = self.start(consumer, &name);
+            let stored = committed.next().flatten();
+            if is_known && stored.is_none() {
+                partition.start = self.start(&name);
             }
-            let until = self.end(consumer, &name);
-            let position = match (partition.offset, stored) {
-                (Offset::Offset(offset), _) | (_, Some(Offset::Offset(offset))) => Some(offset),
-                _ => None,
+            let until = self.end(&name);
+            let position = match partition.start {
+                StartAt::Offset(offset) => Some(offset),
+                _ => stored,
             };
-            if known.is_ok() {
+            if is_known {
                 self.wanted.insert(name.clone(), From::Beginning);
             }
             self.shared.ledger().assign(&name, position, until);
         }
     }
 
-    fn revoked(&mut self, consumer: &Consumer, partitions: &[Assigned], lost: bool) {
+    fn revoked(&mut self, partitions: &[Assigned], lost: bool) {
         self.last_assigned = None;
         self.joining_since = Instant::now();
         let names = names(partitions);
@@ -164,7 +162,7 @@ impl Rebalance for Rebalancer {
             return;
         }
         self.drain(&names, &of_these);
-        store(consumer, &self.shared);
+        store(self.consumer, &self.shared);
         let mut ledger = self.shared.ledger();
         for name in &names {
             ledger.end(name);
@@ -172,7 +170,7 @@ impl Rebalance for Rebalancer {
     }
 }
 
-impl Rebalancer {
+impl<C: ConsumerClient> Rebalancer<'_, C> {
     /// Drops what is queued of these partitions. Gives their epochs.
     fn begin_drain(&self, names: &[Name]) -> HashSet<u64> {
         let epochs = {
@@ -253,32 +251,32 @@ impl Rebalancer {
     }
 
     /// Where to start in a partition without a committed offset.
-    pub fn start(&self, consumer: &Consumer, name: &Name) -> Offset {
+    pub fn start(&self, name: &Name) -> StartAt {
         let (topic, partition) = name;
         let from = self.wanted.get(name).copied().unwrap_or(self.from);
         if matches!(from, From::Stored | From::Beginning) {
             // The client finds it itself, however long the leader is away.
-            return Offset::Beginning;
+            return StartAt::Beginning;
         }
         let start = self.ask(|timeout| {
-            let ends = client::watermarks(consumer, topic, *partition, timeout)?;
-            client::start(consumer, topic, *partition, from, ends, timeout)
+            let ends = client::watermarks(self.consumer, topic, *partition, timeout)?;
+            client::start(self.consumer, topic, *partition, from, ends, timeout)
         });
         match start {
-            Ok(offset) => Offset::Offset(offset),
+            Ok(offset) => StartAt::Offset(offset),
             Err(e) => {
                 self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: where to start: {e:#}")));
-                Offset::Invalid
+                StartAt::Committed
             }
         }
     }
 
     /// The exclusive end of what is asked for in a partition.
-    fn end(&self, consumer: &Consumer, (topic, partition): &Name) -> Option<i64> {
+    fn end(&self, (topic, partition): &Name) -> Option<i64> {
         let until = self.until?;
         let end = self.ask(|timeout| {
-            let (_, high) = client::watermarks(consumer, topic, *partition, timeout)?;
-            let end = client::end(consumer, topic, *partition, until, high, timeout)?;
+            let (_, high) = client::watermarks(self.consumer, topic, *partition, timeout)?;
+            let end = client::end(self.consumer, topic, *partition, until, high, timeout)?;
             // Nothing at or after a time that has passed: all that is there comes before it.
             Ok(end.unwrap_or(high))
         });

@@ -13,7 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 /// An error code, of the protocol or of the client itself.
 pub type Code = RDKafkaErrorCode;
 
-use super::ffi::Observer;
+use super::client::Observer;
 use crate::clock::duration;
 use crate::terminal::notes::Log;
 use cause::{Cause, split_broker};

@@ -7,10 +7,10 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::admin::AdminClient;
 use rdkafka::bindings as sys;
-use rdkafka::types::RDKafkaErrorCode;
 
 use super::handle::Handle;
 use super::{Consumer, Producer, check, check_object, millis, slice, text};
+use crate::kafka::errors::Code;
 
 /// An answer; what is read from it lives as long as it.
 struct Answer(*mut sys::rd_kafka_event_t);
@@ -30,7 +30,7 @@ impl Handle {
         broker: Option<i32>,
         timeout: Duration,
         send: impl FnOnce(*const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
-    ) -> Result<Answer, RDKafkaErrorCode> {
+    ) -> Result<Answer, Code> {
         // SAFETY: a handle's client is never destroyed.
         unsafe { ask(self.rk, kind, broker, timeout, send) }
     }
@@ -47,7 +47,7 @@ unsafe fn ask(
     broker: Option<i32>,
     timeout: Duration,
     send: impl FnOnce(*const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
-) -> Result<Answer, RDKafkaErrorCode> {
+) -> Result<Answer, Code> {
     let mut reason = [0 as c_char; 128];
     // SAFETY: the client is live; options and queue are made and given up here (the request
     // holds references of its own); the event becomes the answer's.
@@ -68,7 +68,7 @@ unsafe fn ask(
         sys::rd_kafka_queue_destroy(queue);
         sys::rd_kafka_AdminOptions_destroy(options);
         if event.is_null() {
-            return Err(RDKafkaErrorCode::OperationTimedOut);
+            return Err(Code::OperationTimedOut);
         }
         let answer = Answer(event);
         check(sys::rd_kafka_event_error(event))?;
@@ -83,9 +83,9 @@ pub fn alter_topic_configs<C: ClientContext>(
     topic: &str,
     changes: &[(&str, Option<&str>)],
     timeout: Duration,
-) -> Result<(), (RDKafkaErrorCode, String)> {
-    let bare = |code: RDKafkaErrorCode| (code, String::new());
-    let c_topic = CString::new(topic).map_err(|_| bare(RDKafkaErrorCode::InvalidTopic))?;
+) -> Result<(), (Code, String)> {
+    let bare = |code: Code| (code, String::new());
+    let c_topic = CString::new(topic).map_err(|_| bare(Code::InvalidTopic))?;
     let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS;
     let rk = client.inner().native_ptr();
     // SAFETY: the client is borrowed, and so live; the resource is made and given up here, with texts
@@ -97,7 +97,7 @@ pub fn alter_topic_configs<C: ClientContext>(
             c_topic.as_ptr(),
         );
         if resource.is_null() {
-            return Err(bare(RDKafkaErrorCode::InvalidTopic));
+            return Err(bare(Code::InvalidTopic));
         }
         let added = changes.iter().try_for_each(|&(name, value)| {
             use sys::rd_kafka_AlterConfigOpType_t as Op;
@@ -105,7 +105,7 @@ pub fn alter_topic_configs<C: ClientContext>(
                 Some(_) => Op::RD_KAFKA_ALTER_CONFIG_OP_TYPE_SET,
                 None => Op::RD_KAFKA_ALTER_CONFIG_OP_TYPE_DELETE,
             };
-            let c_string = |text: &str| CString::new(text).map_err(|_| RDKafkaErrorCode::InvalidConfig);
+            let c_string = |text: &str| CString::new(text).map_err(|_| Code::InvalidConfig);
             let (name, value) = (c_string(name)?, value.map(c_string).transpose()?);
             let value = value.as_ref().map_or(ptr::null(), |value| value.as_ptr());
             check_object(sys::rd_kafka_ConfigResource_add_incremental_config(
@@ -125,7 +125,7 @@ pub fn alter_topic_configs<C: ClientContext>(
         let answer = answer.map_err(bare)?;
         let result = sys::rd_kafka_event_IncrementalAlterConfigs_result(answer.0);
         if result.is_null() {
-            return Err(bare(RDKafkaErrorCode::Fail));
+            return Err(bare(Code::Fail));
         }
         let mut count = 0;
         let resources = sys::rd_kafka_IncrementalAlterConfigs_result_resources(result, &raw mut count);
@@ -138,17 +138,16 @@ pub fn alter_topic_configs<C: ClientContext>(
 }
 
 impl Producer {
-    /// The effective value of one configuration of a topic, asked from this broker; `None` where
-    /// it has none of that name.
-    pub fn topic_config(
+    /// What [`topic_config`](crate::kafka::client::ProducerClient::topic_config) does.
+    pub(super) fn describe_topic(
         &self,
         topic: &str,
         name: &str,
         broker: i32,
         timeout: Duration,
-    ) -> Result<Option<String>, RDKafkaErrorCode> {
-        let c_topic = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
-        let c_name = CString::new(name).map_err(|_| RDKafkaErrorCode::InvalidArgument)?;
+    ) -> Result<Option<String>, Code> {
+        let c_topic = CString::new(topic).map_err(|_| Code::InvalidTopic)?;
+        let c_name = CString::new(name).map_err(|_| Code::InvalidArgument)?;
         let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS;
         // SAFETY: the resource is made and given up here, with names that outlive its making; the
         // request copies it. What is read belongs to the answer, which lives to the end.
@@ -158,7 +157,7 @@ impl Producer {
                 c_topic.as_ptr(),
             );
             if resource.is_null() {
-                return Err(RDKafkaErrorCode::InvalidTopic);
+                return Err(Code::InvalidTopic);
             }
             // In a question, the entry's name says what is asked for.
             sys::rd_kafka_ConfigResource_set_config(resource, c_name.as_ptr(), c"".as_ptr());
@@ -170,7 +169,7 @@ impl Producer {
             let answer = answer?;
             let result = sys::rd_kafka_event_DescribeConfigs_result(answer.0);
             if result.is_null() {
-                return Err(RDKafkaErrorCode::Fail);
+                return Err(Code::Fail);
             }
             let mut count = 0;
             let resources = sys::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
@@ -191,9 +190,9 @@ impl Producer {
 }
 
 impl Consumer {
-    /// How many members the group has now; 0 where there is no such group.
-    pub fn group_members(&self, group: &str, timeout: Duration) -> Result<usize, RDKafkaErrorCode> {
-        let c_group = CString::new(group).map_err(|_| RDKafkaErrorCode::InvalidGroupId)?;
+    /// What [`group_members`](crate::kafka::client::ConsumerClient::group_members) does.
+    pub(super) fn count_members(&self, group: &str, timeout: Duration) -> Result<usize, Code> {
+        let c_group = CString::new(group).map_err(|_| Code::InvalidGroupId)?;
         let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
         // SAFETY: the name outlives the call, which copies it; what is read belongs to the answer,
         // which lives to the end.
@@ -204,7 +203,7 @@ impl Consumer {
             })?;
             let result = sys::rd_kafka_event_DescribeConsumerGroups_result(answer.0);
             if result.is_null() {
-                return Err(RDKafkaErrorCode::Fail);
+                return Err(Code::Fail);
             }
             let mut count = 0;
             let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
@@ -212,7 +211,7 @@ impl Consumer {
             let error = sys::rd_kafka_ConsumerGroupDescription_error(group);
             if !error.is_null() {
                 match check(sys::rd_kafka_error_code(error)) {
-                    Ok(()) | Err(RDKafkaErrorCode::GroupIdNotFound) => {}
+                    Ok(()) | Err(Code::GroupIdNotFound) => {}
                     Err(code) => return Err(code),
                 }
             }

@@ -5,34 +5,14 @@ use std::ptr;
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
-use rdkafka::types::RDKafkaErrorCode;
 
 use super::consumer::Consumer;
-use super::rebalance::{Assigned, Rebalance};
 use super::{check, code_of, millis, text};
+use crate::kafka::client::{Assigned, Event, Events, Rebalance};
+use crate::kafka::errors::Code;
 use crate::record::{Header, RecordRef, Timestamp};
 
-/// Something that a consumer's queue held.
-#[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
-    Record(RecordRef<'a>),
-    /// The partition has nothing more now; the next record there gets an offset ≥ `offset`.
-    End {
-        topic: &'a str,
-        partition: i32,
-        offset: i64,
-    },
-    /// An error of a partition, or of the consumer where `topic` is empty and `partition` -1.
-    Error {
-        topic: &'a str,
-        partition: i32,
-        offset: i64,
-        code: RDKafkaErrorCode,
-        reason: &'a str,
-    },
-}
-
-/// Events of one [`Consumer::poll`]; freed as one.
+/// Events of one poll; freed as one.
 pub struct Batch<'a> {
     consumer: &'a Consumer,
     messages: Vec<*mut sys::rd_kafka_message_t>,
@@ -40,10 +20,8 @@ pub struct Batch<'a> {
 }
 
 impl Consumer {
-    /// Waits up to `timeout` for the first event, then takes what is there, up to `most`.
-    /// Rebalances are served by `handler` meanwhile; must be called at least every
-    /// `max.poll.interval.ms`.
-    pub fn poll(&self, timeout: Duration, most: usize, handler: &mut dyn Rebalance) -> Batch<'_> {
+    /// What [`poll`](crate::kafka::client::ConsumerClient::poll) does.
+    pub(super) fn take(&self, timeout: Duration, most: usize, handler: &mut dyn Rebalance) -> Batch<'_> {
         self.serving(handler, || {
             let mut messages = std::mem::take(&mut *self.spare.borrow_mut());
             if messages.len() < most {
@@ -61,7 +39,7 @@ impl Consumer {
     /// It counts an end of partition as a record (`rd_kafka_q_serve_rkmessages` moves the
     /// application's position one past it), so that whatever goes on from that position after a
     /// pause or a rebalance would skip a record, or ask for an offset that is not there.
-    pub(super) fn take_batch(&self, timeout: Duration, room: &mut [*mut sys::rd_kafka_message_t]) -> usize {
+    fn take_batch(&self, timeout: Duration, room: &mut [*mut sys::rd_kafka_message_t]) -> usize {
         // It waits for a full batch or the whole time-out, so ask for one first.
         // SAFETY: the queue is live and the array has room for what is asked.
         let length = unsafe {
@@ -77,7 +55,7 @@ impl Consumer {
     }
 
     /// One record a call, which keeps the position right at an end of partition.
-    pub(super) fn take_singly(&self, timeout: Duration, room: &mut [*mut sys::rd_kafka_message_t]) -> usize {
+    fn take_singly(&self, timeout: Duration, room: &mut [*mut sys::rd_kafka_message_t]) -> usize {
         let revoked = &self.handle.context.revoked;
         revoked.borrow_mut().clear();
         let mut length = 0;
@@ -124,20 +102,12 @@ fn give_back(messages: &mut [*mut sys::rd_kafka_message_t], revoked: &[Assigned]
     kept
 }
 
-impl Batch<'_> {
-    /// How many events there are.
-    pub fn len(&self) -> usize {
-        self.length
-    }
-
-    /// Whether the time passed without an event.
-    pub fn is_empty(&self) -> bool {
+impl Events for Batch<'_> {
+    fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Hands each event over, in order. Headers are read only `with_headers`: they cost a
-    /// parse of each record.
-    pub fn for_each<E>(
+    fn for_each<E>(
         &self,
         with_headers: bool,
         mut each: impl FnMut(Event<'_>) -> Result<(), E>,
@@ -175,7 +145,7 @@ impl Batch<'_> {
                             headers: &headers,
                         }))?;
                     }
-                    Some(RDKafkaErrorCode::PartitionEOF) => each(Event::End { topic, partition, offset })?,
+                    Some(Code::PartitionEOF) => each(Event::End { topic, partition, offset })?,
                     Some(code) => {
                         let reason = text(sys::rd_kafka_message_errstr(pointer));
                         each(Event::Error { topic, partition, offset, code, reason: &reason })?;

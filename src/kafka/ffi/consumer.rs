@@ -9,18 +9,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use rdkafka::bindings as sys;
-use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, TopicPartitionList};
 
-use super::handle::{Handle, Observer, TopicMetadata};
-use super::rebalance::Rebalance;
-use super::{check, check_object, millis, slice, text};
+use super::batch::Batch;
+use super::handle::Handle;
+use super::{check, check_object, list, millis, slice, text};
+use crate::kafka::client::{Assigned, ConsumerClient, Observer, Rebalance, TopicMetadata};
+use crate::kafka::errors::Code;
+use crate::record::TopicPartition;
 
 /// A consumer, of a group or of partitions that it chose itself.
 ///
 /// Not `Sync`: rebalances are served on the thread that polls.
 pub struct Consumer {
     pub(super) handle: Handle,
+    /// What it was made with, for [`ConsumerClient::unstable_end`].
+    config: ClientConfig,
+    observer: Arc<dyn Observer>,
     pub(super) queue: *mut sys::rd_kafka_queue_t,
     /// Whether fetching may go on from the application's position: in a group, or after a pause.
     pub(super) resumes: bool,
@@ -38,7 +43,8 @@ impl Consumer {
     /// (`enable.auto.commit`) is taken for a member of a group.
     /// `config` must name a `group.id`, which librdkafka wants even for partitions of one's own.
     pub fn new(config: &ClientConfig, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
-        let handle = Handle::new(config, sys::rd_kafka_type_t::RD_KAFKA_CONSUMER, observer)?;
+        let kind = sys::rd_kafka_type_t::RD_KAFKA_CONSUMER;
+        let handle = Handle::new(config, kind, Arc::clone(&observer))?;
         // SAFETY: the client is live; the queue is a reference of ours that is kept for good.
         let queue = unsafe {
             check(sys::rd_kafka_poll_set_consumer(handle.rk)).context("redirect the main queue")?;
@@ -50,27 +56,93 @@ impl Consumer {
         let resumes = config.get("enable.partition.eof") == Some("true")
             && config.get("enable.auto.commit") == Some("true");
         let leaves = config.get("group.instance.id").is_none();
-        Ok(Self { handle, queue, resumes, leaves, spare: RefCell::default(), begins: RefCell::default() })
+        Ok(Self {
+            handle,
+            config: config.clone(),
+            observer,
+            queue,
+            resumes,
+            leaves,
+            spare: RefCell::default(),
+            begins: RefCell::default(),
+        })
     }
 
-    /// The cluster's view of one topic, or of all.
-    pub fn metadata(
+    /// Takes note of where a partition was told to begin, as librdkafka has it.
+    pub(super) fn begin(&self, topic: &str, partition: i32, raw: i64) {
+        let list = list::of_one(topic, partition, sys::RD_KAFKA_OFFSET_INVALID.into());
+        // SAFETY: client and list are live; the one element is read while the list is.
+        let position = unsafe {
+            match check(sys::rd_kafka_position(self.handle.rk, list.ptr())) {
+                Ok(()) => (*(*list.ptr()).elems).offset,
+                Err(_) => sys::RD_KAFKA_OFFSET_INVALID.into(),
+            }
+        };
+        self.begins.borrow_mut().insert((topic.to_owned(), partition), (raw, position));
+    }
+
+    /// # Safety
+    /// `list` is null or a live list; it is copied.
+    unsafe fn commit_list(
         &self,
-        topic: Option<&str>,
+        list: *const sys::rd_kafka_topic_partition_list_t,
         timeout: Duration,
-    ) -> Result<Vec<TopicMetadata>, RDKafkaErrorCode> {
+    ) -> Result<(), Code> {
+        // SAFETY: the client is live, the queue is ours and given up at the end, the event is
+        // freed after its errors were read.
+        unsafe {
+            let answers = sys::rd_kafka_queue_new(self.handle.rk);
+            let asked =
+                check(sys::rd_kafka_commit_queue(self.handle.rk, list, answers, None, ptr::null_mut()));
+            let outcome = asked.and_then(|()| {
+                let event = sys::rd_kafka_queue_poll(answers, millis(timeout));
+                if event.is_null() {
+                    return Err(Code::OperationTimedOut);
+                }
+                // The event's own error is set only where every partition failed.
+                let partitions = sys::rd_kafka_event_topic_partition_list(event);
+                let all = if partitions.is_null() {
+                    &[][..]
+                } else {
+                    slice((*partitions).elems, (*partitions).cnt)
+                };
+                let outcome = check(sys::rd_kafka_event_error(event))
+                    .and_then(|()| all.iter().try_for_each(|partition| check(partition.err)));
+                sys::rd_kafka_event_destroy(event);
+                outcome
+            });
+            sys::rd_kafka_queue_destroy(answers);
+            match outcome {
+                // Nothing was stored since the last commit: all is committed.
+                Err(Code::NoOffset) => Ok(()),
+                other => other,
+            }
+        }
+    }
+
+    fn has_partitions(&self) -> bool {
+        let mut all = ptr::null_mut();
+        // SAFETY: the client is live; the list that it makes is read and destroyed here.
+        unsafe {
+            if check(sys::rd_kafka_assignment(self.handle.rk, &raw mut all)).is_err() {
+                return false;
+            }
+            let any = (*all).cnt > 0;
+            sys::rd_kafka_topic_partition_list_destroy(all);
+            any
+        }
+    }
+}
+
+impl ConsumerClient for Consumer {
+    type Batch<'a> = Batch<'a>;
+
+    fn metadata(&self, topic: Option<&str>, timeout: Duration) -> Result<Vec<TopicMetadata>, Code> {
         self.handle.metadata(topic, timeout)
     }
 
-    /// The partition's low watermark, and its high watermark (the last stable offset for a
-    /// read-committed client), asked from the broker.
-    pub fn watermarks(
-        &self,
-        topic: &str,
-        partition: i32,
-        timeout: Duration,
-    ) -> Result<(i64, i64), RDKafkaErrorCode> {
-        let topic = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    fn watermarks(&self, topic: &str, partition: i32, timeout: Duration) -> Result<(i64, i64), Code> {
+        let topic = CString::new(topic).map_err(|_| Code::InvalidTopic)?;
         let (mut low, mut high) = (-1, -1);
         // SAFETY: the client is live; the name and both numbers outlive the call.
         unsafe {
@@ -86,8 +158,15 @@ impl Consumer {
         Ok((low, high))
     }
 
-    /// The partition's high watermark as the last fetch had it, without asking; `None` before one.
-    pub fn seen_end(&self, topic: &str, partition: i32) -> Option<i64> {
+    fn unstable_end(&self, topic: &str, partition: i32, timeout: Duration) -> Result<i64, Code> {
+        let mut config = self.config.clone();
+        config.set("isolation.level", "read_uncommitted");
+        // A client's isolation is for its lifetime, so this takes another one, which joins no group.
+        let other = Self::new(&config, Arc::clone(&self.observer)).map_err(|_| Code::Fail)?;
+        other.watermarks(topic, partition, timeout).map(|(_, high)| high)
+    }
+
+    fn seen_end(&self, topic: &str, partition: i32) -> Option<i64> {
         let topic = CString::new(topic).ok()?;
         let (mut low, mut high) = (-1, -1);
         // SAFETY: the client is live; the name and both numbers outlive the call.
@@ -103,25 +182,30 @@ impl Consumer {
         known.ok().and((high >= 0).then_some(high))
     }
 
-    /// Replaces each entry's offset, a time in ms since the epoch, by the offset of the first
-    /// record at or after it; `Offset::End` where there is none.
-    pub fn offsets_for_times(
+    fn offsets_for_times(
         &self,
-        list: &TopicPartitionList,
+        times: &[(TopicPartition, i64)],
         timeout: Duration,
-    ) -> Result<(), RDKafkaErrorCode> {
-        // SAFETY: client and list are live.
-        check(unsafe { sys::rd_kafka_offsets_for_times(self.handle.rk, list.ptr(), millis(timeout)) })
+    ) -> Result<Vec<Option<i64>>, Code> {
+        let list = list::of_offsets(times);
+        // SAFETY: client and list are live; the list is ours alone, and librdkafka writes into it
+        // only until it returns.
+        check(unsafe { sys::rd_kafka_offsets_for_times(self.handle.rk, list.ptr(), millis(timeout)) })?;
+        Ok(list::offsets(&list, times.iter().map(|(partition, _)| partition)))
     }
 
-    /// Fills in each entry's committed offset; `Offset::Invalid` where the group has none.
-    pub fn committed(&self, list: &TopicPartitionList, timeout: Duration) -> Result<(), RDKafkaErrorCode> {
-        // SAFETY: client and list are live.
-        check(unsafe { sys::rd_kafka_committed(self.handle.rk, list.ptr(), millis(timeout)) })
+    fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<i64>>, Code> {
+        let list = list::of_partitions(partitions);
+        // SAFETY: as in `offsets_for_times`.
+        check(unsafe { sys::rd_kafka_committed(self.handle.rk, list.ptr(), millis(timeout)) })?;
+        Ok(list::offsets(&list, partitions.iter()))
     }
 
-    /// Joins the group for these topics; `^…` is a regular expression.
-    pub fn subscribe(&self, topics: &[String]) -> Result<(), RDKafkaErrorCode> {
+    fn group_members(&self, group: &str, timeout: Duration) -> Result<usize, Code> {
+        self.count_members(group, timeout)
+    }
+
+    fn subscribe(&self, topics: &[String]) -> Result<(), Code> {
         let mut list = TopicPartitionList::new();
         for topic in topics {
             list.add_topic_unassigned(topic);
@@ -130,66 +214,33 @@ impl Consumer {
         check(unsafe { sys::rd_kafka_subscribe(self.handle.rk, list.ptr()) })
     }
 
-    /// Reads these partitions from their offsets, without a group.
-    pub fn assign(&self, list: &TopicPartitionList) -> Result<(), RDKafkaErrorCode> {
+    fn assign(&self, partitions: &[Assigned]) -> Result<(), Code> {
+        let list = list::of_starts(partitions);
         // SAFETY: client and list are live; the list is copied.
         check(unsafe { sys::rd_kafka_assign(self.handle.rk, list.ptr()) })
     }
 
-    /// Reads these partitions besides those that are assigned, without a group.
-    pub fn assign_more(&self, list: &TopicPartitionList) -> Result<(), RDKafkaErrorCode> {
+    fn assign_more(&self, partitions: &[Assigned]) -> Result<(), Code> {
+        let list = list::of_starts(partitions);
         // SAFETY: client and list are live; the list is copied; an error object is freed by check_object.
         check_object(unsafe { sys::rd_kafka_incremental_assign(self.handle.rk, list.ptr()) })
     }
 
-    /// Goes on from `offset` in an assigned partition; what is queued from before is dropped.
-    /// `State`: it is not assigned (any more), or was given up with `AutoOffsetReset` ([`Consumer::restart`]).
-    pub fn seek(
-        &self,
-        topic: &str,
-        partition: i32,
-        offset: i64,
-        timeout: Duration,
-    ) -> Result<(), RDKafkaErrorCode> {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::from_raw(offset))
-            .map_err(|_| RDKafkaErrorCode::InvalidArgument)?;
+    fn seek(&self, topic: &str, partition: i32, offset: i64, timeout: Duration) -> Result<(), Code> {
+        let list = list::of_one(topic, partition, offset);
         // SAFETY: client and list are live; an error object is freed by check_object.
         check_object(unsafe { sys::rd_kafka_seek_partitions(self.handle.rk, list.ptr(), millis(timeout)) })?;
-        list.elements().first().map_or(Ok(()), |e| {
-            e.error().map_err(|e| e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown))
-        })?;
-        self.begin(topic, partition, Some(offset));
+        list.elements()
+            .first()
+            .map_or(Ok(()), |e| e.error().map_err(|e| e.rdkafka_error_code().unwrap_or(Code::Unknown)))?;
+        self.begin(topic, partition, offset);
         Ok(())
     }
 
-    /// Takes note of where a partition was told to begin; `None`: at its committed offset.
-    pub(super) fn begin(&self, topic: &str, partition: i32, offset: Option<i64>) {
-        let name = (topic.to_owned(), partition);
-        let Some(offset) = offset else {
-            self.begins.borrow_mut().remove(&name);
-            return;
-        };
-        let mut list = TopicPartitionList::new();
-        list.add_partition(topic, partition);
-        // SAFETY: client and list are live; the one element is read while the list is.
-        let position = unsafe {
-            match check(sys::rd_kafka_position(self.handle.rk, list.ptr())) {
-                Ok(()) => (*(*list.ptr()).elems).offset,
-                Err(_) => sys::RD_KAFKA_OFFSET_INVALID.into(),
-            }
-        };
-        self.begins.borrow_mut().insert(name, (offset, position));
-    }
-
-    /// Starts an assigned partition again, at `offset`, after the client gave it up with
-    /// `AutoOffsetReset`. It takes no seek then: `rd_kafka_toppar_seek` wants a fetcher that was
-    /// started, and `rd_kafka_offset_reset` has stopped it. So it is assigned anew. A partition
-    /// that left meanwhile is `InvalidArgument`.
-    pub fn restart(&self, topic: &str, partition: i32, offset: i64) -> Result<(), RDKafkaErrorCode> {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::from_raw(offset))
-            .map_err(|_| RDKafkaErrorCode::InvalidArgument)?;
+    fn restart(&self, topic: &str, partition: i32, offset: i64) -> Result<(), Code> {
+        // It takes no seek now: `rd_kafka_toppar_seek` wants a fetcher that was started, and
+        // `rd_kafka_offset_reset` has stopped it. So it is assigned again.
+        let list = list::of_one(topic, partition, offset);
         // SAFETY: client and list are live, and lists are copied; error objects are freed by
         // check_object; the assignment is ours, and is freed after its last use.
         unsafe {
@@ -219,7 +270,7 @@ impl Consumer {
                     }
                 }
                 if !is_there {
-                    return Err(RDKafkaErrorCode::InvalidArgument);
+                    return Err(Code::InvalidArgument);
                 }
                 check(sys::rd_kafka_assign(rk, all))
             });
@@ -228,81 +279,41 @@ impl Consumer {
         }
     }
 
-    /// Stops fetching these partitions and drops what was fetched ahead.
-    pub fn pause(&self, list: &TopicPartitionList) -> Result<(), RDKafkaErrorCode> {
+    fn pause(&self, partitions: &[TopicPartition]) -> Result<(), Code> {
+        let list = list::of_partitions(partitions);
         // SAFETY: client and list are live.
         check(unsafe { sys::rd_kafka_pause_partitions(self.handle.rk, list.ptr()) })
     }
 
-    /// Fetches these partitions again, from where they were paused.
-    pub fn resume(&self, list: &TopicPartitionList) -> Result<(), RDKafkaErrorCode> {
+    fn resume(&self, partitions: &[TopicPartition]) -> Result<(), Code> {
+        let list = list::of_partitions(partitions);
         // SAFETY: client and list are live.
         check(unsafe { sys::rd_kafka_resume_partitions(self.handle.rk, list.ptr()) })
     }
 
-    /// Stores the next offset to read of each entry for the next commit. Entries that this
-    /// member does not own fail, alone, with `_STATE` in their own error.
-    pub fn store(&self, list: &TopicPartitionList) -> Result<(), RDKafkaErrorCode> {
-        // SAFETY: client and list are live.
+    fn store(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), Code> {
+        let list = list::of_offsets(offsets);
+        // SAFETY: client and list are live; the list is ours alone, and librdkafka writes each
+        // entry's error into it until it returns.
         check(unsafe { sys::rd_kafka_offsets_store(self.handle.rk, list.ptr()) })
     }
 
-    /// Commits what is stored and waits for the broker's answer, up to `timeout`, serving
-    /// rebalances meanwhile. `Err(OperationTimedOut)` where no answer came.
-    pub fn commit_stored(&self, timeout: Duration) -> Result<(), RDKafkaErrorCode> {
+    fn commit_stored(&self, timeout: Duration) -> Result<(), Code> {
         // SAFETY: a null list means: what is stored.
         unsafe { self.commit_list(ptr::null(), timeout) }
     }
 
-    /// Commits these offsets and waits for the broker's answer, up to `timeout`. A consumer that
-    /// has not joined its group may do so while the group has no members.
-    pub fn commit(&self, list: &TopicPartitionList, timeout: Duration) -> Result<(), RDKafkaErrorCode> {
+    fn commit(&self, offsets: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), Code> {
+        let list = list::of_offsets(offsets);
         // SAFETY: the list is live.
         unsafe { self.commit_list(list.ptr(), timeout) }
     }
 
-    /// # Safety
-    /// `list` is null or a live list; it is copied.
-    unsafe fn commit_list(
-        &self,
-        list: *const sys::rd_kafka_topic_partition_list_t,
-        timeout: Duration,
-    ) -> Result<(), RDKafkaErrorCode> {
-        // SAFETY: the client is live, the queue is ours and given up at the end, the event is
-        // freed after its errors were read.
-        unsafe {
-            let answers = sys::rd_kafka_queue_new(self.handle.rk);
-            let asked =
-                check(sys::rd_kafka_commit_queue(self.handle.rk, list, answers, None, ptr::null_mut()));
-            let outcome = asked.and_then(|()| {
-                let event = sys::rd_kafka_queue_poll(answers, millis(timeout));
-                if event.is_null() {
-                    return Err(RDKafkaErrorCode::OperationTimedOut);
-                }
-                // The event's own error is set only where every partition failed.
-                let partitions = sys::rd_kafka_event_topic_partition_list(event);
-                let all = if partitions.is_null() {
-                    &[][..]
-                } else {
-                    slice((*partitions).elems, (*partitions).cnt)
-                };
-                let outcome = check(sys::rd_kafka_event_error(event))
-                    .and_then(|()| all.iter().try_for_each(|partition| check(partition.err)));
-                sys::rd_kafka_event_destroy(event);
-                outcome
-            });
-            sys::rd_kafka_queue_destroy(answers);
-            match outcome {
-                // Nothing was stored since the last commit: all is committed.
-                Err(RDKafkaErrorCode::NoOffset) => Ok(()),
-                other => other,
-            }
-        }
+    fn poll(&self, timeout: Duration, most: usize, handler: &mut dyn Rebalance) -> Batch<'_> {
+        self.take(timeout, most, handler)
     }
 
-    /// Leaves the group, serving the last rebalance, and waits until that is done or `timeout`
-    /// has passed; says which. Offsets that were stored are committed on the way.
-    pub fn close(&self, timeout: Duration, handler: &mut dyn Rebalance) -> bool {
+    fn close(&self, timeout: Duration, handler: &mut dyn Rebalance) -> bool {
         let deadline = Instant::now() + timeout;
         if self.leaves && !self.has_partitions() {
             // A member without a partition that closes says nothing (rdkafka_cgrp.c: "consumer is
@@ -325,19 +336,6 @@ impl Consumer {
                 return false;
             }
             drop(self.poll(Duration::from_millis(2), 1000, handler));
-        }
-    }
-
-    fn has_partitions(&self) -> bool {
-        let mut all = ptr::null_mut();
-        // SAFETY: the client is live; the list that it makes is read and destroyed here.
-        unsafe {
-            if check(sys::rd_kafka_assignment(self.handle.rk, &raw mut all)).is_err() {
-                return false;
-            }
-            let any = (*all).cnt > 0;
-            sys::rd_kafka_topic_partition_list_destroy(all);
-            any
         }
     }
 }

@@ -10,38 +10,15 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
-use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka::types::RDKafkaRespErr;
 
 use super::consumer::Consumer;
-use super::producer::{Delivery, on_delivery};
-use super::rebalance::{Assigned, Rebalance, on_rebalance};
-use super::topic::Topic;
+use super::producer::on_delivery;
+use super::rebalance::on_rebalance;
+use super::topic::NativeTopic;
 use super::{check, code_of, millis, slice, text};
-
-/// Hears what librdkafka reports besides records; called from several threads.
-pub trait Observer: Send + Sync {
-    /// A broker is away, a login was refused, the client is fenced …
-    fn error(&self, code: RDKafkaErrorCode, reason: &str);
-    /// A line of librdkafka's own log; `level` as in syslog, 0 (emergency) to 7 (debug).
-    fn log(&self, level: i32, facility: &str, message: &str);
-}
-
-/// One partition of a topic, as the cluster's metadata has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionMetadata {
-    pub id: i32,
-    /// The leader's broker id, -1 where there is none.
-    pub leader: i32,
-    pub error: Option<RDKafkaErrorCode>,
-}
-
-/// One topic of the cluster's metadata.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicMetadata {
-    pub name: String,
-    pub partitions: Vec<PartitionMetadata>,
-    pub error: Option<RDKafkaErrorCode>,
-}
+use crate::kafka::client::{Assigned, Delivery, Observer, PartitionMetadata, Rebalance, TopicMetadata};
+use crate::kafka::errors::Code;
 
 /// Who is told of deliveries.
 pub(super) type Receiver = dyn FnMut(Delivery<'_>) + 'static;
@@ -117,11 +94,9 @@ impl Handle {
         &self,
         topic: Option<&str>,
         timeout: Duration,
-    ) -> Result<Vec<TopicMetadata>, RDKafkaErrorCode> {
-        let handle = topic
-            .map(|name| Topic::new(self, name))
-            .transpose()
-            .map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    ) -> Result<Vec<TopicMetadata>, Code> {
+        let handle =
+            topic.map(|name| NativeTopic::new(self, name)).transpose().map_err(|_| Code::InvalidTopic)?;
         let mut metadata: *const sys::rd_kafka_metadata = ptr::null();
         // SAFETY: the topic handle lives until the end of this function; the result is freed
         // below, after everything was copied out of its arrays, whose lengths it states.
@@ -178,10 +153,10 @@ pub(super) unsafe extern "C" fn on_error(
         if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL as c_int {
             let mut buffer = [0 as c_char; 512];
             sys::rd_kafka_fatal_error(rk, buffer.as_mut_ptr(), buffer.len());
-            context.observer.error(RDKafkaErrorCode::Fatal, &text(buffer.as_ptr()));
+            context.observer.error(Code::Fatal, &text(buffer.as_ptr()));
             return;
         }
-        let code = RDKafkaRespErr::try_from(err).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from);
+        let code = RDKafkaRespErr::try_from(err).map_or(Code::Unknown, Code::from);
         context.observer.error(code, &text(reason));
     }
 }

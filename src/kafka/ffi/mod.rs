@@ -17,34 +17,35 @@ mod admin;
 mod batch;
 mod consumer;
 mod handle;
+mod list;
 mod producer;
 mod rebalance;
 mod topic;
 
 pub use admin::alter_topic_configs;
-pub use batch::{Batch, Event};
+pub use batch::Batch;
 pub use consumer::Consumer;
-pub use handle::{Observer, PartitionMetadata, TopicMetadata};
-pub use producer::{DeliveredTopic, Delivery, Outgoing, Producer, Scratch};
-pub use rebalance::{Assigned, Rebalance};
+pub use producer::Producer;
 pub use topic::Topic;
 
 use std::ffi::{CStr, c_char, c_int};
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
-use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka::types::RDKafkaRespErr;
 
-fn code_of(err: RDKafkaRespErr) -> Option<RDKafkaErrorCode> {
+use crate::kafka::errors::Code;
+
+fn code_of(err: RDKafkaRespErr) -> Option<Code> {
     (err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| err.into())
 }
 
-fn check(err: RDKafkaRespErr) -> Result<(), RDKafkaErrorCode> {
+fn check(err: RDKafkaRespErr) -> Result<(), Code> {
     code_of(err).map_or(Ok(()), Err)
 }
 
 /// Takes an error object apart and frees it; null is success.
-fn check_object(error: *mut sys::rd_kafka_error_t) -> Result<(), RDKafkaErrorCode> {
+fn check_object(error: *mut sys::rd_kafka_error_t) -> Result<(), Code> {
     if error.is_null() {
         return Ok(());
     }

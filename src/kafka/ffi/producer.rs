@@ -1,7 +1,9 @@
 //! A producer: records in, and the fate of each out.
 
-use std::cell::Cell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_void};
+use std::fmt;
 use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
@@ -9,43 +11,26 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
-use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka::types::RDKafkaRespErr;
 
 use super::batch::read_headers;
-use super::handle::{Handle, Observer, Receiver, TopicMetadata};
-use super::topic::Topic;
+use super::handle::{Handle, Receiver};
+use super::topic::{NativeTopic, Topic};
 use super::{check, check_object, code_of, millis, text};
+use crate::kafka::client::{
+    DeliveredTopic, Delivery, Observer, Outgoing, ProducerClient, TopicClient, TopicMetadata,
+};
+use crate::kafka::errors::Code;
 use crate::record::Header;
 
-/// The fate of one record given to a [`Producer`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delivery<'a> {
-    /// The number that the record was sent with.
-    pub tag: u64,
-    /// `None`: acknowledged.
-    pub error: Option<RDKafkaErrorCode>,
-    pub topic: DeliveredTopic<'a>,
-    pub partition: i32,
-    /// The record's offset; negative where it is not known (`acks=0`, or an error).
-    pub offset: i64,
-    /// Bytes of its key and its value.
-    pub bytes: usize,
-    /// Bytes of its headers' names and values.
-    pub header_bytes: usize,
+/// A topic as a message knows it.
+struct MessageTopic<'a> {
+    rkt: *const sys::rd_kafka_topic_t,
+    message: PhantomData<&'a sys::rd_kafka_message_t>,
 }
 
-/// The topic that a record was sent to: its name is read where it is asked for, not for each record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeliveredTopic<'a> {
-    pub(super) rkt: *const sys::rd_kafka_topic_t,
-    message: PhantomData<&'a ()>,
-}
-
-impl<'a> DeliveredTopic<'a> {
-    /// No topic, whose name is empty.
-    pub const NONE: Self = Self { rkt: ptr::null(), message: PhantomData };
-
-    pub fn name(self) -> std::borrow::Cow<'a, str> {
+impl DeliveredTopic for MessageTopic<'_> {
+    fn name(&self) -> Cow<'_, str> {
         if self.rkt.is_null() {
             return "".into();
         }
@@ -54,19 +39,10 @@ impl<'a> DeliveredTopic<'a> {
     }
 }
 
-/// Where a record goes and what it carries, for [`Producer::send`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Outgoing<'a> {
-    /// `None`: the partitioner decides.
-    pub partition: Option<i32>,
-    pub key: Option<&'a [u8]>,
-    /// `None` is a tombstone.
-    pub value: Option<&'a [u8]>,
-    pub headers: &'a [Header<'a>],
-    /// Milliseconds since the epoch; `None`: now.
-    pub timestamp: Option<i64>,
-    /// Comes back in the [`Delivery`].
-    pub tag: u64,
+impl fmt::Debug for MessageTopic<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name().fmt(f)
+    }
 }
 
 /// A producer: queues records, reports the fate of each in [`Producer::poll`].
@@ -78,6 +54,8 @@ pub struct Producer {
     queued: Cell<usize>,
     /// How many of them there may be, unless one record alone has more.
     most: usize,
+    /// The memory of the last [`TopicClient::send_values`], used again for the next.
+    scratch: RefCell<Vec<sys::rd_kafka_message_t>>,
 }
 
 impl Producer {
@@ -91,36 +69,67 @@ impl Producer {
         let mut config = config.clone();
         config.set(BOUND, c_int::MAX.to_string());
         let handle = Handle::new(&config, sys::rd_kafka_type_t::RD_KAFKA_PRODUCER, observer)?;
-        Ok(Self { handle, queued: Cell::new(0), most })
+        Ok(Self { handle, queued: Cell::new(0), most, scratch: RefCell::default() })
     }
 
     /// Whether so many more bytes may be queued now.
     fn has_room(&self, queued: usize, size: usize) -> bool {
         queued == 0 || queued + size <= self.most
     }
+}
 
-    /// The cluster's view of one topic, or of all.
-    pub fn metadata(
-        &self,
-        topic: Option<&str>,
-        timeout: Duration,
-    ) -> Result<Vec<TopicMetadata>, RDKafkaErrorCode> {
+impl ProducerClient for Producer {
+    type Topic<'a> = Topic<'a>;
+
+    fn metadata(&self, topic: Option<&str>, timeout: Duration) -> Result<Vec<TopicMetadata>, Code> {
         self.handle.metadata(topic, timeout)
     }
 
-    /// A handle to produce to `name` with.
-    pub fn topic(&self, name: &str) -> anyhow::Result<Topic<'_>> {
-        Topic::new(&self.handle, name)
+    fn topic_config(
+        &self,
+        topic: &str,
+        name: &str,
+        broker: i32,
+        timeout: Duration,
+    ) -> Result<Option<String>, Code> {
+        self.describe_topic(topic, name, broker, timeout)
     }
 
-    /// Queues one record; its bytes are copied. `QueueFull` means poll and try again.
-    pub fn send(&self, topic: &Topic<'_>, record: &Outgoing<'_>) -> Result<(), RDKafkaErrorCode> {
+    fn topic(&self, name: &str) -> anyhow::Result<Topic<'_>> {
+        Ok(Topic { producer: self, native: NativeTopic::new(&self.handle, name)? })
+    }
+
+    fn poll(&self, timeout: Duration, deliveries: &mut dyn FnMut(Delivery<'_>)) {
+        let mut counted = |delivery: Delivery<'_>| {
+            let size = delivery.bytes + delivery.header_bytes;
+            self.queued.set(self.queued.get().saturating_sub(size));
+            deliveries(delivery);
+        };
+        let receiver: &mut dyn FnMut(Delivery<'_>) = &mut counted;
+        // SAFETY: only the lifetime is erased: the receiver is taken out again before this
+        // function, which owns it, returns, and only this thread's callbacks read it.
+        let receiver: *mut Receiver = unsafe { std::mem::transmute(ptr::from_mut(receiver)) };
+        self.handle.context.deliveries.set(Some(receiver));
+        // SAFETY: the client is live.
+        unsafe { sys::rd_kafka_poll(self.handle.rk, millis(timeout)) };
+        self.handle.context.deliveries.set(None);
+    }
+
+    fn in_flight(&self) -> usize {
+        // SAFETY: the client is live.
+        usize::try_from(unsafe { sys::rd_kafka_outq_len(self.handle.rk) }).unwrap_or(0)
+    }
+}
+
+impl TopicClient for Topic<'_> {
+    fn send(&self, record: &Outgoing<'_>) -> Result<(), Code> {
         use sys::rd_kafka_vtype_t as vtype;
+        let producer = self.producer;
         let (key, key_len) = raw(record.key);
         let (value, value_len) = raw(record.value);
         let size = key_len + value_len + size_of_headers(record.headers);
-        if !self.has_room(self.queued.get(), size) {
-            return Err(RDKafkaErrorCode::QueueFull);
+        if !producer.has_room(producer.queued.get(), size) {
+            return Err(Code::QueueFull);
         }
         let vu = |vtype, u| sys::rd_kafka_vu_t { vtype, u };
         let mem = |ptr, size| sys::rd_kafka_vu_s__bindgen_ty_1 {
@@ -128,7 +137,7 @@ impl Producer {
         };
         let headers = native_headers(record.headers)?;
         let mut arguments = [
-            vu(vtype::RD_KAFKA_VTYPE_RKT, sys::rd_kafka_vu_s__bindgen_ty_1 { rkt: topic.rkt }),
+            vu(vtype::RD_KAFKA_VTYPE_RKT, sys::rd_kafka_vu_s__bindgen_ty_1 { rkt: self.native.rkt }),
             vu(
                 vtype::RD_KAFKA_VTYPE_PARTITION,
                 sys::rd_kafka_vu_s__bindgen_ty_1 { i32_: record.partition.unwrap_or(PARTITION_UA) },
@@ -152,9 +161,9 @@ impl Producer {
         // the headers become librdkafka's on success and are freed here otherwise.
         unsafe {
             let outcome =
-                check_object(sys::rd_kafka_produceva(self.handle.rk, arguments.as_mut_ptr(), count));
+                check_object(sys::rd_kafka_produceva(producer.handle.rk, arguments.as_mut_ptr(), count));
             if outcome.is_ok() {
-                self.queued.set(self.queued.get() + size);
+                producer.queued.set(producer.queued.get() + size);
             } else if !headers.is_null() {
                 sys::rd_kafka_headers_destroy(headers);
             }
@@ -162,26 +171,22 @@ impl Producer {
         }
     }
 
-    /// Queues many values without key or header for one partition, in order: half the cost of
-    /// [`Producer::send`]. Gives how many of them are dealt with: what a full queue held back,
-    /// and all after it, still belongs to the caller, who polls and tries again. A value that
-    /// can't be queued for another reason is dealt with, and handed to `refused` with its tag.
-    pub fn send_values<'v>(
+    fn send_values<'v>(
         &self,
-        topic: &Topic<'_>,
         partition: i32,
         values: impl Iterator<Item = (&'v [u8], u64)>,
-        scratch: &mut Scratch,
-        refused: &mut dyn FnMut(u64, RDKafkaErrorCode),
+        refused: &mut dyn FnMut(u64, Code),
     ) -> usize {
-        let mut queued = self.queued.get();
+        let producer = self.producer;
+        let mut queued = producer.queued.get();
         let fitting = values.take_while(|(value, _)| {
-            let fits = self.has_room(queued, value.len());
+            let fits = producer.has_room(queued, value.len());
             queued += value.len();
             fits
         });
-        scratch.0.clear();
-        scratch.0.extend(fitting.map(|(value, tag)| sys::rd_kafka_message_t {
+        let mut scratch = producer.scratch.take();
+        scratch.clear();
+        scratch.extend(fitting.map(|(value, tag)| sys::rd_kafka_message_t {
             err: RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
             rkt: ptr::null_mut(),
             partition,
@@ -192,58 +197,45 @@ impl Producer {
             offset: 0,
             _private: tag as usize as *mut c_void,
         }));
-        let count = scratch.0.len();
+        let dealt_with = self.queue_batch(partition, &mut scratch, refused);
+        *producer.scratch.borrow_mut() = scratch;
+        dealt_with
+    }
+}
+
+impl Topic<'_> {
+    /// Queues these messages for one partition, and gives how many of them are dealt with.
+    fn queue_batch(
+        &self,
+        partition: i32,
+        messages: &mut [sys::rd_kafka_message_t],
+        refused: &mut dyn FnMut(u64, Code),
+    ) -> usize {
+        let count = messages.len();
         if count == 0 {
             return 0;
         }
         // SAFETY: topic and client are live; the values outlive the call, which copies them
         // (MSG_F_COPY); the array has the length that is stated.
         let taken = unsafe {
-            sys::rd_kafka_produce_batch(
-                topic.rkt,
-                partition,
-                MSG_F_COPY,
-                scratch.0.as_mut_ptr(),
-                count as c_int,
-            )
+            let (rkt, array) = (self.native.rkt, messages.as_mut_ptr());
+            sys::rd_kafka_produce_batch(rkt, partition, MSG_F_COPY, array, count as c_int)
         };
-        let sizes = scratch.0.iter().filter(|message| code_of(message.err).is_none()).map(|m| m.len);
-        self.queued.set(self.queued.get() + sizes.sum::<usize>());
+        let sizes = messages.iter().filter(|message| code_of(message.err).is_none()).map(|m| m.len);
+        let queued = &self.producer.queued;
+        queued.set(queued.get() + sizes.sum::<usize>());
         if taken as usize == count {
             return count;
         }
-        for (index, message) in scratch.0.iter().enumerate() {
+        for (index, message) in messages.iter().enumerate() {
             match code_of(message.err) {
                 None => {}
                 // The queue is full for this one and all that follow.
-                Some(RDKafkaErrorCode::QueueFull) => return index,
+                Some(Code::QueueFull) => return index,
                 Some(code) => refused(message._private as u64, code),
             }
         }
         count
-    }
-
-    /// Serves delivery reports for up to `timeout` (returns after the first round of them).
-    pub fn poll(&self, timeout: Duration, deliveries: &mut dyn FnMut(Delivery<'_>)) {
-        let mut counted = |delivery: Delivery<'_>| {
-            let size = delivery.bytes + delivery.header_bytes;
-            self.queued.set(self.queued.get().saturating_sub(size));
-            deliveries(delivery);
-        };
-        let receiver: &mut dyn FnMut(Delivery<'_>) = &mut counted;
-        // SAFETY: only the lifetime is erased: the receiver is taken out again before this
-        // function, which owns it, returns, and only this thread's callbacks read it.
-        let receiver: *mut Receiver = unsafe { std::mem::transmute(ptr::from_mut(receiver)) };
-        self.handle.context.deliveries.set(Some(receiver));
-        // SAFETY: the client is live.
-        unsafe { sys::rd_kafka_poll(self.handle.rk, millis(timeout)) };
-        self.handle.context.deliveries.set(None);
-    }
-
-    /// Records that were queued and whose fate is not reported yet.
-    pub fn in_flight(&self) -> usize {
-        // SAFETY: the client is live.
-        usize::try_from(unsafe { sys::rd_kafka_outq_len(self.handle.rk) }).unwrap_or(0)
     }
 }
 
@@ -252,10 +244,6 @@ const MSG_F_COPY: c_int = sys::RD_KAFKA_MSG_F_COPY as c_int;
 
 /// `RD_KAFKA_PARTITION_UA`, a macro with a cast that the bindings lack: the partitioner decides.
 const PARTITION_UA: i32 = -1;
-
-/// Memory that [`Producer::send_values`] uses again and again.
-#[derive(Default)]
-pub struct Scratch(Vec<sys::rd_kafka_message_t>);
 
 /// Pointer and length as librdkafka wants them: null is null, empty is not.
 fn raw(bytes: Option<&[u8]>) -> (*mut c_void, usize) {
@@ -266,13 +254,13 @@ fn size_of_headers(headers: &[Header<'_>]) -> usize {
     headers.iter().map(|header| header.name.len() + header.value.map_or(0, <[u8]>::len)).sum()
 }
 
-fn native_headers(headers: &[Header<'_>]) -> Result<*mut sys::rd_kafka_headers_t, RDKafkaErrorCode> {
+fn native_headers(headers: &[Header<'_>]) -> Result<*mut sys::rd_kafka_headers_t, Code> {
     if headers.is_empty() {
         return Ok(ptr::null_mut());
     }
     // It would be read back as less than was counted.
     if headers.iter().any(|header| header.name.contains(&0)) {
-        return Err(RDKafkaErrorCode::InvalidArgument);
+        return Err(Code::InvalidArgument);
     }
     // SAFETY: the new list is ours until it is handed over; name and value are copied by the
     // call, with the lengths stated.
@@ -312,7 +300,7 @@ pub(super) unsafe extern "C" fn on_delivery(
         (*receiver)(Delivery {
             tag: message._private as u64,
             error: code_of(message.err),
-            topic: DeliveredTopic { rkt: message.rkt, message: PhantomData },
+            topic: &MessageTopic { rkt: message.rkt, message: PhantomData },
             partition: message.partition,
             offset: message.offset,
             bytes: message.key_len + message.len,

@@ -2,33 +2,15 @@
 
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::Arc;
 
-use rdkafka::Offset;
 use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::consumer::Consumer;
 use super::handle::Handle;
+use super::list::{raw_start, start_of};
 use super::{check, check_object, slice, text};
-
-/// What the thread inside [`Consumer::poll`] does when the group's assignment changes.
-pub trait Rebalance {
-    /// Partitions arrive. An entry's `offset` says where to start: left as it is
-    /// (`Offset::Invalid`), the group's committed offset.
-    fn assigned(&mut self, consumer: &Consumer, partitions: &mut [Assigned]);
-    /// Partitions go. What is stored before this returns is committed, unless
-    /// `lost`: then they are somebody else's already and nothing may be stored.
-    fn revoked(&mut self, consumer: &Consumer, partitions: &[Assigned], lost: bool);
-}
-
-/// A partition in a rebalance, and the offset to start from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Assigned {
-    pub topic: Arc<str>,
-    pub partition: i32,
-    pub offset: Offset,
-}
+use crate::kafka::client::{Assigned, Rebalance, StartAt};
 
 impl Consumer {
     /// Runs `f`, which calls librdkafka on this thread, with `handler` behind the rebalance callback.
@@ -62,20 +44,21 @@ pub(super) unsafe extern "C" fn on_rebalance(
                 .map(|e| Assigned {
                     topic: text(e.topic).into(),
                     partition: e.partition,
-                    offset: Offset::from_raw(e.offset),
+                    start: start_of(e.offset),
                 })
                 .collect();
             if assign {
-                (*handler).assigned(&*consumer, &mut changed);
+                (*handler).assigned(&mut changed);
                 for (i, chosen) in changed.iter().enumerate() {
-                    if let Some(raw) = chosen.offset.to_raw() {
-                        (*(*partitions).elems.add(i)).offset = raw;
+                    let element = &mut *(*partitions).elems.add(i);
+                    if chosen.start != StartAt::Committed {
+                        element.offset = raw_start(chosen.start);
                     }
-                    (*consumer).begin(&chosen.topic, chosen.partition, chosen.offset.to_raw());
+                    (*consumer).begin(&chosen.topic, chosen.partition, element.offset);
                 }
             } else {
                 let lost = sys::rd_kafka_assignment_lost(rk) != 0;
-                (*handler).revoked(&*consumer, &changed, lost);
+                (*handler).revoked(&changed, lost);
                 (*consumer).handle.context.revoked.borrow_mut().extend(changed);
             }
         }
