@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::clock::backoff::Backoff;
 use crate::clock::{duration, now_ms};
-use crate::reading::bounds::{self, From, Until};
+use crate::reading::bounds::{self, End, Start};
 use crate::reading::membership::GroupProtocol;
 use crate::record::codec::Decode;
 use crate::worker::{Address, ExitMap, OnFailure, Order};
@@ -63,7 +63,7 @@ pub struct Args {
 
     /// Where the group has committed nothing yet: beginning, end, OFFSET, -N (before the end), @TIME, -DURATION
     #[arg(short = 'o', long, value_name = "WHERE", default_value = "beginning", allow_hyphen_values = true, value_parser = from, help_heading = "Reading")]
-    pub from: From,
+    pub from: Start,
 
     /// With --from: the whole group starts there, whatever it has committed; refused where it has members
     #[arg(long, requires = "from", help_heading = "Reading")]
@@ -71,7 +71,7 @@ pub struct Args {
 
     /// End there (exclusive): end (as it is when a partition is assigned), OFFSET, @TIME
     #[arg(long, value_name = "WHERE", allow_hyphen_values = true, value_parser = until, help_heading = "Reading")]
-    pub until: Option<Until>,
+    pub until: Option<End>,
 
     /// --until end
     #[arg(short = 'e', long = "exit-at-end", conflicts_with = "until", help_heading = "Reading")]
@@ -187,14 +187,14 @@ pub struct Args {
     pub stall_timeout: Duration,
 }
 
-fn from(text: &str) -> anyhow::Result<From> {
+fn from(text: &str) -> anyhow::Result<Start> {
     bounds::parse_from(text, now_ms())
 }
 
-fn until(text: &str) -> anyhow::Result<Until> {
+fn until(text: &str) -> anyhow::Result<End> {
     let now = now_ms();
     match bounds::parse_until(text, now)? {
-        Until::Time(ms) if ms > now => {
+        End::Time(ms) if ms > now => {
             anyhow::bail!(
                 "it is to come, and a worker ends only at a time that has passed; leave --until out, and send TERM \
                  at that time (`timeout 2h kq worker …`)"

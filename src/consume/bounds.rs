@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use crate::cli::consume::Args;
-use crate::reading::bounds::{Bound, From, Until, parse_bound, parse_until};
+use crate::reading::bounds::{Bound, End, Start, parse_bound, parse_until};
 
 /// Where to start and when to stop.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    pub from: Option<From>,
-    pub until: Option<Until>,
+    pub from: Option<Start>,
+    pub until: Option<End>,
     pub count: Option<u64>,
     pub idle: Option<Duration>,
 }
@@ -21,14 +21,14 @@ impl Bounds {
     pub fn new(args: &Args, now: i64) -> anyhow::Result<Self> {
         let mut bounds = Self { from: None, until: None, count: args.count, idle: args.idle };
         if args.end {
-            bounds.until = Some(Until::End);
+            bounds.until = Some(End::End);
         } else if let Some(until) = &args.until {
             bounds.until = Some(parse_until(until, now).context("--until")?);
         }
         for text in &args.from {
             match parse_bound(text, now).context("--from")? {
-                Bound::From(from) if bounds.from.is_none() => bounds.from = Some(from),
-                Bound::Until(until) if bounds.until.is_none() => bounds.until = Some(until),
+                Bound::Start(from) if bounds.from.is_none() => bounds.from = Some(from),
+                Bound::End(until) if bounds.until.is_none() => bounds.until = Some(until),
                 _ => bail!("--from {text}: one start and one end are enough"),
             }
         }

@@ -9,7 +9,7 @@ use super::parts::Part;
 use super::{BATCH, Known, Session, Stop, TICK};
 use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
 use crate::kafka::errors::{Code, is_passing, words};
-use crate::reading::bounds::From;
+use crate::reading::bounds::Start;
 use crate::reading::client;
 
 impl<C: ConsumerClient> Session<'_, C> {
@@ -46,8 +46,8 @@ impl<C: ConsumerClient> Session<'_, C> {
             let known =
                 self.known.iter().find(|known| known.is(&topic, partition)).map(|known| known.position);
             let from = match (known, self.bounds.from) {
-                (Some(position), _) => From::Offset(position),
-                (None, None | Some(From::Stored)) => From::Beginning,
+                (Some(position), _) => Start::Offset(position),
+                (None, None | Some(Start::Stored)) => Start::Beginning,
                 (None, Some(from)) => from,
             };
             let part = self.begin(&topic, partition, from)?;

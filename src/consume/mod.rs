@@ -21,7 +21,7 @@ use crate::config::{self, Config};
 use crate::exit::{self, Exit};
 use crate::kafka::client::{ConsumerClient, Events as _};
 use crate::kafka::errors;
-use crate::reading::bounds::{From, parse_partitions};
+use crate::reading::bounds::{Start, parse_partitions};
 use crate::reading::client::{self, Connected};
 use crate::reading::membership::{self, GroupProtocol};
 use crate::shutdown::Shutdown;
@@ -151,7 +151,7 @@ fn end_though_stdout_hangs(shutdown: &Shutdown, output: &Output, args: &Args, co
 }
 
 /// What `--reset` is to do: it needs a group and a start.
-fn reset<'a>(group: Option<&'a str>, bounds: &Bounds) -> anyhow::Result<(&'a str, From)> {
+fn reset<'a>(group: Option<&'a str>, bounds: &Bounds) -> anyhow::Result<(&'a str, Start)> {
     match (group, bounds.from) {
         (None, _) => bail!("--reset: name the group that is to start anew with -g or KQ_GROUP"),
         (_, None) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Session;
 use super::parts::Part;
 use crate::kafka::client::ConsumerClient;
-use crate::reading::bounds::{From, Until};
+use crate::reading::bounds::{End, Start};
 use crate::reading::{client, contact};
 
 impl<C: ConsumerClient> Session<'_, C> {
@@ -34,8 +34,8 @@ impl<C: ConsumerClient> Session<'_, C> {
     /// A partition with nothing read of it. Records that are gone already are counted; of a start
     /// beyond the end, what comes before it is not asked for. Without a start it is read from its
     /// beginning, which the client finds itself, however long the leader is away.
-    pub(super) fn begin(&mut self, topic: &str, partition: i32, from: From) -> anyhow::Result<Part> {
-        if from == From::Beginning && self.bounds.until.is_none() {
+    pub(super) fn begin(&mut self, topic: &str, partition: i32, from: Start) -> anyhow::Result<Part> {
+        if from == Start::Beginning && self.bounds.until.is_none() {
             return Ok(Part::new(topic.into(), partition, None, None));
         }
         let (low, high) = self.watermarks(topic, partition)?;
@@ -82,7 +82,7 @@ impl<C: ConsumerClient> Session<'_, C> {
             }
         };
         let mut part = Part::new(topic.into(), partition, start, end);
-        if let (Some(Until::Time(time)), None) = (self.bounds.until, end) {
+        if let (Some(End::Time(time)), None) = (self.bounds.until, end) {
             part.until_time = Some(time);
         }
         Ok(part)

@@ -8,7 +8,7 @@ use crate::clock::now_ms;
 use crate::exit::{self, Exit};
 use crate::kafka::client::{ConsumerClient, Event};
 use crate::kafka::errors::{self, Code};
-use crate::reading::bounds::Until;
+use crate::reading::bounds::End;
 use crate::reading::client;
 use crate::record::RecordRef;
 
@@ -149,7 +149,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         }
         let Some(back) = back else { return Ok(()) };
         // The end that was there may never come again.
-        let end = (self.bounds.until == Some(Until::End)).then_some(high);
+        let end = (self.bounds.until == Some(End::End)).then_some(high);
         if let Some(end) = end {
             let known = self.ends.iter_mut().find(|(t, p, _)| *p == partition && t == topic);
             if let Some((_, _, known)) = known {

@@ -9,7 +9,7 @@ use super::Session;
 use super::parts::Part;
 use crate::kafka::client::{Assigned, ConsumerClient, StartAt, TopicMetadata};
 use crate::kafka::errors::words;
-use crate::reading::bounds::From;
+use crate::reading::bounds::Start;
 use crate::reading::client;
 
 /// How often is looked for new topics and partitions.
@@ -60,7 +60,7 @@ impl<C: ConsumerClient> Session<'_, C> {
                 if chosen.is_some_and(|chosen| !chosen.contains(&partition.id)) {
                     continue;
                 }
-                let from = self.bounds.from.unwrap_or(From::Beginning);
+                let from = self.bounds.from.unwrap_or(Start::Beginning);
                 let part = self.begin(&topic.name, partition.id, from)?;
                 if !part.done {
                     let start = part.start.map_or(StartAt::Beginning, StartAt::Offset);

@@ -9,7 +9,7 @@ pub const MAX_PARTITIONS: usize = 1_000_000;
 
 /// Where reading starts, for each partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum Start {
     /// The first record that is still there.
     Beginning,
     /// After the last record.
@@ -26,7 +26,7 @@ pub enum From {
 
 /// Where reading stops, for each partition; exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
+pub enum End {
     /// The end as it was when the partition was first assigned.
     End,
     /// This offset, which is not read.
@@ -38,8 +38,8 @@ pub enum Until {
 /// What one `-o` says, since kcat's starts (`s@`) and stops (`e@`) share the flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
-    From(From),
-    Until(Until),
+    Start(Start),
+    End(End),
 }
 
 const FROM_FORMS: &str = "beginning, end, stored, OFFSET, -N (before the end), @TIME or -DURATION; \
@@ -50,29 +50,29 @@ const UNTIL_FORMS: &str = "end, OFFSET, @TIME or -DURATION; \
 /// Where to start: `beginning` (`earliest`), `end` (`latest`), `stored`, `OFFSET`,
 /// `-N` from the end, `@TIME` or kcat's `s@TIME`, or `-DURATION` before `now_ms`
 /// (milliseconds since the epoch).
-pub fn parse_from(s: &str, now_ms: i64) -> Result<From> {
+pub fn parse_from(s: &str, now_ms: i64) -> Result<Start> {
     let wrong = || format!("bad start {s:?}: give {FROM_FORMS}");
     Ok(match s {
-        "beginning" | "earliest" => From::Beginning,
-        "end" | "latest" => From::End,
-        "stored" => From::Stored,
+        "beginning" | "earliest" => Start::Beginning,
+        "end" | "latest" => Start::End,
+        "stored" => Start::Stored,
         _ => {
             if s.starts_with("e@") {
                 bail!("{s:?} is an end and no start: give it to --until, as {:?}", &s[1..]);
             }
             if let Some(time) = s.strip_prefix('@').or_else(|| s.strip_prefix("s@")) {
-                From::Time(time::parse(time).with_context(wrong)?)
+                Start::Time(time::parse(time).with_context(wrong)?)
             } else if let Some(back) = s.strip_prefix('-') {
                 match digits(back) {
-                    Some(n) => From::Relative(n.with_context(wrong)?),
-                    None => From::Time(before(now_ms, back).with_context(wrong)?),
+                    Some(n) => Start::Relative(n.with_context(wrong)?),
+                    None => Start::Time(before(now_ms, back).with_context(wrong)?),
                 }
             } else {
                 ensure!(
                     time::parse(s).is_err() || digits(s).is_some(),
                     "bad start {s:?}: a time has an @ before it: @{s}"
                 );
-                From::Offset(digits(s).with_context(wrong)?.with_context(wrong)?)
+                Start::Offset(digits(s).with_context(wrong)?.with_context(wrong)?)
             }
         }
     })
@@ -80,31 +80,31 @@ pub fn parse_from(s: &str, now_ms: i64) -> Result<From> {
 
 /// Where to stop: `end` (`latest`), `OFFSET`, `@TIME` or kcat's `e@TIME`, or
 /// `-DURATION` before `now_ms` (milliseconds since the epoch).
-pub fn parse_until(s: &str, now_ms: i64) -> Result<Until> {
+pub fn parse_until(s: &str, now_ms: i64) -> Result<End> {
     let wrong = || format!("bad end {s:?}: give {UNTIL_FORMS}");
     if matches!(s, "end" | "latest") {
-        return Ok(Until::End);
+        return Ok(End::End);
     }
     if s.starts_with("s@") {
         bail!("{s:?} is a start and no end: give it to --from, as {:?}", &s[1..]);
     }
     if let Some(time) = s.strip_prefix('@').or_else(|| s.strip_prefix("e@")) {
-        return Ok(Until::Time(time::parse(time).with_context(wrong)?));
+        return Ok(End::Time(time::parse(time).with_context(wrong)?));
     }
     if let Some(back) = s.strip_prefix('-') {
         ensure!(digits(back).is_none(), "bad end {s:?}: an end counts from no end; give {UNTIL_FORMS}");
-        return Ok(Until::Time(before(now_ms, back).with_context(wrong)?));
+        return Ok(End::Time(before(now_ms, back).with_context(wrong)?));
     }
     ensure!(time::parse(s).is_err() || digits(s).is_some(), "bad end {s:?}: a time has an @ before it: @{s}");
-    Ok(Until::Offset(digits(s).with_context(wrong)?.with_context(wrong)?))
+    Ok(End::Offset(digits(s).with_context(wrong)?.with_context(wrong)?))
 }
 
 /// What kcat's `-o` says: `e@TIME` is where to stop, all else where to start.
 pub fn parse_bound(s: &str, now_ms: i64) -> Result<Bound> {
     if s.starts_with("e@") {
-        parse_until(s, now_ms).map(Bound::Until)
+        parse_until(s, now_ms).map(Bound::End)
     } else {
-        parse_from(s, now_ms).map(Bound::From)
+        parse_from(s, now_ms).map(Bound::Start)
     }
 }
 
@@ -160,49 +160,49 @@ mod tests {
     #[test]
     fn every_start_is_understood() {
         let cases = [
-            ("beginning", From::Beginning),
-            ("earliest", From::Beginning),
-            ("end", From::End),
-            ("latest", From::End),
-            ("stored", From::Stored),
-            ("0", From::Offset(0)),
-            ("9223372036854775807", From::Offset(i64::MAX)),
-            ("-10", From::Relative(10)),
-            ("-0", From::Relative(0)),
-            ("@1714564800000", From::Time(NOW)),
-            ("s@1714564800000", From::Time(NOW)),
-            ("@2024-05-01T12:00:00Z", From::Time(NOW)),
-            ("@2024-05-01T14:00:00+02:00", From::Time(NOW)),
-            ("@2024-05-01 12:00:00.250Z", From::Time(NOW + 250)),
-            ("@2024-05-01", From::Time(NOW - 12 * HOUR)),
-            ("@2024-05-01T11:00", From::Time(NOW - HOUR)),
-            ("@2024-05-01 11:30:00", From::Time(NOW - HOUR / 2)),
-            ("-1h", From::Time(NOW - HOUR)),
-            ("-1h30m", From::Time(NOW - HOUR * 3 / 2)),
-            ("-30m", From::Time(NOW - HOUR / 2)),
-            ("-90000y", From::Time(0)),
+            ("beginning", Start::Beginning),
+            ("earliest", Start::Beginning),
+            ("end", Start::End),
+            ("latest", Start::End),
+            ("stored", Start::Stored),
+            ("0", Start::Offset(0)),
+            ("9223372036854775807", Start::Offset(i64::MAX)),
+            ("-10", Start::Relative(10)),
+            ("-0", Start::Relative(0)),
+            ("@1714564800000", Start::Time(NOW)),
+            ("s@1714564800000", Start::Time(NOW)),
+            ("@2024-05-01T12:00:00Z", Start::Time(NOW)),
+            ("@2024-05-01T14:00:00+02:00", Start::Time(NOW)),
+            ("@2024-05-01 12:00:00.250Z", Start::Time(NOW + 250)),
+            ("@2024-05-01", Start::Time(NOW - 12 * HOUR)),
+            ("@2024-05-01T11:00", Start::Time(NOW - HOUR)),
+            ("@2024-05-01 11:30:00", Start::Time(NOW - HOUR / 2)),
+            ("-1h", Start::Time(NOW - HOUR)),
+            ("-1h30m", Start::Time(NOW - HOUR * 3 / 2)),
+            ("-30m", Start::Time(NOW - HOUR / 2)),
+            ("-90000y", Start::Time(0)),
         ];
         for (s, from) in cases {
             assert_eq!(parse_from(s, NOW).unwrap(), from, "{s}");
-            assert_eq!(parse_bound(s, NOW).unwrap(), Bound::From(from), "{s}");
+            assert_eq!(parse_bound(s, NOW).unwrap(), Bound::Start(from), "{s}");
         }
     }
 
     #[test]
     fn every_end_is_understood() {
         let cases = [
-            ("end", Until::End),
-            ("latest", Until::End),
-            ("42", Until::Offset(42)),
-            ("@1714564800000", Until::Time(NOW)),
-            ("e@1714564800000", Until::Time(NOW)),
-            ("@2024-05-01T12:00:00Z", Until::Time(NOW)),
-            ("-1h", Until::Time(NOW - HOUR)),
+            ("end", End::End),
+            ("latest", End::End),
+            ("42", End::Offset(42)),
+            ("@1714564800000", End::Time(NOW)),
+            ("e@1714564800000", End::Time(NOW)),
+            ("@2024-05-01T12:00:00Z", End::Time(NOW)),
+            ("-1h", End::Time(NOW - HOUR)),
         ];
         for (s, until) in cases {
             assert_eq!(parse_until(s, NOW).unwrap(), until, "{s}");
         }
-        assert_eq!(parse_bound("e@5", NOW).unwrap(), Bound::Until(Until::Time(5)));
+        assert_eq!(parse_bound("e@5", NOW).unwrap(), Bound::End(End::Time(5)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::kafka::client::{ConsumerClient, TopicMetadata};
 use crate::kafka::connect;
 use crate::kafka::errors::{self, Causes, Code, words};
 use crate::kafka::ffi::Consumer;
-use crate::reading::bounds::{From, Until};
+use crate::reading::bounds::{End, Start};
 use crate::record::TopicPartition;
 
 /// What kq wants of every consumer: nothing skipped silently, ends of partitions known, memory
@@ -287,17 +287,17 @@ pub fn start(
     consumer: &impl ConsumerClient,
     topic: &str,
     partition: i32,
-    from: From,
+    from: Start,
     (low, high): (i64, i64),
     timeout: Duration,
 ) -> anyhow::Result<i64> {
     Ok(match from {
-        From::Beginning => low,
-        From::End => high,
-        From::Offset(offset) => offset,
-        From::Relative(back) => (high - back).max(low),
-        From::Time(time) => offset_at(consumer, topic, partition, time, timeout)?.unwrap_or(high),
-        From::Stored => bail!("`stored` is the group's committed offset: name the group with -g"),
+        Start::Beginning => low,
+        Start::End => high,
+        Start::Offset(offset) => offset,
+        Start::Relative(back) => (high - back).max(low),
+        Start::Time(time) => offset_at(consumer, topic, partition, time, timeout)?.unwrap_or(high),
+        Start::Stored => bail!("`stored` is the group's committed offset: name the group with -g"),
     })
 }
 
@@ -307,14 +307,14 @@ pub fn end(
     consumer: &impl ConsumerClient,
     topic: &str,
     partition: i32,
-    until: Until,
+    until: End,
     high: i64,
     timeout: Duration,
 ) -> anyhow::Result<Option<i64>> {
     Ok(match until {
-        Until::End => Some(high),
-        Until::Offset(offset) => Some(offset),
-        Until::Time(time) => offset_at(consumer, topic, partition, time, timeout)?,
+        End::End => Some(high),
+        End::Offset(offset) => Some(offset),
+        End::Time(time) => offset_at(consumer, topic, partition, time, timeout)?,
     })
 }
 

@@ -7,7 +7,7 @@ use anyhow::{anyhow, bail};
 use crate::config::Config;
 use crate::kafka::client::{ConsumerClient, TopicMetadata};
 use crate::kafka::errors::{Code, words};
-use crate::reading::bounds::From;
+use crate::reading::bounds::Start;
 use crate::reading::client::{start, watermarks};
 use crate::record::TopicPartition;
 use crate::terminal::notes::Log;
@@ -41,9 +41,9 @@ pub fn seek(
     config: &Config,
     group: &str,
     topics: &[TopicMetadata],
-    from: From,
+    from: Start,
 ) -> anyhow::Result<()> {
-    if from == From::Stored {
+    if from == Start::Stored {
         bail!("--reset --from stored: that is where the group reads from anyway; give another start");
     }
     let explain = |what: &str, code| anyhow!("{what} of group {group}: {}", words(code));

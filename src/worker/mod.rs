@@ -44,7 +44,7 @@ use crate::kafka::ffi::Consumer;
 use crate::kafka::{Properties, connect};
 use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Launcher, Program};
-use crate::reading::bounds::Until;
+use crate::reading::bounds::End;
 use crate::reading::{client, group, membership};
 use crate::sending::outbox::Outbox;
 use crate::shutdown::Shutdown;
@@ -94,7 +94,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let topics = topics(args, config)?;
     let group = group(args, config, &topics)?;
     let policy = policy(args, &topics)?;
-    let until = args.until.or(args.end.then_some(Until::End));
+    let until = args.until.or(args.end.then_some(End::End));
     let has_stop = until.is_some() || args.count.is_some() || args.idle.is_some();
 
     if let Some(output) = &args.output_topic {

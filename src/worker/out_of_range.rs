@@ -8,7 +8,7 @@ use super::rebalance::partitions;
 use super::shared::Stop;
 use crate::kafka::client::{ConsumerClient, StartAt};
 use crate::kafka::errors::Code;
-use crate::reading::bounds::{From, Until};
+use crate::reading::bounds::{End, Start};
 use crate::reading::client;
 
 impl<C: ConsumerClient> Poller<'_, C> {
@@ -79,10 +79,10 @@ impl<C: ConsumerClient> Poller<'_, C> {
             let mut ledger = self.shared.ledger();
             let until = ledger.until_of(&name);
             // The end that was there may never come again.
-            let until = if self.rebalancer.until == Some(Until::End) { until.min(Some(high)) } else { until };
+            let until = if self.rebalancer.until == Some(End::End) { until.min(Some(high)) } else { until };
             ledger.assign(&name, Some(goal), until);
         }
-        self.rebalancer.wanted.insert(name, From::Beginning);
+        self.rebalancer.wanted.insert(name, Start::Beginning);
         let outcome = self.consumer.restart(topic, partition, goal);
         let outcome = match outcome {
             // It has left just now.

@@ -9,7 +9,7 @@ use super::ending::Share;
 use super::ledger::{Ledger, Name};
 use super::shared::{Shared, Stop};
 use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
-use crate::reading::bounds::{From, Until};
+use crate::reading::bounds::{End, Start};
 use crate::reading::{client, contact};
 use crate::record::TopicPartition;
 use crate::shutdown::Shutdown;
@@ -44,8 +44,8 @@ pub struct Rebalancer<'a, C> {
     pub consumer: &'a C,
     pub shared: Arc<Shared>,
     /// Where to start in a partition that the group has committed nothing for.
-    pub from: From,
-    pub until: Option<Until>,
+    pub from: Start,
+    pub until: Option<End>,
     /// For a question to the cluster.
     pub timeout: Duration,
     pub patience: Patience,
@@ -57,7 +57,7 @@ pub struct Rebalancer<'a, C> {
     pub ride_out: Duration,
     /// Where to start in a partition that the group has committed nothing for, once `from` held: it
     /// holds once a run.
-    pub wanted: HashMap<Name, From>,
+    pub wanted: HashMap<Name, Start>,
     /// When the group gave this member its share, which may be nothing; `None` while it is about to.
     pub last_assigned: Option<Instant>,
     /// Since when it waits for that, at the start and after each revoke.
@@ -127,7 +127,7 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
                 _ => stored,
             };
             if is_known {
-                self.wanted.insert(name.clone(), From::Beginning);
+                self.wanted.insert(name.clone(), Start::Beginning);
             }
             self.shared.ledger().assign(&name, position, until);
         }
@@ -254,7 +254,7 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
     pub fn start(&self, name: &Name) -> StartAt {
         let (topic, partition) = name;
         let from = self.wanted.get(name).copied().unwrap_or(self.from);
-        if matches!(from, From::Stored | From::Beginning) {
+        if matches!(from, Start::Stored | Start::Beginning) {
             // The client finds it itself, however long the leader is away.
             return StartAt::Beginning;
         }
