@@ -17,7 +17,7 @@ impl Session<'_> {
         is_passing: impl Fn(&E) -> bool,
     ) -> Result<T, E> {
         let patience = match &self.group {
-            _ if self.bounds.stops() => self.args.stall_timeout,
+            _ if self.bounds.stops() => self.settings.stall_timeout,
             Some(_) => Duration::from_mins(4),
             None => Duration::MAX,
         };

@@ -53,7 +53,7 @@ impl Session<'_> {
                 ));
             }
         }
-        if self.args.unbuffered {
+        if self.settings.unbuffered {
             self.write_out();
         } else if let Err(e) = self.output.relieve().map(|flushed| {
             if flushed {
