@@ -14,7 +14,7 @@
 //! kafka                             librdkafka, and its errors in words
 //! config                            the connection: flags, variables, files
 //! record  terminal  process         pure: bytes and records; stdout and stderr; commands
-//! clock  descriptors  exit  shutdown
+//! clock  named  descriptors  exit  shutdown
 //! ```
 
 pub mod cli;
@@ -26,6 +26,7 @@ pub mod descriptors;
 pub mod dev;
 pub mod exit;
 pub mod kafka;
+pub mod named;
 pub mod process;
 pub mod produce;
 pub mod reading;
@@ -57,9 +58,9 @@ pub fn run(cli: &cli::Cli) -> anyhow::Result<Exit> {
     let config = || config::Config::resolve(&cli.connection);
     match &cli.command {
         Command::Topic(args) => commands::topic::run(args, &config()?),
-        Command::Produce(args) => produce::run(args, &config()?),
-        Command::Consume(args) => consume::run(args, &config()?),
-        Command::Worker(args) => worker::run(args, &config()?),
+        Command::Produce(args) => commands::produce::run(args, &config()?),
+        Command::Consume(args) => commands::consume::run(args, &config()?),
+        Command::Worker(args) => commands::worker::run(args, &config()?),
         Command::Config(args) => commands::config::run(args, &config()?),
         Command::Properties => {
             config::properties::write_list(&mut std::io::stdout().lock()).context("write stdout")?;

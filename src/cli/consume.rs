@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::cli::values;
 use crate::clock::duration;
-use crate::reading::membership::GroupProtocol;
+use crate::reading::isolation::Isolation;
+use crate::reading::membership::{Assignor, GroupProtocol};
 use crate::record::codec::Decode;
 
 /// Get records out of topics: to stdout
@@ -151,22 +153,22 @@ pub struct Args {
     pub where_header: Vec<String>,
 
     /// Which records of transactions: read-committed or read-uncommitted [default: read-committed]
-    #[arg(long, value_name = "LEVEL", value_parser = ["read-committed", "read-uncommitted"], hide_short_help = true, help_heading = "Group and limits")]
-    pub isolation: Option<String>,
+    #[arg(long, value_name = "LEVEL", value_parser = values::one_of::<Isolation>(), hide_short_help = true, help_heading = "Group and limits")]
+    pub isolation: Option<Isolation>,
 
     /// How the group shares partitions: all its members must speak it [default: cooperative-sticky]
     ///
     /// kafka-go's group readers share with no other client: beside a member of kq they get no
     /// partition, whatever is chosen here.
-    #[arg(long, value_name = "NAME", value_parser = ["cooperative-sticky", "range", "roundrobin"], hide_short_help = true, help_heading = "Group and limits")]
-    pub assignor: Option<String>,
+    #[arg(long, value_name = "NAME", value_parser = values::one_of::<Assignor>(), hide_short_help = true, help_heading = "Group and limits")]
+    pub assignor: Option<Assignor>,
 
     /// Who assigns the partitions: the members of the group, or the brokers
     #[arg(
         long,
         value_name = "PROTOCOL",
         default_value = "classic",
-        value_enum,
+        value_parser = values::group_protocol(),
         hide_short_help = true,
         help_heading = "Group and limits"
     )]

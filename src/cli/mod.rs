@@ -9,6 +9,7 @@ pub mod consume;
 pub mod dev;
 pub mod produce;
 pub mod topic;
+mod values;
 pub mod worker;
 
 use std::convert::Infallible;

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::cli::values;
 use crate::clock::backoff::Backoff;
 use crate::clock::{duration, now_ms};
 use crate::reading::bounds::{self, End, Start};
-use crate::reading::membership::GroupProtocol;
+use crate::reading::membership::{Assignor, GroupProtocol};
 use crate::record::codec::Decode;
 use crate::worker::{Address, ExitMap, OnFailure, Order};
 
@@ -98,11 +99,11 @@ pub struct Args {
     ///
     /// kafka-go's group readers share with no other client: beside a worker they get no partition,
     /// whatever is chosen here.
-    #[arg(long, value_name = "NAME", value_parser = ["cooperative-sticky", "range", "roundrobin"], help_heading = "Reading")]
-    pub assignor: Option<String>,
+    #[arg(long, value_name = "NAME", value_parser = values::one_of::<Assignor>(), help_heading = "Reading")]
+    pub assignor: Option<Assignor>,
 
     /// Who assigns the partitions: the members of the group, or the brokers
-    #[arg(long, value_name = "PROTOCOL", default_value = "classic", value_enum, help_heading = "Reading")]
+    #[arg(long, value_name = "PROTOCOL", default_value = "classic", value_parser = values::group_protocol(), help_heading = "Reading")]
     pub group_protocol: GroupProtocol,
 
     /// Commands that run at the same time; those that wait on a network want 16 to 64 [default: cores]
@@ -110,7 +111,7 @@ pub struct Args {
     pub jobs: Option<NonZeroUsize>,
 
     /// Which records wait for each other
-    #[arg(long, value_name = "ORDER", default_value = "key", value_enum, help_heading = "Running")]
+    #[arg(long, value_name = "ORDER", default_value = "key", value_parser = values::order(), help_heading = "Running")]
     pub order: Order,
 
     /// A command that takes longer is told to end (TERM), then killed; its record has failed
@@ -159,7 +160,7 @@ pub struct Args {
     pub exit_map: Option<ExitMap>,
 
     /// What becomes of a record that failed for good [default: dlq with --dlq, else stop]
-    #[arg(long, value_name = "WHAT", value_enum, help_heading = "Failing")]
+    #[arg(long, value_name = "WHAT", value_parser = values::on_failure(), help_heading = "Failing")]
     pub on_failure: Option<OnFailure>,
 
     /// Send records that failed for good to this topic, with headers that say why

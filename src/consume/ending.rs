@@ -61,7 +61,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         let mut uncommitted = None;
         if self.group.is_some() {
             // The close below commits too, but does not say whether it could.
-            let deadline = Instant::now() + self.args.close_timeout;
+            let deadline = Instant::now() + self.settings.close_timeout;
             uncommitted = self.commit(deadline).err();
             let left = deadline.saturating_duration_since(Instant::now()).max(LEAVING);
             connected.consumer.close(left, &mut self);

@@ -5,6 +5,7 @@ mod ending;
 mod group;
 mod outage;
 mod parts;
+mod settings;
 mod sink;
 mod start;
 mod taking;
@@ -13,23 +14,23 @@ mod topics;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::anyhow;
 
-use crate::cli::consume::Args;
 use crate::clock::now_ms;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::exit::{self, Exit};
 use crate::kafka::client::{ConsumerClient, Events as _};
 use crate::kafka::errors;
-use crate::reading::bounds::{Start, parse_partitions};
 use crate::reading::client::{self, Connected};
-use crate::reading::membership::{self, GroupProtocol};
+use crate::reading::membership;
 use crate::shutdown::Shutdown;
 use crate::terminal::stdout::Output;
-use bounds::Bounds;
 use outage::Outage;
 use parts::Parts;
-use sink::Sink;
+
+pub use bounds::Bounds;
+pub use settings::Settings;
+pub use sink::Sink;
 
 /// Records taken from librdkafka at once.
 const BATCH: usize = 1000;
@@ -41,86 +42,16 @@ const LINGER: Duration = Duration::from_millis(1);
 const LEAVING: Duration = Duration::from_millis(500);
 
 /// Consumes until a stop condition is reached, stdout is closed, or a signal comes.
-pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
-    let bounds = Bounds::new(args, now_ms())?;
-    let group = args.group.clone().or_else(|| config.group.clone().filter(|_| args.partition.is_none()));
-    if group.as_deref() == Some("") {
-        bail!("-g/--group is empty: give the group's name, or leave the flag out to read without a group");
-    }
-    let names = names(args, config)?;
-    let reset = args.reset.then(|| reset(group.as_deref(), &bounds)).transpose()?;
-    let output = Output::stdout()?;
-    let sink = Sink::new(args, output.is_terminal())?;
-    let partitions = args.partition.as_deref().map(parse_partitions).transpose().context("-p")?;
+pub fn run(settings: &Settings, sink: Sink, output: Output, config: &Config) -> anyhow::Result<Exit> {
     let shutdown = Shutdown::install()?;
-
-    let anonymous = format!("kq-{}", std::process::id());
-    let mut flags = vec![
-        ("group.id", group.as_deref().unwrap_or(&anonymous)),
-        ("enable.auto.commit", if group.is_some() { "true" } else { "false" }),
-        ("auto.commit.interval.ms", "1000"),
-    ];
-    match args.isolation.as_deref() {
-        Some("read-uncommitted") => flags.push(("isolation.level", "read_uncommitted")),
-        Some(_) => flags.push(("isolation.level", "read_committed")),
-        None => {}
-    }
-    let role = [
-        // Fetched ahead of a partition: enough to hide the way to the broker, little enough to stay
-        // in the processor's caches, which saves a fifth of the CPU, and in 64 MiB.
-        ("queued.min.messages", "20000"),
-        ("fetch.message.max.bytes", "524288"),
-        // A broker answers an idle fetch after this long: what stands at the end of a topic waits for it.
-        ("fetch.wait.max.ms", if bounds.stops() { "20" } else { "500" }),
-    ];
-    if group.is_some() {
-        flags.extend(membership::properties(args.group_protocol, args.assignor.as_deref(), config)?);
-    }
-    let connected = client::connect(config, &role, &flags, &names)?;
-    if let Some((group, from)) = reset {
+    let connected = connect(settings, config)?;
+    if let (Some(group), Some(from)) = (&settings.group, settings.reset) {
         crate::reading::group::seek(&connected.consumer, config, group, &connected.topics, from)?;
     }
-    end_though_stdout_hangs(&shutdown, &output, args, config);
+    end_though_stdout_hangs(&shutdown, &output, settings, config);
     shutdown.begin();
-    let mut session = Session {
-        args,
-        config,
-        connected: &connected,
-        bounds,
-        group,
-        parts: Parts::default(),
-        ends: Vec::new(),
-        known: Vec::new(),
-        names,
-        subscribed: Vec::new(),
-        output,
-        sink,
-        shutdown: &shutdown,
-        written: 0,
-        undecoded: 0,
-        gone: 0,
-        broken: None,
-        stop: None,
-        began: Instant::now(),
-        joined: None,
-        said_joining: false,
-        polled: Instant::now(),
-        looked: Instant::now(),
-        last_record: Instant::now(),
-        last_news: Instant::now(),
-        discovered: Instant::now(),
-        missed: client::Absence::default(),
-        waited: None,
-        outage: None,
-        lost: false,
-    };
-    let begun = if session.group.is_some() {
-        session.joined = session.joins_silently().then(Instant::now);
-        session.join()
-    } else {
-        session.assign(partitions.as_deref())
-    };
-    match (begun, shutdown.signal()) {
+    let mut session = Session::new(settings, config, &connected, &shutdown, sink, output);
+    match (session.begin_reading(), shutdown.signal()) {
         (Ok(()), _) => {}
         // Told to end, it asks no longer.
         (Err(_), Some(signal)) => session.stop = Some(Stop::Signal(signal)),
@@ -129,12 +60,36 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     session.run()
 }
 
+/// A consumer with the properties that these settings ask for, and the topics that it is to read.
+fn connect(settings: &Settings, config: &Config) -> anyhow::Result<Connected> {
+    let anonymous = format!("kq-{}", std::process::id());
+    let group = settings.group.as_deref();
+    let mut flags = vec![
+        ("group.id", group.unwrap_or(&anonymous)),
+        ("enable.auto.commit", if group.is_some() { "true" } else { "false" }),
+        ("auto.commit.interval.ms", "1000"),
+    ];
+    flags.extend(settings.isolation.map(|isolation| ("isolation.level", isolation.level())));
+    let role = [
+        // Fetched ahead of a partition: enough to hide the way to the broker, little enough to stay
+        // in the processor's caches, which saves a fifth of the CPU, and in 64 MiB.
+        ("queued.min.messages", "20000"),
+        ("fetch.message.max.bytes", "524288"),
+        // A broker answers an idle fetch after this long: what stands at the end of a topic waits for it.
+        ("fetch.wait.max.ms", if settings.bounds.stops() { "20" } else { "500" }),
+    ];
+    if group.is_some() {
+        flags.extend(membership::properties(settings.sharing, config)?);
+    }
+    client::connect(config, &role, &flags, &settings.topics)
+}
+
 /// What a stderr that takes nothing is given for it.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A reader that stands still, such as a pager, must not keep a consume from ending.
-fn end_though_stdout_hangs(shutdown: &Shutdown, output: &Output, args: &Args, config: &Config) {
-    let (writes, log, limit) = (output.writes(), config.log, args.close_timeout);
+fn end_though_stdout_hangs(shutdown: &Shutdown, output: &Output, settings: &Settings, config: &Config) {
+    let (writes, log, limit) = (output.writes(), config.log, settings.close_timeout);
     shutdown.on_first_signal(move |signal| {
         writes.await_hang(limit);
         // stderr may lead to the same reader.
@@ -150,36 +105,6 @@ fn end_though_stdout_hangs(shutdown: &Shutdown, output: &Output, args: &Args, co
     });
 }
 
-/// What `--reset` is to do: it needs a group and a start.
-fn reset<'a>(group: Option<&'a str>, bounds: &Bounds) -> anyhow::Result<(&'a str, Start)> {
-    match (group, bounds.from) {
-        (None, _) => bail!("--reset: name the group that is to start anew with -g or KQ_GROUP"),
-        (_, None) => {
-            bail!(
-                "--reset: say where the group is to start: --from beginning, end, OFFSET, -N, @TIME or -DURATION"
-            )
-        }
-        (Some(group), Some(from)) => Ok((group, from)),
-    }
-}
-
-/// The topics to read, each once: those that are named, else `KQ_TOPIC`.
-fn names(args: &Args, config: &Config) -> anyhow::Result<Vec<String>> {
-    let mut names: Vec<String> = Vec::new();
-    for name in args.topics.iter().chain(&args.topic) {
-        if !names.contains(name) {
-            names.push(name.clone());
-        }
-    }
-    if names.is_empty() {
-        names.push(match config.env_topic.as_deref() {
-            Some(pattern) if pattern.starts_with('^') => pattern.to_owned(),
-            env => config::topic::one(None, None, env)?,
-        });
-    }
-    Ok(names)
-}
-
 /// Why reading ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
@@ -192,7 +117,7 @@ enum Stop {
 
 /// One run of `kq consume`.
 struct Session<'a, C> {
-    args: &'a Args,
+    settings: &'a Settings,
     config: &'a Config,
     connected: &'a Connected<C>,
     bounds: Bounds,
@@ -252,14 +177,65 @@ impl Known {
     }
 }
 
-impl<C: ConsumerClient> Session<'_, C> {
+impl<'a, C: ConsumerClient> Session<'a, C> {
+    fn new(
+        settings: &'a Settings,
+        config: &'a Config,
+        connected: &'a Connected<C>,
+        shutdown: &'a Shutdown,
+        sink: Sink,
+        output: Output,
+    ) -> Self {
+        Self {
+            settings,
+            config,
+            connected,
+            bounds: settings.bounds,
+            group: settings.group.clone(),
+            parts: Parts::default(),
+            ends: Vec::new(),
+            known: Vec::new(),
+            names: settings.topics.clone(),
+            subscribed: Vec::new(),
+            output,
+            sink,
+            shutdown,
+            written: 0,
+            undecoded: 0,
+            gone: 0,
+            broken: None,
+            stop: None,
+            began: Instant::now(),
+            joined: None,
+            said_joining: false,
+            polled: Instant::now(),
+            looked: Instant::now(),
+            last_record: Instant::now(),
+            last_news: Instant::now(),
+            discovered: Instant::now(),
+            missed: client::Absence::default(),
+            waited: None,
+            outage: None,
+            lost: false,
+        }
+    }
+
+    /// Joins the group, or takes the partitions that are asked for.
+    fn begin_reading(&mut self) -> anyhow::Result<()> {
+        if self.group.is_none() {
+            return self.assign(self.settings.partitions.as_deref());
+        }
+        self.joined = self.joins_silently().then(Instant::now);
+        self.join()
+    }
+
     fn consumer(&self) -> &C {
         &self.connected.consumer
     }
 
     /// Whether the group may leave this member without a word that it has nothing for it.
     fn joins_silently(&self) -> bool {
-        self.args.group_protocol == GroupProtocol::Consumer
+        self.settings.sharing.is_silent()
     }
 
     fn run(mut self) -> anyhow::Result<Exit> {

@@ -60,7 +60,7 @@ impl<C: ConsumerClient> Session<'_, C> {
             return;
         }
         let cause = self.connected.causes.last().unwrap_or_else(|| "no answer".into());
-        if self.bounds.stops() && since.elapsed() >= self.args.stall_timeout {
+        if self.bounds.stops() && since.elapsed() >= self.settings.stall_timeout {
             self.broken = Some(anyhow!(
                 "stalled: no contact to {} for {} s (--stall-timeout): {cause}",
                 self.config.brokers,
@@ -91,7 +91,7 @@ impl<C: ConsumerClient> Session<'_, C> {
             self.parts.behind().take(5).map(|part| format!("{}[{}]", part.topic, part.partition)).collect();
         let cause = self.connected.causes.last().unwrap_or_else(|| "its leader does not answer".into());
         let (names, seconds) = (names.join(" "), silence.as_secs());
-        if self.bounds.stops() && silence >= self.args.stall_timeout {
+        if self.bounds.stops() && silence >= self.settings.stall_timeout {
             self.broken =
                 Some(anyhow!("stalled: nothing from {names} for {seconds} s (--stall-timeout): {cause}"));
         } else {

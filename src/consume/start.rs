@@ -18,7 +18,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         is_passing: impl Fn(&E) -> bool,
     ) -> Result<T, E> {
         let patience = match &self.group {
-            _ if self.bounds.stops() => self.args.stall_timeout,
+            _ if self.bounds.stops() => self.settings.stall_timeout,
             Some(_) => Duration::from_mins(4),
             None => Duration::MAX,
         };

@@ -52,7 +52,7 @@ impl<C: ConsumerClient> Session<'_, C> {
                 ));
             }
         }
-        if self.args.unbuffered {
+        if self.settings.unbuffered {
             self.write_out();
         } else if let Err(e) = self.output.relieve().map(|flushed| {
             if flushed {

@@ -92,7 +92,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         }
         self.discovered = Instant::now();
         let has_pattern = self.names.iter().any(|name| name.starts_with('^'));
-        let follows = self.bounds.until.is_none() && self.args.partition.is_none();
+        let follows = self.bounds.until.is_none() && self.settings.partitions.is_none();
         if self.outage.is_some()
             || !(is_gone || self.missed.is_suspected() || has_pattern || (follows && self.group.is_none()))
         {

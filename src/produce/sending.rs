@@ -4,8 +4,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::tally::Place;
-use super::{Session, Stop, TICK};
-use crate::cli::produce::OnInvalid;
+use super::{OnInvalid, Session, Stop, TICK};
 use crate::kafka::client::{ProducerClient, TopicClient as _};
 use crate::kafka::errors::Code;
 
@@ -20,7 +19,7 @@ const REPORTED: u64 = 10;
 impl<'a, P: ProducerClient> Session<'a, P> {
     /// Queues these frames of `buffer`, each a record; a full queue makes it wait.
     pub(super) fn send(&mut self, buffer: &[u8], mut frames: &[Range<usize>], at: &mut Place) {
-        if self.shape.is_plain() && !self.args.skip_empty && self.may_choose_partition() {
+        if self.shape.is_plain() && !self.settings.skip_empty && self.may_choose_partition() {
             while !frames.is_empty() && self.stop.is_none() {
                 let (now, rest) = frames.split_at(self.allowance(frames.len()));
                 frames = rest;
@@ -39,13 +38,13 @@ impl<'a, P: ProducerClient> Session<'a, P> {
 
     /// Whether kq may put a record without a key where it likes: the partitioner would, too.
     fn may_choose_partition(&self) -> bool {
-        self.args.partition.is_some() || self.connected.random
+        self.settings.partition.is_some() || self.connected.random
     }
 
     /// Records without key and header, all to one partition.
     fn send_plain(&mut self, buffer: &[u8], mut frames: &[Range<usize>], at: &mut Place) {
         while !frames.is_empty() {
-            let partition = self.args.partition.unwrap_or_else(|| self.sticky_partition(frames.len()));
+            let partition = self.settings.partition.unwrap_or_else(|| self.sticky_partition(frames.len()));
             let (input, line) = (at.input, at.line);
             let values = frames
                 .iter()
@@ -71,7 +70,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
     /// One record of any shape.
     fn send_shaped(&mut self, frame: &[u8], at: &mut Place) {
         at.line += 1;
-        if self.args.skip_empty && frame.is_empty() {
+        if self.settings.skip_empty && frame.is_empty() {
             return;
         }
         if self.allowance(1) == 0 {
@@ -111,7 +110,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
 
     /// A frame that is no valid record: the end of reading, or reported and passed over.
     pub(super) fn refuse(&mut self, place: Place, why: String) {
-        match self.args.on_invalid {
+        match self.settings.on_invalid {
             OnInvalid::Stop => self.stop = Some(Stop::Invalid),
             OnInvalid::Skip if self.tally.invalid < REPORTED => {
                 self.say(|log, name| log.error(format_args!("{}: not sent: {why}", name(place))));
@@ -150,12 +149,12 @@ impl<'a, P: ProducerClient> Session<'a, P> {
 
     fn count_sent(&mut self, count: u64) {
         self.sent += count;
-        if let Some(rate) = self.args.rate {
+        if let Some(rate) = self.settings.rate {
             // What was not used before does not add up: after an idle hour there is no burst.
             let late = Instant::now().checked_sub(BURST).unwrap_or(self.due);
             self.due = self.due.max(late) + Duration::from_secs_f64(count as f64 / rate);
         }
-        if self.args.count.is_some_and(|most| self.sent >= most) {
+        if self.settings.count.is_some_and(|most| self.sent >= most) {
             self.stop = Some(Stop::Count);
         }
     }
@@ -163,9 +162,9 @@ impl<'a, P: ProducerClient> Session<'a, P> {
     /// How many of `wanted` records may be sent now under `-n` and `--rate`; waits until it is
     /// at least one. None where something says stop.
     fn allowance(&mut self, wanted: usize) -> usize {
-        let left = self.args.count.map_or(u64::MAX, |most| most - self.sent);
+        let left = self.settings.count.map_or(u64::MAX, |most| most - self.sent);
         let wanted = wanted.min(usize::try_from(left).unwrap_or(usize::MAX));
-        let Some(rate) = self.args.rate else { return wanted };
+        let Some(rate) = self.settings.rate else { return wanted };
         loop {
             self.look_for_signals();
             if self.stop.is_some() {

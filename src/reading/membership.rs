@@ -5,31 +5,73 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 
 use crate::config::Config;
+use crate::named::Named;
 
 /// `--group-protocol`: who assigns the partitions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupProtocol {
-    /// The members do, by --assignor
+    /// The members do, by an [`Assignor`].
     Classic,
-    /// The brokers do, without stopping the others (KIP-848, Apache Kafka 4.0 and later)
+    /// The brokers do, without stopping the others (KIP-848).
     Consumer,
 }
 
-/// What the members assign by where nobody says: partitions that stay are never interrupted.
-pub const ASSIGNOR: &str = "cooperative-sticky";
+impl Named for GroupProtocol {
+    const ALL: &'static [Self] = &[Self::Classic, Self::Consumer];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
+/// `--assignor`: how the members assign the partitions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Assignor {
+    /// Partitions that stay are never interrupted.
+    #[default]
+    CooperativeSticky,
+    Range,
+    RoundRobin,
+}
+
+impl Named for Assignor {
+    const ALL: &'static [Self] = &[Self::CooperativeSticky, Self::Range, Self::RoundRobin];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::CooperativeSticky => "cooperative-sticky",
+            Self::Range => "range",
+            Self::RoundRobin => "roundrobin",
+        }
+    }
+}
+
+/// How a member and its group share the partitions.
+#[derive(Clone, Copy, Debug)]
+pub struct Sharing {
+    pub protocol: GroupProtocol,
+    /// Where one was asked for.
+    pub assignor: Option<Assignor>,
+}
+
+impl Sharing {
+    /// Whether the group may leave a member without a word that it has nothing for it.
+    pub fn is_silent(self) -> bool {
+        self.protocol == GroupProtocol::Consumer
+    }
+}
 
 /// What the brokers decide with the consumer protocol: librdkafka refuses to start with one of these.
 const OF_THE_BROKERS: [&str; 4] =
     ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy", "group.protocol.type"];
 
-/// The client's properties for a member that speaks this protocol; `assignor` where one was asked for.
-pub fn properties<'a>(
-    protocol: GroupProtocol,
-    assignor: Option<&'a str>,
-    config: &Config,
-) -> anyhow::Result<Vec<(&'static str, &'a str)>> {
-    if protocol == GroupProtocol::Classic {
-        let assignor = assignor.unwrap_or(ASSIGNOR);
+/// The client's properties for a member that shares so.
+pub fn properties(sharing: Sharing, config: &Config) -> anyhow::Result<Vec<(&'static str, &'static str)>> {
+    if sharing.protocol == GroupProtocol::Classic {
+        let assignor = sharing.assignor.unwrap_or_default().name();
         return Ok(vec![("group.protocol", "classic"), ("partition.assignment.strategy", assignor)]);
     }
     if let Some(name) = OF_THE_BROKERS.iter().find(|name| config.is_given(name)) {
@@ -38,7 +80,7 @@ pub fn properties<'a>(
         );
     }
     ensure!(
-        assignor.is_none(),
+        sharing.assignor.is_none(),
         "--assignor does not go with --group-protocol consumer, where the brokers assign \
          (-X group.remote.assignor=range names one of theirs)"
     );

@@ -4,5 +4,6 @@ pub mod bounds;
 pub mod client;
 pub mod contact;
 pub mod group;
+pub mod isolation;
 pub mod membership;
 pub mod tracker;

@@ -11,6 +11,7 @@ use crate::kafka::client::{ProducerClient, TopicMetadata};
 use crate::kafka::errors::{Causes, Code, words};
 use crate::kafka::ffi::Producer;
 use crate::kafka::{Properties, connect};
+use crate::sending::settings::{Missing, Settings};
 
 /// What kq wants of every producer unless somebody says otherwise: nothing lost, nothing twice.
 ///
@@ -54,6 +55,17 @@ pub enum Acks {
     None,
 }
 
+impl Acks {
+    /// The value of the client's `acks`.
+    pub fn property(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Some => "1",
+            Self::None => "0",
+        }
+    }
+}
+
 /// A producer whose cluster answered and whose topic is there.
 pub struct Connected<P = Producer> {
     pub producer: P,
@@ -92,24 +104,18 @@ impl<P: ProducerClient> Connected<P> {
 }
 
 /// Connects to the cluster and finds the topic, within the configured time-out.
-/// `create`: a topic that is missing may be created by the broker, where it does so.
-pub fn connect(
-    config: &Config,
-    flags: &[(&str, String)],
-    topic: &str,
-    create: bool,
-) -> anyhow::Result<Connected> {
-    let mut flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    flags.push(("allow.auto.create.topics", if create { "true" } else { "false" }));
+pub fn connect(config: &Config, settings: &Settings, topic: &str) -> anyhow::Result<Connected> {
+    let flags = settings.properties();
+    let flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let client = config.client_with(&DEFAULTS, &flags)?;
-    let (connected, leader) = connect_with(&client, config, topic, create)?;
+    let (connected, leader) = connect_with(&client, config, topic, settings.missing)?;
     let limit = smaller_batch(&connected.producer, &client, config, topic, leader);
     let Some(limit) = limit else { return Ok(connected) };
     // A client's batch.size is for its lifetime, so this takes another one. As a default: what
     // the user says of it counts more.
     let defaults = DEFAULTS.map(|(name, value)| (name, if name == "batch.size" { &limit } else { value }));
     let client = config.client_with(&defaults, &flags)?;
-    connect_with(&client, config, topic, create).map(|(connected, _)| connected)
+    connect_with(&client, config, topic, settings.missing).map(|(connected, _)| connected)
 }
 
 /// The `batch.size` with which no batch is above the topic's own `max.message.bytes`, where that is
@@ -160,11 +166,11 @@ fn connect_with(
     client: &Properties,
     config: &Config,
     topic: &str,
-    create: bool,
+    missing: Missing,
 ) -> anyhow::Result<(Connected, i32)> {
     let causes = Arc::new(Causes::new(config.log));
     let producer = Producer::new(client, Arc::clone(&causes) as _)?;
-    await_topic(producer, causes, client, config, topic, create)
+    await_topic(producer, causes, client, config, topic, missing)
 }
 
 /// Waits until the topic is there and one of its partitions has a leader.
@@ -174,7 +180,7 @@ fn await_topic<P: ProducerClient>(
     client: &Properties,
     config: &Config,
     topic: &str,
-    create: bool,
+    missing: Missing,
 ) -> anyhow::Result<(Connected<P>, i32)> {
     let deadline = Instant::now() + config.timeout;
     let missing_after = Instant::now() + CREATION.min(config.timeout);
@@ -202,7 +208,7 @@ fn await_topic<P: ProducerClient>(
                 return Ok((connected, leader));
             }
             Err(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
-                if !create || Instant::now() >= missing_after {
+                if missing == Missing::Refuse || Instant::now() >= missing_after {
                     return Err(anyhow!("topic {topic} does not exist; create it: kq topic create {topic}"));
                 }
             }

@@ -25,16 +25,18 @@ mod printer;
 mod protocol;
 mod pulse;
 mod rebalance;
+pub mod settings;
 mod shared;
 mod summary;
 
 use std::collections::HashMap;
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use tokio::runtime::Runtime;
 
-use crate::cli::worker::Args;
 use crate::config::{Config, topic};
 use crate::descriptors::Own;
 use crate::exit::{self, Exit};
@@ -43,8 +45,7 @@ use crate::kafka::errors::Code;
 use crate::kafka::ffi::Consumer;
 use crate::kafka::{Properties, connect};
 use crate::process::guard::{self, Guard};
-use crate::process::{self, Groups, Launcher, Program};
-use crate::reading::bounds::End;
+use crate::process::{self, Groups, Launcher, Variables};
 use crate::reading::{client, group, membership};
 use crate::sending::outbox::Outbox;
 use crate::shutdown::Shutdown;
@@ -55,15 +56,17 @@ use dispatch::{Dispatcher, Output, Slots};
 use ledger::{Ledger, Limits};
 use observer::Watch;
 use oneshot::Runner;
-use policy::{Breaker, Policy};
+use policy::Breaker;
 use poller::{Parts, Poller};
 use printer::Printer;
 use rebalance::{Patience, Rebalancer};
+use settings::{Failing, Mode, Reading, Running};
 use shared::{Shared, Stop};
 
 pub use endpoint::Address;
 pub use lanes::Order;
-pub use policy::{ExitMap, OnFailure};
+pub use policy::{ExitMap, OnFailure, Policy};
+pub use settings::Settings;
 
 /// Records queued, in all.
 const QUEUE_LEN: usize = 8192;
@@ -77,172 +80,254 @@ const GRACE: Duration = Duration::from_secs(4);
 /// A turn of the polling thread, besides a drain and a question to the cluster, takes no longer.
 const TURN: Duration = Duration::from_secs(20);
 
-/// Runs the worker to its end.
-pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
-    let mut config = config.clone();
-    config.log = config.log.with_live_line().with_writer();
-    let outcome = work(args, &config);
-    if !config.log.flush() {
-        exit::unheard(&outcome);
+/// Runs the worker to its end: it prepares, connects, starts the commands, joins the group, polls, ends.
+pub fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    let Settings { program, topics, reading, running, failing, ending, metrics } = settings;
+    let ground = Ground::prepare(&reading, &running, metrics.as_ref(), config)?;
+    let core = Core::new(&reading, &running, ground.groups, config)?;
+    let client = client(&reading, running.mode, config)?;
+    let interval = max_poll_interval(&client);
+    let patience = Patience::new(ending.drain, interval);
+    if let Some(listener) = ground.listener {
+        core.serve_metrics(listener, patience, config);
     }
-    outcome
+    let consumer = Consumer::new(&client, core.observer()).context("start a consumer")?;
+    find_topics(&consumer, &topics, &core.watch, config, reading.stops(), &core.shutdown)?;
+    let senders = Senders::start(&consumer, &running, &failing, &core, config)?;
+    let launcher = Launcher::new(program, ground.variables, ground.own).context("the command's variables")?;
+    core.start_commands(launcher, senders, &reading, &running, failing)?;
+    join(&consumer, &topics, &reading, &core.watch, config)?;
+
+    let stops = reading.stops();
+    let poller = Poller::new(Parts {
+        consumer: &consumer,
+        rebalancer: Rebalancer {
+            consumer: &consumer,
+            shared: Arc::clone(&core.shared),
+            from: reading.start,
+            until: reading.until,
+            timeout: config.timeout,
+            patience,
+            shutdown: core.shutdown.clone(),
+            ending: ending.shutdown_timeout,
+            ride_out: ending.stall_timeout.min(interval / 2),
+            wanted: HashMap::new(),
+            last_assigned: None,
+            joining_since: Instant::now(),
+            joins_silently: reading.sharing.is_silent(),
+        },
+        watch: Arc::clone(&core.watch),
+        idle: reading.idle,
+        stall: stops.then_some(ending.stall_timeout),
+        brokers: config.brokers.clone(),
+        has_end: reading.until.is_some(),
+        named: topics.iter().filter(|name| !name.starts_with('^')).cloned().collect(),
+    });
+    core.poll_to_the_end(poller, stops, started, config)
 }
 
-fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
-    let started = Instant::now();
-    let program = find_program(args).map_err(|e| exit::with(Exit::CannotRun, e))?;
-    let topics = topics(args, config)?;
-    let group = group(args, config, &topics)?;
-    let policy = policy(args, &topics)?;
-    let until = args.until.or(args.end.then_some(End::End));
-    let has_stop = until.is_some() || args.count.is_some() || args.idle.is_some();
+/// What must be there before the cluster is asked for anything.
+struct Ground {
+    own: Own,
+    listener: Option<TcpListener>,
+    /// The variables that are the same for every command.
+    variables: Variables,
+    groups: Groups,
+}
 
-    if let Some(output) = &args.output_topic {
-        ensure!(
-            !args.persistent,
-            "--output-topic takes what a command prints, and one of --persistent answers instead: leave one of \
-             the two out, or have the command produce to {output} itself before it answers"
-        );
-        topic::check(output).context("--output-topic")?;
-        ensure!(
-            !reads(&topics, output),
-            "--output-topic {output}: the worker reads that topic itself: its output would come back for ever"
-        );
+impl Ground {
+    fn prepare(
+        reading: &Reading,
+        running: &Running,
+        metrics: Option<&Address>,
+        config: &Config,
+    ) -> anyhow::Result<Self> {
+        stdout::is_there()?;
+        let own = Own::from_now_on();
+        let listener = metrics.map(Address::bind).transpose()?;
+        let guard = Guard::start()?;
+        let mut variables = environment::of_worker(config, &reading.group, running.credentials);
+        variables.push((guard::MARK.into(), Some(guard.mark().into())));
+        Ok(Self { own, listener, variables, groups: Groups::guarded(guard) })
+    }
+}
+
+/// What all parts of a worker share, and the runtime that they run on.
+struct Core {
+    shared: Arc<Shared>,
+    shutdown: Shutdown,
+    live: Option<&'static Live>,
+    watch: Arc<Watch>,
+    runtime: Runtime,
+}
+
+impl Core {
+    fn new(reading: &Reading, running: &Running, groups: Groups, config: &Config) -> anyhow::Result<Self> {
+        let ledger = Ledger::new(running.order, limits(reading, running));
+        let shared = Arc::new(Shared::new(ledger, groups.clone(), config.log));
+        let shutdown = Shutdown::install()?;
+        let live = config.log.live();
+        shutdown.on_second_signal(move || {
+            groups.kill_all();
+            live.map(Live::end);
+        });
+        let watch = Arc::new(Watch::new(Arc::clone(&shared)));
+        // One thread: what goes from task to task is too little to wake another for.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .context("start the runtime")?;
+        Ok(Self { shared, shutdown, live, watch, runtime })
     }
 
-    stdout::is_there()?;
-    let own = Own::from_now_on();
-    let listener = args.metrics.as_ref().map(Address::bind).transpose()?;
-    let guard = Guard::start()?;
-    let mut variables = environment::of_worker(config, &group, args.pass_credentials);
-    variables.push((guard::MARK.into(), Some(guard.mark().into())));
-    let groups = Groups::guarded(guard);
-    let jobs = args.jobs.map_or_else(cores, std::num::NonZeroUsize::get);
-    let in_flight = if args.persistent { jobs * args.window.get() } else { jobs };
-    let limits = Limits {
-        jobs: in_flight,
-        max_span: args.max_span,
-        queue_len: if args.persistent { 4 * QUEUE_LEN } else { QUEUE_LEN }.max(2 * in_flight),
-        queue_bytes: QUEUE_BYTES,
-        count: args.count,
-    };
-    let shared = Arc::new(Shared::new(Ledger::new(args.order, limits), groups.clone(), config.log));
-    let shutdown = Shutdown::install()?;
-    let live = config.log.live();
-    shutdown.on_second_signal(move || {
-        groups.kill_all();
-        live.map(Live::end);
-    });
+    fn observer(&self) -> Arc<dyn Observer> {
+        Arc::clone(&self.watch) as Arc<dyn Observer>
+    }
 
-    let watch = Arc::new(Watch::new(Arc::clone(&shared)));
-    let observer: Arc<dyn Observer> = Arc::clone(&watch) as Arc<dyn Observer>;
-    // One thread: what goes from task to task is too little to wake another for.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("start the runtime")?;
-    let client = client(args, config, &group)?;
-    let interval = max_poll_interval(&client);
-    let patience = Patience::new(args.drain, interval);
-    if let Some(listener) = listener {
+    fn serve_metrics(&self, listener: TcpListener, patience: Patience, config: &Config) {
         if let Ok(address) = listener.local_addr() {
             config.log.note(format_args!("metrics on http://{address}/metrics"));
         }
         let patience = patience.in_all() + config.timeout + TURN;
-        runtime.spawn(endpoint::serve(listener, Arc::clone(&shared), Arc::clone(&watch), patience));
+        let (shared, watch) = (Arc::clone(&self.shared), Arc::clone(&self.watch));
+        self.runtime.spawn(endpoint::serve(listener, shared, watch, patience));
     }
-    let consumer = Consumer::new(&client, Arc::clone(&observer)).context("start a consumer")?;
-    find_topics(&consumer, &topics, &watch, config, has_stop, &shutdown)?;
-    for (flag, topic) in [("--dlq", &args.dlq), ("--output-topic", &args.output_topic)] {
-        if let Some(topic) = topic {
-            find_topic(&consumer, topic, &watch, config).context(flag)?;
+
+    /// Starts what runs commands; they get their first records once the group gives this member some.
+    fn start_commands(
+        &self,
+        launcher: Launcher,
+        senders: Senders,
+        reading: &Reading,
+        running: &Running,
+        failing: Failing,
+    ) -> anyhow::Result<()> {
+        let limits = process::Limits { timeout: running.command_timeout, grace: GRACE, slow: SLOW };
+        let dispatcher = Dispatcher {
+            shared: Arc::clone(&self.shared),
+            runner: Arc::new(Runner {
+                launcher,
+                limits,
+                max_attempts: failing.policy.max_attempts(),
+                decode: reading.decode,
+            }),
+            printer: Arc::new(Printer::start(&self.shared)?),
+            dead_letters: senders.dead_letters,
+            output: senders.output,
+            said_not_begun: Mutex::default(),
+            breaker: Mutex::new(Breaker::new(failing.max_consecutive_failures)),
+            policy: failing.policy,
+            backoff: failing.backoff,
+            group: reading.group.clone(),
+        };
+        match running.mode {
+            Mode::Persistent { window } => {
+                self.runtime.spawn(dispatcher.serve_persistent(running.jobs, window));
+            }
+            Mode::OneShot => Slots::start(dispatcher, self.runtime.handle().clone(), running.jobs)?,
         }
+        if let Some(live) = self.live {
+            self.runtime.spawn(live::show(live, Arc::clone(&self.shared)));
+        }
+        Ok(())
     }
-    let sends: Vec<&str> = args.dlq.iter().chain(&args.output_topic).map(String::as_str).collect();
-    let outbox = (!sends.is_empty()).then(|| Outbox::start(config, observer, &sends)).transpose()?;
-    let dead_letters = outbox.clone().zip(args.dlq.as_deref().map(Arc::from));
-    let output = outbox.zip(args.output_topic.as_deref()).map(|(outbox, topic)| Output {
-        outbox,
-        topic: topic.into(),
-        lines: args.output_lines,
-        copy_headers: args.copy_headers,
-    });
 
-    let dispatcher = Dispatcher {
-        shared: Arc::clone(&shared),
-        runner: Arc::new(Runner {
-            launcher: Launcher::new(program, variables, own).context("the command's variables")?,
-            limits: process::Limits { timeout: args.command_timeout, grace: GRACE, slow: SLOW },
-            max_attempts: policy.max_attempts(),
-            decode: args.decode,
-        }),
-        printer: Arc::new(Printer::start(&shared)?),
-        dead_letters,
-        output,
-        said_not_begun: Mutex::default(),
-        breaker: Mutex::new(Breaker::new(args.max_consecutive_failures)),
-        policy,
-        backoff: args.backoff,
-        group: group.clone(),
+    /// Polls until there is a reason to stop, ends, and says what was done.
+    fn poll_to_the_end(
+        self,
+        mut poller: Poller<'_, impl ConsumerClient>,
+        stops: bool,
+        started: Instant,
+        config: &Config,
+    ) -> anyhow::Result<Exit> {
+        let stop = poller.run();
+        let is_closed = stop == Stop::Closed;
+        let outcome = ending::end(&mut poller, stop, stops);
+        self.shutdown.leave_the_end_to_a_second_signal();
+        config.log.flush();
+        self.live.map(Live::end);
+        let summary = self.shared.tally.sentence(started.elapsed());
+        if is_closed {
+            config.log.verbose(1, summary);
+        } else {
+            config.log.note(summary);
+        }
+        // The process ends: a thread or a task that still waits for something must not see it go.
+        std::mem::forget(self.runtime);
+        outcome
+    }
+}
+
+/// How much is held at most.
+fn limits(reading: &Reading, running: &Running) -> Limits {
+    let (in_flight, queue_len) = match running.mode {
+        Mode::Persistent { window } => (running.jobs * window, 4 * QUEUE_LEN),
+        Mode::OneShot => (running.jobs, QUEUE_LEN),
     };
-    if args.persistent {
-        runtime.spawn(dispatcher.serve_persistent(jobs, args.window.get()));
-    } else {
-        Slots::start(dispatcher, runtime.handle().clone(), jobs)?;
+    Limits {
+        jobs: in_flight,
+        max_span: running.max_span,
+        queue_len: queue_len.max(2 * in_flight),
+        queue_bytes: QUEUE_BYTES,
+        count: reading.count,
     }
-    if let Some(live) = live {
-        runtime.spawn(live::show(live, Arc::clone(&shared)));
-    }
+}
 
-    if args.reset {
-        let found = client::find(&consumer, &watch.causes, config, &topics)?;
-        group::seek(&consumer, config, &group, &found, args.from)?;
-    } else {
-        group::note_members(&consumer, &group, config.log);
+/// Where dead letters and the commands' output go.
+struct Senders {
+    dead_letters: Option<(Outbox, Arc<str>)>,
+    output: Option<Output>,
+}
+
+impl Senders {
+    /// One producer to both topics, which must be there.
+    fn start(
+        consumer: &Consumer,
+        running: &Running,
+        failing: &Failing,
+        core: &Core,
+        config: &Config,
+    ) -> anyhow::Result<Self> {
+        let dlq = failing.dead_letters.as_deref();
+        let output = running.output.as_ref();
+        let sends = [("--dlq", dlq), ("--output-topic", output.map(|output| output.topic.as_str()))];
+        for (flag, topic) in sends {
+            if let Some(topic) = topic {
+                find_topic(consumer, topic, &core.watch, config).context(flag)?;
+            }
+        }
+        let topics: Vec<&str> = sends.iter().filter_map(|(_, topic)| *topic).collect();
+        let outbox =
+            (!topics.is_empty()).then(|| Outbox::start(config, core.observer(), &topics)).transpose()?;
+        Ok(Self {
+            dead_letters: outbox.clone().zip(dlq.map(Arc::from)),
+            output: outbox.zip(output).map(|(outbox, output)| Output {
+                outbox,
+                topic: output.topic.as_str().into(),
+                lines: output.lines,
+                copy_headers: output.copy_headers,
+            }),
+        })
     }
-    consumer
-        .subscribe(&topics)
-        .map_err(|code| anyhow::anyhow!("subscribe to {}: {code}", topics.join(", ")))?;
-    let mut poller = Poller::new(Parts {
-        consumer: &consumer,
-        rebalancer: Rebalancer {
-            consumer: &consumer,
-            shared: Arc::clone(&shared),
-            from: args.from,
-            until,
-            timeout: config.timeout,
-            patience,
-            shutdown: shutdown.clone(),
-            ending: args.shutdown_timeout,
-            ride_out: args.stall_timeout.min(interval / 2),
-            wanted: HashMap::new(),
-            last_assigned: None,
-            joining_since: Instant::now(),
-            joins_silently: args.group_protocol == membership::GroupProtocol::Consumer,
-        },
-        watch,
-        idle: args.idle,
-        stall: has_stop.then_some(args.stall_timeout),
-        brokers: config.brokers.clone(),
-        has_end: until.is_some(),
-        named: topics.iter().filter(|name| !name.starts_with('^')).cloned().collect(),
-    });
-    let stop = poller.run();
-    let is_closed = stop == Stop::Closed;
-    let outcome = ending::end(&mut poller, stop, has_stop);
-    shutdown.leave_the_end_to_a_second_signal();
-    config.log.flush();
-    live.map(Live::end);
-    let summary = shared.tally.sentence(started.elapsed());
-    if is_closed {
-        config.log.verbose(1, summary);
+}
+
+/// Joins the group; before that, its offsets can be set and its members told of.
+fn join(
+    consumer: &Consumer,
+    topics: &[String],
+    reading: &Reading,
+    watch: &Watch,
+    config: &Config,
+) -> anyhow::Result<()> {
+    if reading.reset {
+        let found = client::find(consumer, &watch.causes, config, topics)?;
+        group::seek(consumer, config, &reading.group, &found, reading.start)?;
     } else {
-        config.log.note(summary);
+        group::note_members(consumer, &reading.group, config.log);
     }
-    // The process ends: a thread or a task that still waits for something must not see it go.
-    std::mem::forget(runtime);
-    outcome
+    consumer.subscribe(topics).map_err(|code| anyhow::anyhow!("subscribe to {}: {code}", topics.join(", ")))
 }
 
 /// `max.poll.interval.ms` as `-X` gave it, else librdkafka's default, which the worker leaves alone.
@@ -251,77 +336,8 @@ fn max_poll_interval(client: &Properties) -> Duration {
     given.map_or(Duration::from_mins(5), Duration::from_millis)
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-}
-
-fn find_program(args: &Args) -> anyhow::Result<Program> {
-    if let Some(script) = &args.shell {
-        ensure!(!script.to_string_lossy().trim().is_empty(), "--shell: the command is empty");
-        return Ok(Program::shell(script));
-    }
-    // Gone, it holds no command; others run all the same.
-    let cwd = std::env::current_dir().unwrap_or_default();
-    Program::resolve(&args.command, std::env::var_os("PATH").as_deref(), &cwd)
-}
-
-/// The topics to read: a name that starts with `^` is a regular expression.
-fn topics(args: &Args, config: &Config) -> anyhow::Result<Vec<String>> {
-    let (patterns, names): (Vec<String>, Vec<String>) =
-        args.topics.iter().chain(&args.topic_flags).cloned().partition(|name| name.starts_with('^'));
-    for pattern in &patterns {
-        topic::pattern(pattern)?;
-    }
-    if names.is_empty() && !patterns.is_empty() {
-        return Ok(patterns);
-    }
-    let mut all = topic::several(&names, &[], config.env_topic.as_deref())?;
-    all.extend(patterns);
-    Ok(all)
-}
-
-/// `-g`, else `KQ_GROUP`, else a name made from the one topic.
-fn group(args: &Args, config: &Config, topics: &[String]) -> anyhow::Result<String> {
-    if let Some(group) = args.group.as_deref().or(config.group.as_deref()) {
-        ensure!(!group.is_empty(), "-g/--group is empty (give a name, or leave the flag out)");
-        return Ok(group.to_owned());
-    }
-    match topics {
-        [topic] if !topic.starts_with('^') => {
-            let group = format!("kq-worker-{topic}");
-            config.log.note(format_args!("group {group} (-g GROUP or KQ_GROUP for another)"));
-            Ok(group)
-        }
-        _ => bail!("several topics or a pattern: name the group with -g GROUP or KQ_GROUP"),
-    }
-}
-
-fn policy(args: &Args, topics: &[String]) -> anyhow::Result<Policy> {
-    let default = if args.dlq.is_some() { OnFailure::Dlq } else { OnFailure::Stop };
-    let policy = Policy {
-        exit_map: args.exit_map.clone().unwrap_or_default(),
-        retries: args.retries,
-        on_failure: args.on_failure.unwrap_or(default),
-    };
-    match &args.dlq {
-        None => ensure!(!policy.needs_dead_letters(), "--on-failure dlq needs --dlq TOPIC"),
-        Some(dlq) => {
-            ensure!(
-                policy.needs_dead_letters(),
-                "--dlq {dlq} is of no use with this --on-failure: leave one of them out"
-            );
-            topic::check(dlq).context("--dlq")?;
-            ensure!(
-                !reads(topics, dlq),
-                "--dlq {dlq}: the worker reads that topic itself: its dead letters would come back for ever"
-            );
-        }
-    }
-    Ok(policy)
-}
-
 /// Whether one of these topics or patterns is this topic.
-fn reads(topics: &[String], topic_name: &str) -> bool {
+pub fn reads(topics: &[String], topic_name: &str) -> bool {
     let is = |name: &String| match name.starts_with('^').then(|| topic::pattern(name)) {
         Some(Ok(pattern)) => pattern.is_match(topic_name),
         _ => name == topic_name,
@@ -330,14 +346,14 @@ fn reads(topics: &[String], topic_name: &str) -> bool {
 }
 
 /// The consumer's settings: what the guarantees rest on ranks as a flag, the rest can be changed.
-fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<Properties> {
+fn client(reading: &Reading, mode: Mode, config: &Config) -> anyhow::Result<Properties> {
     let role = [
         ("auto.commit.interval.ms", "1000"),
         ("isolation.level", "read_committed"),
         // A fetch is counted as it comes, and held as it is undone: compressed JSON is twenty times as
         // large. With a megabyte a partition 1.5 million records took 240 MiB, and no less time.
         ("fetch.message.max.bytes", "65536"),
-        ("queued.min.messages", if args.persistent { "5000" } else { "1000" }),
+        ("queued.min.messages", if mode == Mode::OneShot { "1000" } else { "5000" }),
         ("queued.max.messages.kbytes", "16384"),
         // Its default of a second starves partitions: the limit counts the forwarded queue as a whole.
         ("fetch.queue.backoff.ms", "10"),
@@ -346,15 +362,15 @@ fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<Propertie
         ("reconnect.backoff.ms", "20"),
     ];
     let mut flags = vec![
-        ("group.id", group),
+        ("group.id", reading.group.as_str()),
         ("enable.auto.commit", "true"),
         ("enable.auto.offset.store", "false"),
         ("enable.partition.eof", "true"),
         // What retention took is reported and counted, then gone past; a silent jump is a silent loss.
         ("auto.offset.reset", "error"),
     ];
-    flags.extend(membership::properties(args.group_protocol, args.assignor.as_deref(), config)?);
-    if let Some(id) = &args.instance_id {
+    flags.extend(membership::properties(reading.sharing, config)?);
+    if let Some(id) = &reading.instance_id {
         flags.push(("group.instance.id", id));
     }
     config.client_with(&role, &flags)

@@ -1,0 +1,86 @@
+//! `kq consume`: from its flags to the engine's settings.
+
+use anyhow::{Context as _, bail};
+
+use crate::cli::consume::Args;
+use crate::clock::now_ms;
+use crate::config::{self, Config};
+use crate::consume::{self, Bounds, Settings, Sink};
+use crate::exit::Exit;
+use crate::reading::bounds::{Bound, End, Start, parse_bound, parse_partitions, parse_until};
+use crate::reading::membership::Sharing;
+use crate::terminal::stdout::Output;
+
+/// Consumes until a stop condition is reached, stdout is closed, or a signal comes.
+pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
+    let bounds = bounds(args, now_ms())?;
+    let group = args.group.clone().or_else(|| config.group.clone().filter(|_| args.partition.is_none()));
+    if group.as_deref() == Some("") {
+        bail!("-g/--group is empty: give the group's name, or leave the flag out to read without a group");
+    }
+    let topics = topics(args, config)?;
+    let reset = args.reset.then(|| reset(group.as_deref(), &bounds)).transpose()?;
+    let output = Output::stdout()?;
+    let sink = Sink::new(args, output.is_terminal())?;
+    let settings = Settings {
+        topics,
+        group,
+        partitions: args.partition.as_deref().map(parse_partitions).transpose().context("-p")?,
+        bounds,
+        reset,
+        isolation: args.isolation,
+        sharing: Sharing { protocol: args.group_protocol, assignor: args.assignor },
+        unbuffered: args.unbuffered,
+        stall_timeout: args.stall_timeout,
+        close_timeout: args.close_timeout,
+    };
+    consume::run(&settings, sink, output, config)
+}
+
+/// Where to start and to stop, relative times counted from `now` (ms since the epoch).
+fn bounds(args: &Args, now: i64) -> anyhow::Result<Bounds> {
+    let mut bounds = Bounds { from: None, until: None, count: args.count, idle: args.idle };
+    if args.end {
+        bounds.until = Some(End::End);
+    } else if let Some(until) = &args.until {
+        bounds.until = Some(parse_until(until, now).context("--until")?);
+    }
+    for text in &args.from {
+        match parse_bound(text, now).context("--from")? {
+            Bound::Start(from) if bounds.from.is_none() => bounds.from = Some(from),
+            Bound::End(until) if bounds.until.is_none() => bounds.until = Some(until),
+            _ => bail!("--from {text}: one start and one end are enough"),
+        }
+    }
+    Ok(bounds)
+}
+
+/// Where `--reset` has the group start: it needs a group and a start.
+fn reset(group: Option<&str>, bounds: &Bounds) -> anyhow::Result<Start> {
+    match (group, bounds.from) {
+        (None, _) => bail!("--reset: name the group that is to start anew with -g or KQ_GROUP"),
+        (_, None) => {
+            bail!(
+                "--reset: say where the group is to start: --from beginning, end, OFFSET, -N, @TIME or -DURATION"
+            )
+        }
+        (Some(_), Some(from)) => Ok(from),
+    }
+}
+
+/// The topics to read, each once: those that are named, else `KQ_TOPIC`.
+fn topics(args: &Args, config: &Config) -> anyhow::Result<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for name in args.topics.iter().chain(&args.topic) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    if names.is_empty() {
+        names.push(match config.env_topic.as_deref() {
+            Some(pattern) if pattern.starts_with('^') => pattern.to_owned(),
+            env => config::topic::one(None, None, env)?,
+        });
+    }
+    Ok(names)
+}
