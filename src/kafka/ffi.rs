@@ -33,6 +33,8 @@ use rdkafka::bindings as sys;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use crate::config::Properties;
+use crate::kafka::properties::native;
 use crate::record::{Header, RecordRef, Timestamp};
 
 /// Hears what librdkafka reports besides records; called from several threads.
@@ -444,10 +446,10 @@ impl Producer {
     ///
     /// `queue.buffering.max.kbytes` is heeded here: librdkafka counts values alone
     /// (`rd_kafka_msg_new0`), and has a value that is larger wait for ever for room.
-    pub fn new(config: &ClientConfig, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
+    pub fn new(config: &Properties, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
         const BOUND: &str = "queue.buffering.max.kbytes";
         let most = config.get(BOUND).and_then(|kbytes| kbytes.parse::<usize>().ok()).unwrap_or(1 << 20) << 10;
-        let mut config = config.clone();
+        let mut config = native(config)?;
         config.set(BOUND, c_int::MAX.to_string());
         let handle = Handle::new(&config, sys::rd_kafka_type_t::RD_KAFKA_PRODUCER, observer)?;
         Ok(Self { handle, queued: Cell::new(0), most })
@@ -704,8 +706,8 @@ impl Consumer {
     /// Starts a consumer; it neither subscribes nor assigns yet. One that commits by itself
     /// (`enable.auto.commit`) is taken for a member of a group.
     /// `config` must name a `group.id`, which librdkafka wants even for partitions of one's own.
-    pub fn new(config: &ClientConfig, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
-        let handle = Handle::new(config, sys::rd_kafka_type_t::RD_KAFKA_CONSUMER, observer)?;
+    pub fn new(config: &Properties, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
+        let handle = Handle::new(&native(config)?, sys::rd_kafka_type_t::RD_KAFKA_CONSUMER, observer)?;
         // SAFETY: the client is live; the queue is a reference of ours that is kept for good.
         let queue = unsafe {
             check(sys::rd_kafka_poll_set_consumer(handle.rk)).context("redirect the main queue")?;

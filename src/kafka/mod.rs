@@ -5,3 +5,5 @@ pub mod connect;
 pub mod errors;
 pub mod ffi;
 pub mod metadata;
+pub mod properties;
+pub mod version;

@@ -49,7 +49,7 @@ pub fn connect(
     names: &[String],
 ) -> anyhow::Result<Connected> {
     let causes = Arc::new(Causes::new(config.log));
-    let client = config.client_with(&[&DEFAULTS, role].concat(), flags)?;
+    let client = config.client_with(&[&DEFAULTS, role].concat(), flags);
     let consumer = Consumer::new(&client, Arc::clone(&causes) as _)?;
     let topics = find(&consumer, &causes, config, names)?;
     causes.clear();
@@ -227,7 +227,7 @@ pub fn truncated_at(reason: &str) -> Option<i64> {
 pub fn unstable_end(config: &Config, topic: &str, partition: i32) -> anyhow::Result<i64> {
     let flags = [("group.id", "kq"), ("isolation.level", "read_uncommitted")];
     let observer = Arc::new(Causes::new(config.log));
-    let consumer = Consumer::new(&config.client_with(&DEFAULTS, &flags)?, observer)?;
+    let consumer = Consumer::new(&config.client_with(&DEFAULTS, &flags), observer)?;
     watermarks(&consumer, topic, partition, config.timeout).map(|(_, high)| high)
 }
 

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use rdkafka::ClientConfig;
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::config::Config;
+use crate::config::{Config, Properties};
 use crate::kafka::connect;
 use crate::kafka::errors::{Causes, words};
 use crate::kafka::ffi::{Producer, TopicMetadata};
@@ -108,14 +107,14 @@ impl Connected {
 pub fn connect(config: &Config, settings: &Settings, topic: &str) -> anyhow::Result<Connected> {
     let flags = settings.properties();
     let flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let client = config.client_with(&DEFAULTS, &flags)?;
+    let client = config.client_with(&DEFAULTS, &flags);
     let (connected, leader) = connect_with(&client, config, topic, settings.missing)?;
     let limit = smaller_batch(&connected.producer, &client, config, topic, leader);
     let Some(limit) = limit else { return Ok(connected) };
     // A client's batch.size is for its lifetime, so this takes another one. As a default: what
     // the user says of it counts more.
     let defaults = DEFAULTS.map(|(name, value)| (name, if name == "batch.size" { &limit } else { value }));
-    let client = config.client_with(&defaults, &flags)?;
+    let client = config.client_with(&defaults, &flags);
     connect_with(&client, config, topic, settings.missing).map(|(connected, _)| connected)
 }
 
@@ -123,7 +122,7 @@ pub fn connect(config: &Config, settings: &Settings, topic: &str) -> anyhow::Res
 /// less than `client` has. `leader` leads one of its partitions.
 fn smaller_batch(
     producer: &Producer,
-    client: &ClientConfig,
+    client: &Properties,
     config: &Config,
     topic: &str,
     leader: i32,
@@ -145,7 +144,7 @@ fn smaller_batch(
 /// The same for a producer to several topics, which were found before.
 pub fn smallest_batch(
     producer: &Producer,
-    client: &ClientConfig,
+    client: &Properties,
     config: &Config,
     topics: &[String],
 ) -> Option<String> {
@@ -164,7 +163,7 @@ fn smaller(limit: &str, batch_size: Option<&str>) -> Option<String> {
 
 /// A producer, its topic's partitions, and the broker that leads one of them.
 fn connect_with(
-    client: &ClientConfig,
+    client: &Properties,
     config: &Config,
     topic: &str,
     missing: Missing,
@@ -178,8 +177,7 @@ fn connect_with(
         let metadata = connect::metadata(config, &causes, |wait| producer.metadata(Some(topic), wait))?;
         match readiness(&metadata, topic) {
             Ok((partitions, leader)) => {
-                let is =
-                    |name: &str| client.get(crate::config::properties::canonical(name)).unwrap_or_default();
+                let is = |name: &str| client.get(name).unwrap_or_default();
                 let connected = Connected {
                     producer,
                     partitions,

@@ -38,7 +38,7 @@ use anyhow::{Context as _, bail, ensure};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::runtime::Runtime;
 
-use crate::config::{Config, topic};
+use crate::config::{Config, Properties, topic};
 use crate::descriptors::Own;
 use crate::exit::{self, Exit};
 use crate::kafka::connect;
@@ -329,7 +329,7 @@ fn join(
 }
 
 /// `max.poll.interval.ms` as `-X` gave it, else librdkafka's default, which the worker leaves alone.
-fn max_poll_interval(client: &rdkafka::ClientConfig) -> Duration {
+fn max_poll_interval(client: &Properties) -> Duration {
     let given = client.get("max.poll.interval.ms").and_then(|ms| ms.trim().parse().ok());
     given.map_or(Duration::from_mins(5), Duration::from_millis)
 }
@@ -344,7 +344,7 @@ pub fn reads(topics: &[String], topic_name: &str) -> bool {
 }
 
 /// The consumer's settings: what the guarantees rest on ranks as a flag, the rest can be changed.
-fn client(reading: &Reading, mode: Mode, config: &Config) -> anyhow::Result<rdkafka::ClientConfig> {
+fn client(reading: &Reading, mode: Mode, config: &Config) -> anyhow::Result<Properties> {
     let role = [
         ("auto.commit.interval.ms", "1000"),
         ("isolation.level", "read_committed"),
@@ -371,7 +371,7 @@ fn client(reading: &Reading, mode: Mode, config: &Config) -> anyhow::Result<rdka
     if let Some(id) = &reading.instance_id {
         flags.push(("group.instance.id", id));
     }
-    config.client_with(&role, &flags)
+    Ok(config.client_with(&role, &flags))
 }
 
 /// Looks at the cluster once: it must be there, and so must the topics that are named. What
