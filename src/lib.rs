@@ -38,6 +38,7 @@ pub mod worker;
 
 use anyhow::Context as _;
 use exit::Exit;
+use kafka::properties::Librdkafka;
 
 /// For librdkafka too (feature `override`): each record it hands over is allocated on one thread
 /// and freed on another, which glibc's malloc pays for with a lock.
@@ -55,7 +56,7 @@ pub fn main() -> ! {
 /// Runs one parsed command line to its end and says how it ended.
 pub fn run(cli: &cli::Cli) -> anyhow::Result<Exit> {
     use cli::Command;
-    let config = || config::Config::resolve(&cli.connection);
+    let config = || config::Config::resolve(&cli.connection, &Librdkafka);
     match &cli.command {
         Command::Topic(args) => commands::topic::run(args, &config()?),
         Command::Produce(args) => commands::produce::run(args, &config()?),
@@ -63,7 +64,8 @@ pub fn run(cli: &cli::Cli) -> anyhow::Result<Exit> {
         Command::Worker(args) => commands::worker::run(args, &config()?),
         Command::Config(args) => commands::config::run(args, &config()?),
         Command::Properties => {
-            config::properties::write_list(&mut std::io::stdout().lock()).context("write stdout")?;
+            config::properties::write_list(&Librdkafka, &mut std::io::stdout().lock())
+                .context("write stdout")?;
             Ok(Exit::Done)
         }
         Command::Dev(args) => {

@@ -21,7 +21,7 @@ use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use crate::config::flags::ConnectionArgs;
 use crate::config::secret::Secret;
-use crate::kafka;
+use crate::kafka::version;
 
 /// kq: put records into Kafka, get them out, run a command for each.
 #[derive(clap::Parser, Debug)]
@@ -191,7 +191,7 @@ fn without_dashes(e: &clap::Error, args: &[OsString], command: &mut clap::Comman
 
 /// kq's version with what of librdkafka is linked in.
 fn long_version() -> String {
-    let (librdkafka, features) = (kafka::version(), kafka::features());
+    let (librdkafka, features) = (version::librdkafka(), version::features());
     format!("{}\nlibrdkafka {librdkafka} ({})", env!("CARGO_PKG_VERSION"), features.replace(',', ", "))
 }
 

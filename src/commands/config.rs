@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use crate::cli::config::{Args, Command};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::kafka::properties::native;
 use crate::terminal::stdout;
 
 /// Prints the configuration; asks no cluster.
@@ -17,7 +18,9 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     if !args.json {
         writeln!(table, "NAME\tVALUE\tFROM")?;
     }
-    for shown in config.show()? {
+    // What librdkafka refuses is said here as it is where a command connects.
+    native(&config.client(&[]))?;
+    for shown in config.show() {
         if args.json {
             let line = serde_json::json!({
                 "name": shown.name, "value": shown.value, "from": shown.origin,

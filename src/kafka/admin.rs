@@ -19,6 +19,7 @@ use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use super::connect::{PATIENCE, note_waiting};
 use super::errors::{Causes, is_contact_lost, words};
 use super::ffi;
+use super::properties::native;
 use crate::clock::duration;
 use crate::config::Config;
 use crate::kafka::metadata::{Cluster, Topic};
@@ -472,7 +473,7 @@ fn code_of(e: &KafkaError) -> RDKafkaErrorCode {
 /// A client that asks and creates nothing by asking.
 fn client_config(config: &Config) -> anyhow::Result<ClientConfig> {
     // The backoff: as for a producer, half of it passes before the second connection.
-    config.client(&[("allow.auto.create.topics", "false"), ("reconnect.backoff.ms", "20")])
+    native(&config.client(&[("allow.auto.create.topics", "false"), ("reconnect.backoff.ms", "20")]))
 }
 
 /// librdkafka's refusal to start a client, which is about its configuration: a file that is no certificate …

@@ -215,7 +215,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
                         Some(tail) => self.send(tail, std::slice::from_ref(&(0..tail.len())), at),
                         // An empty file is one empty record.
                         None if self.settings.delimiter.is_empty() => {
-                            self.send(&[], std::slice::from_ref(&(0..0)), at)
+                            self.send(&[], std::slice::from_ref(&(0..0)), at);
                         }
                         None => {}
                     }

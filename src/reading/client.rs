@@ -49,7 +49,7 @@ pub fn connect(
     names: &[String],
 ) -> anyhow::Result<Connected> {
     let causes = Arc::new(Causes::new(config.log));
-    let client = config.client_with(&[&DEFAULTS, role].concat(), flags)?;
+    let client = config.client_with(&[&DEFAULTS, role].concat(), flags);
     let consumer = Consumer::new(&client, Arc::clone(&causes) as _)?;
     let topics = find(&consumer, &causes, config, names)?;
     causes.clear();

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
-use crate::config::Config;
+use crate::config::{Config, Properties};
 use crate::kafka::client::{ProducerClient, TopicMetadata};
+use crate::kafka::connect;
 use crate::kafka::errors::{Causes, Code, words};
 use crate::kafka::ffi::Producer;
-use crate::kafka::{Properties, connect};
 use crate::sending::settings::{Missing, Settings};
 
 /// What kq wants of every producer unless somebody says otherwise: nothing lost, nothing twice.
@@ -107,14 +107,14 @@ impl<P: ProducerClient> Connected<P> {
 pub fn connect(config: &Config, settings: &Settings, topic: &str) -> anyhow::Result<Connected> {
     let flags = settings.properties();
     let flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let client = config.client_with(&DEFAULTS, &flags)?;
+    let client = config.client_with(&DEFAULTS, &flags);
     let (connected, leader) = connect_with(&client, config, topic, settings.missing)?;
     let limit = smaller_batch(&connected.producer, &client, config, topic, leader);
     let Some(limit) = limit else { return Ok(connected) };
     // A client's batch.size is for its lifetime, so this takes another one. As a default: what
     // the user says of it counts more.
     let defaults = DEFAULTS.map(|(name, value)| (name, if name == "batch.size" { &limit } else { value }));
-    let client = config.client_with(&defaults, &flags)?;
+    let client = config.client_with(&defaults, &flags);
     connect_with(&client, config, topic, settings.missing).map(|(connected, _)| connected)
 }
 
@@ -189,8 +189,7 @@ fn await_topic<P: ProducerClient>(
         let metadata = connect::metadata(config, &causes, |wait| producer.metadata(Some(topic), wait))?;
         match readiness(&metadata, topic) {
             Ok((partitions, leader)) => {
-                let is =
-                    |name: &str| client.get(crate::config::properties::canonical(name)).unwrap_or_default();
+                let is = |name: &str| client.get(name).unwrap_or_default();
                 let connected = Connected {
                     producer,
                     partitions,

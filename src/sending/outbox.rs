@@ -82,12 +82,12 @@ impl Outbox {
 /// A producer whose batches fit each of these topics: one above a topic's limit is refused with all
 /// that is in it.
 fn connect(config: &Config, observer: &Arc<dyn Observer>, topics: &[String]) -> anyhow::Result<Producer> {
-    let client = config.client(&ROLE)?;
+    let client = config.client(&ROLE);
     let producer = Producer::new(&client, Arc::clone(observer))?;
     let Some(limit) = client::smallest_batch(&producer, &client, config, topics) else {
         return Ok(producer);
     };
-    let client = config.client(&[&ROLE[..], &[("batch.size", &limit)]].concat())?;
+    let client = config.client(&[&ROLE[..], &[("batch.size", &limit)]].concat());
     Producer::new(&client, Arc::clone(observer))
 }
 

@@ -37,13 +37,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use tokio::runtime::Runtime;
 
-use crate::config::{Config, topic};
+use crate::config::{Config, Properties, topic};
 use crate::descriptors::Own;
 use crate::exit::{self, Exit};
 use crate::kafka::client::{ConsumerClient, Observer};
+use crate::kafka::connect;
 use crate::kafka::errors::Code;
 use crate::kafka::ffi::Consumer;
-use crate::kafka::{Properties, connect};
 use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Launcher, Variables};
 use crate::reading::{client, group, membership};
@@ -373,7 +373,7 @@ fn client(reading: &Reading, mode: Mode, config: &Config) -> anyhow::Result<Prop
     if let Some(id) = &reading.instance_id {
         flags.push(("group.instance.id", id));
     }
-    config.client_with(&role, &flags)
+    Ok(config.client_with(&role, &flags))
 }
 
 /// Looks at the cluster once: it must be there, and so must the topics that are named. What

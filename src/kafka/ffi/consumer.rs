@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
-use rdkafka::{ClientConfig, TopicPartitionList};
 
 use super::batch::Batch;
 use super::handle::Handle;
 use super::{check, check_object, list, millis, slice, text};
+use crate::config::Properties;
 use crate::kafka::client::{Assigned, ConsumerClient, Observer, Rebalance, TopicMetadata};
 use crate::kafka::errors::Code;
+use crate::kafka::properties::native;
 use crate::record::TopicPartition;
 
 /// A consumer, of a group or of partitions that it chose itself.
@@ -24,7 +26,7 @@ use crate::record::TopicPartition;
 pub struct Consumer {
     pub(super) handle: Handle,
     /// What it was made with, for [`ConsumerClient::unstable_end`].
-    config: ClientConfig,
+    config: Properties,
     observer: Arc<dyn Observer>,
     pub(super) queue: *mut sys::rd_kafka_queue_t,
     /// Whether fetching may go on from the application's position: in a group, or after a pause.
@@ -42,9 +44,9 @@ impl Consumer {
     /// Starts a consumer; it neither subscribes nor assigns yet. One that commits by itself
     /// (`enable.auto.commit`) is taken for a member of a group.
     /// `config` must name a `group.id`, which librdkafka wants even for partitions of one's own.
-    pub fn new(config: &ClientConfig, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
+    pub fn new(config: &Properties, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
         let kind = sys::rd_kafka_type_t::RD_KAFKA_CONSUMER;
-        let handle = Handle::new(config, kind, Arc::clone(&observer))?;
+        let handle = Handle::new(&native(config)?, kind, Arc::clone(&observer))?;
         // SAFETY: the client is live; the queue is a reference of ours that is kept for good.
         let queue = unsafe {
             check(sys::rd_kafka_poll_set_consumer(handle.rk)).context("redirect the main queue")?;

@@ -9,7 +9,6 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr;
 
@@ -17,10 +16,12 @@ use super::batch::read_headers;
 use super::handle::{Handle, Receiver};
 use super::topic::{NativeTopic, Topic};
 use super::{check, check_object, code_of, millis, text};
+use crate::config::Properties;
 use crate::kafka::client::{
     DeliveredTopic, Delivery, Observer, Outgoing, ProducerClient, TopicClient, TopicMetadata,
 };
 use crate::kafka::errors::Code;
+use crate::kafka::properties::native;
 use crate::record::Header;
 
 /// A topic as a message knows it.
@@ -63,10 +64,10 @@ impl Producer {
     ///
     /// `queue.buffering.max.kbytes` is heeded here: librdkafka counts values alone
     /// (`rd_kafka_msg_new0`), and has a value that is larger wait for ever for room.
-    pub fn new(config: &ClientConfig, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
+    pub fn new(config: &Properties, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
         const BOUND: &str = "queue.buffering.max.kbytes";
         let most = config.get(BOUND).and_then(|kbytes| kbytes.parse::<usize>().ok()).unwrap_or(1 << 20) << 10;
-        let mut config = config.clone();
+        let mut config = native(config)?;
         config.set(BOUND, c_int::MAX.to_string());
         let handle = Handle::new(&config, sys::rd_kafka_type_t::RD_KAFKA_PRODUCER, observer)?;
         Ok(Self { handle, queued: Cell::new(0), most, scratch: RefCell::default() })
