@@ -56,7 +56,7 @@ impl Consumer {
 
     /// One record a call, which keeps the position right at an end of partition.
     fn take_singly(&self, timeout: Duration, room: &mut [*mut sys::rd_kafka_message_t]) -> usize {
-        let revoked = &self.handle.context.revoked;
+        let revoked = &self.handle.polling().revoked;
         revoked.borrow_mut().clear();
         let mut length = 0;
         let mut wait = millis(timeout);

@@ -224,14 +224,14 @@ impl ConsumerClient for Consumer {
 
     fn assign_more(&self, partitions: &[Assigned]) -> Result<(), Code> {
         let list = list::of_starts(partitions);
-        // SAFETY: client and list are live; the list is copied; an error object is freed by check_object.
-        check_object(unsafe { sys::rd_kafka_incremental_assign(self.handle.rk, list.ptr()) })
+        // SAFETY: client and list are live; the list is copied; an error object is ours.
+        unsafe { check_object(sys::rd_kafka_incremental_assign(self.handle.rk, list.ptr())) }
     }
 
     fn seek(&self, topic: &str, partition: i32, offset: i64, timeout: Duration) -> Result<(), Code> {
         let list = list::of_one(topic, partition, offset);
-        // SAFETY: client and list are live; an error object is freed by check_object.
-        check_object(unsafe { sys::rd_kafka_seek_partitions(self.handle.rk, list.ptr(), millis(timeout)) })?;
+        // SAFETY: client and list are live; an error object is ours.
+        unsafe { check_object(sys::rd_kafka_seek_partitions(self.handle.rk, list.ptr(), millis(timeout))) }?;
         list.elements()
             .first()
             .map_or(Ok(()), |e| e.error().map_err(|e| e.rdkafka_error_code().unwrap_or(Code::Unknown)))?;
@@ -243,8 +243,8 @@ impl ConsumerClient for Consumer {
         // It takes no seek now: `rd_kafka_toppar_seek` wants a fetcher that was started, and
         // `rd_kafka_offset_reset` has stopped it. So it is assigned again.
         let list = list::of_one(topic, partition, offset);
-        // SAFETY: client and list are live, and lists are copied; error objects are freed by
-        // check_object; the assignment is ours, and is freed after its last use.
+        // SAFETY: client and list are live, and lists are copied; error objects are
+        // ours; the assignment is ours, and is freed after its last use.
         unsafe {
             let rk = self.handle.rk;
             if text(sys::rd_kafka_rebalance_protocol(rk)) != "EAGER" {
@@ -324,8 +324,8 @@ impl ConsumerClient for Consumer {
             // SAFETY: the client is live.
             let _ = check(unsafe { sys::rd_kafka_unsubscribe(self.handle.rk) });
         }
-        // SAFETY: client and queue are live; an error object is freed by check_object.
-        let closing = check_object(unsafe { sys::rd_kafka_consumer_close_queue(self.handle.rk, self.queue) });
+        // SAFETY: client and queue are live; an error object is ours.
+        let closing = unsafe { check_object(sys::rd_kafka_consumer_close_queue(self.handle.rk, self.queue)) };
         if closing.is_err() {
             return false;
         }

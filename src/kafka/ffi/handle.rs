@@ -23,21 +23,53 @@ use crate::kafka::errors::Code;
 /// Who is told of deliveries.
 pub(super) type Receiver = dyn FnMut(Delivery<'_>) + 'static;
 
-/// What a client's callbacks reach through librdkafka's opaque pointer.
-pub(super) struct Context {
-    pub(super) observer: Arc<dyn Observer>,
-    /// Set for the length of one `poll`: whom the callbacks on this thread serve.
+/// What a client's callbacks reach through librdkafka's opaque pointer; it is never freed.
+///
+/// Its two parts are borrowed apart from each other, since two kinds of threads come here:
+/// - librdkafka's own threads, with a line of the log. They see the observer alone, which is `Sync`.
+/// - The thread that uses the client. A [`Handle`] is neither `Send` nor `Sync`, so it is one thread.
+///   Deliveries and rebalances are reported from inside its calls and nowhere else: librdkafka puts
+///   them into the application's queue, which `rd_kafka_poll`, `rd_kafka_consumer_poll` and
+///   `rd_kafka_consume_batch_queue` serve. Only this thread sees [`Polling`] and its cells.
+struct Context {
+    observer: Arc<dyn Observer>,
+    polling: Polling,
+}
+
+/// What serves the callbacks on the thread that uses the client.
+pub(super) struct Polling {
+    /// Who is told of deliveries, for the length of one `poll`.
     pub(super) deliveries: Cell<Option<*mut Receiver>>,
+    /// Who is told of rebalances, for the length of one `poll`, and the consumer that polls.
     pub(super) rebalance: Cell<Option<(*const Consumer, *mut (dyn Rebalance + 'static))>>,
     /// Partitions that went during the poll that is under way.
     pub(super) revoked: RefCell<Vec<Assigned>>,
+}
+
+/// A pointer that is lent to the callbacks for the length of a call. What was lent before is put back
+/// when the call returns, and when it unwinds.
+pub(super) struct Lent<'a, T: Copy> {
+    cell: &'a Cell<Option<T>>,
+    before: Option<T>,
+}
+
+impl<'a, T: Copy> Lent<'a, T> {
+    pub(super) fn new(cell: &'a Cell<Option<T>>, pointer: T) -> Self {
+        Self { cell, before: cell.replace(Some(pointer)) }
+    }
+}
+
+impl<T: Copy> Drop for Lent<'_, T> {
+    fn drop(&mut self) {
+        self.cell.set(self.before);
+    }
 }
 
 /// A librdkafka client handle with its callbacks' context; neither is ever destroyed: a handle that
 /// is dropped leaves a client behind whose threads go on and call back.
 pub(super) struct Handle {
     pub(super) rk: *mut sys::rd_kafka_t,
-    pub(super) context: &'static Context,
+    context: &'static Context,
 }
 
 impl Handle {
@@ -49,9 +81,11 @@ impl Handle {
         let native = config.create_native_config().context("librdkafka configuration")?;
         let context: &'static Context = Box::leak(Box::new(Context {
             observer,
-            deliveries: Cell::new(None),
-            rebalance: Cell::new(None),
-            revoked: RefCell::default(),
+            polling: Polling {
+                deliveries: Cell::new(None),
+                rebalance: Cell::new(None),
+                revoked: RefCell::default(),
+            },
         }));
         let mut reason = [0 as c_char; 512];
         // SAFETY: the configuration is valid until rd_kafka_new takes it (it takes it only on
@@ -80,14 +114,39 @@ impl Handle {
         Ok(Self { rk, context })
     }
 
+    /// What serves this client's callbacks on this thread.
+    pub(super) fn polling(&self) -> &Polling {
+        &self.context.polling
+    }
+
+    /// Who hears what a client reports, for its callbacks on any thread.
+    ///
     /// # Safety
-    /// `rk` is a live client made by [`Handle::new`], which gave it its context.
-    pub(super) unsafe fn context<'a>(rk: *const sys::rd_kafka_t) -> Option<&'a Context> {
+    /// `rk` is null, or a client made by [`Handle::new`], which gave it its context.
+    pub(super) unsafe fn observer_of<'a>(rk: *const sys::rd_kafka_t) -> Option<&'a dyn Observer> {
         if rk.is_null() {
             return None;
         }
-        // SAFETY: the opaque pointer was set in `new` to what is never freed.
-        unsafe { sys::rd_kafka_opaque(rk).cast::<Context>().as_ref() }
+        // SAFETY: the opaque pointer was set in `new` to what is never freed; of it only the
+        // observer is borrowed, which is Sync.
+        unsafe {
+            let context = sys::rd_kafka_opaque(rk).cast::<Context>();
+            let observer: &'a Arc<dyn Observer> = (!context.is_null()).then(|| &(*context).observer)?;
+            Some(&**observer)
+        }
+    }
+
+    /// What serves the callbacks of the call that led here.
+    ///
+    /// # Safety
+    /// `rk` is a client made by [`Handle::new`], and this thread is inside one of its calls.
+    pub(super) unsafe fn polling_of<'a>(rk: *const sys::rd_kafka_t) -> Option<&'a Polling> {
+        // SAFETY: the opaque pointer was set in `new` to what is never freed; this thread is the
+        // one that uses the client, which alone borrows this part.
+        unsafe {
+            let context = sys::rd_kafka_opaque(rk).cast::<Context>();
+            (!context.is_null()).then(|| &(*context).polling)
+        }
     }
 
     pub(super) fn metadata(
@@ -134,8 +193,8 @@ pub(super) unsafe extern "C" fn on_log(
     // SAFETY: librdkafka calls with the client (null while there is none) and two strings that
     // live for the call.
     unsafe {
-        if let Some(context) = Handle::context(rk) {
-            context.observer.log(level, &text(fac), &text(line));
+        if let Some(observer) = Handle::observer_of(rk) {
+            observer.log(level, &text(fac), &text(line));
         }
     }
 }
@@ -149,14 +208,14 @@ pub(super) unsafe extern "C" fn on_error(
     // SAFETY: the client is live during its callback, and so is the reason; the buffer has the
     // length that is stated.
     unsafe {
-        let Some(context) = Handle::context(rk) else { return };
+        let Some(observer) = Handle::observer_of(rk) else { return };
         if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL as c_int {
             let mut buffer = [0 as c_char; 512];
             sys::rd_kafka_fatal_error(rk, buffer.as_mut_ptr(), buffer.len());
-            context.observer.error(Code::Fatal, &text(buffer.as_ptr()));
+            observer.error(Code::Fatal, &text(buffer.as_ptr()));
             return;
         }
         let code = RDKafkaRespErr::try_from(err).map_or(Code::Unknown, Code::from);
-        context.observer.error(code, &text(reason));
+        observer.error(code, &text(reason));
     }
 }

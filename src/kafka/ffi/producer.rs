@@ -13,7 +13,7 @@ use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::batch::read_headers;
-use super::handle::{Handle, Receiver};
+use super::handle::{Handle, Lent, Receiver};
 use super::topic::{NativeTopic, Topic};
 use super::{check, check_object, code_of, millis, text};
 use crate::config::Properties;
@@ -107,13 +107,12 @@ impl ProducerClient for Producer {
             deliveries(delivery);
         };
         let receiver: &mut dyn FnMut(Delivery<'_>) = &mut counted;
-        // SAFETY: only the lifetime is erased: the receiver is taken out again before this
-        // function, which owns it, returns, and only this thread's callbacks read it.
+        // SAFETY: only the lifetime is erased: the receiver is taken out again before this function,
+        // which owns it, returns or unwinds, and only this thread's callbacks read it.
         let receiver: *mut Receiver = unsafe { std::mem::transmute(ptr::from_mut(receiver)) };
-        self.handle.context.deliveries.set(Some(receiver));
+        let _lent = Lent::new(&self.handle.polling().deliveries, receiver);
         // SAFETY: the client is live.
         unsafe { sys::rd_kafka_poll(self.handle.rk, millis(timeout)) };
-        self.handle.context.deliveries.set(None);
     }
 
     fn in_flight(&self) -> usize {
@@ -240,6 +239,9 @@ impl Topic<'_> {
     }
 }
 
+// A tag travels as a pointer.
+const _: () = assert!(usize::BITS >= u64::BITS);
+
 /// `RD_KAFKA_MSG_F_COPY`: librdkafka copies key and value before the call returns.
 const MSG_F_COPY: c_int = sys::RD_KAFKA_MSG_F_COPY as c_int;
 
@@ -293,8 +295,9 @@ pub(super) unsafe extern "C" fn on_delivery(
     // SAFETY: client and message are live during the callback; the receiver, where one is set,
     // is borrowed by the `poll` on this very thread that led here.
     unsafe {
-        let Some(context) = Handle::context(rk) else { return };
-        let Some(receiver) = context.deliveries.get() else { return };
+        let Some(receiver) = Handle::polling_of(rk).and_then(|polling| polling.deliveries.get()) else {
+            return;
+        };
         let mut headers = Vec::new();
         read_headers(message.cast_mut(), &mut headers);
         let message = &*message;

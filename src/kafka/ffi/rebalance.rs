@@ -7,7 +7,7 @@ use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::consumer::Consumer;
-use super::handle::Handle;
+use super::handle::{Handle, Lent};
 use super::list::{raw_start, start_of};
 use super::{check, check_object, slice, text};
 use crate::kafka::client::{Assigned, Rebalance, StartAt};
@@ -15,13 +15,11 @@ use crate::kafka::client::{Assigned, Rebalance, StartAt};
 impl Consumer {
     /// Runs `f`, which calls librdkafka on this thread, with `handler` behind the rebalance callback.
     pub(super) fn serving<T>(&self, handler: &mut dyn Rebalance, f: impl FnOnce() -> T) -> T {
-        // SAFETY: only the lifetime is erased: the handler is taken out again before this
-        // function, which borrows it, returns, and only this thread's callbacks read it.
+        // SAFETY: only the lifetime is erased: the handler is taken out again before this function,
+        // which borrows it, returns or unwinds, and only this thread's callbacks read it.
         let handler: *mut (dyn Rebalance + 'static) = unsafe { std::mem::transmute(ptr::from_mut(handler)) };
-        let before = self.handle.context.rebalance.replace(Some((ptr::from_ref(self), handler)));
-        let result = f();
-        self.handle.context.rebalance.set(before);
-        result
+        let _lent = Lent::new(&self.handle.polling().rebalance, (ptr::from_ref(self), handler));
+        f()
     }
 }
 
@@ -36,7 +34,8 @@ pub(super) unsafe extern "C" fn on_rebalance(
     unsafe {
         let assign = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         let cooperative = text(sys::rd_kafka_rebalance_protocol(rk)) == "COOPERATIVE";
-        if let Some((consumer, handler)) = Handle::context(rk).and_then(|context| context.rebalance.get()) {
+        if let Some((consumer, handler)) = Handle::polling_of(rk).and_then(|polling| polling.rebalance.get())
+        {
             let elements =
                 if partitions.is_null() { &[][..] } else { slice((*partitions).elems, (*partitions).cnt) };
             let mut changed: Vec<Assigned> = elements
@@ -59,7 +58,7 @@ pub(super) unsafe extern "C" fn on_rebalance(
             } else {
                 let lost = sys::rd_kafka_assignment_lost(rk) != 0;
                 (*handler).revoked(&changed, lost);
-                (*consumer).handle.context.revoked.borrow_mut().extend(changed);
+                (*consumer).handle.polling().revoked.borrow_mut().extend(changed);
             }
         }
         let outcome = match (assign, cooperative) {
@@ -70,8 +69,8 @@ pub(super) unsafe extern "C" fn on_rebalance(
             }
             (false, _) => check(sys::rd_kafka_assign(rk, ptr::null())),
         };
-        if let (Err(code), Some(context)) = (outcome, Handle::context(rk)) {
-            context.observer.error(code, "the assignment could not be taken over");
+        if let (Err(code), Some(observer)) = (outcome, Handle::observer_of(rk)) {
+            observer.error(code, "the assignment could not be taken over");
         }
     }
 }
