@@ -6,4 +6,5 @@ pub mod contact;
 pub mod group;
 pub mod isolation;
 pub mod membership;
+pub mod position;
 pub mod tracker;
