@@ -314,7 +314,10 @@ mod tests {
         assert_eq!(asked[1..3], [&(s(2), Step::Ask(ANSWER)), &(s(4), Step::Ask(ANSWER))]);
         assert_eq!(asked.len(), 14);
         let noted: Vec<_> = steps.iter().filter(|(_, step)| matches!(step, Step::Note(_))).collect();
-        assert_eq!(noted, [&(s(5), Step::Note(s(5))), &(s(15), Step::Note(s(15))), &(s(25), Step::Note(s(25)))]);
+        assert_eq!(
+            noted,
+            [&(s(5), Step::Note(s(5))), &(s(15), Step::Note(s(15))), &(s(25), Step::Note(s(25)))]
+        );
     }
 
     #[test]

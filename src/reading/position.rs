@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::reading::bounds::Until;
+use crate::reading::bounds::End;
 
 /// The log of a partition, as its leader has it now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +51,10 @@ pub enum Limit {
 
 impl Limit {
     /// The limit that is asked for, with the offset that it was found to be.
-    pub fn new(until: Option<Until>, offset: Option<i64>) -> Self {
+    pub fn new(until: Option<End>, offset: Option<i64>) -> Self {
         match (until, offset) {
             (_, None) => Self::None,
-            (Some(Until::End), Some(end)) => Self::End(end),
+            (Some(End::End), Some(end)) => Self::End(end),
             (_, Some(offset)) => Self::Offset(offset),
         }
     }
@@ -238,8 +238,8 @@ mod tests {
             Verdict::Back { limit, .. } => limit,
             other => panic!("{other:?}"),
         };
-        assert_eq!(limit_of(Limit::new(Some(Until::End), Some(100))), Limit::End(80));
-        assert_eq!(limit_of(Limit::new(Some(Until::Offset(100)), Some(100))), Limit::Offset(100));
+        assert_eq!(limit_of(Limit::new(Some(End::End), Some(100))), Limit::End(80));
+        assert_eq!(limit_of(Limit::new(Some(End::Offset(100)), Some(100))), Limit::Offset(100));
         assert_eq!(limit_of(Limit::new(None, None)), Limit::None);
     }
 
@@ -302,15 +302,12 @@ mod tests {
     }
 
     fn logs() -> impl Strategy<Value = Log> {
-        (0..40i64, 0..40i64, prop::option::of(-1..90i64)).prop_map(|(low, more, cut)| log(low, low + more, cut))
+        (0..40i64, 0..40i64, prop::option::of(-1..90i64))
+            .prop_map(|(low, more, cut)| log(low, low + more, cut))
     }
 
     fn limits() -> impl Strategy<Value = Limit> {
-        prop_oneof![
-            Just(Limit::None),
-            (0..100i64).prop_map(Limit::Offset),
-            (0..100i64).prop_map(Limit::End)
-        ]
+        prop_oneof![Just(Limit::None), (0..100i64).prop_map(Limit::Offset), (0..100i64).prop_map(Limit::End)]
     }
 
     proptest! {
