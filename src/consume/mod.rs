@@ -82,50 +82,8 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     }
     end_though_stdout_hangs(&shutdown, &output, args, config);
     shutdown.begin();
-    let mut session = Session {
-        args,
-        config,
-        connected: &connected,
-        bounds,
-        group,
-        parts: Parts::default(),
-        ends: Vec::new(),
-        known: Vec::new(),
-        names,
-        subscribed: Vec::new(),
-        output,
-        sink,
-        shutdown: &shutdown,
-        written: 0,
-        undecoded: 0,
-        gone: 0,
-        broken: None,
-        stop: None,
-        began: Instant::now(),
-        joined: None,
-        said_joining: false,
-        polled: Instant::now(),
-        looked: Instant::now(),
-        last_record: Instant::now(),
-        last_news: Instant::now(),
-        discovered: Instant::now(),
-        missed: client::Absence::default(),
-        waited: None,
-        outage: None,
-        lost: false,
-    };
-    let begun = if session.group.is_some() {
-        session.joined = session.joins_silently().then(Instant::now);
-        session.join()
-    } else {
-        session.assign(partitions.as_deref())
-    };
-    match (begun, shutdown.signal()) {
-        (Ok(()), _) => {}
-        // Told to end, it asks no longer.
-        (Err(_), Some(signal)) => session.stop = Some(Stop::Signal(signal)),
-        (Err(e), None) => return Err(e),
-    }
+    let mut session = Session::new(args, config, &connected, bounds, group, names, output, sink, &shutdown);
+    session.begin_reading(partitions.as_deref())?;
     session.run()
 }
 
@@ -252,6 +210,70 @@ impl Known {
     }
 }
 
+impl<'a, C: ConsumerClient> Session<'a, C> {
+    #[expect(clippy::too_many_arguments, reason = "the parts of one run, named where it starts")]
+    fn new(
+        args: &'a Args,
+        config: &'a Config,
+        connected: &'a Connected<C>,
+        bounds: Bounds,
+        group: Option<String>,
+        names: Vec<String>,
+        output: Output,
+        sink: Sink,
+        shutdown: &'a Shutdown,
+    ) -> Self {
+        Self {
+            args,
+            config,
+            connected,
+            bounds,
+            group,
+            parts: Parts::default(),
+            ends: Vec::new(),
+            known: Vec::new(),
+            names,
+            subscribed: Vec::new(),
+            output,
+            sink,
+            shutdown,
+            written: 0,
+            undecoded: 0,
+            gone: 0,
+            broken: None,
+            stop: None,
+            began: Instant::now(),
+            joined: None,
+            said_joining: false,
+            polled: Instant::now(),
+            looked: Instant::now(),
+            last_record: Instant::now(),
+            last_news: Instant::now(),
+            discovered: Instant::now(),
+            missed: client::Absence::default(),
+            waited: None,
+            outage: None,
+            lost: false,
+        }
+    }
+
+    /// Joins the group, or takes all partitions or these.
+    fn begin_reading(&mut self, partitions: Option<&[i32]>) -> anyhow::Result<()> {
+        let begun = if self.group.is_some() {
+            self.joined = self.joins_silently().then(Instant::now);
+            self.join()
+        } else {
+            self.assign(partitions)
+        };
+        match (begun, self.shutdown.signal()) {
+            // Told to end, it asks no longer.
+            (Err(_), Some(signal)) => self.stop = Some(Stop::Signal(signal)),
+            (begun, _) => return begun,
+        }
+        Ok(())
+    }
+}
+
 impl<C: ConsumerClient> Session<'_, C> {
     fn consumer(&self) -> &C {
         &self.connected.consumer
@@ -352,3 +374,6 @@ impl<C: ConsumerClient> Session<'_, C> {
         self.watch_outage();
     }
 }
+
+#[cfg(test)]
+mod tests;
