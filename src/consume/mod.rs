@@ -51,12 +51,7 @@ pub fn run(settings: &Settings, sink: Sink, output: Output, config: &Config) -> 
     end_though_stdout_hangs(&shutdown, &output, settings, config);
     shutdown.begin();
     let mut session = Session::new(settings, config, &connected, &shutdown, sink, output);
-    match (session.begin_reading(), shutdown.signal()) {
-        (Ok(()), _) => {}
-        // Told to end, it asks no longer.
-        (Err(_), Some(signal)) => session.stop = Some(Stop::Signal(signal)),
-        (Err(e), None) => return Err(e),
-    }
+    session.begin_reading()?;
     session.run()
 }
 
@@ -222,13 +217,22 @@ impl<'a, C: ConsumerClient> Session<'a, C> {
 
     /// Joins the group, or takes the partitions that are asked for.
     fn begin_reading(&mut self) -> anyhow::Result<()> {
-        if self.group.is_none() {
-            return self.assign(self.settings.partitions.as_deref());
+        let begun = if self.group.is_some() {
+            self.joined = self.joins_silently().then(Instant::now);
+            self.join()
+        } else {
+            self.assign(self.settings.partitions.as_deref())
+        };
+        match (begun, self.shutdown.signal()) {
+            // Once it is to end, it asks no longer.
+            (Err(_), Some(signal)) => self.stop = Some(Stop::Signal(signal)),
+            (begun, _) => return begun,
         }
-        self.joined = self.joins_silently().then(Instant::now);
-        self.join()
+        Ok(())
     }
+}
 
+impl<C: ConsumerClient> Session<'_, C> {
     fn consumer(&self) -> &C {
         &self.connected.consumer
     }
@@ -328,3 +332,6 @@ impl<'a, C: ConsumerClient> Session<'a, C> {
         self.watch_outage();
     }
 }
+
+#[cfg(test)]
+mod tests;

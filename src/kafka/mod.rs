@@ -4,6 +4,8 @@ pub mod admin;
 pub mod client;
 pub mod connect;
 pub mod errors;
+#[cfg(test)]
+pub mod fake;
 pub mod ffi;
 pub mod metadata;
 pub mod properties;

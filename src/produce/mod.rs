@@ -455,3 +455,6 @@ fn first_turn(partitions: usize) -> usize {
     use std::hash::{BuildHasher as _, RandomState};
     RandomState::new().hash_one(std::process::id()) as usize % partitions.max(1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -174,7 +174,7 @@ fn connect_with(
 }
 
 /// Waits until the topic is there and one of its partitions has a leader.
-fn await_topic<P: ProducerClient>(
+pub(crate) fn await_topic<P: ProducerClient>(
     producer: P,
     causes: Arc<Causes>,
     client: &Properties,

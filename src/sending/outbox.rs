@@ -152,3 +152,28 @@ fn poll(producer: &impl ProducerClient, waiting: &mut HashMap<u64, Reply>, timeo
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::fake::Cluster;
+
+    #[test]
+    fn each_letter_is_answered_with_what_became_of_it() {
+        let cluster = Cluster::new().with_topic("dead", 1);
+        cluster.set_room(1);
+        cluster.deliver([Ok(()), Err(Code::MessageSizeTooLarge)]);
+        let (letters, inbox) = mpsc::channel(8);
+        let answers = ["a", "b", "c"].map(|value| {
+            let (reply, answer) = oneshot::channel();
+            let letter = Letter { topic: "dead".into(), value: Some(value.into()), ..Letter::default() };
+            letters.blocking_send((letter, reply)).unwrap();
+            answer
+        });
+        drop(letters);
+        serve(&cluster.producer(), inbox);
+        let answers = answers.map(|mut answer| answer.try_recv().unwrap());
+        assert_eq!(answers, [Ok(()), Err(Code::MessageSizeTooLarge), Ok(())]);
+        assert_eq!(cluster.values("dead", 0), ["a", "c"]);
+    }
+}

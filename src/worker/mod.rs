@@ -437,3 +437,6 @@ fn outcome(stop: Stop, shared: &Shared, abandoned: u64, has_stop: bool) -> anyho
         Stop::Failed(why) => Err(anyhow::anyhow!("{why}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -219,3 +219,24 @@ pub(super) unsafe extern "C" fn on_error(
         observer.error(code, &text(reason));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn what_is_lent_is_put_back_when_the_call_returns_or_unwinds() {
+        let cell = Cell::new(None);
+        let outer = Lent::new(&cell, 1);
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            let _inner = Lent::new(&cell, 2);
+            assert_eq!(cell.get(), None, "this fails, on purpose");
+        }));
+        assert!(unwound.is_err());
+        assert_eq!(cell.get(), Some(1));
+        drop(outer);
+        assert_eq!(cell.get(), None);
+    }
+}
