@@ -133,13 +133,9 @@ fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
     let outcome = each(config.log, topics, |name, topic| {
         let topic = match topic {
             Some(topic) => topic,
-            None => admin.topic(name)?.ok_or_else(|| {
-                anyhow!(
-                    "topic {name}: there is no such topic on {} (`kq topic list` shows those there are){}",
-                    config.brokers,
-                    topic::or_a_file(name)
-                )
-            })?,
+            None => admin
+                .topic(name)?
+                .ok_or_else(|| anyhow!("{}{}", topic::absent(name), topic::or_a_file(name)))?,
         };
         describe_one(&admin, &topic, args.json, &mut text)
     });
@@ -209,8 +205,7 @@ fn alter(args: &Alter, config: &Config) -> anyhow::Result<Exit> {
     let admin = Admin::connect(config)?;
     let names = names.into_iter().map(|name| (name, ())).collect();
     each(config.log, names, |name, ()| {
-        let there =
-            admin.topic(name)?.ok_or_else(|| anyhow!("alter topic {name}: there is no such topic"))?;
+        let there = admin.topic(name)?.ok_or_else(|| anyhow!(topic::absent(name)))?;
         let partitions = there.partitions.len();
         let asked = args.partitions.map(|asked| asked as usize);
         if asked.is_some_and(|asked| asked < partitions) {

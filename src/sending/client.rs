@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::config::{Config, Properties};
+use crate::config::{self, Config, Properties};
 use crate::kafka::connect;
 use crate::kafka::errors::{Causes, words};
 use crate::kafka::ffi::{Producer, TopicMetadata};
@@ -196,7 +196,7 @@ fn connect_with(
             }
             Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 if missing == Missing::Refuse || Instant::now() >= missing_after {
-                    return Err(anyhow!("topic {topic} does not exist; create it: kq topic create {topic}"));
+                    return Err(anyhow!(config::topic::absent(topic)));
                 }
             }
             Err(RDKafkaErrorCode::LeaderNotAvailable) if Instant::now() < deadline => {}

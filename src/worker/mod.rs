@@ -406,10 +406,7 @@ fn find_topic(consumer: &Consumer, name: &str, watch: &Watch, config: &Config) -
     match there.and_then(|topic| topic.error) {
         None if there.is_some_and(|topic| !topic.partitions.is_empty()) => Ok(()),
         None | Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-            bail!(
-                "topic {name} does not exist (`kq topic create {name}` makes it, `kq topic list` shows those that do){}",
-                topic::or_a_file(name)
-            )
+            bail!("{}{}", topic::absent(name), topic::or_a_file(name))
         }
         Some(code) => Err(watch.causes.explain_topic(code, name)),
     }
