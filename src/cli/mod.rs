@@ -8,6 +8,8 @@ pub mod config;
 pub mod consume;
 pub mod dev;
 pub mod produce;
+pub mod reading;
+pub mod selection;
 pub mod topic;
 mod values;
 pub mod worker;
