@@ -446,7 +446,7 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -l color -d 'Colours in he
 always\t''
 never\t''"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l reset -d 'With --from: the whole group starts there, whatever it has committed; refused where it has members'
-complete -c kq -n "__fish_kq_using_subcommand worker" -s e -l exit-at-end -d '--until end'
+complete -c kq -n "__fish_kq_using_subcommand worker" -s e -l end -d 'End at the end, as it is when a partition is first assigned'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l persistent -d 'The commands stay and answer record after record, as JSON lines (see below)'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l output-lines -d 'With --output-topic: each line is a record'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l copy-headers -d 'With --output-topic: the record\'s headers go along'

@@ -74,8 +74,8 @@ pub struct Args {
     #[arg(long, value_name = "WHERE", allow_hyphen_values = true, value_parser = until, help_heading = "Reading")]
     pub until: Option<End>,
 
-    /// --until end
-    #[arg(short = 'e', long = "exit-at-end", conflicts_with = "until", help_heading = "Reading")]
+    /// End at the end, as it is when a partition is first assigned
+    #[arg(short, long, alias = "exit-at-end", conflicts_with = "until", help_heading = "Reading")]
     pub end: bool,
 
     /// End after COUNT records are done, one way or another
