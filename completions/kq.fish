@@ -396,14 +396,20 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -s o -l from -d 'Where the
 complete -c kq -n "__fish_kq_using_subcommand worker" -l until -d 'End there (exclusive): end (as it is when a partition is assigned), OFFSET, @TIME' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -s n -s c -l count -d 'End after COUNT records are done, one way or another' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l idle -d 'End when nothing came and nothing ran for this long' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l decode -d 'Undo a value\'s own compression: auto, none, snappy, gzip, zstd, lz4' -r -f -a "auto\t''
+complete -c kq -n "__fish_kq_using_subcommand worker" -l instance-id -d 'Static membership: this name keeps its partitions over a short restart' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l decode -d 'Values that were compressed by themselves: auto goes by content-encoding and by the magic of framed and Java\'s Snappy [default: auto; with consume -J none]' -r -f -a "auto\t''
 none\t''
 snappy\t''
 gzip\t''
 zstd\t''
 lz4\t''"
-complete -c kq -n "__fish_kq_using_subcommand worker" -l instance-id -d 'Static membership: this name keeps its partitions over a short restart' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l assignor -d 'How the group\'s members share partitions; one of a group must know what the others know [default: cooperative-sticky]' -r -f -a "cooperative-sticky\t''
+complete -c kq -n "__fish_kq_using_subcommand worker" -l max-decoded -d 'The largest size that a value may decode to, in bytes' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l grep -d 'Only records whose value matches' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l where-key -d 'Only records whose key is this' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l where-header -d 'Only records with this header, repeatable (all must be there)' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l isolation -d 'Which records of transactions: read-committed or read-uncommitted [default: read-committed]' -r -f -a "read-committed\t''
+read-uncommitted\t''"
+complete -c kq -n "__fish_kq_using_subcommand worker" -l assignor -d 'How the group shares partitions: all its members must speak it [default: cooperative-sticky]' -r -f -a "cooperative-sticky\t''
 range\t''
 roundrobin\t''"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l group-protocol -d 'Who assigns the partitions: the members of the group, or the brokers' -r -f -a "classic\t'The members do, by --assignor'

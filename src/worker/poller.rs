@@ -10,6 +10,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::ledger::Name;
 use super::observer::Watch;
 use super::rebalance::{self, Rebalancer, list};
+use super::selection::Selection;
 use super::shared::{Shared, Stop};
 use crate::kafka::errors;
 use crate::kafka::ffi::{Consumer, Event};
@@ -38,6 +39,8 @@ pub struct Poller<'a> {
     pub rebalancer: Rebalancer,
     pub shared: Arc<Shared>,
     pub watch: Arc<Watch>,
+    /// Which records the command runs for.
+    pub selection: Selection,
     pub idle: Option<Duration>,
     /// Gives up after so long without contact.
     pub stall: Option<Duration>,
@@ -63,6 +66,8 @@ pub struct Parts<'a> {
     pub consumer: &'a Consumer,
     pub rebalancer: Rebalancer,
     pub watch: Arc<Watch>,
+    /// Which records the command runs for.
+    pub selection: Selection,
     pub idle: Option<Duration>,
     pub stall: Option<Duration>,
     pub brokers: String,
@@ -77,6 +82,7 @@ impl<'a> Poller<'a> {
             consumer: parts.consumer,
             rebalancer: parts.rebalancer,
             watch: parts.watch,
+            selection: parts.selection,
             idle: parts.idle,
             stall: parts.stall,
             brokers: parts.brokers,
@@ -129,6 +135,7 @@ impl<'a> Poller<'a> {
     pub fn poll(&mut self, timeout: Duration, most: usize) {
         self.shared.pulse.turn();
         let mut out_of_range = Vec::new();
+        let mut selection = std::mem::take(&mut self.selection);
         let mut came = false;
         {
             let batch = self.consumer.poll(timeout, most, &mut self.rebalancer);
@@ -138,7 +145,11 @@ impl<'a> Poller<'a> {
                     match event {
                         Event::Record(record) => {
                             came = true;
-                            ledger.receive(record);
+                            if selection.lets_through(&record) {
+                                ledger.receive(record);
+                            } else {
+                                ledger.pass(record.topic, record.partition, record.offset);
+                            }
                         }
                         Event::End { topic, partition, offset } => {
                             came = true;
@@ -159,6 +170,7 @@ impl<'a> Poller<'a> {
                 });
             }
         }
+        self.selection = selection;
         if came {
             self.busy_at = Instant::now();
             self.shared.wake();
@@ -200,6 +212,7 @@ impl<'a> Poller<'a> {
     pub fn settle(&mut self) {
         rebalance::store(self.consumer, &self.shared);
         let long_full = self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER);
+        self.shared.count_filtered();
         let (pause, resume) = self.shared.ledger().flow(long_full);
         let mut outcomes = Vec::new();
         let entry = |(topic, partition): &Name| (Arc::clone(topic), *partition, Offset::Invalid);
