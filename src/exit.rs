@@ -79,18 +79,6 @@ pub fn end(outcome: anyhow::Result<Exit>) -> ! {
         if is_broken_pipe(&e) {
             return Exit::Done;
         }
-        if let Some(usage) = e.downcast_ref::<clap::Error>() {
-            let printed = usage.print().and_then(|()| io::stdout().flush());
-            return match printed {
-                // Help and version are answers (0); anything else is a usage error (2).
-                _ if usage.use_stderr() => Exit::Usage,
-                Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-                    let _ = writeln!(io::stderr(), "kq: write stdout: {e}");
-                    Exit::Usage
-                }
-                _ => Exit::Done,
-            };
-        }
         let _ = writeln!(io::stderr(), "kq: {e:#}");
         of_error(&e)
     });

@@ -50,7 +50,10 @@ pub fn main() -> ! {
     if std::env::args_os().nth(1).is_some_and(|arg| arg == process::guard::ARGUMENT) {
         exit::end(process::guard::main().map(|()| Exit::Done));
     }
-    exit::end(cli::parse(std::env::args_os()).map_err(anyhow::Error::from).and_then(|cli| run(&cli)))
+    exit::end(match cli::parse(std::env::args_os()) {
+        Ok(cli) => run(&cli),
+        Err(e) => cli::answer(&e),
+    })
 }
 
 /// Runs one parsed command line to its end and says how it ended.

@@ -97,7 +97,7 @@ fn a_topic_or_partition_of_one_record_says_nothing_about_the_others() {
         .run()
         .status(1)
         .stderr_has(&format!(
-            "stdin:1: topic {missing} does not exist; create it: kq topic create {missing}\n"
+            "stdin:1: topic {missing} does not exist; `kq topic create {missing}` makes it, `kq topic list` shows those that exist\n"
         ));
     cluster
         .kq(["produce", "-J", "--topic-from-record"])

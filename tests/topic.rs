@@ -138,7 +138,9 @@ fn a_topic_that_is_missing_is_named() {
     let topic = cluster.topic("missing");
     for args in [&["describe", &topic][..], &["delete", &topic], &["alter", &topic, "-p", "2"]] {
         let output = cluster.kq(["topic"]).args(args).run().status(2);
-        output.stdout("").stderr_has(&format!("topic {topic}: there is no such topic"));
+        output
+            .stdout("")
+            .stderr_has(&format!("topic {topic} does not exist; `kq topic create {topic}` makes it"));
     }
     assert_eq!(listed(&cluster, &topic), None, "asking does not create");
 }
@@ -153,7 +155,7 @@ fn of_several_topics_those_that_are_there_are_described() {
         .status(2)
         .stdout_has(&format!("{one}: 1 partition"))
         .stdout_has(&format!("\n\n{two}: 1 partition"))
-        .stderr_has(&format!("topic {missing}: there is no such topic"));
+        .stderr_has(&format!("topic {missing} does not exist; `kq topic create {missing}` makes it"));
 }
 
 #[test]

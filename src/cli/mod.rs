@@ -8,19 +8,24 @@ pub mod config;
 pub mod consume;
 pub mod dev;
 pub mod produce;
+pub mod reading;
+pub mod selection;
 pub mod topic;
 mod values;
 pub mod worker;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Context as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use crate::config::flags::ConnectionArgs;
 use crate::config::secret::Secret;
+use crate::exit::Exit;
 use crate::kafka::version;
 
 /// kq: put records into Kafka, get them out, run a command for each.
@@ -98,6 +103,17 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     properties.sort_by_key(|given: &Secret| position_of_x(&args, given.reveal()));
     cli.connection.properties = properties;
     Ok(cli)
+}
+
+/// Prints what the parser says instead of a command line: help and the version are answers, anything
+/// else is a usage error.
+pub fn answer(e: &clap::Error) -> anyhow::Result<Exit> {
+    let printed = e.print().and_then(|()| std::io::stdout().flush());
+    if e.use_stderr() {
+        return Ok(Exit::Usage);
+    }
+    printed.context("write stdout")?;
+    Ok(Exit::Done)
 }
 
 /// The arguments that are kq's own: what follows `--` is a worker's command.

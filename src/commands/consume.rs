@@ -14,12 +14,13 @@ use crate::terminal::stdout::Output;
 /// Consumes until a stop condition is reached, stdout is closed, or a signal comes.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let bounds = bounds(args, now_ms())?;
-    let group = args.group.clone().or_else(|| config.group.clone().filter(|_| args.partition.is_none()));
+    let group =
+        args.reading.group.clone().or_else(|| config.group.clone().filter(|_| args.partition.is_none()));
     if group.as_deref() == Some("") {
         bail!("-g/--group is empty: give the group's name, or leave the flag out to read without a group");
     }
     let topics = topics(args, config)?;
-    let reset = args.reset.then(|| reset(group.as_deref(), &bounds)).transpose()?;
+    let reset = args.reading.reset.then(|| reset(group.as_deref(), &bounds)).transpose()?;
     let output = Output::stdout()?;
     let sink = Sink::new(args, output.is_terminal())?;
     let settings = Settings {
@@ -28,8 +29,8 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         partitions: args.partition.as_deref().map(parse_partitions).transpose().context("-p")?,
         bounds,
         reset,
-        isolation: args.isolation,
-        sharing: Sharing { protocol: args.group_protocol, assignor: args.assignor },
+        isolation: args.sharing.isolation,
+        sharing: Sharing { protocol: args.sharing.group_protocol, assignor: args.sharing.assignor },
         unbuffered: args.unbuffered,
         stall_timeout: args.stall_timeout,
         close_timeout: args.close_timeout,
@@ -39,13 +40,13 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
 
 /// Where to start and to stop, relative times counted from `now` (ms since the epoch).
 fn bounds(args: &Args, now: i64) -> anyhow::Result<Bounds> {
-    let mut bounds = Bounds { from: None, until: None, count: args.count, idle: args.idle };
-    if args.end {
+    let mut bounds = Bounds { from: None, until: None, count: args.reading.count, idle: args.reading.idle };
+    if args.reading.end {
         bounds.until = Some(End::End);
-    } else if let Some(until) = &args.until {
+    } else if let Some(until) = &args.reading.until {
         bounds.until = Some(parse_until(until, now).context("--until")?);
     }
-    for text in &args.from {
+    for text in &args.reading.from {
         match parse_bound(text, now).context("--from")? {
             Bound::Start(from) if bounds.from.is_none() => bounds.from = Some(from),
             Bound::End(until) if bounds.until.is_none() => bounds.until = Some(until),
@@ -71,7 +72,7 @@ fn reset(group: Option<&str>, bounds: &Bounds) -> anyhow::Result<Start> {
 /// The topics to read, each once: those that are named, else `KQ_TOPIC`.
 fn topics(args: &Args, config: &Config) -> anyhow::Result<Vec<String>> {
     let mut names: Vec<String> = Vec::new();
-    for name in args.topics.iter().chain(&args.topic) {
+    for name in args.reading.topics.iter().chain(&args.reading.topic) {
         if !names.contains(name) {
             names.push(name.clone());
         }

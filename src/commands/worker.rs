@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::cli::selection::FilterArgs;
 use crate::cli::worker::Args;
 use crate::config::{Config, topic};
 use crate::exit::{self, Exit};
@@ -11,7 +12,7 @@ use crate::process::Program;
 use crate::reading::bounds::End;
 use crate::reading::membership::Sharing;
 use crate::worker::settings::{Credentials, Ending, Failing, Mode, OutputTopic, Reading, Running};
-use crate::worker::{self, OnFailure, Policy, Settings};
+use crate::worker::{self, Filter, OnFailure, Policy, Settings};
 
 /// Runs the worker to its end.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
@@ -36,14 +37,17 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
         topics,
         reading: Reading {
             group,
-            sharing: Sharing { protocol: args.group_protocol, assignor: args.assignor },
+            sharing: Sharing { protocol: args.sharing.group_protocol, assignor: args.sharing.assignor },
+            isolation: args.sharing.isolation,
             instance_id: args.instance_id.clone(),
             start: args.from,
             reset: args.reset,
             until: args.until.or(args.end.then_some(End::End)),
             count: args.count,
             idle: args.idle,
-            decode: args.decode,
+            decode: args.decoding.decode.unwrap_or_default(),
+            max_decoded: args.decoding.max_decoded,
+            filter: filter(&args.filter)?,
         },
         running: Running {
             jobs: args.jobs.map_or_else(cores, NonZeroUsize::get),
@@ -70,6 +74,19 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
             stall_timeout: args.stall_timeout,
         },
         metrics: args.metrics.clone(),
+    })
+}
+
+/// Which records the command runs for.
+fn filter(args: &FilterArgs) -> anyhow::Result<Filter> {
+    let header = |text: &String| match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.as_bytes().to_vec(), value.as_bytes().to_vec())),
+        _ => bail!("--where-header {text}: write NAME=VALUE"),
+    };
+    Ok(Filter {
+        grep: args.grep.clone(),
+        key: args.where_key.as_ref().map(|key| key.as_bytes().to_vec()),
+        headers: args.where_header.iter().map(header).collect::<anyhow::Result<_>>()?,
     })
 }
 

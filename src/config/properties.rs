@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use anyhow::{anyhow, bail};
 
 use super::jaas::{JAAS, login};
+use crate::terminal::table::{Gap, table};
 
 /// name, client, values, alias of: see the file's first line. The linked library
 /// offers no list of its names that safe code could reach.
@@ -172,15 +173,13 @@ pub fn is_secret(name: &str) -> bool {
 
 /// Prints every property of the linked librdkafka with its default and the values it takes.
 pub fn write_list(catalogue: &dyn Catalogue, out: &mut dyn Write) -> io::Result<()> {
-    let mut table = tabwriter::TabWriter::new(Vec::new()).padding(2);
-    writeln!(table, "PROPERTY\tCLIENT\tVALUES")?;
-    for row in rows() {
+    let row = |row: Row| {
         let default = catalogue.default_of(row.name).unwrap_or_default();
         let values = row.alias_of.map_or_else(|| row.values.to_owned(), |name| format!("same as {name}"));
         let default = if default.is_empty() { default } else { format!(" (default {default})") };
-        writeln!(table, "{}\t{}\t{values}{default}", row.name, row.client)?;
-    }
-    let table = table.into_inner().map_err(|e| io::Error::other(e.to_string()))?;
+        format!("{}\t{}\t{values}{default}", row.name, row.client)
+    };
+    let table = table(Gap::Narrow, "PROPERTY\tCLIENT\tVALUES", rows().map(row)).map_err(io::Error::other)?;
     out.write_all(&table)?;
     let version = catalogue.version();
     writeln!(

@@ -61,6 +61,7 @@ impl Sink {
             ))
         };
         let where_header = args
+            .filter
             .where_header
             .iter()
             .map(|text| match text.split_once('=') {
@@ -71,11 +72,11 @@ impl Sink {
             })
             .collect::<anyhow::Result<_>>()?;
         Ok(Self {
-            decode: args.decode.unwrap_or(if args.json { Decode::None } else { Decode::Auto }),
+            decode: args.decoding.decode.unwrap_or(if args.json { Decode::None } else { Decode::Auto }),
             look,
-            max_decoded: args.max_decoded,
-            grep: args.grep.clone(),
-            where_key: args.where_key.as_ref().map(|key| key.as_bytes().to_vec()),
+            max_decoded: args.decoding.max_decoded,
+            grep: args.filter.grep.clone(),
+            where_key: args.filter.where_key.as_ref().map(|key| key.as_bytes().to_vec()),
             where_header,
             terminal,
             decoded: Vec::new(),

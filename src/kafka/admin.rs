@@ -21,7 +21,7 @@ use super::errors::{Causes, is_contact_lost, words};
 use super::ffi;
 use super::properties::native;
 use crate::clock::duration;
-use crate::config::Config;
+use crate::config::{Config, topic};
 use crate::kafka::metadata::{Cluster, Topic};
 
 /// Between two looks at something that is awaited.
@@ -238,6 +238,10 @@ impl Admin {
             .into_iter()
             .map(|outcome| match outcome {
                 Ok(name) => (name, Ok(())),
+                Err((name, code)) if is_absence(code) => {
+                    let e = anyhow!(topic::absent(&name));
+                    (name, Err(e))
+                }
                 Err((name, code)) => (name, Err(self.change_words(code))),
             })
             .collect())

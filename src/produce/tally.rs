@@ -47,7 +47,7 @@ impl fmt::Display for Cause {
             let name = short(topic);
             match self.code {
                 Code::UnknownTopicOrPartition | Code::UnknownTopic => {
-                    return write!(f, "topic {name} does not exist; create it: kq topic create {name}");
+                    return f.write_str(&topic::absent(&name));
                 }
                 Code::UnknownPartition if self.partition >= 0 => {
                     let partition = self.partition;
@@ -242,14 +242,10 @@ mod tests {
             tally.take_fresh().pop().unwrap().1.to_string()
         };
         let mut own = Tally::new(true, true);
+        let absent = topic::absent("foo");
         for (code, topic, partition, expected) in [
-            (E::UnknownTopic, "foo", -1, "topic foo does not exist; create it: kq topic create foo"),
-            (
-                E::UnknownTopicOrPartition,
-                "foo",
-                0,
-                "topic foo does not exist; create it: kq topic create foo",
-            ),
+            (E::UnknownTopic, "foo", -1, absent.as_str()),
+            (E::UnknownTopicOrPartition, "foo", 0, absent.as_str()),
             (
                 E::UnknownPartition,
                 "foo",

@@ -127,7 +127,7 @@ struct Missing(String);
 impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let hint = config::topic::or_a_file(&self.0);
-        write!(f, "topic {} does not exist; `kq topic list` shows those that do{hint}", self.0)
+        write!(f, "{}{hint}", config::topic::absent(&self.0))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
-use crate::config::{Config, Properties};
+use crate::config::{self, Config, Properties};
 use crate::kafka::client::{ProducerClient, TopicMetadata};
 use crate::kafka::connect;
 use crate::kafka::errors::{Causes, Code, words};
@@ -208,7 +208,7 @@ pub(crate) fn await_topic<P: ProducerClient>(
             }
             Err(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
                 if missing == Missing::Refuse || Instant::now() >= missing_after {
-                    return Err(anyhow!("topic {topic} does not exist; create it: kq topic create {topic}"));
+                    return Err(anyhow!(config::topic::absent(topic)));
                 }
             }
             Err(Code::LeaderNotAvailable) if Instant::now() < deadline => {}

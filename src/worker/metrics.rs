@@ -97,6 +97,7 @@ impl Collector for Worker {
             "result",
             &[
                 ("done", &tally.done),
+                ("filtered", &tally.filtered),
                 ("skipped", &tally.skipped),
                 ("dead_lettered", &tally.dead),
                 ("abandoned", &tally.abandoned),

@@ -25,6 +25,7 @@ mod printer;
 mod protocol;
 mod pulse;
 mod rebalance;
+mod selection;
 pub mod settings;
 mod shared;
 mod summary;
@@ -60,12 +61,14 @@ use policy::Breaker;
 use poller::{Parts, Poller};
 use printer::Printer;
 use rebalance::{Patience, Rebalancer};
+use selection::Selection;
 use settings::{Failing, Mode, Reading, Running};
 use shared::{Shared, Stop};
 
 pub use endpoint::Address;
 pub use lanes::Order;
 pub use policy::{ExitMap, OnFailure, Policy};
+pub use selection::Filter;
 pub use settings::Settings;
 
 /// Records queued, in all.
@@ -118,6 +121,12 @@ pub fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
             joins_silently: reading.sharing.is_silent(),
         },
         watch: Arc::clone(&core.watch),
+        selection: Selection {
+            filter: reading.filter,
+            decode: reading.decode,
+            max_decoded: reading.max_decoded,
+            scratch: Vec::new(),
+        },
         idle: reading.idle,
         stall: stops.then_some(ending.stall_timeout),
         brokers: config.brokers.clone(),
@@ -212,6 +221,7 @@ impl Core {
                 limits,
                 max_attempts: failing.policy.max_attempts(),
                 decode: reading.decode,
+                max_decoded: reading.max_decoded,
             }),
             printer: Arc::new(Printer::start(&self.shared)?),
             dead_letters: senders.dead_letters,
@@ -248,6 +258,7 @@ impl Core {
         self.shutdown.leave_the_end_to_a_second_signal();
         config.log.flush();
         self.live.map(Live::end);
+        self.shared.count_filtered();
         let summary = self.shared.tally.sentence(started.elapsed());
         if is_closed {
             config.log.verbose(1, summary);
@@ -370,6 +381,7 @@ fn client(reading: &Reading, mode: Mode, config: &Config) -> anyhow::Result<Prop
         ("auto.offset.reset", "error"),
     ];
     flags.extend(membership::properties(reading.sharing, config)?);
+    flags.extend(reading.isolation.map(|isolation| ("isolation.level", isolation.level())));
     if let Some(id) = &reading.instance_id {
         flags.push(("group.instance.id", id));
     }
@@ -413,10 +425,7 @@ fn find_topic(
     match there.and_then(|topic| topic.error) {
         None if there.is_some_and(|topic| !topic.partitions.is_empty()) => Ok(()),
         None | Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
-            bail!(
-                "topic {name} does not exist (`kq topic create {name}` makes it, `kq topic list` shows those that do){}",
-                topic::or_a_file(name)
-            )
+            bail!("{}{}", topic::absent(name), topic::or_a_file(name))
         }
         Some(code) => Err(watch.causes.explain_topic(code, name)),
     }

@@ -20,6 +20,8 @@ pub struct Runner {
     pub limits: Limits,
     pub max_attempts: Option<u64>,
     pub decode: Decode,
+    /// The largest size that a value is decompressed to, in bytes.
+    pub max_decoded: usize,
 }
 
 /// How one attempt ended, and what it printed.
@@ -111,7 +113,7 @@ impl Runner {
             .iter()
             .find(|(name, _)| name == CONTENT_ENCODING)
             .and_then(|(_, value)| value.as_deref());
-        match codec::undo(self.decode, encoding, value, codec::MAX_DECODED, scratch) {
+        match codec::undo(self.decode, encoding, value, self.max_decoded, scratch) {
             Decoded::AsIs => (value, false),
             Decoded::Undone(value) => (value, true),
             Decoded::Failed(why) => {

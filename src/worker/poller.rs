@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::observer::Watch;
 use super::rebalance::{self, Rebalancer, partitions};
+use super::selection::Selection;
 use super::shared::{Shared, Stop};
 use crate::kafka::client::{ConsumerClient, Event, Events as _};
 use crate::kafka::errors::{self, Code};
@@ -34,6 +35,8 @@ pub struct Poller<'a, C> {
     pub rebalancer: Rebalancer<'a, C>,
     pub shared: Arc<Shared>,
     pub watch: Arc<Watch>,
+    /// Which records the command runs for.
+    pub selection: Selection,
     pub idle: Option<Duration>,
     /// Gives up after so long without contact.
     pub stall: Option<Duration>,
@@ -59,6 +62,8 @@ pub struct Parts<'a, C> {
     pub consumer: &'a C,
     pub rebalancer: Rebalancer<'a, C>,
     pub watch: Arc<Watch>,
+    /// Which records the command runs for.
+    pub selection: Selection,
     pub idle: Option<Duration>,
     pub stall: Option<Duration>,
     pub brokers: String,
@@ -73,6 +78,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             consumer: parts.consumer,
             rebalancer: parts.rebalancer,
             watch: parts.watch,
+            selection: parts.selection,
             idle: parts.idle,
             stall: parts.stall,
             brokers: parts.brokers,
@@ -125,6 +131,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     pub fn poll(&mut self, timeout: Duration, most: usize) {
         self.shared.pulse.turn();
         let mut out_of_range = Vec::new();
+        let mut selection = std::mem::take(&mut self.selection);
         let mut came = false;
         {
             let batch = self.consumer.poll(timeout, most, &mut self.rebalancer);
@@ -134,7 +141,11 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
                     match event {
                         Event::Record(record) => {
                             came = true;
-                            ledger.receive(record);
+                            if selection.lets_through(&record) {
+                                ledger.receive(record);
+                            } else {
+                                ledger.pass(record.topic, record.partition, record.offset);
+                            }
                         }
                         Event::End { topic, partition, offset } => {
                             came = true;
@@ -155,6 +166,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
                 });
             }
         }
+        self.selection = selection;
         if came {
             self.busy_at = Instant::now();
             self.shared.wake();
@@ -196,6 +208,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     pub fn settle(&mut self) {
         rebalance::store(self.consumer, &self.shared);
         let long_full = self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER);
+        self.shared.count_filtered();
         let (pause, resume) = self.shared.ledger().flow(long_full);
         let mut outcomes = Vec::new();
         if !pause.is_empty() {

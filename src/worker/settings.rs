@@ -5,9 +5,11 @@ use std::time::Duration;
 use super::endpoint::Address;
 use super::lanes::Order;
 use super::policy::Policy;
+use super::selection::Filter;
 use crate::clock::backoff::Backoff;
 use crate::process::Program;
 use crate::reading::bounds::{End, Start};
+use crate::reading::isolation::Isolation;
 use crate::reading::membership::Sharing;
 use crate::record::codec::Decode;
 
@@ -39,7 +41,13 @@ pub struct Reading {
     pub count: Option<u64>,
     /// It ends when nothing came and nothing ran for so long.
     pub idle: Option<Duration>,
+    /// Where it was asked for: without, the connection's own property counts.
+    pub isolation: Option<Isolation>,
     pub decode: Decode,
+    /// The largest size that a value is decompressed to, in bytes.
+    pub max_decoded: usize,
+    /// Which records the command runs for.
+    pub filter: Filter,
 }
 
 impl Reading {

@@ -15,6 +15,7 @@ pub type Code = RDKafkaErrorCode;
 
 use super::client::Observer;
 use crate::clock::duration;
+use crate::config;
 use crate::terminal::notes::Log;
 use cause::{Cause, split_broker};
 
@@ -152,7 +153,12 @@ impl Causes {
 impl Causes {
     /// The error for a request about one topic that the cluster refused.
     pub fn explain_topic(&self, code: RDKafkaErrorCode, topic: &str) -> anyhow::Error {
-        anyhow!("topic {topic}: {}", words(code))
+        match code {
+            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+                anyhow!(config::topic::absent(topic))
+            }
+            code => anyhow!("topic {topic}: {}", words(code)),
+        }
     }
 }
 
@@ -213,7 +219,7 @@ fn by_cause(known: &BTreeMap<String, Cause>) -> impl Iterator<Item = (String, &C
 pub fn words(code: RDKafkaErrorCode) -> String {
     match code {
         RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
-            "there is no such topic".to_owned()
+            "the topic does not exist".to_owned()
         }
         RDKafkaErrorCode::TopicAlreadyExists => "the topic exists already".to_owned(),
         RDKafkaErrorCode::TopicAuthorizationFailed => {
