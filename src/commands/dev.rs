@@ -15,8 +15,9 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use crate::cli::dev::Args;
+use crate::dev::broker::{Broker, Settings};
 use crate::dev::folder::Folder;
-use crate::dev::{self, Broker, Settings, configs};
+use crate::dev::{configs, server};
 use crate::exit::{self, Exit};
 use crate::shutdown::Shutdown;
 use crate::terminal::notes::Log;
@@ -59,7 +60,7 @@ async fn broker(args: &Args, log: Log, shutdown: &Shutdown, folder: &Folder) -> 
         },
     };
     let files = Files::raise();
-    let listener = dev::listen(address(args)?).await?;
+    let listener = server::listen(address(args)?).await?;
     let broker = Arc::new(Broker::open(folder.path(), settings, log)?);
     for topic in &args.topics {
         broker.ensure_topic(&topic.name, topic.partitions)?;
@@ -77,7 +78,7 @@ async fn broker(args: &Args, log: Log, shutdown: &Shutdown, folder: &Folder) -> 
     announce(args, log, &reachable);
     on_second_signal(shutdown, folder, None);
     tokio::select! {
-        () = broker.run(listener, files.connections()) => {}
+        () = server::run(broker, listener, files.connections()) => {}
         signal = shutdown.requested() => log.verbose(1, format_args!("signal {signal}: stopping")),
     }
     Ok(Exit::Done)
@@ -143,7 +144,7 @@ async fn around(
         let cause = anyhow::Error::new(e).context(format!("run {}", program.display()));
         exit::with(Exit::Command(code), cause)
     })?;
-    let serving = tokio::spawn(broker.run(listener, files.connections()));
+    let serving = tokio::spawn(server::run(broker, listener, files.connections()));
     let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     on_second_signal(shutdown, folder, pid);
     let status = tokio::select! {

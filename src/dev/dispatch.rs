@@ -1,6 +1,5 @@
 //! From a frame to its answer: header, version, decoding, the handler, encoding.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
@@ -15,26 +14,10 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Decodable, Encodable};
 
 use super::api::{admin, configs, fetch, groups, members, metadata, offsets, produce};
-use super::server::{Part, Reply, Share};
+use super::broker::Broker;
+use super::code;
+use super::request::{Client, Context, Part, Reply, Share};
 use super::shape::{self, Api};
-use super::{Broker, code};
-
-/// The two ends of a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Client {
-    pub peer: SocketAddr,
-    /// The broker's own address as this client sees it: what Metadata answers with.
-    pub local: SocketAddr,
-}
-
-/// One request as a handler sees it, beside its decoded body.
-pub struct Context<'a> {
-    pub broker: &'a Arc<Broker>,
-    pub client: &'a Client,
-    pub client_id: &'a str,
-    pub version: i16,
-    pub correlation_id: i32,
-}
 
 /// Answers one frame (without its length). The second result is a line for `-v`;
 /// the error says why the frame is no Kafka request.

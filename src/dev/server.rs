@@ -10,15 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
-use super::dispatch::{self, Client};
+use super::broker::{Broker, Seldom};
+use super::dispatch;
 use super::log::Slice;
-use super::{Broker, Seldom};
+use super::request::{Client, Part, Reply};
 
 /// The largest frame, as Kafka's `socket.request.max.bytes`.
 const MAX_FRAME: usize = 100 << 20;
@@ -42,30 +43,10 @@ const WHOLE: Duration = Duration::from_secs(30);
 /// tell whether it still reads.
 const HALF_CLOSED: Duration = Duration::from_secs(5);
 
-/// A frame's share of [`FRAME_MEMORY`], none where it is small. Given back when it is dropped: as
-/// soon as nothing of the frame is kept, which is before any wait.
-pub type Share = Option<OwnedSemaphorePermit>;
-
 /// The memory that all connections share, in KiB.
 struct Memory {
     frames: Arc<Semaphore>,
     answers: Semaphore,
-}
-
-/// What is written back for one request.
-pub enum Reply {
-    /// Nothing: a Produce with acks=0.
-    Nothing,
-    /// Nothing, and the end of the connection: how a producer with acks=0 learns that it failed.
-    Close,
-    /// A whole frame, its length first, with runs of log files in it.
-    Parts(Vec<Part>),
-}
-
-/// A piece of a reply.
-pub enum Part {
-    Bytes(Bytes),
-    Log(Slice),
 }
 
 /// Why a connection is closed by the broker.
@@ -82,8 +63,29 @@ impl From<io::Error> for Closed {
     }
 }
 
+/// Listens on an address; a port that is in use is an error that says what to do.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "port {} is in use on {}; stop what listens there, or choose another with --port (0 takes a free one)",
+            address.port(),
+            address.ip()
+        ),
+        _ => anyhow::Error::new(e).context(format!("listen on {address}")),
+    })
+}
+
+/// Serves connections, lets time pass for groups, and deletes old records, for as long as it is polled.
+pub async fn run(broker: Arc<Broker>, listener: TcpListener, max_connections: usize) {
+    tokio::join!(
+        serve(Arc::clone(&broker), listener, max_connections),
+        broker.coordinator.run(),
+        retain(Arc::clone(&broker)),
+    );
+}
+
 /// Accepts connections for as long as it is polled.
-pub async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: usize) {
+async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: usize) {
     let open = Arc::new(AtomicUsize::new(0));
     let mut full = false;
     let cannot_accept = Seldom::default();
@@ -314,7 +316,7 @@ async fn send(stream: &mut TcpStream, mut bytes: &[u8]) -> Result<(), Closed> {
 }
 
 /// Deletes what retention no longer keeps, once a second, for as long as it is polled.
-pub async fn retain(broker: Arc<Broker>) {
+async fn retain(broker: Arc<Broker>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     loop {
         every.tick().await;

@@ -13,7 +13,7 @@ use kafka_protocol::messages::{
 
 use super::{Room, configs, message, once, text};
 use crate::dev::code;
-use crate::dev::dispatch::Context;
+use crate::dev::request::Context;
 use crate::dev::topics::Refused;
 
 /// Makes topics. They can be used when this is answered.

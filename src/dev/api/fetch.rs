@@ -10,9 +10,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::dev::code::{self, Code};
-use crate::dev::dispatch::Context;
 use crate::dev::log::Slice;
-use crate::dev::server::{Part, Reply, Share};
+use crate::dev::request::{Context, Part, Reply, Share};
 use crate::dev::topics::Partition;
 
 /// The longest wait; a client that asked for more asks again.

@@ -25,10 +25,11 @@ use kafka_protocol::messages::{
 
 use super::members::optional;
 use super::{Room, message, text};
-use crate::dev::dispatch::Context;
+use crate::dev::broker::NODE_ID;
+use crate::dev::code;
 use crate::dev::groups::group::Who;
 use crate::dev::groups::offsets::{Committed, GroupOffsets};
-use crate::dev::{NODE_ID, code};
+use crate::dev::request::Context;
 
 /// Always this node; transactions have no coordinator.
 pub fn find_coordinator(context: &Context<'_>, request: &FindCoordinatorRequest) -> FindCoordinatorResponse {

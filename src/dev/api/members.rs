@@ -12,10 +12,9 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::text;
 use crate::dev::code;
-use crate::dev::dispatch::Context;
 use crate::dev::groups::MAX_ID;
 use crate::dev::groups::group::{Join, Sync, Who};
-use crate::dev::server::Share;
+use crate::dev::request::{Context, Share};
 
 /// The shortest and longest session that a member may ask for, milliseconds; no rebalance waits longer either. Kafka's
 /// own default for the shortest is 6 s; here tests may have dead members replaced sooner.

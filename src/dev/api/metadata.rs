@@ -11,10 +11,10 @@ use kafka_protocol::messages::{
 };
 
 use super::{once, text};
+use crate::dev::broker::{CLUSTER_ID, NODE_ID};
 use crate::dev::code::{self, Code, UNKNOWN_TOPIC_OR_PARTITION as UNKNOWN};
-use crate::dev::dispatch::Context;
+use crate::dev::request::Context;
 use crate::dev::topics::{self, Topic};
-use crate::dev::{CLUSTER_ID, NODE_ID};
 
 /// Topics with their partitions; makes those that are asked for by name and not there.
 pub fn metadata(context: &Context<'_>, request: &MetadataRequest) -> MetadataResponse {

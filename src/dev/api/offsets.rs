@@ -12,10 +12,10 @@ use kafka_protocol::messages::{
     DeleteRecordsRequest, DeleteRecordsResponse, ListOffsetsRequest, ListOffsetsResponse,
 };
 
-use crate::dev::Broker;
+use crate::dev::broker::Broker;
 use crate::dev::code::{self, Code};
-use crate::dev::dispatch::Context;
 use crate::dev::log::times;
+use crate::dev::request::Context;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;

@@ -10,8 +10,8 @@ use kafka_protocol::messages::{
 
 use super::message;
 use crate::dev::code::{self, Code};
-use crate::dev::dispatch::Context;
 use crate::dev::log::batch::Refusal;
+use crate::dev::request::Context;
 
 /// Appends one batch a partition.
 pub fn produce(context: &Context<'_>, request: &ProduceRequest) -> ProduceResponse {

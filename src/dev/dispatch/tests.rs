@@ -1,13 +1,14 @@
 //! Every request in every version is answered; nothing that comes in ends the process.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
+use crate::dev::broker::Settings;
+use crate::dev::configs;
 use crate::dev::groups::group::Who;
 use crate::dev::groups::offsets::Committed;
 use crate::dev::log::batch::sample;
 use crate::dev::shape::tests::generate;
-use crate::dev::{Settings, configs};
 use crate::terminal::notes::Log;
 use proptest::prelude::*;
 
