@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use kafka_protocol::messages::{
-    AlterConfigsRequest, ApiVersionsResponse, CreatePartitionsRequest, CreateTopicsRequest,
+    AlterConfigsRequest, ApiKey, ApiVersionsResponse, CreatePartitionsRequest, CreateTopicsRequest,
     DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
     DescribeConfigsRequest, DescribeGroupsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
     IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
@@ -14,10 +14,11 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Decodable, Encodable};
 
 use super::api::{admin, configs, fetch, groups, members, metadata, offsets, produce};
+use super::apis::{self, Api};
 use super::broker::Broker;
 use super::code;
 use super::request::{Client, Context, Part, Reply, Share};
-use super::shape::{self, Api};
+use super::shape;
 
 /// Answers one frame (without its length). The second result is a line for `-v`;
 /// the error says why the frame is no Kafka request.
@@ -28,20 +29,20 @@ pub async fn answer(
     share: Share,
 ) -> Result<(Reply, String), String> {
     let (header, body) = header(frame)?;
-    let Some(api) = shape::find(header.api_key) else {
+    let Some(api) = apis::find(header.api_key) else {
         return Err(format!(
             "a request of api key {} version {} from client {:?}, which kq dev does not have",
             header.api_key, header.version, header.client_id
         ));
     };
-    let what = format!("{} v{} {:?}", api.name, header.version, header.client_id);
-    if api.key == 18 {
-        return Ok((api_versions(&header)?, what));
+    let what = format!("{:?} v{} {:?}", api.key, header.version, header.client_id);
+    if api.key == ApiKey::ApiVersions {
+        return Ok((api_versions(api, &header)?, what));
     }
     if !(api.min..=api.max).contains(&header.version) {
         return Err(format!("{what}: this version is not one of {} to {}", api.min, api.max));
     }
-    shape::check(api, header.version, &body).map_err(|why| format!("{what} is malformed: {why}"))?;
+    api.check(header.version, &body).map_err(|why| format!("{what} is malformed: {why}"))?;
     let context = Context {
         broker,
         client,
@@ -70,7 +71,7 @@ fn header(mut frame: Bytes) -> Result<(Header, Bytes), String> {
         return Err("a client id that is longer than its frame".into());
     }
     let client_id = String::from_utf8_lossy(&frame.split_to(length)).into_owned();
-    if shape::find(api_key).is_some_and(|api| api.is_flexible(version)) {
+    if apis::find(api_key).is_some_and(|api| api.is_flexible(version)) {
         let tags = shape::tagged_fields(&frame).map_err(|why| format!("a header is malformed: {why}"))?;
         frame.advance(tags);
     }
@@ -78,12 +79,11 @@ fn header(mut frame: Bytes) -> Result<(Header, Bytes), String> {
 }
 
 /// The versions that are answered; in v0 form with `UNSUPPORTED_VERSION` for a request that is newer.
-fn api_versions(header: &Header) -> Result<Reply, String> {
-    let newest = shape::find(18).map_or(0, |api| api.max);
-    let known = (0..=newest).contains(&header.version);
+fn api_versions(api: &Api, header: &Header) -> Result<Reply, String> {
+    let known = (api.min..=api.max).contains(&header.version);
     let (version, error) = if known { (header.version, code::NONE) } else { (0, code::UNSUPPORTED_VERSION) };
-    let keys = shape::APIS.iter().map(|api| {
-        ApiVersion::default().with_api_key(api.key).with_min_version(api.min).with_max_version(api.max)
+    let keys = apis::APIS.iter().map(|api| {
+        ApiVersion::default().with_api_key(api.key as i16).with_min_version(api.min).with_max_version(api.max)
     });
     let body = ApiVersionsResponse::default().with_error_code(error).with_api_keys(keys.collect());
     // Its header is the old one in every version: the client may not know yet what we speak.
@@ -121,7 +121,7 @@ async fn handle(context: &Context<'_>, api: &Api, body: Bytes, share: Share) -> 
         };
     }
     match api.key {
-        0 => {
+        ApiKey::Produce => {
             let request = request!(ProduceRequest);
             let response = produce::produce(context, request);
             match request.acks {
@@ -130,30 +130,40 @@ async fn handle(context: &Context<'_>, api: &Api, body: Bytes, share: Share) -> 
                 _ => reply!(response),
             }
         }
-        1 => fetch::fetch(context, decode::<FetchRequest>(body, version)?, share).await,
-        2 => reply!(offsets::list(context, request!(ListOffsetsRequest)).await?),
-        3 => reply!(metadata::metadata(context, request!(MetadataRequest))),
-        8 => reply!(groups::commit(context, request!(OffsetCommitRequest))),
-        9 => reply!(groups::committed(context, request!(OffsetFetchRequest))?),
-        10 => reply!(groups::find_coordinator(context, request!(FindCoordinatorRequest))),
-        11 => reply!(members::join(context, decode::<JoinGroupRequest>(body, version)?, share).await),
-        12 => reply!(members::heartbeat(context, request!(HeartbeatRequest))),
-        13 => reply!(members::leave(context, request!(LeaveGroupRequest))),
-        14 => reply!(members::sync(context, decode::<SyncGroupRequest>(body, version)?, share).await),
-        15 => reply!(groups::describe(context, request!(DescribeGroupsRequest))?),
-        16 => reply!(groups::list(context, request!(ListGroupsRequest))),
-        19 => reply!(admin::create_topics(context, request!(CreateTopicsRequest))?),
-        20 => reply!(admin::delete_topics(context, request!(DeleteTopicsRequest))),
-        21 => reply!(offsets::delete_records(context, request!(DeleteRecordsRequest))),
-        22 => reply!(produce::init_producer_id(context, request!(InitProducerIdRequest))),
-        32 => reply!(configs::describe(context, request!(DescribeConfigsRequest))?),
-        33 => reply!(configs::alter(context, request!(AlterConfigsRequest))),
-        37 => reply!(admin::create_partitions(context, request!(CreatePartitionsRequest))),
-        42 => reply!(groups::delete(context, request!(DeleteGroupsRequest))),
-        44 => reply!(configs::alter_incrementally(context, request!(IncrementalAlterConfigsRequest))),
-        47 => reply!(groups::forget(context, request!(OffsetDeleteRequest))),
-        60 => reply!(metadata::cluster(context, request!(DescribeClusterRequest))),
-        key => anyhow::bail!("api key {key} has no handler"),
+        ApiKey::Fetch => fetch::fetch(context, decode::<FetchRequest>(body, version)?, share).await,
+        ApiKey::ListOffsets => reply!(offsets::list(context, request!(ListOffsetsRequest)).await?),
+        ApiKey::Metadata => reply!(metadata::metadata(context, request!(MetadataRequest))),
+        ApiKey::OffsetCommit => reply!(groups::commit(context, request!(OffsetCommitRequest))),
+        ApiKey::OffsetFetch => reply!(groups::committed(context, request!(OffsetFetchRequest))?),
+        ApiKey::FindCoordinator => {
+            reply!(groups::find_coordinator(context, request!(FindCoordinatorRequest)))
+        }
+        ApiKey::JoinGroup => {
+            reply!(members::join(context, decode::<JoinGroupRequest>(body, version)?, share).await)
+        }
+        ApiKey::Heartbeat => reply!(members::heartbeat(context, request!(HeartbeatRequest))),
+        ApiKey::LeaveGroup => reply!(members::leave(context, request!(LeaveGroupRequest))),
+        ApiKey::SyncGroup => {
+            reply!(members::sync(context, decode::<SyncGroupRequest>(body, version)?, share).await)
+        }
+        ApiKey::DescribeGroups => reply!(groups::describe(context, request!(DescribeGroupsRequest))?),
+        ApiKey::ListGroups => reply!(groups::list(context, request!(ListGroupsRequest))),
+        ApiKey::CreateTopics => reply!(admin::create_topics(context, request!(CreateTopicsRequest))?),
+        ApiKey::DeleteTopics => reply!(admin::delete_topics(context, request!(DeleteTopicsRequest))),
+        ApiKey::DeleteRecords => reply!(offsets::delete_records(context, request!(DeleteRecordsRequest))),
+        ApiKey::InitProducerId => reply!(produce::init_producer_id(context, request!(InitProducerIdRequest))),
+        ApiKey::DescribeConfigs => reply!(configs::describe(context, request!(DescribeConfigsRequest))?),
+        ApiKey::AlterConfigs => reply!(configs::alter(context, request!(AlterConfigsRequest))),
+        ApiKey::CreatePartitions => {
+            reply!(admin::create_partitions(context, request!(CreatePartitionsRequest)))
+        }
+        ApiKey::DeleteGroups => reply!(groups::delete(context, request!(DeleteGroupsRequest))),
+        ApiKey::IncrementalAlterConfigs => {
+            reply!(configs::alter_incrementally(context, request!(IncrementalAlterConfigsRequest)))
+        }
+        ApiKey::OffsetDelete => reply!(groups::forget(context, request!(OffsetDeleteRequest))),
+        ApiKey::DescribeCluster => reply!(metadata::cluster(context, request!(DescribeClusterRequest))),
+        key => anyhow::bail!("{key:?} has no handler"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The embedded broker: one node that speaks Kafka's protocol, for a laptop or a test.
 //!
-//! - [`server`] has the connections, [`shape`] checks what comes in, [`dispatch`]
-//!   decodes it and hands it to a function of [`api`].
+//! - [`server`] has the connections, [`apis`] lists the requests, [`shape`] checks what comes in,
+//!   [`dispatch`] decodes it and hands it to a function of [`api`].
 //! - [`topics`] and [`log`] keep the records, in files as Kafka's own batches.
 //! - [`groups`] is the coordinator, a pure state machine behind a clock.
 //! - [`folder`] is the place on disk; [`configs`] what a topic can be told.
@@ -25,6 +25,7 @@
 //! | Kafka 4.1.0's console tools (`java.sh`) | lag, group and topic deleted |
 
 pub mod api;
+pub mod apis;
 pub mod broker;
 pub mod code;
 pub mod configs;

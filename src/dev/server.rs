@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use kafka_protocol::messages::ApiKey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -153,7 +154,7 @@ async fn converse(
         }
         need(&mut stream, &mut buffer, 12, deadline).await?;
         let api_key = i16::from_be_bytes(first(&buffer[4..])?);
-        if api_key != 0 && size > MAX_OTHER_FRAME {
+        if api_key != ApiKey::Produce as i16 && size > MAX_OTHER_FRAME {
             return Err(Closed::Malformed(format!("a request (api key {api_key}) of {size} bytes")));
         }
         let (share, deadline) = if size > SMALL_FRAME {
