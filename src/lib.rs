@@ -14,7 +14,7 @@
 //! kafka                             librdkafka, and its errors in words
 //! config                            the connection: flags, variables, files
 //! record  terminal  process         pure: bytes and records; stdout and stderr; commands
-//! clock  descriptors  exit  shutdown
+//! clock  descriptors  exit  lock  shutdown
 //! ```
 
 pub mod cli;
@@ -26,6 +26,7 @@ pub mod descriptors;
 pub mod dev;
 pub mod exit;
 pub mod kafka;
+pub mod lock;
 pub mod process;
 pub mod produce;
 pub mod reading;

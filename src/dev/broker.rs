@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use super::configs::Defaults;
 use super::groups::Coordinator;
 use super::topics::Topics;
+use crate::lock::Lock;
 use crate::terminal::notes::Log;
 
 /// The one node's id.
@@ -94,12 +95,12 @@ impl Broker {
 
 /// What is said at most once a minute, however often it happens.
 #[derive(Default)]
-pub struct Seldom(Mutex<Option<Instant>>);
+pub struct Seldom(Lock<Option<Instant>>);
 
 impl Seldom {
     /// Whether it may be said, and is then.
     pub fn is_due(&self) -> bool {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.0.lock();
         let due = said.is_none_or(|said| said.elapsed() >= Duration::from_mins(1));
         if due {
             *said = Some(Instant::now());

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -12,24 +12,25 @@ use tokio::sync::Notify;
 use super::code::{self, Code};
 use super::configs::{self, Defaults};
 use super::log::{Limits, Log};
+use crate::lock::{Guard, Lock, SharedLock};
 
 /// Partitions a topic may have, and all topics together: each costs an open file.
 pub const MAX_PARTITIONS: usize = 10_000;
 
 /// One partition: its log, and the fetches that wait for it to grow.
 pub struct Partition {
-    log: Mutex<Log>,
-    waiting: Mutex<Vec<Arc<Notify>>>,
+    log: Lock<Log>,
+    waiting: Lock<Vec<Arc<Notify>>>,
 }
 
 impl Partition {
     /// The log, locked.
-    pub fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn log(&self) -> Guard<'_, Log> {
+        self.log.lock()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Arc<Notify>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> Guard<'_, Vec<Arc<Notify>>> {
+        self.waiting.lock()
     }
 
     /// From here on `notify` hears of each append, until [`Partition::forget`].
@@ -53,7 +54,7 @@ impl Partition {
 /// One topic.
 pub struct Topic {
     pub name: String,
-    state: RwLock<TopicState>,
+    state: SharedLock<TopicState>,
 }
 
 struct TopicState {
@@ -64,7 +65,7 @@ struct TopicState {
 
 impl Topic {
     fn read<T>(&self, look: impl FnOnce(&TopicState) -> T) -> T {
-        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+        look(&self.state.read())
     }
 
     /// How many partitions there are.
@@ -104,11 +105,11 @@ pub type Refused = (Code, String);
 pub struct Topics {
     folder: PathBuf,
     pub defaults: Defaults,
-    by_name: RwLock<BTreeMap<String, Arc<Topic>>>,
+    by_name: SharedLock<BTreeMap<String, Arc<Topic>>>,
     /// Partitions of all topics together.
     total: AtomicUsize,
     /// Held while topics change, so that the file and the memory agree.
-    changing: Mutex<()>,
+    changing: Lock<()>,
 }
 
 impl Topics {
@@ -128,25 +129,24 @@ impl Topics {
                 if let Some(lost) = lost {
                     repaired(format!("{}[{index}]: {lost}", listed.name));
                 }
-                partitions
-                    .push(Arc::new(Partition { log: Mutex::new(log), waiting: Mutex::new(Vec::new()) }));
+                partitions.push(Arc::new(Partition { log: Lock::new(log), waiting: Lock::new(Vec::new()) }));
             }
             let limits = configs::limits(&listed.configs, &defaults);
-            let state = RwLock::new(TopicState { partitions, configs: listed.configs, limits });
+            let state = SharedLock::new(TopicState { partitions, configs: listed.configs, limits });
             by_name.insert(listed.name.clone(), Arc::new(Topic { name: listed.name, state }));
         }
         Ok(Self {
             folder: folder.to_owned(),
             defaults,
             total: AtomicUsize::new(by_name.values().map(|topic| topic.partition_count()).sum()),
-            by_name: RwLock::new(by_name),
-            changing: Mutex::new(()),
+            by_name: SharedLock::new(by_name),
+            changing: Lock::new(()),
         })
     }
 
     /// The topic of this name.
     pub fn find(&self, name: &str) -> Option<Arc<Topic>> {
-        self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.by_name.read().get(name).cloned()
     }
 
     /// One partition of a topic.
@@ -158,7 +158,7 @@ impl Topics {
 
     /// All topics, by name.
     pub fn all(&self) -> Vec<Arc<Topic>> {
-        self.by_name.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.by_name.read().values().cloned().collect()
     }
 
     fn total(&self) -> usize {
@@ -201,7 +201,7 @@ impl Topics {
     /// The topic of this name, or one that differs in `.` and `_` only: in the names of Kafka's
     /// metrics the two are the same.
     fn colliding(&self, name: &str) -> Option<String> {
-        let topics = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        let topics = self.by_name.read();
         if topics.contains_key(name) || !name.contains(['.', '_']) {
             return topics.contains_key(name).then(|| name.to_owned());
         }
@@ -227,7 +227,7 @@ impl Topics {
         &self,
         new: impl IntoIterator<Item = (&'a str, i32, BTreeMap<String, String>)>,
     ) -> Vec<Result<Arc<Topic>, Refused>> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let made: Vec<_> =
             new.into_iter().map(|(name, partitions, own)| self.make(name, partitions, own)).collect();
         if made.iter().all(Result::is_err) {
@@ -248,13 +248,13 @@ impl Topics {
         let count = self.count_of_new(name, partitions, &own)?;
         let opened: io::Result<Vec<_>> = (0..count).map(|index| self.new_partition(name, index)).collect();
         let limits = configs::limits(&own, &self.defaults);
-        let state =
-            RwLock::new(TopicState { partitions: opened.map_err(|e| storage(&e))?, configs: own, limits });
+        let state = SharedLock::new(TopicState {
+            partitions: opened.map_err(|e| storage(&e))?,
+            configs: own,
+            limits,
+        });
         let topic = Arc::new(Topic { name: name.to_owned(), state });
-        self.by_name
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.to_owned(), Arc::clone(&topic));
+        self.by_name.write().insert(name.to_owned(), Arc::clone(&topic));
         self.total.fetch_add(count, Ordering::Relaxed);
         Ok(topic)
     }
@@ -266,7 +266,7 @@ impl Topics {
     }
 
     fn remove(&self, topic: &Topic) {
-        self.by_name.write().unwrap_or_else(PoisonError::into_inner).remove(&topic.name);
+        self.by_name.write().remove(&topic.name);
         self.total.fetch_sub(topic.partition_count(), Ordering::Relaxed);
     }
 
@@ -278,12 +278,12 @@ impl Topics {
             _ => {}
         }
         let (log, _) = Log::open(folder)?;
-        Ok(Arc::new(Partition { log: Mutex::new(log), waiting: Mutex::new(Vec::new()) }))
+        Ok(Arc::new(Partition { log: Lock::new(log), waiting: Lock::new(Vec::new()) }))
     }
 
     /// Adds partitions, up to `count` in all.
     pub fn grow(&self, name: &str, count: i32, only_check: bool) -> Result<(), Refused> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let topic = self.existing(name)?;
         let there = topic.partition_count();
         let count = check_count(count, self.total() - there)?;
@@ -299,7 +299,7 @@ impl Topics {
         let more: io::Result<Vec<_>> = (there..count).map(|index| self.new_partition(name, index)).collect();
         let more = more.map_err(|e| storage(&e))?;
         self.total.fetch_add(more.len(), Ordering::Relaxed);
-        topic.state.write().unwrap_or_else(PoisonError::into_inner).partitions.extend(more);
+        topic.state.write().partitions.extend(more);
         self.save().map_err(|e| storage(&e))
     }
 
@@ -310,7 +310,7 @@ impl Topics {
         own: BTreeMap<String, String>,
         only_check: bool,
     ) -> Result<(), Refused> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let topic = self.existing(name)?;
         for (key, value) in &own {
             configs::check(key, value).map_err(|why| (code::INVALID_CONFIG, why))?;
@@ -319,7 +319,7 @@ impl Topics {
             return Ok(());
         }
         {
-            let mut state = topic.state.write().unwrap_or_else(PoisonError::into_inner);
+            let mut state = topic.state.write();
             state.limits = configs::limits(&own, &self.defaults);
             state.configs = own;
         }
@@ -328,7 +328,7 @@ impl Topics {
 
     /// Deletes a topic and its records.
     pub fn delete(&self, name: &str) -> Result<(), Refused> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let topic = self.existing(name)?;
         self.remove(&topic);
         self.save().map_err(|e| storage(&e))?;

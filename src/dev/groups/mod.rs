@@ -6,13 +6,13 @@ pub mod offsets;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::dev::code::{self, Code};
+use crate::lock::{Guard, Lock};
 use group::{Answer, Group, Join, Joined, Member, Millis, Sync, Synced, Waiter, Who};
 use offsets::{Committed, GroupOffsets, Offsets, Place};
 
@@ -27,7 +27,7 @@ pub const MAX_ID: usize = 1024;
 
 /// All groups of the broker.
 pub struct Coordinator {
-    inner: Mutex<Inner>,
+    inner: Lock<Inner>,
     /// A deadline may have moved.
     moved: Notify,
     began: Instant,
@@ -151,11 +151,11 @@ impl Coordinator {
             asked: 0,
             bytes: 0,
         };
-        Ok(Self { inner: Mutex::new(inner), moved: Notify::new(), began: Instant::now() })
+        Ok(Self { inner: Lock::new(inner), moved: Notify::new(), began: Instant::now() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Guard<'_, Inner> {
+        self.inner.lock()
     }
 
     fn now(&self) -> Millis {
