@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 
 use super::code::{self, Code};
 use super::configs::{self, Defaults};
-use super::log::{Limits, Log};
+use super::log::PartitionLog;
+use super::log::config::LogConfig;
 use crate::lock::{Guard, Lock, SharedLock};
 
 /// Partitions a topic may have, and all topics together: each costs an open file.
@@ -19,13 +20,13 @@ pub const MAX_PARTITIONS: usize = 10_000;
 
 /// One partition: its log, and the fetches that wait for it to grow.
 pub struct Partition {
-    log: Lock<Log>,
+    log: Lock<PartitionLog>,
     waiting: Lock<Vec<Arc<Notify>>>,
 }
 
 impl Partition {
     /// The log, locked.
-    pub fn log(&self) -> Guard<'_, Log> {
+    pub fn log(&self) -> Guard<'_, PartitionLog> {
         self.log.lock()
     }
 
@@ -60,7 +61,7 @@ pub struct Topic {
 struct TopicState {
     partitions: Vec<Arc<Partition>>,
     configs: BTreeMap<String, String>,
-    limits: Limits,
+    log_config: LogConfig,
 }
 
 impl Topic {
@@ -79,8 +80,8 @@ impl Topic {
     }
 
     /// What the configuration says about the logs.
-    pub fn limits(&self) -> Limits {
-        self.read(|state| state.limits)
+    pub fn log_config(&self) -> LogConfig {
+        self.read(|state| state.log_config)
     }
 
     /// The configuration that was set for this topic.
@@ -125,14 +126,15 @@ impl Topics {
         for listed in listed {
             let mut partitions = Vec::new();
             for index in 0..listed.partitions {
-                let (log, lost) = Log::open(partition_folder(folder, &listed.name, index))?;
+                let (log, lost) = PartitionLog::open(partition_folder(folder, &listed.name, index))?;
                 if let Some(lost) = lost {
                     repaired(format!("{}[{index}]: {lost}", listed.name));
                 }
                 partitions.push(Arc::new(Partition { log: Lock::new(log), waiting: Lock::new(Vec::new()) }));
             }
-            let limits = configs::limits(&listed.configs, &defaults);
-            let state = SharedLock::new(TopicState { partitions, configs: listed.configs, limits });
+            let config = configs::for_log(&listed.configs, &defaults);
+            let state =
+                SharedLock::new(TopicState { partitions, configs: listed.configs, log_config: config });
             by_name.insert(listed.name.clone(), Arc::new(Topic { name: listed.name, state }));
         }
         Ok(Self {
@@ -247,11 +249,11 @@ impl Topics {
     ) -> Result<Arc<Topic>, Refused> {
         let count = self.count_of_new(name, partitions, &own)?;
         let opened: io::Result<Vec<_>> = (0..count).map(|index| self.new_partition(name, index)).collect();
-        let limits = configs::limits(&own, &self.defaults);
+        let config = configs::for_log(&own, &self.defaults);
         let state = SharedLock::new(TopicState {
             partitions: opened.map_err(|e| storage(&e))?,
             configs: own,
-            limits,
+            log_config: config,
         });
         let topic = Arc::new(Topic { name: name.to_owned(), state });
         self.by_name.write().insert(name.to_owned(), Arc::clone(&topic));
@@ -277,7 +279,7 @@ impl Topics {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        let (log, _) = Log::open(folder)?;
+        let (log, _) = PartitionLog::open(folder)?;
         Ok(Arc::new(Partition { log: Lock::new(log), waiting: Lock::new(Vec::new()) }))
     }
 
@@ -320,7 +322,7 @@ impl Topics {
         }
         {
             let mut state = topic.state.write();
-            state.limits = configs::limits(&own, &self.defaults);
+            state.log_config = configs::for_log(&own, &self.defaults);
             state.configs = own;
         }
         self.save().map_err(|e| storage(&e))
@@ -349,12 +351,12 @@ impl Topics {
     pub fn retain(&self, now_ms: i64) -> Vec<String> {
         let mut failed = Vec::new();
         for topic in self.all() {
-            let limits = topic.limits();
-            if limits.retention_bytes.is_none() && limits.retention_ms.is_none() {
+            let config = topic.log_config();
+            if config.retention_bytes.is_none() && config.retention_ms.is_none() {
                 continue;
             }
             for (index, partition) in topic.partitions().iter().enumerate() {
-                if let Err(e) = partition.log().retain(&limits, now_ms) {
+                if let Err(e) = partition.log().retain(&config, now_ms) {
                     failed.push(format!("{}[{index}]: delete old records: {e}", topic.name));
                 }
             }

@@ -61,7 +61,7 @@ fn partition(
     let records = data.records.as_deref().unwrap_or_default();
     let appended = {
         let mut log = partition.log();
-        let appended = log.append(records, &topic.limits(), context.version, crate::clock::now_ms());
+        let appended = log.append(records, &topic.log_config(), context.version, crate::clock::now_ms());
         appended.map(|appended| (appended, log.start()))
     };
     match appended {

@@ -119,7 +119,7 @@ impl Fixture {
     fn append(&self, topic: &str, partition: i32, times: &[i64]) -> usize {
         let (topic, partition) = self.broker.topics.partition(topic, partition).expect("a partition");
         let batch = sample(0, times, (-1, -1, -1));
-        partition.log().append(&batch, &topic.limits(), 7, 0).expect("appended");
+        partition.log().append(&batch, &topic.log_config(), 7, 0).expect("appended");
         batch.len()
     }
 

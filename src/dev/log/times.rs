@@ -3,14 +3,14 @@
 use std::io;
 use std::ops::Deref;
 
-use super::{Log, batch};
+use super::{PartitionLog, records};
 
 /// Bytes that all searches of one request may read and unpack. What is behind that is told by the
 /// headers of its batches alone.
 pub const BUDGET: u64 = 128 << 20;
 
 /// Time and offset of the first record whose time is at or after `time`. `log` lends the log, for a moment each time.
-pub fn find<L: Deref<Target = Log>>(
+pub fn find<L: Deref<Target = PartitionLog>>(
     log: impl Fn() -> L,
     time: i64,
     budget: &mut u64,
@@ -27,7 +27,7 @@ pub fn find<L: Deref<Target = Log>>(
             |header| header.max_timestamp >= time && header.last_offset() >= start,
             |header, body| {
                 *budget = budget.saturating_sub(header.size as u64);
-                batch::find_record(body, time, start, budget)
+                records::find_record(body, time, start, budget)
             },
         )?;
         if found.is_some() {
@@ -39,7 +39,7 @@ pub fn find<L: Deref<Target = Log>>(
 }
 
 /// Time and offset of the first record with the latest time.
-pub fn find_latest<L: Deref<Target = Log>>(
+pub fn find_latest<L: Deref<Target = PartitionLog>>(
     log: impl Fn() -> L,
     budget: &mut u64,
 ) -> io::Result<Option<(i64, i64)>> {
@@ -59,7 +59,7 @@ pub fn find_latest<L: Deref<Target = Log>>(
                 header.base_offset < start && header.last_offset() >= start
             },
             |_, body| {
-                cut = batch::latest_time(body, start, budget).unwrap_or(-1);
+                cut = records::latest_time(body, start, budget).unwrap_or(-1);
                 None::<()>
             },
         )?;
