@@ -27,7 +27,7 @@ use super::members::optional;
 use super::{Room, message, text};
 use crate::dev::broker::NODE_ID;
 use crate::dev::code;
-use crate::dev::groups::group::Who;
+use crate::dev::groups::messages::Who;
 use crate::dev::groups::offsets::{Committed, GroupOffsets};
 use crate::dev::request::Context;
 

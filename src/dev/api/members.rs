@@ -13,7 +13,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::text;
 use crate::dev::code;
 use crate::dev::groups::MAX_ID;
-use crate::dev::groups::group::{Join, Sync, Who};
+use crate::dev::groups::messages::{Join, Sync, Who};
 use crate::dev::request::{Context, Share};
 
 /// The shortest and longest session that a member may ask for, milliseconds; no rebalance waits longer either. Kafka's

@@ -6,7 +6,7 @@ use super::*;
 use crate::dev::apis::tests::generate;
 use crate::dev::broker::Settings;
 use crate::dev::configs;
-use crate::dev::groups::group::Who;
+use crate::dev::groups::messages::Who;
 use crate::dev::groups::offsets::Committed;
 use crate::dev::log::batch::sample;
 

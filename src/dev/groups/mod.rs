@@ -1,6 +1,8 @@
 //! The group coordinator: all groups, the clock, and who waits for an answer.
 
 pub mod group;
+pub mod member;
+pub mod messages;
 pub mod offsets;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +15,9 @@ use tokio::time::Instant;
 
 use crate::dev::code::{self, Code};
 use crate::lock::{Guard, Lock};
-use group::{Answer, Group, Join, Joined, Member, Millis, Sync, Synced, Waiter, Who};
+use group::Group;
+use member::Member;
+use messages::{Answer, Join, Joined, Millis, Sync, Synced, Waiter, Who};
 use offsets::{Committed, GroupOffsets, Offsets, Place};
 
 /// Groups at once; a new one above it is refused. Bounds what made-up names can cost.
@@ -218,7 +222,8 @@ impl Coordinator {
             let mut inner = self.lock();
             // Who joins again takes the place that it has.
             let member = inner.groups.get(id).and_then(|group| group.members.get(&request.member_id));
-            let more = request.bytes().saturating_sub(member.map_or(0, Member::bytes));
+            let more =
+                (size_of::<Member>() + request.bytes()).saturating_sub(member.map_or(0, Member::bytes));
             if inner.bytes + more > MAX_BYTES || !inner.may_add(id) {
                 return refused(code::GROUP_MAX_SIZE_REACHED, &request.member_id);
             }
