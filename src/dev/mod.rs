@@ -4,6 +4,7 @@
 //!   [`dispatch`] decodes it and hands it to a function of [`api`].
 //! - [`topics`] and [`log`] keep the records, in files as Kafka's own batches.
 //! - [`groups`] is the coordinator, a pure state machine behind a clock.
+//! - [`run`] runs a broker on its own or [`around`] a command; [`files`] raises the limit of open files.
 //! - [`folder`] is the place on disk; [`configs`] what a topic can be told.
 //!
 //! Not here, and refused with the protocol's own error or not offered in
@@ -26,14 +27,17 @@
 
 pub mod api;
 pub mod apis;
+pub mod around;
 pub mod broker;
 pub mod code;
 pub mod configs;
 pub mod dispatch;
+pub mod files;
 pub mod folder;
 pub mod groups;
 pub mod log;
 pub mod request;
+pub mod run;
 pub mod server;
 pub mod shape;
 pub mod topics;
