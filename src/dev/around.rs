@@ -21,7 +21,8 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts the command. Nothing is served before: no file is opened while the limit is low.
+    /// Starts the command. The broker must serve nothing before: the limit of open files is low for a
+    /// moment, and no file may be opened then.
     pub fn start(program: &OsStr, rest: &[OsString], brokers: &str, files: &Files) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
         command.args(rest).env("KQ_BROKERS", brokers);
@@ -40,7 +41,7 @@ impl Running {
         Ok(Self { program: program.to_owned(), child, pid })
     }
 
-    /// Waits until it ends; passes a signal on to it.
+    /// Waits until the command ends; forwards a signal to it.
     pub async fn wait(mut self, shutdown: &Shutdown) -> anyhow::Result<Exit> {
         let status = tokio::select! {
             status = self.child.wait() => status,
@@ -54,15 +55,15 @@ impl Running {
     }
 }
 
-/// Whether a variable says how another cluster is reached: it would lead the command there, or keep
-/// it from this one.
+/// Whether a variable describes the connection to another cluster: with it the command would connect
+/// there, or could not connect to this broker.
 fn is_of_another_cluster(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     [&b"KQ_X"[..], b"KQ_CONFIG_FILE"].contains(&name)
         || [&b"KQ_TLS"[..], b"KQ_SASL_"].iter().any(|begin| name.starts_with(begin))
 }
 
-/// Passes a signal on, unless it was Ctrl-C, which the terminal has sent to the command already.
+/// Forwards a signal, unless it was Ctrl-C: the terminal has sent that to the command already.
 fn forward(signal: i32, shutdown: &Shutdown, pid: Option<Pid>) {
     let from_terminal = signal == signal_hook::consts::SIGINT && shutdown.came_from_the_kernel();
     if let (Some(pid), Some(signal), false) = (pid, Signal::from_named_raw(signal), from_terminal) {
@@ -70,13 +71,13 @@ fn forward(signal: i32, shutdown: &Shutdown, pid: Option<Pid>) {
     }
 }
 
-/// The command's status as a shell would give it.
+/// The status of the command as a shell reports it.
 fn code(status: ExitStatus) -> u8 {
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     u8::try_from(code & 0xff).unwrap_or(u8::MAX)
 }
 
-/// A PATH with this program's folder in front, where no `kq` is on it.
+/// A PATH that begins with this program's folder; none if a `kq` is on PATH already.
 fn path_with_kq() -> Option<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if std::env::split_paths(&path).any(|folder| folder.join("kq").is_file()) {

@@ -22,11 +22,11 @@ pub const CLUSTER_ID: &str = "kq-dev";
 /// How a broker behaves.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Partitions of a topic that does not say.
+    /// Partitions of a topic that is created without a number.
     pub partitions: i32,
-    /// Whether topics are made on first use.
+    /// Whether topics are created on first use.
     pub auto_create: bool,
-    /// Whether more than one replica is refused, as one Kafka node does.
+    /// Whether more than one replica is refused, as a single Kafka node does.
     pub strict: bool,
     pub defaults: Defaults,
 }
@@ -39,7 +39,7 @@ pub struct Broker {
     pub coordinator: Coordinator,
     /// Held by the one request that searches logs by time.
     pub searching: Arc<tokio::sync::Mutex<()>>,
-    /// Of topics that can't be made on first use.
+    /// Limits the notes about topics that can't be created on first use.
     pub cannot_make: Seldom,
     /// The next producer id to give out.
     pub next_producer_id: AtomicI64,
@@ -50,7 +50,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Opens the data in `folder`; says on stderr what had to be repaired.
+    /// Opens the data in `folder`; writes a note for each repair.
     pub fn open(folder: &Path, settings: Settings, log: Log) -> anyhow::Result<Self> {
         let context = || format!("open the data folder {}", folder.display());
         let topics =
@@ -59,7 +59,7 @@ impl Broker {
         let started_ms = crate::clock::now_ms();
         let partitions = topics.all().into_iter().flat_map(|topic| topic.partitions());
         let highest = partitions.map(|partition| partition.log().highest_producer_id()).max().unwrap_or(-1);
-        // A thousand ids a millisecond: a restart never gives out one that was given out before.
+        // A thousand ids per millisecond: a restarted broker never repeats an id.
         let first = started_ms.saturating_mul(1000).max(highest.saturating_add(1));
         Ok(Self {
             settings,
@@ -74,7 +74,7 @@ impl Broker {
         })
     }
 
-    /// Makes a topic, unless it is there with as many partitions.
+    /// Creates a topic, unless it exists with that number of partitions.
     pub fn ensure_topic(&self, name: &str, partitions: Option<i32>) -> anyhow::Result<()> {
         if let Some(topic) = self.topics.find(name) {
             let there = topic.partition_count();
@@ -93,12 +93,12 @@ impl Broker {
     }
 }
 
-/// What is said at most once a minute, however often it happens.
+/// Limits a note to once a minute, however often its cause occurs.
 #[derive(Default)]
 pub struct Seldom(Lock<Option<Instant>>);
 
 impl Seldom {
-    /// Whether it may be said, and is then.
+    /// Whether the note is due. If it is, the minute starts again.
     pub fn is_due(&self) -> bool {
         let mut said = self.0.lock();
         let due = said.is_none_or(|said| said.elapsed() >= Duration::from_mins(1));

@@ -12,7 +12,7 @@ pub enum Kind {
     Boolean,
     Ratio,
     OneOf(&'static [&'static str]),
-    /// Taken as it is.
+    /// Any text.
     Text,
 }
 
@@ -32,7 +32,7 @@ const MAX: i64 = i64::MAX;
 const INT: i64 = i32::MAX as i64;
 
 /// Name, kind and default of each topic configuration, as in Apache Kafka 4.
-/// Those that [`for_log`] reads have an effect; the others are kept and shown.
+/// Those that [`for_log`] reads have an effect; the others are stored and shown.
 pub const TOPIC: &[(&str, Kind, &str)] = &[
     ("cleanup.policy", Kind::OneOf(&["delete"]), "delete"),
     (
@@ -56,7 +56,7 @@ pub const TOPIC: &[(&str, Kind, &str)] = &[
     ("preallocate", Kind::Boolean, "false"),
     ("retention.bytes", Kind::Number(-1, MAX), "-1"),
     ("retention.ms", Kind::Number(-1, MAX), "-1"),
-    // From 1 MiB on, as Kafka since 4.0 (KIP-1030): each segment is an open file.
+    // At least 1 MiB, as in Kafka since 4.0 (KIP-1030): each segment is an open file.
     ("segment.bytes", Kind::Number(1 << 20, INT), "134217728"),
     ("segment.index.bytes", Kind::Number(4, INT), "10485760"),
     ("segment.jitter.ms", Kind::Number(0, MAX), "0"),
@@ -64,7 +64,7 @@ pub const TOPIC: &[(&str, Kind, &str)] = &[
     ("unclean.leader.election.enable", Kind::Boolean, "false"),
 ];
 
-/// Checks one configuration; the error says what would be right.
+/// Checks one configuration; the error says which values are valid.
 pub fn check(name: &str, value: &str) -> Result<(), String> {
     let Some((_, kind, _)) = TOPIC.iter().find(|(known, ..)| *known == name) else {
         return Err(format!("Unknown topic config name: {name}"));
@@ -125,7 +125,7 @@ pub fn for_log(own: &BTreeMap<String, String>, defaults: &Defaults) -> LogConfig
     if let Some(bytes) = retention_bytes
         && !own.contains_key("segment.bytes")
     {
-        // Only whole segments are deleted: small ones keep closer to what was asked for.
+        // Only whole segments are deleted: with small segments the size stays closer to the limit.
         segment_bytes = segment_bytes.min((bytes / 8).max(64 * 1024));
     }
     LogConfig {

@@ -21,7 +21,7 @@ use super::request::{Client, Context, Part, Reply, Share};
 use super::shape;
 
 /// Answers one frame (without its length). The second result is a line for `-v`;
-/// the error says why the frame is no Kafka request.
+/// the error says why the frame is not a Kafka request.
 pub async fn answer(
     broker: &Arc<Broker>,
     client: &Client,
@@ -78,7 +78,7 @@ fn header(mut frame: Bytes) -> Result<(Header, Bytes), String> {
     Ok((Header { api_key, version, correlation_id, client_id }, frame))
 }
 
-/// The versions that are answered; in v0 form with `UNSUPPORTED_VERSION` for a request that is newer.
+/// The versions that the broker answers. A newer request gets the v0 form with `UNSUPPORTED_VERSION`.
 fn api_versions(api: &Api, header: &Header) -> Result<Reply, String> {
     let known = (api.min..=api.max).contains(&header.version);
     let (version, error) = if known { (header.version, code::NONE) } else { (0, code::UNSUPPORTED_VERSION) };
@@ -86,7 +86,8 @@ fn api_versions(api: &Api, header: &Header) -> Result<Reply, String> {
         ApiVersion::default().with_api_key(api.key as i16).with_min_version(api.min).with_max_version(api.max)
     });
     let body = ApiVersionsResponse::default().with_error_code(error).with_api_keys(keys.collect());
-    // Its header is the old one in every version: the client may not know yet what we speak.
+    // The response header is the oldest one in every version: the client does not know the
+    // broker's versions yet.
     encode(header.correlation_id, false, &body, version).map_err(|e| e.to_string())
 }
 
@@ -107,7 +108,8 @@ fn decode<T: Decodable>(mut body: Bytes, version: i16) -> anyhow::Result<T> {
     T::decode(&mut body, version)
 }
 
-/// What waits keeps nothing of its frame: those handlers take their request, and its share of memory with it.
+/// A handler that waits keeps nothing of the frame: it takes the request and its share of memory, and
+/// drops both before it waits.
 async fn handle(context: &Context<'_>, api: &Api, body: Bytes, share: Share) -> anyhow::Result<Reply> {
     let version = context.version;
     macro_rules! reply {

@@ -3,19 +3,19 @@
 //! - [`server`] has the connections, [`apis`] lists the requests, [`shape`] checks what comes in,
 //!   [`dispatch`] decodes it and hands it to a function of [`api`].
 //! - [`topics`] and [`log`] keep the records, in files as Kafka's own batches.
-//! - [`groups`] is the coordinator, a pure state machine behind a clock.
+//! - [`groups`] is the group coordinator: a pure state machine, and the clock that drives it.
 //! - [`run`] runs a broker on its own or [`around`] a command; [`files`] raises the limit of open files.
-//! - [`folder`] is the place on disk; [`configs`] what a topic can be told.
+//! - [`folder`] is the place on disk; [`configs`] lists the configurations of a topic.
 //!
 //! Not here, and refused with the protocol's own error or not offered in
 //! `ApiVersions`: transactions, ACLs, TLS and SASL, KIP-848 groups, compaction, replicas.
 //!
-//! Clients that `tests/dev_clients/run` and CI try. Each: topic created, produced and consumed with none,
-//! gzip, snappy, lz4 and zstd, a pair of members of which one is killed and replaced within its session
-//! and the rebalance, a group that commits and resumes, what is there listed. The same programs pass on
-//! Apache Kafka 4.1.0.
+//! `tests/dev_clients/run` and CI test these clients. Each one creates a topic; produces and consumes
+//! without a codec and with gzip, snappy, lz4 and zstd; runs two members of a group, kills one and
+//! replaces it within its session; commits offsets and resumes; and lists topics and groups. The same
+//! programs pass on Apache Kafka 4.1.0.
 //!
-//! | client | beside that |
+//! | client | and also |
 //! |---|---|
 //! | librdkafka 2.12.1 (kq's own; `tests/conformance.rs`) | range and cooperative-sticky pairs, static members, delete records, offsets by time |
 //! | kcat 1.7.1, librdkafka 2.0.2 (`kcat.sh`) | no topic creation of its own: made on first use; no group listing |

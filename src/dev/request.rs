@@ -13,7 +13,7 @@ use super::log::Slice;
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
     pub peer: SocketAddr,
-    /// The broker's own address as this client sees it: what Metadata answers with.
+    /// The broker's own address as this client sees it: Metadata returns it.
     pub local: SocketAddr,
 }
 
@@ -26,15 +26,15 @@ pub struct Context<'a> {
     pub correlation_id: i32,
 }
 
-/// A request's share of the memory for large frames, none where it is small. Given back when it is
-/// dropped: as soon as nothing of the frame is kept, which is before any wait.
+/// A request's share of the memory for large frames; none for a small frame. It is released when it
+/// is dropped: as soon as nothing of the frame is kept, and always before a wait.
 pub type Share = Option<OwnedSemaphorePermit>;
 
 /// What is written back for one request.
 pub enum Reply {
     /// Nothing: a Produce with acks=0.
     Nothing,
-    /// Nothing, and the end of the connection: how a producer with acks=0 learns that it failed.
+    /// Nothing, and the connection is closed: how a producer with acks=0 learns of a failure.
     Close,
     /// A whole frame, its length first, with runs of log files in it.
     Parts(Vec<Part>),

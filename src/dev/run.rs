@@ -20,7 +20,7 @@ use crate::shutdown::Shutdown;
 use crate::terminal::notes::Log;
 use crate::terminal::stdout;
 
-/// How long a request that is being answered may still take at the end.
+/// How long a request may still take when the run ends.
 const STOP: Duration = Duration::from_secs(2);
 /// Threads that serve connections.
 const THREADS: usize = 2;
@@ -39,7 +39,7 @@ pub struct Settings {
     pub command: Vec<OsString>,
 }
 
-/// Runs the broker until its command ends, or until it is told to stop.
+/// Runs the broker until its command ends, or until a signal.
 pub fn run(settings: &Settings, log: Log) -> anyhow::Result<Exit> {
     let shutdown = Shutdown::install()?;
     shutdown.begin();
@@ -53,7 +53,7 @@ pub fn run(settings: &Settings, log: Log) -> anyhow::Result<Exit> {
         None => Folder::temporary(&std::env::temp_dir())?,
     };
     let ended = runtime.block_on(broker(settings, log, &shutdown, &folder));
-    // Nobody writes any more when the folder goes.
+    // Nothing writes to the folder any more when it is removed.
     runtime.shutdown_timeout(STOP);
     ended
 }
@@ -107,12 +107,13 @@ fn announce(settings: &Settings, log: Log, reachable: &str) {
     let brokers = if reachable == "127.0.0.1:9092" { String::new() } else { format!(" -b {reachable}") };
     log.note(format_args!("try: seq 3 | kq produce{brokers} t && kq consume{brokers} t -e"));
     if !std::io::stdout().is_terminal() {
-        // For a program that has started it. One that does not read it is no error.
+        // For a program that has started kq. It is no error if that program does not read it.
         let _ = stdout::print(format!("{reachable}\n"));
     }
 }
 
-/// The second signal ends at once, and still leaves nothing behind.
+/// The second signal ends the process at once, after the command is killed and the temporary folder
+/// is removed.
 fn on_second_signal(shutdown: &Shutdown, folder: &Folder, child: Option<Pid>) {
     let temporary = folder.is_temporary().then(|| folder.path().to_owned());
     shutdown.on_second_signal(move || {

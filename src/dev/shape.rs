@@ -1,14 +1,14 @@
 //! The shape of each request: lengths and counts are checked before anything is decoded. Pure: no clock, no IO.
 //!
-//! The decoders of `kafka-protocol` reserve as much memory as a count on the
-//! wire asks for, so a few bytes could ask for gigabytes. Here a request is walked without
-//! keeping anything; what passes has counts that its own bytes bear out.
+//! The decoders of `kafka-protocol` reserve as much memory as a count on the wire says, so a few
+//! bytes could reserve gigabytes. The check here walks a request and keeps nothing; in a request that
+//! passes, each count fits the bytes that follow it.
 //! The shapes are those of Kafka's message definitions (`clients/src/main/resources/common/message`).
 
 use Kind::{Blob, Fixed, List, Structs, Text};
 
-/// Elements that all arrays of one request may have together. The largest honest request names each
-/// partition of a full broker, 10,000, each in a topic of its own.
+/// Elements that all arrays of one request may have together. The largest valid request names each of
+/// the 10,000 partitions of a full broker, each in a topic of its own.
 const MAX_ELEMENTS: usize = 50_000;
 
 /// A field: the versions that have it, and what it is.
@@ -16,7 +16,7 @@ pub struct Field(i16, i16, Kind);
 
 /// What a field is.
 pub enum Kind {
-    /// So many bytes.
+    /// This many bytes.
     Fixed(usize),
     /// A string, which may be null.
     Text,
@@ -237,7 +237,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_count_that_the_bytes_do_not_bear_out_is_refused() {
+    fn a_count_larger_than_the_bytes_that_follow_is_refused() {
         const NAMES: &[Field] = &[all(List(&Text))];
         let plain = Version { number: 0, is_flexible: false };
         let compact = Version { number: 2, is_flexible: true };

@@ -1,4 +1,4 @@
-//! Topics and their partitions: who exists, with which configuration, in which folder.
+//! Topics and their partitions: which exist, with which configuration, in which folder.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +15,7 @@ use super::log::PartitionLog;
 use super::log::config::LogConfig;
 use crate::lock::{Guard, Lock, SharedLock};
 
-/// Partitions a topic may have, and all topics together: each costs an open file.
+/// The most partitions that a topic may have, and all topics together: each needs an open file.
 pub const MAX_PARTITIONS: usize = 10_000;
 
 /// One partition: its log, and the fetches that wait for it to grow.
@@ -34,12 +34,12 @@ impl Partition {
         self.waiting.lock()
     }
 
-    /// From here on `notify` hears of each append, until [`Partition::forget`].
+    /// Notifies `notify` of each append from now on, until [`Partition::forget`].
     pub fn watch(&self, notify: &Arc<Notify>) {
         self.waiting().push(Arc::clone(notify));
     }
 
-    /// Ends what [`Partition::watch`] began.
+    /// Stops what [`Partition::watch`] started.
     pub fn forget(&self, notify: &Arc<Notify>) {
         self.waiting().retain(|waiting| !Arc::ptr_eq(waiting, notify));
     }
@@ -114,7 +114,7 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// Opens the topics in `folder`; `repaired` hears what had to be cut off.
+    /// Opens the topics in `folder`; `repaired` is called for each log that had to be cut.
     pub fn open(folder: &Path, defaults: Defaults, mut repaired: impl FnMut(String)) -> io::Result<Self> {
         let listed: Vec<Listed> = match std::fs::read(folder.join("topics.json")) {
             Ok(json) => serde_json::from_slice(&json)?,
@@ -167,7 +167,7 @@ impl Topics {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// Whether a topic could be made.
+    /// Whether a topic could be created.
     pub fn check_new(
         &self,
         name: &str,
@@ -200,8 +200,8 @@ impl Topics {
         Ok(count)
     }
 
-    /// The topic of this name, or one that differs in `.` and `_` only: in the names of Kafka's
-    /// metrics the two are the same.
+    /// The topic of this name, or one that differs in `.` and `_` only: the names of Kafka's metrics do
+    /// not distinguish the two.
     fn colliding(&self, name: &str) -> Option<String> {
         let topics = self.by_name.read();
         if topics.contains_key(name) || !name.contains(['.', '_']) {
@@ -212,7 +212,7 @@ impl Topics {
         topics.keys().find(|other| other.len() == name.len() && same(other)).cloned()
     }
 
-    /// Makes a topic. It can be used when this returns.
+    /// Creates a topic. It can be used when this returns.
     pub fn create(
         &self,
         name: &str,
@@ -223,7 +223,7 @@ impl Topics {
         made.into_iter().next().unwrap_or_else(|| Err(storage(&io::ErrorKind::Other.into())))
     }
 
-    /// Makes topics, each from its name, number of partitions and configuration. The file that
+    /// Creates topics, each from its name, number of partitions and configuration. The file that
     /// lists them is written once.
     pub fn create_all<'a>(
         &self,
@@ -261,7 +261,7 @@ impl Topics {
         Ok(topic)
     }
 
-    /// A topic that can't be listed is none.
+    /// Removes a topic again that could not be written to the list.
     fn unmake(&self, topic: &Topic, e: &io::Error) -> Result<Arc<Topic>, Refused> {
         self.remove(topic);
         Err(storage(e))
@@ -274,7 +274,7 @@ impl Topics {
 
     fn new_partition(&self, name: &str, index: usize) -> io::Result<Arc<Partition>> {
         let folder = partition_folder(&self.folder, name, index);
-        // Left over from a topic whose creation or deletion was cut short.
+        // Left by a creation or a deletion that was interrupted.
         match std::fs::remove_dir_all(&folder) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}

@@ -31,7 +31,7 @@ use crate::dev::groups::messages::Who;
 use crate::dev::groups::offsets::{Committed, GroupOffsets};
 use crate::dev::request::Context;
 
-/// Always this node; transactions have no coordinator.
+/// This node, always; there is no coordinator for transactions.
 pub fn find_coordinator(context: &Context<'_>, request: &FindCoordinatorRequest) -> FindCoordinatorResponse {
     let (error, why) = match request.key_type {
         0 => (code::NONE, None),
@@ -63,7 +63,7 @@ pub fn find_coordinator(context: &Context<'_>, request: &FindCoordinatorRequest)
     FindCoordinatorResponse::default().with_coordinators(coordinators.collect())
 }
 
-/// Commits offsets; they survive a kill of the broker when this is answered.
+/// Commits offsets. Once this is answered they survive a kill of the broker.
 pub fn commit(context: &Context<'_>, request: &OffsetCommitRequest) -> OffsetCommitResponse {
     let broker = context.broker;
     let mut set = Vec::new();

@@ -1,9 +1,10 @@
-//! One consumer group: its members, its state, what each request makes of them. Pure: the clock is injected, no IO.
+//! One consumer group: its members, its state, and how each request changes them. Pure: the clock is
+//! injected, no IO.
 //!
-//! The classic protocol, after `kafka.coordinator.group.GroupCoordinator`
+//! The classic protocol, as in `kafka.coordinator.group.GroupCoordinator`
 //! (KIP-345 static members, KIP-394 member ids, KIP-559 protocol checks, KIP-814
-//! skipped assignments). Answers that must wait carry a [`Waiter`]; they come
-//! out as [`Answer`]s when their time has come.
+//! skipped assignments). Requests that must wait have a [`Waiter`]; the group
+//! gives the [`Answer`] to it when it is due.
 //!
 //! [`Waiter`]: super::messages::Waiter
 
@@ -47,9 +48,9 @@ pub struct Group {
     pub protocol: String,
     pub leader: String,
     pub members: BTreeMap<String, Member>,
-    /// Ids given out under `MEMBER_ID_REQUIRED` that did not come back yet, and until when they may.
+    /// Ids that were assigned with `MEMBER_ID_REQUIRED` and have not joined yet, and their deadlines.
     pending: BTreeMap<String, Millis>,
-    /// When a rebalance goes on without those who have not rejoined.
+    /// When a rebalance continues without the members that have not rejoined.
     rebalance_deadline: Millis,
     /// When members that did not send `SyncGroup` are removed.
     sync_deadline: Millis,
@@ -95,7 +96,7 @@ impl Group {
         self.bytes = self.protocol_type.len() + members.chain(pending).sum::<usize>();
     }
 
-    /// Whether nobody is in the group or about to be.
+    /// Whether the group has no members and no pending ids.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty() && self.pending.is_empty()
     }
@@ -113,7 +114,7 @@ impl Group {
         sessions.chain(self.pending.values().copied()).chain(rebalance).min()
     }
 
-    /// Lets time pass: sessions end, a rebalance goes on without the missing.
+    /// Applies the time: sessions end, a rebalance continues without missing members.
     pub fn tick(&mut self, now: Millis) {
         self.pending.retain(|_, until| *until > now);
         let silent: Vec<String> = self
@@ -128,7 +129,7 @@ impl Group {
         match self.state {
             State::PreparingRebalance if self.rebalance_deadline <= now => self.complete_join(now),
             State::PreparingRebalance => self.try_complete_join(now),
-            // Who joined and never asked for its assignment would keep its partitions from the others.
+            // A member that never asks for its assignment would keep its partitions from the others.
             State::CompletingRebalance | State::Stable if self.sync_deadline <= now => {
                 let missing: Vec<String> =
                     self.members.iter().filter(|(_, m)| !m.synced).map(|(id, _)| id.clone()).collect();
@@ -141,7 +142,7 @@ impl Group {
         self.count_bytes();
     }
 
-    /// The member with this id, if it is who it says: a static member that was replaced is fenced.
+    /// The member with this id and instance id: a static member that was replaced is fenced.
     fn identify(&self, id: &str, instance: Option<&str>) -> Result<&Member, Code> {
         if let Some(instance) = instance {
             match self.static_member(instance) {
@@ -170,7 +171,7 @@ impl Group {
         if who.generation == self.generation { Ok(()) } else { Err(code::ILLEGAL_GENERATION) }
     }
 
-    /// A sign of life; says whether the member must join again.
+    /// A heartbeat; the code says whether the member must join again.
     pub fn heartbeat(&mut self, who: &Who, now: Millis) -> Code {
         if let Err(error) = self.check(who) {
             return error;
@@ -183,7 +184,7 @@ impl Group {
         }
     }
 
-    /// Whether a commit may be taken; a sign of life too.
+    /// Whether the member may commit. Counts as a heartbeat.
     pub fn may_commit(&mut self, who: &Who, now: Millis) -> Code {
         if who.generation < 0 && self.members.is_empty() {
             return code::NONE;

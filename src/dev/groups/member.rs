@@ -14,9 +14,9 @@ pub struct Member {
     pub rebalance_timeout: Millis,
     pub protocols: Vec<(String, Bytes)>,
     pub assignment: Bytes,
-    /// Whether it can be told, as the leader, to leave the assignment as it is.
+    /// Whether it understands, as the leader, that the assignment stays as it is.
     pub can_skip_assignment: bool,
-    /// When its session ends, unless it is heard of.
+    /// When its session ends without a heartbeat.
     pub deadline: Millis,
     /// Its `JoinGroup` that waits for an answer.
     pub joining: Option<Waiter>,
@@ -24,12 +24,12 @@ pub struct Member {
     pub syncing: Option<Waiter>,
     /// Whether it sent its `SyncGroup` in this generation.
     pub synced: bool,
-    /// Counts members in the order in which they joined.
+    /// Its place in the order in which the members joined.
     pub order: u64,
 }
 
 impl Member {
-    /// What the member said under this assignor.
+    /// The member's metadata for this assignor.
     pub fn metadata(&self, protocol: &str) -> Bytes {
         self.protocols.iter().find(|(name, _)| name == protocol).map(|(_, m)| m.clone()).unwrap_or_default()
     }
@@ -41,7 +41,7 @@ impl Member {
         size_of::<Self>() + names + protocols.sum::<usize>() + self.assignment.len()
     }
 
-    /// Whether silence means anything: who waits for us is not silent.
+    /// Whether it waits for an answer: its session does not time out then.
     pub fn is_waiting(&self) -> bool {
         self.joining.is_some() || self.syncing.is_some()
     }

@@ -1,4 +1,4 @@
-//! What members of a group ask and are answered. Pure: no clock, no IO.
+//! The requests of a group's members and the answers to them. Pure: no clock, no IO.
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ pub type Millis = u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Waiter(pub u64);
 
-/// An answer for a request that waited, or that was just made.
+/// The answer to a request, which may have waited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Join(Waiter, Joined),
@@ -61,16 +61,16 @@ pub struct Join {
     pub protocol_type: String,
     /// Name and metadata of each assignor that the member supports, best first.
     pub protocols: Vec<(String, Bytes)>,
-    /// Version 4 and later: a new member must come again with the id it is given.
+    /// Version 4 and later: a new member must join again with the id that it gets.
     pub id_required: bool,
-    /// Version 9 and later: the leader can be told to leave the assignment as it is.
+    /// Version 9 and later: the leader understands that the assignment stays as it is.
     pub can_skip_assignment: bool,
     /// The id that a new member gets.
     pub new_id: String,
 }
 
 impl Join {
-    /// Bytes that it brings to be kept in its member.
+    /// Bytes of it that its member keeps.
     pub fn bytes(&self) -> usize {
         let protocols = self.protocols.iter().map(|(name, metadata)| name.len() + metadata.len());
         self.new_id.len() + self.client_id.len() + protocols.sum::<usize>()
@@ -88,13 +88,13 @@ pub struct Sync {
 }
 
 impl Sync {
-    /// Bytes that it brings to be kept.
+    /// Bytes of it that the members keep.
     pub fn bytes(&self) -> usize {
         self.assignments.iter().map(|(_, assignment)| assignment.len()).sum()
     }
 }
 
-/// Who makes a request, and in which generation.
+/// The sender of a request, and its generation.
 #[derive(Clone, Debug, Default)]
 pub struct Who {
     pub member_id: String,

@@ -1,8 +1,8 @@
 //! A record batch: its header and its checks. Pure: no clock, no IO.
 //!
 //! The layout is that of `org.apache.kafka.common.record.DefaultRecordBatch`
-//! (magic 2). Base offset, length and leader epoch lie outside the CRC, so the
-//! broker stamps the offset and leaves everything else as it came.
+//! (magic 2). The CRC does not cover base offset, length and leader epoch, so the broker sets the
+//! offset and leaves everything else unchanged.
 
 use crate::dev::code::{self, Code};
 
@@ -10,7 +10,7 @@ use crate::dev::code::{self, Code};
 pub const HEADER: usize = 61;
 /// Bytes before what the length field counts.
 pub const PREFIX: usize = 12;
-/// What the CRC covers begins here.
+/// The CRC covers the bytes from here on.
 const CRC_FROM: usize = 21;
 
 /// The header of a record batch.
@@ -37,13 +37,13 @@ pub struct Header {
     pub count: i32,
 }
 
-/// The bytes at a place, none where they are too few.
+/// `N` bytes from position `at`; none if `bytes` ends before.
 pub fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at + N)?.try_into().ok()
 }
 
 impl Header {
-    /// Reads the header at the start of `bytes`; none where they are too few.
+    /// Reads the header at the start of `bytes`; none if they are too few.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         if bytes.len() < HEADER {
             return None;
@@ -75,12 +75,12 @@ impl Header {
         self.attributes & 0x07
     }
 
-    /// Whether the broker's clock gave the time of all records.
+    /// Whether all records have the time of the broker's clock.
     pub fn is_log_append_time(&self) -> bool {
         self.attributes & 0x08 != 0
     }
 
-    /// Whether the batch could stand in a log: magic 2, sizes and counts in agreement.
+    /// Whether this can be a batch of a log: magic 2, and consistent sizes and counts.
     pub fn is_plausible(&self) -> bool {
         self.magic == 2
             && self.size >= HEADER
@@ -151,14 +151,14 @@ pub fn check(bytes: &[u8], max_size: usize, version: i16) -> Result<Header, Refu
     Ok(header)
 }
 
-/// Why a batch was not taken.
+/// Why a batch was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub code: Code,
     pub why: String,
 }
 
-/// Writes the broker's own time into a batch and makes its CRC right again.
+/// Writes the broker's time into a batch and updates its CRC.
 pub fn stamp_log_append_time(batch: &mut [u8], now_ms: i64) {
     if batch.len() < HEADER {
         return;
@@ -221,7 +221,7 @@ mod tests {
     const NOBODY: (i64, i16, i32) = (-1, -1, -1);
 
     #[test]
-    fn a_whole_batch_is_taken_and_a_flipped_bit_is_not() {
+    fn a_whole_batch_is_accepted_and_a_flipped_bit_is_not() {
         let batch = sample(0, &[10, 20, 30], NOBODY);
         assert_eq!(check(&batch, 1000, 8).map(|h| h.count), Ok(3));
         for at in CRC_FROM..batch.len() {

@@ -33,9 +33,9 @@ pub struct Appended {
 /// What a read found.
 #[derive(Debug)]
 pub struct Read {
-    /// None at the end of the log, and where the first batch is larger than was asked for.
+    /// None at the end of the log, and if the first batch is larger than the limit of the read.
     pub slice: Option<Slice>,
-    /// Whether there is more than the slice shows: a later segment, or a batch that was too large.
+    /// Whether there is more than the slice has: a later segment, or a batch that was too large.
     pub more: bool,
 }
 
@@ -50,8 +50,8 @@ pub struct PartitionLog {
 }
 
 impl PartitionLog {
-    /// Opens the log in `folder`, which is made where it is not there. The
-    /// second result says what had to be cut off to get a log of whole batches.
+    /// Opens the log in `folder`, which is created if it does not exist. The second result says what
+    /// had to be removed to get a log of whole batches.
     pub fn open(folder: PathBuf) -> io::Result<(Self, Option<String>)> {
         std::fs::create_dir_all(&folder)?;
         let mut files = Vec::new();
@@ -70,7 +70,7 @@ impl PartitionLog {
         let newest = files.len().saturating_sub(1);
         for (i, (base, path)) in files.into_iter().enumerate() {
             if !this.segments.is_empty() && base != this.end {
-                // Only a damaged earlier segment leaves a gap; what is behind it can't be served.
+                // Only a damaged earlier segment leaves a gap; what follows the gap can't be served.
                 let aside = path.with_extension("log.unreadable");
                 std::fs::rename(&path, &aside)?;
                 lost.get_or_insert_with(|| format!("records from offset {} to {base} are damaged", this.end));
@@ -90,7 +90,7 @@ impl PartitionLog {
         let kept = kept.and_then(|text| text.trim().parse::<i64>().ok()).unwrap_or(0);
         let first = this.segments.first().map_or(0, |segment| segment.base_offset);
         this.start = kept.max(first);
-        // Records deleted up to the end, and the end's own segment lost: offsets never go back.
+        // All records were deleted and the last segment is lost: offsets must never go back.
         if this.end < this.start {
             for segment in this.segments.drain(..) {
                 segment.remove()?;
@@ -116,8 +116,8 @@ impl PartitionLog {
         self.producers.highest_id()
     }
 
-    /// Checks and appends what a producer sent: one batch. A batch that is here already
-    /// is acknowledged with its old offset and not stored again.
+    /// Checks and appends the one batch that a producer sent. A batch that the log has already is
+    /// acknowledged with its old offset and not stored again.
     pub fn append(
         &mut self,
         bytes: &[u8],
@@ -171,12 +171,12 @@ impl PartitionLog {
         self.segments.last_mut().map_or(Ok(()), |active| active.append(header, bytes, end, now_ms))
     }
 
-    /// The batches from `offset` on, of one segment. None where the offset is out of range.
+    /// The batches from `offset` on, of one segment. None if the offset is out of range.
     pub fn read(&self, offset: i64, max_bytes: u64, whole_first: bool) -> io::Result<Option<Read>> {
         if offset < self.start || offset > self.end {
             return Ok(None);
         }
-        // Most fetches wait at the end: they read nothing, not even a header.
+        // Most fetches wait at the end of the log: they read nothing, not even a header.
         if offset == self.end {
             return Ok(Some(Read { slice: None, more: false }));
         }
@@ -190,7 +190,7 @@ impl PartitionLog {
         Ok(Some(Read { slice: None, more: false }))
     }
 
-    /// The first run from `offset` on in which a record may be of `time` or later, and where to go on behind it.
+    /// The first run from `offset` on that may have a record of `time` or later, and the offset after it.
     pub fn stretch(&self, time: i64, offset: i64) -> Option<(Stretch, i64)> {
         let after = self.segments.partition_point(|segment| segment.base_offset <= offset);
         let first = after.saturating_sub(1);
@@ -202,7 +202,7 @@ impl PartitionLog {
         Some((stretch, next))
     }
 
-    /// The latest time in the runs behind the one that holds `offset`.
+    /// The latest time in the runs after the one that holds `offset`.
     pub fn latest_time_behind(&self, offset: i64) -> i64 {
         self.segments.iter().map(|segment| segment.latest_time_behind(offset)).max().unwrap_or(-1)
     }
@@ -250,14 +250,14 @@ impl PartitionLog {
         self.segments.iter().map(|segment| segment.size).sum()
     }
 
-    /// Where the log lives.
+    /// The folder with the files of the log.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 }
 
-/// Whether the producer's times are near enough to the broker's. The records are not unpacked for
-/// it: the header has the latest time, and the first record's.
+/// Whether the producer's times are close enough to the broker's. The records are not decompressed
+/// for it: the header has the latest time, and that of the first record.
 fn check_times(header: &Header, config: &LogConfig, now_ms: i64) -> Result<(), Refusal> {
     let late = header.max_timestamp.saturating_sub(now_ms) > config.timestamp_after_ms;
     let early = header.base_timestamp >= 0

@@ -4,13 +4,14 @@ use std::io::{self, Read};
 
 use super::batch::{HEADER, Header, array};
 
-/// A batch's records are looked at one by one (for times) up to this many bytes, decompressed. An
-/// honest batch of 1 MB has less; a few KiB of zeros can claim gigabytes.
+/// The records of one batch are read (for their times) up to this many bytes, decompressed. An
+/// ordinary batch of 1 MB has less; a few KiB of zeros can decompress to gigabytes.
 pub const MAX_DECODED: u64 = 32 << 20;
 
 /// Time and offset of the first record of `batch` at or after a time, and at or after an offset.
-/// `budget` is how many bytes of records may still be looked at, and is lessened by those that were.
-/// Records that can't be decoded, or are too many, count as one with the header's latest time.
+/// `budget` is the number of bytes of records that may still be read; those that were read are
+/// subtracted. Records that can't be decoded, or are too many, count as one record with the latest
+/// time of the header.
 pub fn find_record(batch: &[u8], time: i64, offset: i64, budget: &mut u64) -> Option<(i64, i64)> {
     let header = Header::parse(batch)?;
     let mut found = None;
@@ -42,7 +43,8 @@ fn as_one(header: &Header, offset: i64) -> Option<(i64, i64)> {
     (first <= header.last_offset()).then_some((header.max_timestamp, first))
 }
 
-/// Shows time and offset of each record until `stop` says that it is enough. An error where they can't be told.
+/// Calls `stop` with time and offset of each record until it returns true. An error if the records
+/// can't be read.
 fn walk(
     header: &Header,
     batch: &[u8],
@@ -166,18 +168,18 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_unpacks_to_more_than_an_honest_one_is_not_unpacked() {
+    fn a_batch_that_decompresses_to_too_much_is_not_decompressed() {
         use std::io::Write as _;
         // 64 MiB of records of a zero byte each, whose times are below what the header says.
         let mut zeros = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         let record = [10, 0, 0, 0, 0, 0];
-        (0..64).for_each(|_| zeros.write_all(&record.repeat((1 << 20) / record.len())).expect("pack"));
+        (0..64).for_each(|_| zeros.write_all(&record.repeat((1 << 20) / record.len())).expect("compress"));
         let mut batch = sample(0, &[10], NOBODY);
         batch.truncate(HEADER);
         batch[22] = 1;
         batch[35..43].copy_from_slice(&1000_i64.to_be_bytes());
         batch[57..61].copy_from_slice(&i32::MAX.to_be_bytes());
-        batch.extend(zeros.finish().expect("packed"));
+        batch.extend(zeros.finish().expect("compressed"));
         let size = batch.len() as i32 - PREFIX as i32;
         batch[8..12].copy_from_slice(&size.to_be_bytes());
         let mut budget = 1 << 30;

@@ -7,7 +7,7 @@ use crate::dev::code::{self, Code};
 use crate::dev::groups::member::Member;
 use crate::dev::groups::messages::{Answer, Join, Joined, Millis, Synced, Waiter};
 
-/// Ids of one group that were given out and did not come back yet.
+/// The most ids of one group that are assigned and have not joined yet.
 pub(super) const MAX_PENDING: usize = 1000;
 
 impl Group {
@@ -58,7 +58,7 @@ impl Group {
         }
     }
 
-    /// Who may not join, and why.
+    /// Refuses a member that may not join.
     fn admit(&self, request: &Join) -> Result<(), Code> {
         if request.protocols.is_empty() || request.protocol_type.is_empty() {
             return Err(code::INCONSISTENT_GROUP_PROTOCOL);
@@ -117,14 +117,14 @@ impl Group {
             member.client_host = request.client_host;
             member.deadline = now + member.session_timeout;
             if let Some(older) = member.joining.replace(waiter) {
-                // The same member asked twice: only the later request can be answered well.
+                // The member sent two requests: only the later one can be answered with success.
                 self.answers.push(Answer::Join(older, Joined::refused(code::UNKNOWN_MEMBER_ID, id)));
             }
         }
         self.prepare_rebalance(now);
     }
 
-    /// A static member came back without its id: it takes the place of the old one.
+    /// A static member restarted and has no id: it replaces the old member.
     fn replace_static(&mut self, old: &str, request: &Join, waiter: Waiter, now: Millis) {
         let Some(mut member) = self.members.remove(old) else { return };
         let id = request.new_id.clone();
@@ -148,7 +148,7 @@ impl Group {
         member.can_skip_assignment = request.can_skip_assignment;
         self.members.insert(id.clone(), member);
         if self.state == State::Stable && self.choose_protocol() == self.protocol {
-            // It goes on with its assignment; nobody else notices.
+            // It keeps its assignment; there is no rebalance.
             let skip = was_leader && request.can_skip_assignment;
             let leader = if was_leader && !skip { old.to_owned() } else { self.leader.clone() };
             let members = if skip { self.member_list() } else { Vec::new() };
@@ -162,7 +162,7 @@ impl Group {
         self.prepare_rebalance(now);
     }
 
-    /// A member whose last answer was lost asks again: the same answer.
+    /// The same answer again, for a member that lost the last one.
     fn answer_as_it_is(&mut self, id: &str, waiter: Waiter) {
         let members = if self.leader == id { self.member_list() } else { Vec::new() };
         let answer = Joined { members, ..self.current(id) };

@@ -36,9 +36,9 @@ impl Group {
         }
     }
 
-    /// The barrier opens: a new generation of those who are there.
+    /// Ends the barrier: the members that have joined are the new generation.
     pub(super) fn complete_join(&mut self, now: Millis) {
-        // Static members keep their place until their session ends.
+        // Static members stay members until their session ends.
         self.members.retain(|_, m| m.joining.is_some() || m.instance_id.is_some());
         if self.members.is_empty() {
             self.generation += 1;
@@ -51,7 +51,7 @@ impl Group {
         if !leader_is_here {
             let first = self.members.iter().filter(|(_, m)| m.joining.is_some()).min_by_key(|(_, m)| m.order);
             let Some(id) = first.map(|(id, _)| id.clone()) else {
-                // Only absent static members: wait for them, or for their sessions to end.
+                // Only static members that have not rejoined: wait for them, or until their sessions end.
                 self.rebalance_deadline = now + self.longest_rebalance().max(1);
                 return;
             };
@@ -76,7 +76,7 @@ impl Group {
         }
     }
 
-    /// The assignor that all members support and most put first.
+    /// The assignor that all members support and most members prefer.
     pub(super) fn choose_protocol(&self) -> String {
         let common = |name: &str| self.members.values().all(|m| m.protocols.iter().any(|(n, _)| n == name));
         let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
@@ -108,7 +108,7 @@ impl Group {
         self.members.iter().map(entry).collect()
     }
 
-    /// The leader brings the assignment, the others ask for theirs.
+    /// The leader sends the assignment, the other members ask for theirs.
     pub fn sync(&mut self, request: Sync, waiter: Waiter, now: Millis) {
         let refused = |error| Answer::Sync(waiter, Synced { error, ..Synced::default() });
         if let Err(error) = self.check(&request.who) {
