@@ -14,7 +14,7 @@
 //! kafka                             librdkafka, and its errors in words
 //! config                            the connection: flags, variables, files
 //! record  terminal  process         pure: bytes and records; stdout and stderr; commands
-//! clock  named  descriptors  exit  shutdown
+//! clock  named  lock  descriptors  exit  shutdown
 //! ```
 
 pub mod cli;
@@ -26,6 +26,7 @@ pub mod descriptors;
 pub mod dev;
 pub mod exit;
 pub mod kafka;
+pub mod lock;
 pub mod named;
 pub mod process;
 pub mod produce;

@@ -9,7 +9,7 @@ use support::{Cluster, Kq, Running, wait_until};
 const README: &str = include_str!("../README.md");
 
 /// How the README starts the program from a clone; the tests have it on their PATH already.
-const FROM_A_CLONE: &str = "cargo run --release --quiet -- ";
+const FROM_A_CLONE: &str = "cargo run --release -- ";
 
 /// One command of a console block, and the stdout that the block shows under it.
 #[derive(Debug, PartialEq, Eq)]
