@@ -4,8 +4,8 @@ use anyhow::{Context as _, bail};
 
 use crate::cli::consume::Args;
 use crate::record::codec::{self, CONTENT_ENCODING, Decode, Decoded};
-use crate::record::format::{Template, escape_for_terminal, escape_json_for_terminal};
-use crate::record::framing::unescape;
+use crate::record::escape::{escape_for_terminal, escape_json_for_terminal, unescape};
+use crate::record::format::Template;
 use crate::record::json::append_json;
 use crate::record::{Header, RecordRef};
 

@@ -1,6 +1,8 @@
 //! A record as it stands between Kafka and the formats: bytes and numbers, no rdkafka type.
 
+pub mod bytes;
 pub mod codec;
+pub mod escape;
 pub mod format;
 pub mod framing;
 pub mod json;

@@ -1,12 +1,11 @@
-//! What a record looks like on stdout: kcat's format strings, compiled once; escapes for a terminal. Pure: no clock, no IO.
+//! What a record looks like on stdout: kcat's format strings, compiled once. Pure: no clock, no IO.
 
 use anyhow::{Result, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::fmt::temporal::DateTimePrinter;
 
 use crate::record::RecordRef;
-use crate::record::framing::escape;
+use crate::record::bytes::{append_base64, append_hex, append_integer};
+use crate::record::escape::escape;
 
 /// The tokens that a format knows, for help and errors.
 pub const TOKENS: &str = "%t %p %o %k %K %s %v %S %R %T %h %% and \
@@ -66,7 +65,7 @@ impl Template {
     /// | `%{key:hex}`, `%{value:base64}`, `%{header:NAME:hex}` | bytes in hexadecimal, in base64 (with padding) |
     /// | `%%` | `%` |
     ///
-    /// Between them stands text with the escapes of [`crate::record::framing::unescape`].
+    /// Between them stands text with the escapes of [`crate::record::escape::unescape`].
     /// The error for another token names it and where it stands, and lists these.
     pub fn parse(format: &str) -> Result<Self> {
         let mut template = Self { parts: Vec::new(), null: None };
@@ -237,28 +236,6 @@ fn length(bytes: Option<&[u8]>) -> i64 {
     bytes.map_or(-1, |bytes| bytes.len() as i64)
 }
 
-/// Appends an integer in decimal.
-pub fn append_integer(n: i64, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
-}
-
-/// Appends bytes in base64, with padding.
-pub fn append_base64(bytes: &[u8], out: &mut Vec<u8>) {
-    let before = out.len();
-    out.resize(before + bytes.len().div_ceil(3) * 4, 0);
-    // Cannot fail: there is room for every group of four.
-    let written = BASE64.encode_slice(bytes, &mut out[before..]).unwrap_or_default();
-    out.truncate(before + written);
-}
-
-fn append_hex(bytes: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.reserve(bytes.len() * 2);
-    for byte in bytes {
-        out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    }
-}
-
 /// Appends a time in RFC 3339; before its year 0, or at the end of its year 9999 (jiff
 /// stops a day short of it, for the sake of time zones), the milliseconds.
 fn append_time(millis: Option<i64>, out: &mut Vec<u8>) {
@@ -294,69 +271,6 @@ fn append_headers(record: &RecordRef<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(header.name);
         out.push(b'=');
         out.extend_from_slice(header.value.unwrap_or(b"NULL"));
-    }
-}
-
-/// Appends bytes so that they cannot command a terminal: printable UTF-8, newline
-/// and tab stay; other control bytes and what is not UTF-8 become `\xNN`; C1
-/// controls, line separators, and characters that turn the direction of text or
-/// hide it become `\u{…}`. It is for reading, not for reading back: a backslash stays one.
-pub fn escape_for_terminal(bytes: &[u8], out: &mut Vec<u8>) {
-    for chunk in bytes.utf8_chunks() {
-        let text = chunk.valid();
-        let mut copied = 0;
-        for (at, c) in text.char_indices().filter(|(_, c)| !is_plain(*c)) {
-            out.extend_from_slice(&text.as_bytes()[copied..at]);
-            copied = at + c.len_utf8();
-            if c.is_ascii() {
-                append_byte_escape(c as u8, out);
-            } else {
-                out.extend_from_slice(format!("\\u{{{:x}}}", u32::from(c)).as_bytes());
-            }
-        }
-        out.extend_from_slice(&text.as_bytes()[copied..]);
-        for byte in chunk.invalid() {
-            append_byte_escape(*byte, out);
-        }
-    }
-}
-
-/// The same for JSON, which stays what it is: a character that can't be shown is inside of a string.
-pub fn escape_json_for_terminal(json: &[u8], out: &mut Vec<u8>) {
-    for chunk in json.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if is_plain(c) {
-                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            } else {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
-                }
-            }
-        }
-        for byte in chunk.invalid() {
-            append_byte_escape(*byte, out);
-        }
-    }
-}
-
-fn append_byte_escape(byte: u8, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"\\x");
-    append_hex(&[byte], out);
-}
-
-/// Whether a character can be shown as it is.
-fn is_plain(c: char) -> bool {
-    match c {
-        ' '..='~' | '\n' | '\t' => true,
-        c if c.is_control() => false,
-        // Marks and overrides of direction (UAX #9), separators, tags, the byte order mark.
-        '\u{61c}'
-        | '\u{200e}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}'
-        | '\u{feff}'
-        | '\u{e0000}'..='\u{e007f}' => false,
-        _ => true,
     }
 }
 

@@ -1,8 +1,11 @@
 //! What formats are to do, token by token and for arbitrary records.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use proptest::prelude::*;
+
 use super::*;
 use crate::record::{Header, Timestamp};
-use proptest::prelude::*;
 
 /// Two days before the year 10000.
 const LAST: i64 = 253_402_127_999_999;
@@ -144,21 +147,6 @@ fn a_time_beyond_rfc_3339_is_in_milliseconds() {
     assert_eq!(at(YEAR_0 - 1), (YEAR_0 - 1).to_string());
 }
 
-fn escaped(bytes: &[u8]) -> String {
-    let mut out = Vec::new();
-    escape_for_terminal(bytes, &mut out);
-    String::from_utf8(out).unwrap()
-}
-
-#[test]
-fn a_terminal_gets_text_and_no_commands() {
-    assert_eq!(escaped("plain é 漢 🦀\n\tnext".as_bytes()), "plain é 漢 🦀\n\tnext");
-    assert_eq!(escaped(b"\x1b[31m\x07\0\r\x7f"), r"\x1b[31m\x07\x00\x0d\x7f");
-    assert_eq!(escaped(b"a\xffb\xc3"), r"a\xffb\xc3");
-    assert_eq!(escaped("\u{9b}31m".as_bytes()), r"\u{9b}31m");
-    assert_eq!(escaped("\u{202e}x\u{2066}\u{feff}".as_bytes()), r"\u{202e}x\u{2066}\u{feff}");
-}
-
 proptest! {
     #[test]
     fn no_format_panics(format in any::<String>(), likely in "[%\\\\{}:a-zSKTRx0-9]{0,20}") {
@@ -190,26 +178,5 @@ proptest! {
         let shown = text("%{time}", &RecordRef { timestamp: Timestamp::Create(ms), ..RECORD });
         prop_assert_eq!(shown.parse::<jiff::Timestamp>().unwrap().as_millisecond(), ms);
         prop_assert_eq!(shown.len(), 24);
-    }
-
-    #[test]
-    fn nothing_for_a_terminal_holds_a_control_byte(bytes in any::<Vec<u8>>(), s in any::<String>()) {
-        for bytes in [bytes.as_slice(), s.as_bytes()] {
-            prop_assert!(escaped(bytes).chars().all(|c| !c.is_control() || c == '\n' || c == '\t'));
-        }
-    }
-}
-
-proptest! {
-    #[test]
-    fn json_for_a_terminal_is_the_same_json_without_a_control_character(
-        text in prop_oneof![any::<String>(), "[\\x00-\\x9f\u{200e}\u{202e}\u{e0041}a]{0,20}"],
-    ) {
-        let json = serde_json::to_string(&text).unwrap();
-        let mut shown = Vec::new();
-        escape_json_for_terminal(json.as_bytes(), &mut shown);
-        let shown = String::from_utf8(shown).unwrap();
-        prop_assert!(shown.chars().all(is_plain), "{shown:?}");
-        prop_assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
     }
 }
