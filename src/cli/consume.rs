@@ -126,7 +126,7 @@ pub struct Args {
 
     /// Values that were compressed by themselves: auto goes by content-encoding and by the magic of
     /// framed and Java's Snappy [default: auto; with -J none]
-    #[arg(long, value_name = "CODEC", help_heading = "Decoding and filters")]
+    #[arg(long, value_name = "CODEC", value_parser = super::decode(), help_heading = "Decoding and filters")]
     pub decode: Option<Decode>,
 
     /// The largest size that a value may decode to, in bytes

@@ -15,11 +15,13 @@ use std::convert::Infallible;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use crate::config::flags::ConnectionArgs;
 use crate::config::secret::Secret;
+use crate::record::codec::Decode;
 
 /// kq: put records into Kafka, get them out, run a command for each.
 #[derive(clap::Parser, Debug)]
@@ -187,6 +189,19 @@ fn without_dashes(e: &clap::Error, args: &[OsString], command: &mut clap::Comman
     Some(command.find_subcommand_mut(subcommand)?.error(e.kind(), message))
 }
 
+/// A value that is one of these names, which completions and errors list.
+fn named<T>(names: impl IntoIterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+where
+    T: std::str::FromStr<Err = anyhow::Error> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<T>())
+}
+
+/// `--decode`.
+fn decode() -> impl TypedValueParser<Value = Decode> {
+    named(Decode::all().map(Decode::name))
+}
+
 /// kq's version with what of librdkafka is linked in.
 fn long_version() -> String {
     let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
@@ -200,6 +215,7 @@ fn long_version() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::codec::Codec;
 
     fn read(line: &[&str]) -> Result<Cli, clap::Error> {
         parse(std::iter::once("kq").chain(line.iter().copied()).map(OsString::from))
@@ -227,6 +243,25 @@ mod tests {
             command.get_subcommands().for_each(check);
         }
         check(&Cli::command());
+    }
+
+    #[test]
+    fn the_help_of_a_codec_names_every_one_of_them() {
+        let mut command = Cli::command();
+        command.build();
+        let mut help = |subcommand: &str, flag: &str| {
+            let command = command.find_subcommand_mut(subcommand).expect("a subcommand");
+            let arg = command.get_arguments().find(|arg| arg.get_long() == Some(flag)).expect("a flag");
+            let values = arg.get_possible_values().into_iter().map(|value| value.get_name().to_owned());
+            values.chain(arg.get_help().map(ToString::to_string)).collect::<Vec<_>>().join(" ")
+        };
+        for (subcommand, flag) in [("produce", "compression"), ("consume", "decode"), ("worker", "decode")] {
+            let help = help(subcommand, flag);
+            for codec in Codec::ALL {
+                assert!(help.contains(codec.name()), "{subcommand} --{flag}: {codec}: {help}");
+            }
+        }
+        assert!(help("produce", "value-codec").starts_with("snappy "));
     }
 
     #[test]

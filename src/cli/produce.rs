@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::ensure;
 
 use crate::clock::duration;
+use crate::record::codec::{Codec, one_of};
 
 /// Put records into a topic: lines of stdin or of files
 ///
@@ -113,8 +114,8 @@ pub struct Args {
     pub timestamp: Option<String>,
 
     /// Compress each value by itself, and say so in a content-encoding header
-    #[arg(long, value_name = "CODEC", value_parser = ["snappy"], help_heading = "Record")]
-    pub value_codec: Option<String>,
+    #[arg(long, value_name = "CODEC", value_parser = super::named::<Codec>(Codec::COMPRESSES.map(Codec::name)), help_heading = "Record")]
+    pub value_codec: Option<Codec>,
 
     /// Compression of batches on the wire: none, gzip, snappy, lz4, zstd, with :LEVEL where it has
     /// levels [default: snappy]
@@ -168,11 +169,14 @@ pub enum OnInvalid {
 /// `CODEC` or `CODEC:LEVEL`, for the codecs and levels that librdkafka has.
 fn compression(text: &str) -> Result<(String, Option<u8>), String> {
     let (codec, level) = text.split_once(':').map_or((text, None), |(codec, level)| (codec, Some(level)));
-    let levels = match codec {
-        "none" | "snappy" => None,
-        "gzip" => Some(0..=9),
-        "lz4" | "zstd" => Some(0..=12),
-        _ => return Err("give none, gzip, snappy, lz4 or zstd".into()),
+    let levels = match (codec, codec.parse()) {
+        ("none", _) | (_, Ok(Codec::Snappy)) => None,
+        (_, Ok(Codec::Gzip)) => Some(0..=9),
+        (_, Ok(Codec::Lz4 | Codec::Zstd)) => Some(0..=12),
+        (_, Err(_)) => {
+            let codecs = Codec::ALL.map(Codec::name);
+            return Err(format!("give {}", one_of(std::iter::once("none").chain(codecs))));
+        }
     };
     let level = match (level, levels) {
         (None, _) => None,

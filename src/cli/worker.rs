@@ -86,7 +86,7 @@ pub struct Args {
     pub idle: Option<Duration>,
 
     /// Undo a value's own compression: auto, none, snappy, gzip, zstd, lz4
-    #[arg(long, value_name = "CODEC", default_value = "auto", help_heading = "Reading")]
+    #[arg(long, value_name = "CODEC", default_value = "auto", value_parser = super::decode(), help_heading = "Reading")]
     pub decode: Decode,
 
     /// Static membership: this name keeps its partitions over a short restart

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::str::FromStr;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result};
 
 /// The header that says how a value was compressed by itself.
 pub const CONTENT_ENCODING: &[u8] = b"content-encoding";
@@ -30,6 +30,12 @@ pub enum Codec {
 }
 
 impl Codec {
+    /// Every codec, in the order of help and errors.
+    pub const ALL: [Self; 4] = [Self::Snappy, Self::Gzip, Self::Zstd, Self::Lz4];
+
+    /// The codecs that a value can be compressed with: `--value-codec`.
+    pub const COMPRESSES: [Self; 1] = [Self::Snappy];
+
     /// The name, as flags and the header `content-encoding` have it.
     pub fn name(self) -> &'static str {
         match self {
@@ -38,6 +44,21 @@ impl Codec {
             Self::Zstd => "zstd",
             Self::Lz4 => "lz4",
         }
+    }
+
+    /// Other names that the header `content-encoding` has for it.
+    fn aliases(self) -> &'static [&'static str] {
+        match self {
+            Self::Snappy => &["x-snappy", "x-snappy-framed"],
+            Self::Gzip => &["x-gzip"],
+            Self::Zstd | Self::Lz4 => &[],
+        }
+    }
+
+    /// The codec that a coding of `content-encoding` names, in any letter case.
+    fn of_coding(coding: &[u8]) -> Option<Self> {
+        let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
+        Self::ALL.into_iter().find(|codec| is(codec.name()) || codec.aliases().iter().any(|name| is(name)))
     }
 }
 
@@ -51,23 +72,17 @@ impl FromStr for Codec {
     type Err = anyhow::Error;
 
     fn from_str(s: &str) -> Result<Self> {
-        Ok(match s {
-            "snappy" => Self::Snappy,
-            "gzip" => Self::Gzip,
-            "zstd" => Self::Zstd,
-            "lz4" => Self::Lz4,
-            _ => bail!("unknown codec {s:?}: give snappy, gzip, zstd or lz4"),
-        })
+        let known = Self::ALL.into_iter().find(|codec| codec.name() == s);
+        known.with_context(|| format!("unknown codec {s:?}: give {}", one_of(Self::ALL.map(Self::name))))
     }
 }
 
-impl clap::ValueEnum for Codec {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Snappy, Self::Gzip, Self::Zstd, Self::Lz4]
-    }
-
-    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        Some(clap::builder::PossibleValue::new(self.name()))
+/// Names as a sentence has them: `a, b or c`.
+pub fn one_of(names: impl IntoIterator<Item = &'static str>) -> String {
+    let names: Vec<_> = names.into_iter().collect();
+    match names.as_slice() {
+        [before @ .., last] if !before.is_empty() => format!("{} or {last}", before.join(", ")),
+        names => names.concat(),
     }
 }
 
@@ -83,13 +98,25 @@ pub enum Decode {
     Named(Codec),
 }
 
-impl fmt::Display for Decode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Decode {
+    /// Every way to decode, in the order of help and errors.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Self::Auto, Self::None].into_iter().chain(Codec::ALL.map(Self::Named))
+    }
+
+    /// The name, as `--decode` has it.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Auto => "auto",
             Self::None => "none",
             Self::Named(codec) => codec.name(),
-        })
+        }
+    }
+}
+
+impl fmt::Display for Decode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -97,35 +124,10 @@ impl FromStr for Decode {
     type Err = anyhow::Error;
 
     fn from_str(s: &str) -> Result<Self> {
-        match s {
-            "auto" => Ok(Self::Auto),
-            "none" => Ok(Self::None),
-            _ => match s.parse() {
-                Ok(codec) => Ok(Self::Named(codec)),
-                Err(_) => bail!("unknown way to decode {s:?}: give auto, none, snappy, gzip, zstd or lz4"),
-            },
-        }
-    }
-}
-
-impl clap::ValueEnum for Decode {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[
-            Self::Auto,
-            Self::None,
-            Self::Named(Codec::Snappy),
-            Self::Named(Codec::Gzip),
-            Self::Named(Codec::Zstd),
-            Self::Named(Codec::Lz4),
-        ]
-    }
-
-    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        Some(clap::builder::PossibleValue::new(match self {
-            Self::Auto => "auto",
-            Self::None => "none",
-            Self::Named(codec) => codec.name(),
-        }))
+        let known = Self::all().find(|decode| decode.name() == s);
+        known.with_context(|| {
+            format!("unknown way to decode {s:?}: give {}", one_of(Self::all().map(Self::name)))
+        })
     }
 }
 
@@ -253,17 +255,8 @@ fn encoding(text: &[u8]) -> Encoding {
 fn one_encoding(name: &[u8]) -> Encoding {
     let name = name.trim_ascii();
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-    let codecs = [
-        ("snappy", Codec::Snappy),
-        ("x-snappy", Codec::Snappy),
-        ("x-snappy-framed", Codec::Snappy),
-        ("gzip", Codec::Gzip),
-        ("x-gzip", Codec::Gzip),
-        ("zstd", Codec::Zstd),
-        ("lz4", Codec::Lz4),
-    ];
-    if let Some((_, codec)) = codecs.iter().find(|(known, _)| is(known)) {
-        return Encoding::Codec(*codec);
+    if let Some(codec) = Codec::of_coding(name) {
+        return Encoding::Codec(codec);
     }
     if is("identity") {
         return Encoding::Identity;
