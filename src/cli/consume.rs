@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::duration;
 use crate::reading::membership::GroupProtocol;
-use crate::record::codec::Decode;
+use crate::record::decode::Decode;
 
 /// Get records out of topics: to stdout
 ///
@@ -130,7 +130,7 @@ pub struct Args {
     pub decode: Option<Decode>,
 
     /// The largest size that a value may decode to, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = crate::record::codec::MAX_DECODED, hide_short_help = true, help_heading = "Decoding and filters")]
+    #[arg(long, value_name = "BYTES", default_value_t = crate::record::decode::MAX_DECODED, hide_short_help = true, help_heading = "Decoding and filters")]
     pub max_decoded: usize,
 
     /// Only records whose value matches

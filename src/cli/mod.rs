@@ -21,7 +21,7 @@ use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use crate::config::flags::ConnectionArgs;
 use crate::config::secret::Secret;
-use crate::record::codec::Decode;
+use crate::record::decode::Decode;
 
 /// kq: put records into Kafka, get them out, run a command for each.
 #[derive(clap::Parser, Debug)]

@@ -8,7 +8,7 @@ use crate::clock::backoff::Backoff;
 use crate::clock::{duration, now_ms};
 use crate::reading::bounds::{self, From, Until};
 use crate::reading::membership::GroupProtocol;
-use crate::record::codec::Decode;
+use crate::record::decode::Decode;
 use crate::worker::{Address, ExitMap, OnFailure, Order};
 
 /// Run a command for each record

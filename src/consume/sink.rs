@@ -3,22 +3,21 @@
 use anyhow::{Context as _, bail};
 
 use crate::cli::consume::Args;
-use crate::record::codec::{self, CONTENT_ENCODING, Decode, Decoded};
+use crate::record::RecordRef;
+use crate::record::decode::{Decode, Decoder, Scratch};
 use crate::record::escape::{escape_for_terminal, escape_json_for_terminal, unescape};
 use crate::record::format::Template;
 use crate::record::json::append_json;
-use crate::record::{Header, RecordRef};
 
 /// What the flags make of each record.
 pub struct Sink {
     look: Look,
-    decode: Decode,
-    max_decoded: usize,
+    decoder: Decoder,
     grep: Option<regex::bytes::Regex>,
     where_key: Option<Vec<u8>>,
     where_header: Vec<(Vec<u8>, Vec<u8>)>,
     terminal: bool,
-    decoded: Vec<u8>,
+    scratch: Scratch,
     line: Vec<u8>,
 }
 
@@ -32,7 +31,7 @@ enum Look {
 pub enum Fate {
     Appended,
     Filtered,
-    /// Appended as it came: it is said to be compressed and could not be undone, and why.
+    /// Appended as it came: it is said to be compressed and could not be decompressed, and why.
     Undecoded(String),
 }
 
@@ -71,14 +70,16 @@ impl Sink {
             })
             .collect::<anyhow::Result<_>>()?;
         Ok(Self {
-            decode: args.decode.unwrap_or(if args.json { Decode::None } else { Decode::Auto }),
+            decoder: Decoder {
+                decode: args.decode.unwrap_or(if args.json { Decode::None } else { Decode::Auto }),
+                max: args.max_decoded,
+            },
             look,
-            max_decoded: args.max_decoded,
             grep: args.grep.clone(),
             where_key: args.where_key.as_ref().map(|key| key.as_bytes().to_vec()),
             where_header,
             terminal,
-            decoded: Vec::new(),
+            scratch: Scratch::default(),
             line: Vec::new(),
         })
     }
@@ -89,7 +90,7 @@ impl Sink {
             Look::Json => true,
             Look::Template(template) => template.needs_headers(),
         };
-        look || self.decode == Decode::Auto || !self.where_header.is_empty()
+        look || self.decoder.needs_headers() || !self.where_header.is_empty()
     }
 
     /// Appends the record to `out`, if the filters let it through.
@@ -97,31 +98,14 @@ impl Sink {
         if !self.lets_through(record) {
             return Fate::Filtered;
         }
-        let mut record = *record;
-        let mut fate = Fate::Appended;
-        let rest: Vec<Header<'_>>;
-        if let (Some(value), true) = (record.value, self.decode != Decode::None) {
-            let encoding =
-                record.headers.iter().rev().find(|h| h.name == CONTENT_ENCODING).and_then(|h| h.value);
-            match codec::undo(self.decode, encoding, value, self.max_decoded, &mut self.decoded) {
-                Decoded::AsIs => {}
-                Decoded::Undone(value) => {
-                    record.value = Some(value);
-                    // What says "compressed" must not outlive the compression.
-                    if encoding.is_some() && matches!(self.look, Look::Json) {
-                        rest =
-                            record.headers.iter().filter(|h| h.name != CONTENT_ENCODING).copied().collect();
-                        record.headers = &rest;
-                    }
-                }
-                Decoded::Failed(why) => fate = Fate::Undecoded(why),
-            }
-        }
+        let decoded = self.decoder.decode(record, &mut self.scratch);
         if let Some(pattern) = &self.grep
-            && !record.value.is_some_and(|value| pattern.is_match(value))
+            && !decoded.value.is_some_and(|value| pattern.is_match(value))
         {
             return Fate::Filtered;
         }
+        let headers = decoded.form.headers(record.headers);
+        let record = RecordRef { value: decoded.value, headers: &headers, ..*record };
         match &self.look {
             Look::Json if self.terminal => {
                 self.line.clear();
@@ -140,7 +124,7 @@ impl Sink {
             }
             Look::Template(template) => template.append(&record, out),
         }
-        fate
+        decoded.failure.map_or(Fate::Appended, Fate::Undecoded)
     }
 
     fn lets_through(&self, record: &RecordRef<'_>) -> bool {

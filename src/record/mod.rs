@@ -2,6 +2,7 @@
 
 pub mod bytes;
 pub mod codec;
+pub mod decode;
 pub mod escape;
 pub mod format;
 pub mod framing;

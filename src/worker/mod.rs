@@ -45,6 +45,7 @@ use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Launcher, Program};
 use crate::reading::bounds::Until;
 use crate::reading::{client, group, membership};
+use crate::record::decode::Decoder;
 use crate::sending::outbox::Outbox;
 use crate::shutdown::Shutdown;
 use crate::terminal::live::Live;
@@ -174,7 +175,7 @@ fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
             launcher: Launcher::new(program, variables, own).context("the command's variables")?,
             limits: process::Limits { timeout: args.command_timeout, grace: GRACE, slow: SLOW },
             max_attempts: policy.max_attempts(),
-            decode: args.decode,
+            decoder: Decoder { decode: args.decode, ..Decoder::default() },
         }),
         printer: Arc::new(Printer::start(&shared)?),
         dead_letters,
