@@ -24,12 +24,16 @@ use crate::kafka::ffi::Consumer;
 use crate::reading::bounds::{From, parse_partitions};
 use crate::reading::client::{self, Connected};
 use crate::reading::membership::{self, GroupProtocol};
+use crate::record::decode::{Decode, Decoder};
+use crate::record::escape::unescape;
+use crate::record::filter::Filter;
+use crate::record::format::Template;
 use crate::shutdown::Shutdown;
 use crate::terminal::stdout::Output;
 use bounds::Bounds;
 use outage::Outage;
 use parts::Parts;
-use sink::Sink;
+use sink::{Look, Reader, Sink};
 
 /// Records taken from librdkafka at once.
 const BATCH: usize = 1000;
@@ -50,7 +54,8 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let names = names(args, config)?;
     let reset = args.reset.then(|| reset(group.as_deref(), &bounds)).transpose()?;
     let output = Output::stdout()?;
-    let sink = Sink::new(args, output.is_terminal())?;
+    let reader = if output.is_terminal() { Reader::Terminal } else { Reader::Program };
+    let sink = Sink::new(sink_settings(args, reader)?);
     let partitions = args.partition.as_deref().map(parse_partitions).transpose().context("-p")?;
     let shutdown = Shutdown::install()?;
 
@@ -351,4 +356,35 @@ impl Session<'_> {
         self.look_for_topics();
         self.watch_outage();
     }
+}
+
+/// What the flags make of each record; an error names the flag.
+fn sink_settings(args: &Args, reader: Reader) -> anyhow::Result<sink::Settings> {
+    let null = args.print_null.then_some(&b"NULL"[..]);
+    let look = if args.json {
+        Look::Json
+    } else if let Some(format) = &args.format {
+        let template = Template::parse(format).context("-f")?;
+        Look::Template(if let Some(null) = null { template.with_null(null) } else { template })
+    } else {
+        let delimiter = match &args.delimiter {
+            Some(text) => unescape(text).context("-D")?,
+            None if args.nul => vec![0],
+            None => vec![b'\n'],
+        };
+        let key = match &args.key_delimiter {
+            Some(text) => Some(unescape(text).context("-K")?),
+            None => args.with_key.then(|| vec![b'\t']),
+        };
+        Look::Template(Template::plain(key.as_deref(), &delimiter, null))
+    };
+    let header = |text: &String| text.parse().map_err(|e| anyhow!("--where-header {e}"));
+    let filter = Filter {
+        grep: args.grep.clone(),
+        key: args.where_key.as_ref().map(|key| key.as_bytes().to_vec()),
+        headers: args.where_header.iter().map(header).collect::<anyhow::Result<_>>()?,
+    };
+    // A copy is to be a copy.
+    let decode = args.decode.unwrap_or(if args.json { Decode::None } else { Decode::Auto });
+    Ok(sink::Settings { look, decoder: Decoder { decode, max: args.max_decoded }, filter, reader })
 }

@@ -1,29 +1,41 @@
 //! From a record to bytes on stdout: filters, decoding, the format. No IO of its own.
 
-use anyhow::{Context as _, bail};
-
-use crate::cli::consume::Args;
 use crate::record::RecordRef;
-use crate::record::decode::{Decode, Decoder, Scratch};
-use crate::record::escape::{escape_for_terminal, escape_json_for_terminal, unescape};
+use crate::record::decode::{Decoder, Scratch};
+use crate::record::escape::{escape_for_terminal, escape_json_for_terminal};
+use crate::record::filter::Filter;
 use crate::record::format::Template;
 use crate::record::json::append_json;
 
-/// What the flags make of each record.
-pub struct Sink {
-    look: Look,
-    decoder: Decoder,
-    grep: Option<regex::bytes::Regex>,
-    where_key: Option<Vec<u8>>,
-    where_header: Vec<(Vec<u8>, Vec<u8>)>,
-    terminal: bool,
-    scratch: Scratch,
-    line: Vec<u8>,
+/// What is made of each record.
+pub struct Settings {
+    pub look: Look,
+    pub decoder: Decoder,
+    pub filter: Filter,
+    pub reader: Reader,
 }
 
-enum Look {
+/// How a record looks.
+pub enum Look {
+    /// One JSON object a line.
     Json,
     Template(Template),
+}
+
+/// Who reads the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// A program, which gets every byte.
+    Program,
+    /// A person at a terminal: control bytes are escaped.
+    Terminal,
+}
+
+/// Makes bytes of records.
+pub struct Sink {
+    settings: Settings,
+    scratch: Scratch,
+    line: Vec<u8>,
 }
 
 /// What became of a record.
@@ -36,102 +48,49 @@ pub enum Fate {
 }
 
 impl Sink {
-    /// `terminal`: a person looks at the output, so control bytes are escaped.
-    pub fn new(args: &Args, terminal: bool) -> anyhow::Result<Self> {
-        let look = if args.json {
-            Look::Json
-        } else if let Some(format) = &args.format {
-            let template = Template::parse(format).context("-f")?;
-            Look::Template(if args.print_null { template.with_null(b"NULL") } else { template })
-        } else {
-            let delimiter = match &args.delimiter {
-                Some(text) => unescape(text).context("-D")?,
-                None if args.nul => vec![0],
-                None => vec![b'\n'],
-            };
-            let key = match &args.key_delimiter {
-                Some(text) => Some(unescape(text).context("-K")?),
-                None => args.with_key.then(|| vec![b'\t']),
-            };
-            Look::Template(Template::plain(
-                key.as_deref(),
-                &delimiter,
-                args.print_null.then_some(&b"NULL"[..]),
-            ))
-        };
-        let where_header = args
-            .where_header
-            .iter()
-            .map(|text| match text.split_once('=') {
-                Some((name, value)) if !name.is_empty() => {
-                    Ok((name.as_bytes().to_vec(), value.as_bytes().to_vec()))
-                }
-                _ => bail!("--where-header {text}: write NAME=VALUE"),
-            })
-            .collect::<anyhow::Result<_>>()?;
-        Ok(Self {
-            decoder: Decoder {
-                decode: args.decode.unwrap_or(if args.json { Decode::None } else { Decode::Auto }),
-                max: args.max_decoded,
-            },
-            look,
-            grep: args.grep.clone(),
-            where_key: args.where_key.as_ref().map(|key| key.as_bytes().to_vec()),
-            where_header,
-            terminal,
-            scratch: Scratch::default(),
-            line: Vec::new(),
-        })
+    /// A sink for these settings.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, scratch: Scratch::default(), line: Vec::new() }
     }
 
     /// Whether records must come with their headers.
     pub fn needs_headers(&self) -> bool {
-        let look = match &self.look {
+        let Settings { look, decoder, filter, .. } = &self.settings;
+        let look = match look {
             Look::Json => true,
             Look::Template(template) => template.needs_headers(),
         };
-        look || self.decoder.needs_headers() || !self.where_header.is_empty()
+        look || decoder.needs_headers() || filter.needs_headers()
     }
 
-    /// Appends the record to `out`, if the filters let it through.
+    /// Appends the record to `out`, if the filter lets it through.
     pub fn append(&mut self, record: &RecordRef<'_>, out: &mut Vec<u8>) -> Fate {
-        if !self.lets_through(record) {
+        let Settings { look, decoder, filter, reader } = &self.settings;
+        if !filter.takes_record(record) {
             return Fate::Filtered;
         }
-        let decoded = self.decoder.decode(record, &mut self.scratch);
-        if let Some(pattern) = &self.grep
-            && !decoded.value.is_some_and(|value| pattern.is_match(value))
-        {
+        let decoded = decoder.decode(record, &mut self.scratch);
+        if !filter.takes_value(decoded.value) {
             return Fate::Filtered;
         }
         let headers = decoded.form.headers(record.headers);
         let record = RecordRef { value: decoded.value, headers: &headers, ..*record };
-        match &self.look {
-            Look::Json if self.terminal => {
-                self.line.clear();
+        self.line.clear();
+        match (look, reader) {
+            (Look::Json, Reader::Program) => append_json(&record, out),
+            (Look::Template(template), Reader::Program) => template.append(&record, out),
+            (Look::Json, Reader::Terminal) => {
                 append_json(&record, &mut self.line);
                 escape_json_for_terminal(&self.line, out);
-                out.push(b'\n');
             }
-            Look::Json => {
-                append_json(&record, out);
-                out.push(b'\n');
-            }
-            Look::Template(template) if self.terminal => {
-                self.line.clear();
+            (Look::Template(template), Reader::Terminal) => {
                 template.append(&record, &mut self.line);
                 escape_for_terminal(&self.line, out);
             }
-            Look::Template(template) => template.append(&record, out),
+        }
+        if matches!(look, Look::Json) {
+            out.push(b'\n');
         }
         decoded.failure.map_or(Fate::Appended, Fate::Undecoded)
-    }
-
-    fn lets_through(&self, record: &RecordRef<'_>) -> bool {
-        self.where_key.as_ref().is_none_or(|key| record.key == Some(key))
-            && self
-                .where_header
-                .iter()
-                .all(|(name, value)| record.headers.iter().any(|h| h.name == name && h.value == Some(value)))
     }
 }

@@ -4,6 +4,7 @@ pub mod bytes;
 pub mod codec;
 pub mod decode;
 pub mod escape;
+pub mod filter;
 pub mod format;
 pub mod framing;
 pub mod json;
