@@ -33,6 +33,7 @@ use rdkafka::bindings as sys;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+pub use crate::record::Outgoing;
 use crate::record::{Header, RecordRef, Timestamp};
 
 /// Hears what librdkafka reports besides records; called from several threads.
@@ -417,21 +418,6 @@ impl Drop for Topic<'_> {
         // SAFETY: made by rd_kafka_topic_new, given up once; the client outlives it by 'a.
         unsafe { sys::rd_kafka_topic_destroy(self.rkt) };
     }
-}
-
-/// Where a record goes and what it carries, for [`Producer::send`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Outgoing<'a> {
-    /// `None`: the partitioner decides.
-    pub partition: Option<i32>,
-    pub key: Option<&'a [u8]>,
-    /// `None` is a tombstone.
-    pub value: Option<&'a [u8]>,
-    pub headers: &'a [Header<'a>],
-    /// Milliseconds since the epoch; `None`: now.
-    pub timestamp: Option<i64>,
-    /// Comes back in the [`Delivery`].
-    pub tag: u64,
 }
 
 /// Pointer and length as librdkafka wants them: null is null, empty is not.

@@ -3,7 +3,6 @@
 mod input;
 mod progress;
 mod sending;
-mod shape;
 mod tally;
 
 use std::collections::HashMap;
@@ -15,13 +14,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 
 use crate::cli::produce::Args;
+use crate::clock::time;
 use crate::config::{self, Config};
 use crate::exit::{self, Exit};
 use crate::kafka::ffi::{Delivery, Scratch, Topic};
 use crate::record::escape::unescape;
 use crate::record::framing::Framer;
-use crate::record::json;
+use crate::record::shape::{Shape, keepable};
 use crate::record::validate::Validator;
+use crate::record::{OwnedHeader, json};
 use crate::sending::client::{self, Acks, Connected};
 use crate::shutdown::Shutdown;
 use crate::terminal::notes::Log;
@@ -30,7 +31,6 @@ use input::{Chunk, Input, Reader};
 use progress::Progress;
 use rdkafka::types::RDKafkaErrorCode;
 use sending::STICKY;
-use shape::Shape;
 use tally::{Place, Tally};
 
 /// How much is read at once.
@@ -49,7 +49,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         );
     }
     let topic = config::topic::one(named.as_deref(), None, config.env_topic.as_deref())?;
-    let shape = Shape::new(args, validator(args)?)?;
+    let shape = shape_settings(args, validator(args)?)?;
     let inputs = input::inputs(&files)?;
     let framer = Framer::new(&delimiter(args)?);
     let report = args.report.as_ref().map(|_| Output::stdout()).transpose()?;
@@ -510,4 +510,65 @@ fn longest(args: &Args, connected: &Connected) -> usize {
 fn first_turn(partitions: usize) -> usize {
     use std::hash::{BuildHasher as _, RandomState};
     RandomState::new().hash_one(std::process::id()) as usize % partitions.max(1)
+}
+
+/// What the flags make of each frame; an error names the flag.
+fn shape_settings(args: &Args, validator: Option<Validator>) -> anyhow::Result<Shape> {
+    let key_delimiter = args.key_delimiter.as_deref().map(unescape).transpose().context("-K")?;
+    if key_delimiter.as_ref().is_some_and(Vec::is_empty) {
+        bail!("-K: an empty key delimiter can't tell a key from a value");
+    }
+    let timestamp = args.timestamp.as_deref().map(|text| time::parse(text).and_then(keepable));
+    Ok(Shape {
+        key_delimiter,
+        key_optional: args.key_optional,
+        key: args.key.as_ref().map(|key| key.as_bytes().to_vec()),
+        null: args.null.as_ref().map(|token| token.as_bytes().to_vec()),
+        empty_is_null: args.empty_is_null,
+        headers: args.headers.iter().map(|text| header(text)).collect::<Result<_, _>>()?,
+        partition: args.partition,
+        timestamp: timestamp.transpose().context("--timestamp")?,
+        compress_value: args.value_codec.is_some(),
+        json: args.json,
+        keep_partition: args.keep_partition,
+        topic_from_record: args.topic_from_record,
+        validator,
+    })
+}
+
+/// `NAME=VALUE`, or `NAME` alone for a null value.
+fn header(text: &str) -> anyhow::Result<OwnedHeader> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.as_bytes().to_vec())),
+        None => (text, None),
+    };
+    if name.is_empty() {
+        return Err(anyhow!("-H {text}: a header needs a name; write NAME=VALUE"));
+    }
+    Ok((name.as_bytes().to_vec(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_header_panics(text in any::<String>()) {
+            if let Ok((name, value)) = header(&text) {
+                let again = value.map_or(name.clone(), |value| [name, b"=".to_vec(), value].concat());
+                prop_assert_eq!(again, text.into_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_without_a_value_is_null_and_with_an_empty_one_is_empty() {
+        assert_eq!(header("a").unwrap(), (b"a".to_vec(), None));
+        assert_eq!(header("a=").unwrap(), (b"a".to_vec(), Some(vec![])));
+        assert_eq!(header("a=b=c").unwrap(), (b"a".to_vec(), Some(b"b=c".to_vec())));
+        assert!(header("=x").is_err());
+    }
 }
