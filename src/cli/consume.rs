@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::clock::duration;
 use crate::reading::membership::GroupProtocol;
 use crate::record::decode::Decode;
+use crate::record::format;
 
 /// Get records out of topics: to stdout
 ///
@@ -17,7 +18,7 @@ use crate::record::decode::Decode;
 /// It follows the topic until a stop condition (-e, -n, --until, --idle) is reached, stdout is
 /// closed, or a signal comes.
 #[derive(clap::Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = after_help())]
 pub struct Args {
     /// Topics (or KQ_TOPIC); `^…` is a regular expression
     #[arg(value_name = "TOPIC")]
@@ -78,7 +79,7 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "From and until")]
     pub idle: Option<Duration>,
 
-    /// How each record looks: %t %p %o %k %s %K %S %T %h %R %%, %{time}, %{key:hex}, %{value:base64}, %{header:NAME}
+    /// How each record looks: text with \n \t \0 \xNN and the tokens below
     #[arg(short, long, value_name = "FORMAT", allow_hyphen_values = true, conflicts_with_all = ["json", "delimiter", "nul", "key_delimiter", "with_key"], help_heading = "Output")]
     pub format: Option<String>,
 
@@ -191,3 +192,8 @@ Examples:
   kq consume foo -f '%p %o %k %s\\n' | head     partition, offset, key and value
   kq consume '^orders-.*' -p 0 -n 5            topics by a regular expression
 ";
+
+/// Examples, and what a format may hold.
+fn after_help() -> String {
+    format!("{EXAMPLES}\nTokens of a FORMAT (-f):\n{}", format::table())
+}

@@ -1,16 +1,16 @@
 //! What a record looks like on stdout: kcat's format strings, compiled once. Pure: no clock, no IO.
 
+mod tokens;
+
 use anyhow::{Result, bail};
 use jiff::fmt::temporal::DateTimePrinter;
 
 use crate::record::RecordRef;
 use crate::record::bytes::{append_base64, append_hex, append_integer};
 use crate::record::escape::escape;
+use tokens::{Coding, Field};
 
-/// The tokens that a format knows, for help and errors.
-pub const TOKENS: &str = "%t %p %o %k %K %s %v %S %R %T %h %% and \
-    %{topic} %{partition} %{offset} %{key} %{value} %{timestamp} %{time} %{headers} %{header:NAME}, \
-    the last and %{key} and %{value} with :hex or :base64 too, as %{key:hex}";
+pub use tokens::{TOKENS, Token, table};
 
 /// Milliseconds always, so that lines stay aligned: `2023-11-14T22:13:20.000Z`.
 const TIME: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
@@ -40,30 +40,8 @@ enum Part {
     Header(Box<[u8]>, Coding),
 }
 
-/// How bytes are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Coding {
-    Plain,
-    Hex,
-    Base64,
-}
-
 impl Template {
-    /// Compiles a format string.
-    ///
-    /// | token | is |
-    /// |---|---|
-    /// | `%t` `%{topic}` | topic |
-    /// | `%p` `%{partition}`, `%o` `%{offset}` | partition, offset |
-    /// | `%k` `%{key}`, `%s` `%v` `%{value}` | the key's, the value's bytes; nothing, or the null token, for null |
-    /// | `%K`, `%S` | the key's, the value's length in bytes; -1 for null |
-    /// | `%R` | the value's length as a big-endian 32-bit integer in binary; -1 for null |
-    /// | `%T` `%{timestamp}` | timestamp in milliseconds since the epoch; -1 for none |
-    /// | `%{time}` | timestamp in RFC 3339, UTC, with milliseconds; nothing for none |
-    /// | `%h` `%{headers}` | headers as `name=value,name=NULL`, as kcat has them |
-    /// | `%{header:NAME}` | the value of the last header of this name, as Java's `lastHeader`; as null if there is none |
-    /// | `%{key:hex}`, `%{value:base64}`, `%{header:NAME:hex}` | bytes in hexadecimal, in base64 (with padding) |
-    /// | `%%` | `%` |
+    /// Compiles a format string: the tokens of [`TOKENS`].
     ///
     /// Between them stands text with the escapes of [`crate::record::escape::unescape`].
     /// The error for another token names it and where it stands, and lists these.
@@ -171,64 +149,56 @@ fn place(format: &str, at: usize) -> String {
 /// The token that `s` begins with, and its length. `%%` is a literal.
 fn token(s: &str) -> Result<(Part, usize)> {
     let Some(letter) = s[1..].chars().next() else {
-        bail!("a % at the end is no token: %% is a percent sign; the tokens are {TOKENS}");
+        bail!("a % at the end is no token: %% is a percent sign; the tokens are {}", tokens::list());
     };
-    let part = match letter {
-        't' => Part::Topic,
-        'p' => Part::Partition,
-        'o' => Part::Offset,
-        'k' => Part::Key(Coding::Plain),
-        'K' => Part::KeyLength,
-        's' | 'v' => Part::Value(Coding::Plain),
-        'S' => Part::ValueLength,
-        'R' => Part::ValueLengthBinary,
-        'T' => Part::Timestamp,
-        'h' => Part::Headers,
-        '%' => Part::Literal(b"%".to_vec()),
-        '{' => {
-            let Some(end) = s.find('}') else {
-                bail!("%{{ without its }}: the tokens are {TOKENS}");
-            };
-            return Ok((named(&s[2..end])?, end + 1));
-        }
-        other => bail!("unknown token %{other}: the tokens are {TOKENS}"),
-    };
-    Ok((part, 2))
+    if letter == '{' {
+        let Some(end) = s.find('}') else {
+            bail!("%{{ without its }}: the tokens are {}", tokens::list());
+        };
+        return Ok((named(&s[2..end])?, end + 1));
+    }
+    match TOKENS.iter().find(|token| token.letters.contains(letter)) {
+        Some(token) => Ok((part(token.field, Coding::Plain, ""), 2)),
+        None => bail!("unknown token %{letter}: the tokens are {}", tokens::list()),
+    }
 }
 
 /// The token of `%{name}`.
 fn named(name: &str) -> Result<Part> {
-    let coded = |suffix: &str| match suffix {
-        "hex" => Some(Coding::Hex),
-        "base64" => Some(Coding::Base64),
-        _ => None,
+    let split =
+        |text| str::rsplit_once(text, ':').and_then(|(text, name)| Some((text, Coding::named(name)?)));
+    let known = if let Some(header) = name.strip_prefix("header:").filter(|header| !header.is_empty()) {
+        // A header's name may hold a colon itself.
+        let (header, coding) = split(header).unwrap_or((header, Coding::Plain));
+        Some(part(Field::Header, coding, header))
+    } else {
+        let (name, coding) = split(name).unwrap_or((name, Coding::Plain));
+        let token = TOKENS.iter().find(|token| token.name == Some(name));
+        let token = token.filter(|token| coding == Coding::Plain || token.field.is_bytes());
+        token.map(|token| part(token.field, coding, ""))
     };
-    let part = match name {
-        "topic" => Some(Part::Topic),
-        "partition" => Some(Part::Partition),
-        "offset" => Some(Part::Offset),
-        "timestamp" => Some(Part::Timestamp),
-        "time" => Some(Part::Time),
-        "headers" => Some(Part::Headers),
-        "key" => Some(Part::Key(Coding::Plain)),
-        "value" => Some(Part::Value(Coding::Plain)),
-        _ => match name.split_once(':') {
-            Some(("key", coding)) => coded(coding).map(Part::Key),
-            Some(("value", coding)) => coded(coding).map(Part::Value),
-            Some(("header", header)) if !header.is_empty() => {
-                // A header's name may hold a colon itself.
-                let (header, coding) = header
-                    .rsplit_once(':')
-                    .and_then(|(header, coding)| Some((header, coded(coding)?)))
-                    .unwrap_or((header, Coding::Plain));
-                Some(Part::Header(header.as_bytes().into(), coding))
-            }
-            _ => None,
-        },
-    };
-    match part {
+    match known {
         Some(part) => Ok(part),
-        None => bail!("unknown token %{{{name}}}: the tokens are {TOKENS}"),
+        None => bail!("unknown token %{{{name}}}: the tokens are {}", tokens::list()),
+    }
+}
+
+/// A token's part of a format; `header` is the name of [`Field::Header`].
+fn part(field: Field, coding: Coding, header: &str) -> Part {
+    match field {
+        Field::Topic => Part::Topic,
+        Field::Partition => Part::Partition,
+        Field::Offset => Part::Offset,
+        Field::Key => Part::Key(coding),
+        Field::Value => Part::Value(coding),
+        Field::KeyLength => Part::KeyLength,
+        Field::ValueLength => Part::ValueLength,
+        Field::ValueLengthBinary => Part::ValueLengthBinary,
+        Field::Timestamp => Part::Timestamp,
+        Field::Time => Part::Time,
+        Field::Headers => Part::Headers,
+        Field::Header => Part::Header(header.as_bytes().into(), coding),
+        Field::Percent => Part::Literal(b"%".to_vec()),
     }
 }
 

@@ -59,6 +59,23 @@ fn every_token_shows_its_part_of_the_record() {
 }
 
 #[test]
+fn each_token_of_the_table_is_understood_by_every_name_and_named_in_errors_and_help() {
+    let (error, table) = (format!("{:#}", Template::parse("%z").unwrap_err()), table());
+    for token in &TOKENS {
+        let letters = token.letters.chars().map(|letter| format!("%{letter}"));
+        let names = token.name.into_iter().map(|name| format!("%{{{name}}}"));
+        let spellings: Vec<String> = letters.chain(names).collect();
+        assert!(!spellings.is_empty());
+        for spelling in &spellings {
+            let same = Template::parse(spelling).unwrap() == Template::parse(&spellings[0]).unwrap();
+            assert!(same && error.contains(spelling), "{spelling}");
+            let row = table.lines().find(|row| row.split(' ').any(|word| word == spelling));
+            assert!(row.is_some_and(|row| row.ends_with(token.meaning)), "{spelling}: {table}");
+        }
+    }
+}
+
+#[test]
 fn headers_are_as_in_kcat_and_one_of_them_is_the_last_of_its_name() {
     assert_eq!(shown("%h", &RECORD), b"h=1,n=NULL,a:b=,h=\x01\xff");
     assert_eq!(shown("%{headers}", &RECORD), shown("%h", &RECORD));
@@ -103,6 +120,9 @@ fn a_bad_format_is_named_with_its_place_and_the_tokens_listed() {
         ("%{key:hexx}", "unknown token %{key:hexx}"),
         ("%{topic:hex}", "unknown token %{topic:hex}"),
         ("%{header:}", "unknown token %{header:}"),
+        ("%{header:NAME", "without its }"),
+        ("%{header}", "unknown token %{header}"),
+        ("%{headers:hex}", "unknown token %{headers:hex}"),
         ("%{}", "unknown token %{}"),
         ("%{key", "without its }"),
         ("%é", "unknown token %é"),
