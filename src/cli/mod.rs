@@ -21,6 +21,7 @@ use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use crate::config::flags::ConnectionArgs;
 use crate::config::secret::Secret;
+use crate::exit;
 use crate::record::decode::Decode;
 
 /// kq: put records into Kafka, get them out, run a command for each.
@@ -30,7 +31,7 @@ use crate::record::decode::Decode;
     version,
     long_version = long_version(),
     about,
-    after_help = EXAMPLES,
+    after_help = after_help(),
     propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true
@@ -50,10 +51,12 @@ Examples:
   kq worker foo -- ./handler.sh
 
 No cluster at hand? `kq dev` is one, for development. A flag ranks above its KQ_* variable, a variable above the file of -F, and -X above all. An empty \
-variable counts as unset. `kq config show` prints what holds and where it came from.
+variable counts as unset. `kq config show` prints what holds and where it came from.";
 
-Exit status: 0 all done, 1 some records failed, 2 usage, configuration or connection, \
-75 work abandoned, 76 fenced, 78 the worker's command can't be run, 128+n ended by signal n.";
+/// Examples, and what the exit status says.
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\n{}", exit::sentence())
+}
 
 /// The subcommands.
 #[derive(clap::Subcommand, Debug)]
@@ -262,6 +265,16 @@ mod tests {
             }
         }
         assert!(help("produce", "value-codec").starts_with("snappy "));
+    }
+
+    #[test]
+    fn the_help_of_worker_says_what_each_exit_status_means() {
+        let command = Cli::command();
+        let worker = command.find_subcommand("worker").expect("a subcommand");
+        let help = worker.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let (_, statuses) = help.split_once("Exit status: ").expect("the exit statuses");
+        let codes = statuses.split("; ").filter_map(|status| status.split(' ').next());
+        assert!(codes.eq(exit::STATUSES.iter().map(|status| status.code)), "{statuses}");
     }
 
     #[test]

@@ -299,13 +299,12 @@ impl Codings {
         match (self.foreign, self.unknown.as_deref()) {
             (Some(name), _) => Said::Unknown(name),
             (None, Some(name)) if self.count > 0 => Said::Unknown(name),
-            (None, Some(_)) => Said::Nothing,
             (None, None) if self.count > 0 => match self.codecs.get(..self.count) {
                 Some(codecs) => Said::Codecs(codecs),
                 None => Said::TooMany,
             },
             (None, None) if self.has_identity => Said::Identity,
-            (None, None) => Said::Nothing,
+            _ => Said::Nothing,
         }
     }
 }

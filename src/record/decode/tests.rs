@@ -28,10 +28,10 @@ fn with_record<T>(lists: &[&str], value: Option<&[u8]>, f: impl FnOnce(&RecordRe
 
 /// What becomes of the value; its headers are checked here.
 fn outcome(decode: Decode, lists: &[&str], value: &[u8]) -> Outcome {
-    let decoder = Decoder { decode, max: BOUND };
+    let settings = Decoder { decode, max: BOUND };
     with_record(lists, Some(value), |record| {
         let mut scratch = Scratch { value: b"left from before".to_vec(), step: b"and this".to_vec() };
-        let decoded = decoder.decode(record, &mut scratch);
+        let decoded = settings.decode(record, &mut scratch);
         let headers = decoded.form.headers(record.headers);
         let names: Vec<_> = headers.iter().map(|header| header.name).collect();
         let outcome = match decoded.form {
