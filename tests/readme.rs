@@ -144,13 +144,6 @@ fn the_test_command_of_the_readme_is_the_one_that_ci_runs() {
     assert!(ci.lines().any(|line| line == "  cargo test"), ".ci/run runs `cargo test`");
 }
 
-#[test]
-fn the_readme_names_every_exit_status() {
-    for status in ["0", "1", "2", "75", "76", "78", "128+n"] {
-        assert!(README.contains(&format!("\n| {status} |")), "status {status} is missing in the table");
-    }
-}
-
 /// The README's examples of `kq dev` in a user's tests, by the info string of their block.
 const DEV: [(&str, &str); 4] = [
     ("sh", include_str!("../examples/dev/orders.sh")),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::cli::reading::{GroupArgs, ReadingArgs};
 use crate::cli::selection::{DecodeArgs, FilterArgs};
 use crate::clock::duration;
+use crate::record::format;
 
 /// Get records out of topics: to stdout
 ///
@@ -17,7 +18,7 @@ use crate::clock::duration;
 /// It follows the topic until a stop condition (-e, -n, --until, --idle) is reached, stdout is
 /// closed, or a signal comes.
 #[derive(clap::Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = after_help())]
 pub struct Args {
     #[command(flatten)]
     pub reading: ReadingArgs,
@@ -26,7 +27,7 @@ pub struct Args {
     #[arg(short, long, value_name = "LIST", conflicts_with = "group")]
     pub partition: Option<String>,
 
-    /// How each record looks: %t %p %o %k %s %K %S %T %h %R %%, %{time}, %{key:hex}, %{value:base64}, %{header:NAME}
+    /// How each record looks: text with \n \t \0 \xNN and the tokens below
     #[arg(short, long, value_name = "FORMAT", allow_hyphen_values = true, conflicts_with_all = ["json", "delimiter", "nul", "key_delimiter", "with_key"], help_heading = "Output")]
     pub format: Option<String>,
 
@@ -100,3 +101,8 @@ Examples:
   kq consume foo -f '%p %o %k %s\\n' | head     partition, offset, key and value
   kq consume '^orders-.*' -p 0 -n 5            topics by a regular expression
 ";
+
+/// Examples, and what a format may hold.
+fn after_help() -> String {
+    format!("{EXAMPLES}\nTokens of a FORMAT (-f):\n{}", format::table())
+}

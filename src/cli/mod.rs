@@ -25,7 +25,7 @@ use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use crate::config::flags::ConnectionArgs;
 use crate::config::secret::Secret;
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::kafka::version;
 
 /// kq: put records into Kafka, get them out, run a command for each.
@@ -35,7 +35,7 @@ use crate::kafka::version;
     version,
     long_version = long_version(),
     about,
-    after_help = EXAMPLES,
+    after_help = after_help(),
     propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true
@@ -55,10 +55,12 @@ Examples:
   kq worker foo -- ./handler.sh
 
 No cluster at hand? `kq dev` is one, for development. A flag ranks above its KQ_* variable, a variable above the file of -F, and -X above all. An empty \
-variable counts as unset. `kq config show` prints what holds and where it came from.
+variable counts as unset. `kq config show` prints what holds and where it came from.";
 
-Exit status: 0 all done, 1 some records failed, 2 usage, configuration or connection, \
-75 work abandoned, 76 fenced, 78 the worker's command can't be run, 128+n ended by signal n.";
+/// Examples, and what the exit status says.
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\n{}", exit::sentence())
+}
 
 /// The subcommands.
 #[derive(clap::Subcommand, Debug)]
@@ -214,6 +216,7 @@ fn long_version() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::codec::Codec;
 
     fn read(line: &[&str]) -> Result<Cli, clap::Error> {
         parse(std::iter::once("kq").chain(line.iter().copied()).map(OsString::from))
@@ -241,6 +244,35 @@ mod tests {
             command.get_subcommands().for_each(check);
         }
         check(&Cli::command());
+    }
+
+    #[test]
+    fn the_help_of_a_codec_names_every_one_of_them() {
+        let mut command = Cli::command();
+        command.build();
+        let mut help = |subcommand: &str, flag: &str| {
+            let command = command.find_subcommand_mut(subcommand).expect("a subcommand");
+            let arg = command.get_arguments().find(|arg| arg.get_long() == Some(flag)).expect("a flag");
+            let values = arg.get_possible_values().into_iter().map(|value| value.get_name().to_owned());
+            values.chain(arg.get_help().map(ToString::to_string)).collect::<Vec<_>>().join(" ")
+        };
+        for (subcommand, flag) in [("produce", "compression"), ("consume", "decode"), ("worker", "decode")] {
+            let help = help(subcommand, flag);
+            for codec in Codec::ALL {
+                assert!(help.contains(codec.name()), "{subcommand} --{flag}: {codec}: {help}");
+            }
+        }
+        assert!(help("produce", "value-codec").starts_with("snappy "));
+    }
+
+    #[test]
+    fn the_help_of_worker_says_what_each_exit_status_means() {
+        let command = Cli::command();
+        let worker = command.find_subcommand("worker").expect("a subcommand");
+        let help = worker.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let (_, statuses) = help.split_once("Exit status: ").expect("the exit statuses");
+        let codes = statuses.split("; ").filter_map(|status| status.split(' ').next());
+        assert!(codes.eq(exit::STATUSES.iter().map(|status| status.code)), "{statuses}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use anyhow::ensure;
 use crate::cli::values;
 use crate::clock::duration;
 use crate::produce::{OnInvalid, Report};
+use crate::record::codec::Codec;
 use crate::sending::client::Acks;
 use crate::sending::settings::{Compression, Partitioner};
 
@@ -117,8 +118,8 @@ pub struct Args {
     pub timestamp: Option<String>,
 
     /// Compress each value by itself, and say so in a content-encoding header
-    #[arg(long, value_name = "CODEC", value_parser = ["snappy"], help_heading = "Record")]
-    pub value_codec: Option<String>,
+    #[arg(long, value_name = "CODEC", value_parser = values::value_codec(), help_heading = "Record")]
+    pub value_codec: Option<Codec>,
 
     /// Compression of batches on the wire: none, gzip, snappy, lz4, zstd, with :LEVEL where it has
     /// levels [default: snappy]

@@ -1,6 +1,7 @@
 //! Flags of what becomes of a record before it is used: decompression, and filters.
 
-use crate::record::codec::{Decode, MAX_DECODED};
+use crate::cli::values;
+use crate::record::decode::{Decode, MAX_DECODED};
 
 /// How values are decompressed.
 #[derive(clap::Args, Debug)]
@@ -8,7 +9,7 @@ use crate::record::codec::{Decode, MAX_DECODED};
 pub struct DecodeArgs {
     /// Values that were compressed by themselves: auto goes by content-encoding and by the magic of
     /// framed and Java's Snappy [default: auto; with consume -J none]
-    #[arg(long, value_name = "CODEC")]
+    #[arg(long, value_name = "CODEC", value_parser = values::decode())]
     pub decode: Option<Decode>,
 
     /// The largest size that a value may decode to, in bytes

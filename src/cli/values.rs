@@ -5,6 +5,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use crate::named::Named;
 use crate::produce::OnInvalid;
 use crate::reading::membership::GroupProtocol;
+use crate::record::codec::Codec;
+use crate::record::decode::Decode;
 use crate::sending::client::Acks;
 use crate::worker::{OnFailure, Order};
 
@@ -25,6 +27,16 @@ fn described<T: Named + Send + Sync>(
         }
     });
     PossibleValuesParser::new(values).try_map(|name| T::named(&name).ok_or("not in the list"))
+}
+
+/// `--decode`
+pub fn decode() -> impl TypedValueParser<Value = Decode> {
+    PossibleValuesParser::new(Decode::all().map(Decode::name)).try_map(|name| name.parse::<Decode>())
+}
+
+/// `--value-codec`
+pub fn value_codec() -> impl TypedValueParser<Value = Codec> {
+    PossibleValuesParser::new(Codec::COMPRESSES.map(Codec::name)).try_map(|name| name.parse::<Codec>())
 }
 
 /// `--group-protocol`

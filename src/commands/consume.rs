@@ -4,15 +4,27 @@ use anyhow::{Context as _, bail};
 
 use crate::cli::consume::Args;
 use crate::clock::now_ms;
+use crate::commands::selection::{decoder, filter};
 use crate::config::{self, Config};
-use crate::consume::{self, Bounds, Settings, Sink};
+use crate::consume::{self, Bounds, Look, Reader, Settings, Sink, SinkSettings};
 use crate::exit::Exit;
 use crate::reading::bounds::{Bound, End, Start, parse_bound, parse_partitions, parse_until};
 use crate::reading::membership::Sharing;
+use crate::record::decode::Decode;
+use crate::record::escape::unescape;
+use crate::record::format::Template;
 use crate::terminal::stdout::Output;
 
 /// Consumes until a stop condition is reached, stdout is closed, or a signal comes.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
+    let settings = settings(args, config)?;
+    let output = Output::stdout()?;
+    let reader = if output.is_terminal() { Reader::Terminal } else { Reader::Program };
+    consume::run(&settings, Sink::new(sink(args, reader)?), output, config)
+}
+
+/// What the flags ask for, as far as that can be told without the cluster.
+pub(crate) fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
     let bounds = bounds(args, now_ms())?;
     let group =
         args.reading.group.clone().or_else(|| config.group.clone().filter(|_| args.partition.is_none()));
@@ -21,9 +33,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     }
     let topics = topics(args, config)?;
     let reset = args.reading.reset.then(|| reset(group.as_deref(), &bounds)).transpose()?;
-    let output = Output::stdout()?;
-    let sink = Sink::new(args, output.is_terminal())?;
-    let settings = Settings {
+    Ok(Settings {
         topics,
         group,
         partitions: args.partition.as_deref().map(parse_partitions).transpose().context("-p")?,
@@ -34,8 +44,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         unbuffered: args.unbuffered,
         stall_timeout: args.stall_timeout,
         close_timeout: args.close_timeout,
-    };
-    consume::run(&settings, sink, output, config)
+    })
 }
 
 /// Where to start and to stop, relative times counted from `now` (ms since the epoch).
@@ -84,4 +93,34 @@ fn topics(args: &Args, config: &Config) -> anyhow::Result<Vec<String>> {
         });
     }
     Ok(names)
+}
+
+/// How records are written; an error names the flag.
+pub(crate) fn sink(args: &Args, reader: Reader) -> anyhow::Result<SinkSettings> {
+    let null = args.print_null.then_some(&b"NULL"[..]);
+    let look = if args.json {
+        Look::Json
+    } else if let Some(format) = &args.format {
+        let template = Template::parse(format).context("-f")?;
+        Look::Template(if let Some(null) = null { template.with_null(null) } else { template })
+    } else {
+        let delimiter = match &args.delimiter {
+            Some(text) => unescape(text).context("-D")?,
+            None if args.nul => vec![0],
+            None => vec![b'\n'],
+        };
+        let key = match &args.key_delimiter {
+            Some(text) => Some(unescape(text).context("-K")?),
+            None => args.with_key.then(|| vec![b'\t']),
+        };
+        Look::Template(Template::plain(key.as_deref(), &delimiter, null))
+    };
+    // A copy is to be a copy.
+    let default = if args.json { Decode::None } else { Decode::Auto };
+    Ok(SinkSettings {
+        look,
+        decoder: decoder(&args.decoding, default),
+        filter: filter(&args.filter)?,
+        reader,
+    })
 }

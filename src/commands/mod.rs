@@ -4,5 +4,6 @@ pub mod config;
 pub mod consume;
 pub mod dev;
 pub mod produce;
+mod selection;
 pub mod topic;
 pub mod worker;

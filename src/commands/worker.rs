@@ -4,15 +4,16 @@ use std::num::NonZeroUsize;
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::cli::selection::FilterArgs;
 use crate::cli::worker::Args;
+use crate::commands::selection::{decoder, filter};
 use crate::config::{Config, topic};
 use crate::exit::{self, Exit};
 use crate::process::Program;
 use crate::reading::bounds::End;
 use crate::reading::membership::Sharing;
+use crate::record::decode::Decode;
 use crate::worker::settings::{Credentials, Ending, Failing, Mode, OutputTopic, Reading, Running};
-use crate::worker::{self, Filter, OnFailure, Policy, Settings};
+use crate::worker::{self, OnFailure, Policy, Settings};
 
 /// Runs the worker to its end.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
@@ -45,8 +46,7 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
             until: args.until.or(args.end.then_some(End::End)),
             count: args.count,
             idle: args.idle,
-            decode: args.decoding.decode.unwrap_or_default(),
-            max_decoded: args.decoding.max_decoded,
+            decoder: decoder(&args.decoding, Decode::Auto),
             filter: filter(&args.filter)?,
         },
         running: Running {
@@ -74,19 +74,6 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
             stall_timeout: args.stall_timeout,
         },
         metrics: args.metrics.clone(),
-    })
-}
-
-/// Which records the command runs for.
-fn filter(args: &FilterArgs) -> anyhow::Result<Filter> {
-    let header = |text: &String| match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.as_bytes().to_vec(), value.as_bytes().to_vec())),
-        _ => bail!("--where-header {text}: write NAME=VALUE"),
-    };
-    Ok(Filter {
-        grep: args.grep.clone(),
-        key: args.where_key.as_ref().map(|key| key.as_bytes().to_vec()),
-        headers: args.where_header.iter().map(header).collect::<anyhow::Result<_>>()?,
     })
 }
 

@@ -30,7 +30,7 @@ use parts::Parts;
 
 pub use bounds::Bounds;
 pub use settings::Settings;
-pub use sink::Sink;
+pub use sink::{Look, Reader, Settings as SinkSettings, Sink};
 
 /// Records taken from librdkafka at once.
 const BATCH: usize = 1000;

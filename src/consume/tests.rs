@@ -5,8 +5,10 @@ use std::io::{Read as _, Seek as _};
 
 use super::*;
 use crate::cli::{self, Command};
+use crate::commands;
 use crate::kafka::errors::Code;
 use crate::kafka::fake::{Cluster, Question, Step};
+use crate::kafka::properties::Librdkafka;
 
 /// What a consume printed, what it said, and how it ended.
 struct Ended {
@@ -27,27 +29,19 @@ fn consume(cluster: &Cluster, arguments: &[&str]) -> Ended {
     let line = ["kq", "consume"].iter().chain(arguments).map(Into::into);
     let cli = cli::parse(line).unwrap();
     let Command::Consume(args) = &cli.command else { unreachable!("consume is named") };
-    let mut config = Config::resolve_with(&cli.connection, &|_| None).unwrap();
+    let mut config = Config::resolve_with(&cli.connection, &|_| None, &Librdkafka).unwrap();
     let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     config.log = config.log.to_file(stderr.try_clone().unwrap());
-    let names = names(args, &config).unwrap();
+    let settings = commands::consume::settings(args, &config).unwrap();
     let mut topics = cluster.topics();
-    topics.retain(|topic| names.contains(&topic.name));
+    topics.retain(|topic| settings.topics.contains(&topic.name));
     let connected =
         Connected { consumer: cluster.consumer(), topics, causes: Arc::new(errors::Causes::new(config.log)) };
     let shutdown = Shutdown::default();
-    let mut session = Session::new(
-        args,
-        &config,
-        &connected,
-        Bounds::new(args, 0).unwrap(),
-        args.group.clone(),
-        names,
-        Output::to_file(stdout.try_clone().unwrap()),
-        Sink::new(args, false).unwrap(),
-        &shutdown,
-    );
-    let outcome = session.begin_reading(None).and_then(|()| session.run());
+    let sink = Sink::new(commands::consume::sink(args, Reader::Program).unwrap());
+    let output = Output::to_file(stdout.try_clone().unwrap());
+    let mut session = Session::new(&settings, &config, &connected, &shutdown, sink, output);
+    let outcome = session.begin_reading().and_then(|()| session.run());
     assert!(config.log.flush());
     Ended { outcome, stdout: text(stdout), stderr: text(stderr) }
 }

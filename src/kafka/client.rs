@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kafka::errors::Code;
-use crate::record::{Header, RecordRef, TopicPartition};
+use crate::record::{Outgoing, RecordRef, TopicPartition};
 
 /// Hears what a client reports besides records; called from several threads.
 pub trait Observer: Send + Sync {
@@ -183,21 +183,6 @@ pub trait ConsumerClient {
     /// Leaves the group, serving the last rebalance, and waits until that is done or `timeout`
     /// has passed; says which. Offsets that were stored are committed on the way.
     fn close(&self, timeout: Duration, handler: &mut dyn Rebalance) -> bool;
-}
-
-/// Where a record goes and what it carries, for [`TopicClient::send`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Outgoing<'a> {
-    /// `None`: the partitioner decides.
-    pub partition: Option<i32>,
-    pub key: Option<&'a [u8]>,
-    /// `None` is a tombstone.
-    pub value: Option<&'a [u8]>,
-    pub headers: &'a [Header<'a>],
-    /// Milliseconds since the epoch; `None`: now.
-    pub timestamp: Option<i64>,
-    /// Comes back in the [`Delivery`].
-    pub tag: u64,
 }
 
 /// The topic that a record was sent to: its name is read where it is asked for, not for each record.

@@ -4,7 +4,6 @@ mod input;
 mod progress;
 mod sending;
 mod settings;
-mod shape;
 mod tally;
 
 use std::collections::HashMap;
@@ -21,6 +20,7 @@ use crate::kafka::client::{Delivery, ProducerClient};
 use crate::kafka::errors::Code;
 use crate::record::framing::Framer;
 use crate::record::json;
+use crate::record::shape::Shape;
 use crate::sending::client::{self, Acks, Connected};
 use crate::shutdown::Shutdown;
 use crate::terminal::notes::Log;
@@ -32,7 +32,6 @@ use tally::{Place, Tally};
 
 pub use input::Input;
 pub use settings::{OnInvalid, Report, Settings};
-pub use shape::Shape;
 
 /// How much is read at once.
 const READ: usize = 256 * 1024;

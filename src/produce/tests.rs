@@ -6,9 +6,12 @@ use std::io::{Read as _, Seek as _, Write as _};
 
 use super::*;
 use crate::cli::{self, Command};
-use crate::kafka::Properties;
+use crate::commands;
+use crate::config::Properties;
 use crate::kafka::errors::{Causes, Code};
 use crate::kafka::fake::Cluster;
+use crate::kafka::properties::Librdkafka;
+use crate::sending::settings::Missing;
 
 /// Runs `kq produce` with these arguments on a file that holds this text; gives how it ended and what
 /// it said.
@@ -18,19 +21,22 @@ fn produce(cluster: &Cluster, text: &str, arguments: &[&str]) -> (anyhow::Result
     let line: Vec<OsString> = ["kq", "produce", "orders"].iter().chain(arguments).map(Into::into).collect();
     let cli = cli::parse(line).unwrap();
     let Command::Produce(args) = &cli.command else { unreachable!("produce is named") };
-    let mut config = Config::resolve_with(&cli.connection, &|_| None).unwrap();
+    let mut config = Config::resolve_with(&cli.connection, &|_| None, &Librdkafka).unwrap();
     let mut stderr = tempfile::tempfile().unwrap();
     config.log = config.log.to_file(File::try_clone(&stderr).unwrap());
-    let mut properties = Properties::new();
-    properties.set("acks", "all").set("partitioner", "murmur2_random");
+    let mut properties = Properties::default();
+    properties.set("acks", "all");
+    properties.set("partitioner", "murmur2_random");
     let causes = Arc::new(Causes::new(config.log));
     let (connected, _) =
-        client::await_topic(cluster.producer(), causes, &properties, &config, "orders", false).unwrap();
-    let (shape, inputs) =
-        (Shape::new(args, None).unwrap(), input::inputs(&[input.path().to_owned()]).unwrap());
+        client::await_topic(cluster.producer(), causes, &properties, &config, "orders", Missing::Refuse)
+            .unwrap();
+    let mut settings = commands::produce::settings(args, &config).unwrap();
+    settings.inputs = Input::all(&[input.path().to_owned()]).unwrap();
+    let shape = commands::produce::shape(args, None).unwrap();
     let shutdown = Shutdown::default();
-    let session = Session::new(args, &config, &connected, shape, &shutdown, None, "orders", &inputs).unwrap();
-    let outcome = session.run(Framer::new(&delimiter(args).unwrap()));
+    let session = Session::new(&settings, &config, &connected, &shutdown, shape, None).unwrap();
+    let outcome = session.run(Framer::new(&settings.delimiter));
     assert!(config.log.flush());
     let mut said = String::new();
     stderr.rewind().unwrap();

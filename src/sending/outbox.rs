@@ -8,10 +8,10 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
-use crate::kafka::client::{Observer, Outgoing, ProducerClient, TopicClient as _};
+use crate::kafka::client::{Observer, ProducerClient, TopicClient as _};
 use crate::kafka::errors::Code;
 use crate::kafka::ffi::Producer;
-use crate::record::{Header, OwnedHeader};
+use crate::record::{Header, Outgoing, OwnedHeader};
 use crate::sending::client;
 
 /// A record to send.

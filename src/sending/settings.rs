@@ -1,50 +1,30 @@
 //! What a command may ask of its producer, and the client's properties for it. Pure: no clock, no IO.
 
+use std::iter;
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::named::Named;
+use crate::record::codec::{Codec, one_of};
 use crate::sending::client::Acks;
 
-/// How batches are compressed on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Codec {
-    None,
-    Gzip,
-    Snappy,
-    Lz4,
-    Zstd,
-}
-
-impl Named for Codec {
-    const ALL: &'static [Self] = &[Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Gzip => "gzip",
-            Self::Snappy => "snappy",
-            Self::Lz4 => "lz4",
-            Self::Zstd => "zstd",
-        }
+/// The highest level that librdkafka has of a codec; they count from 0. `None`: it has no levels.
+fn highest_level(codec: Codec) -> Option<u8> {
+    match codec {
+        Codec::Snappy => None,
+        Codec::Gzip => Some(9),
+        Codec::Lz4 | Codec::Zstd => Some(12),
     }
 }
 
-impl Codec {
-    /// The highest level, where it has levels; they count from 0.
-    fn highest_level(self) -> Option<u8> {
-        match self {
-            Self::None | Self::Snappy => None,
-            Self::Gzip => Some(9),
-            Self::Lz4 | Self::Zstd => Some(12),
-        }
-    }
-}
+/// No compression, as flags and the client's properties name it.
+const NONE: &str = "none";
 
-/// `CODEC` or `CODEC:LEVEL`, for the codecs and levels that librdkafka has.
+/// How batches are compressed on the wire: `none`, `CODEC` or `CODEC:LEVEL`, for the codecs and levels that librdkafka has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compression {
-    codec: Codec,
+    /// `None`: batches are not compressed.
+    codec: Option<Codec>,
     level: Option<u8>,
 }
 
@@ -53,8 +33,13 @@ impl FromStr for Compression {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, level) = text.split_once(':').map_or((text, None), |(name, level)| (name, Some(level)));
-        let codec = Codec::named(name).ok_or("give none, gzip, snappy, lz4 or zstd")?;
-        let level = match (level, codec.highest_level()) {
+        let codec = match name {
+            NONE => None,
+            name => Some(name.parse().map_err(|_| {
+                format!("give {}", one_of(iter::once(NONE).chain(Codec::ALL.map(Codec::name))))
+            })?),
+        };
+        let level = match (level, codec.and_then(highest_level)) {
             (None, _) => None,
             (Some(_), None) => return Err(format!("{name} has no levels")),
             (Some(level), Some(highest)) => match level.parse() {
@@ -129,7 +114,7 @@ impl Settings {
         let mut properties = Vec::new();
         let mut set = |name, value: Option<String>| properties.extend(value.map(|value| (name, value)));
         if let Some(Compression { codec, level }) = self.compression {
-            set("compression.codec", Some(codec.name().to_owned()));
+            set("compression.codec", Some(codec.map_or(NONE, Codec::name).to_owned()));
             set("compression.level", level.map(|level| level.to_string()));
         }
         set("partitioner", self.partitioner.map(|partitioner| partitioner.name().to_owned()));
@@ -151,7 +136,7 @@ mod tests {
         for text in ["none", "snappy", "gzip:0", "gzip:9", "lz4:12", "zstd"] {
             let Compression { codec, level } = text.parse().unwrap();
             let level = level.map_or(String::new(), |level| format!(":{level}"));
-            assert_eq!(format!("{}{level}", codec.name()), text);
+            assert_eq!(format!("{}{level}", codec.map_or(NONE, Codec::name)), text);
         }
         for (text, why) in [
             ("", "give none"),

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::dead_letter::{self, Failure};
 use super::ledger::{Job, Outcome};
-use super::oneshot::{Attempt, Place, Run, Runner, headers};
+use super::oneshot::{Attempt, Place, Run, Runner};
 use super::persistent::{self, Pool};
 use super::policy::{Breaker, Ended, Meaning, Next, OnFailure, Policy};
 use super::printer::Printer;
@@ -101,13 +101,13 @@ impl Slots {
             if lacks_hands && let Err(e) = self.grow() {
                 shared.log.verbose(1, format_args!("start another thread for commands: {e}"));
             }
-            let Run { mut attempt, was_undone } = runner.run(&job, shared);
+            let Run { mut attempt, form } = runner.run(&job, shared);
             let printed = std::mem::take(&mut attempt.stdout);
             let is_out = match output {
                 None => printed.is_empty() || printer.print(&printed),
                 // What a failed attempt printed is no output.
                 Some(output) if policy.meaning(&attempt.ended) == Meaning::Ok => {
-                    let headers = headers(&job.record, was_undone);
+                    let headers = form.owned_headers(&job.record.headers);
                     self.runtime.block_on(output.send(&job.record, headers, printed, *backoff, shared))
                 }
                 Some(_) => true,

@@ -11,6 +11,7 @@ mod dispatch;
 mod ending;
 mod endpoint;
 mod environment;
+mod filtering;
 mod lanes;
 mod ledger;
 mod live;
@@ -25,7 +26,6 @@ mod printer;
 mod protocol;
 mod pulse;
 mod rebalance;
-mod selection;
 pub mod settings;
 mod shared;
 mod summary;
@@ -48,12 +48,14 @@ use crate::kafka::ffi::Consumer;
 use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Launcher, Variables};
 use crate::reading::{client, group, membership};
+use crate::record::decode::Scratch;
 use crate::sending::outbox::Outbox;
 use crate::shutdown::Shutdown;
 use crate::terminal::live::Live;
 use crate::terminal::stdout;
 
 use dispatch::{Dispatcher, Output, Slots};
+use filtering::Filtering;
 use ledger::{Ledger, Limits};
 use observer::Watch;
 use oneshot::Runner;
@@ -61,14 +63,12 @@ use policy::Breaker;
 use poller::{Parts, Poller};
 use printer::Printer;
 use rebalance::{Patience, Rebalancer};
-use selection::Selection;
 use settings::{Failing, Mode, Reading, Running};
 use shared::{Shared, Stop};
 
 pub use endpoint::Address;
 pub use lanes::Order;
 pub use policy::{ExitMap, OnFailure, Policy};
-pub use selection::Filter;
 pub use settings::Settings;
 
 /// Records queued, in all.
@@ -121,11 +121,10 @@ pub fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
             joins_silently: reading.sharing.is_silent(),
         },
         watch: Arc::clone(&core.watch),
-        selection: Selection {
+        filtering: Filtering {
             filter: reading.filter,
-            decode: reading.decode,
-            max_decoded: reading.max_decoded,
-            scratch: Vec::new(),
+            decoder: reading.decoder,
+            scratch: Scratch::default(),
         },
         idle: reading.idle,
         stall: stops.then_some(ending.stall_timeout),
@@ -220,8 +219,7 @@ impl Core {
                 launcher,
                 limits,
                 max_attempts: failing.policy.max_attempts(),
-                decode: reading.decode,
-                max_decoded: reading.max_decoded,
+                decoder: reading.decoder,
             }),
             printer: Arc::new(Printer::start(&self.shared)?),
             dead_letters: senders.dead_letters,

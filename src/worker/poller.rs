@@ -4,9 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::filtering::Filtering;
 use super::observer::Watch;
 use super::rebalance::{self, Rebalancer, partitions};
-use super::selection::Selection;
 use super::shared::{Shared, Stop};
 use crate::kafka::client::{ConsumerClient, Event, Events as _};
 use crate::kafka::errors::{self, Code};
@@ -36,7 +36,7 @@ pub struct Poller<'a, C> {
     pub shared: Arc<Shared>,
     pub watch: Arc<Watch>,
     /// Which records the command runs for.
-    pub selection: Selection,
+    pub filtering: Filtering,
     pub idle: Option<Duration>,
     /// Gives up after so long without contact.
     pub stall: Option<Duration>,
@@ -63,7 +63,7 @@ pub struct Parts<'a, C> {
     pub rebalancer: Rebalancer<'a, C>,
     pub watch: Arc<Watch>,
     /// Which records the command runs for.
-    pub selection: Selection,
+    pub filtering: Filtering,
     pub idle: Option<Duration>,
     pub stall: Option<Duration>,
     pub brokers: String,
@@ -78,7 +78,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             consumer: parts.consumer,
             rebalancer: parts.rebalancer,
             watch: parts.watch,
-            selection: parts.selection,
+            filtering: parts.filtering,
             idle: parts.idle,
             stall: parts.stall,
             brokers: parts.brokers,
@@ -131,7 +131,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     pub fn poll(&mut self, timeout: Duration, most: usize) {
         self.shared.pulse.turn();
         let mut out_of_range = Vec::new();
-        let mut selection = std::mem::take(&mut self.selection);
+        let mut filtering = std::mem::take(&mut self.filtering);
         let mut came = false;
         {
             let batch = self.consumer.poll(timeout, most, &mut self.rebalancer);
@@ -141,7 +141,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
                     match event {
                         Event::Record(record) => {
                             came = true;
-                            if selection.lets_through(&record) {
+                            if filtering.lets_through(&record) {
                                 ledger.receive(record);
                             } else {
                                 ledger.pass(record.topic, record.partition, record.offset);
@@ -166,7 +166,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
                 });
             }
         }
-        self.selection = selection;
+        self.filtering = filtering;
         if came {
             self.busy_at = Instant::now();
             self.shared.wake();

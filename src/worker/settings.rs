@@ -5,13 +5,13 @@ use std::time::Duration;
 use super::endpoint::Address;
 use super::lanes::Order;
 use super::policy::Policy;
-use super::selection::Filter;
 use crate::clock::backoff::Backoff;
 use crate::process::Program;
 use crate::reading::bounds::{End, Start};
 use crate::reading::isolation::Isolation;
 use crate::reading::membership::Sharing;
-use crate::record::codec::Decode;
+use crate::record::decode::Decoder;
+use crate::record::filter::Filter;
 
 /// The settings of one run: checked, and parsed.
 pub struct Settings {
@@ -43,9 +43,7 @@ pub struct Reading {
     pub idle: Option<Duration>,
     /// Where it was asked for: without, the connection's own property counts.
     pub isolation: Option<Isolation>,
-    pub decode: Decode,
-    /// The largest size that a value is decompressed to, in bytes.
-    pub max_decoded: usize,
+    pub decoder: Decoder,
     /// Which records the command runs for.
     pub filter: Filter,
 }

@@ -8,7 +8,7 @@ use super::ledger::{Job, Outcome};
 use super::*;
 use crate::kafka::errors::Code;
 use crate::kafka::fake::{Cluster, FakeConsumer, Question, Step};
-use crate::reading::bounds::From;
+use crate::reading::bounds::{End, Start};
 use crate::terminal::notes::Log;
 
 /// What a worker's polling thread shares with the commands, which a test runs by hand.
@@ -30,8 +30,8 @@ impl Worker {
     fn poller<'a>(
         &self,
         consumer: &'a FakeConsumer,
-        from: From,
-        until: Option<Until>,
+        from: Start,
+        until: Option<End>,
     ) -> Poller<'a, FakeConsumer> {
         let second = Duration::from_secs(1);
         Poller::new(Parts {
@@ -52,6 +52,7 @@ impl Worker {
                 joins_silently: false,
             },
             watch: Arc::new(Watch::new(Arc::clone(&self.shared))),
+            filtering: Filtering::default(),
             idle: None,
             stall: None,
             brokers: "localhost:9092".to_owned(),
@@ -103,7 +104,7 @@ fn subscribed() -> (Cluster, FakeConsumer) {
 fn what_is_done_is_stored_and_committed_as_the_partition_leaves() {
     let (cluster, consumer) = subscribed();
     let worker = Worker::new();
-    let mut poller = worker.poller(&consumer, From::Beginning, None);
+    let mut poller = worker.poller(&consumer, Start::Beginning, None);
     poller.poll(Duration::ZERO, 3);
     assert_eq!(worker.run_all(), [0, 1, 2]);
     cluster.then([Step::Revoke(vec![("orders", 0)]), Step::Nothing]);
@@ -119,7 +120,7 @@ fn a_start_before_the_first_record_is_counted_and_passed() {
     cluster.commit("orders", 0, 1);
     cluster.expire("orders", 0, 4);
     let mut worker = Worker::new();
-    let mut poller = worker.poller(&consumer, From::Beginning, None);
+    let mut poller = worker.poller(&consumer, Start::Beginning, None);
     poller.poll(Duration::ZERO, 500);
     poller.poll(Duration::ZERO, 500);
     assert_eq!(worker.run_all(), [4, 5]);
@@ -133,7 +134,7 @@ fn a_start_past_the_end_goes_back_to_the_first_record_for_the_group_too() {
     let (cluster, consumer) = subscribed();
     cluster.commit("orders", 0, 99);
     let mut worker = Worker::new();
-    let mut poller = worker.poller(&consumer, From::Beginning, None);
+    let mut poller = worker.poller(&consumer, Start::Beginning, None);
     poller.poll(Duration::ZERO, 500);
     assert_eq!(cluster.committed("orders", 0), Some(0));
     poller.poll(Duration::ZERO, 500);
@@ -149,7 +150,7 @@ fn a_start_past_the_end_goes_back_to_the_first_record_for_the_group_too() {
 fn a_log_that_was_cut_is_read_on_from_the_cut() {
     let (cluster, consumer) = subscribed();
     let mut worker = Worker::new();
-    let mut poller = worker.poller(&consumer, From::Beginning, None);
+    let mut poller = worker.poller(&consumer, Start::Beginning, None);
     poller.poll(Duration::ZERO, 5);
     assert_eq!(worker.run_all(), [0, 1, 2, 3, 4]);
     poller.settle();
@@ -165,10 +166,10 @@ fn a_log_that_was_cut_is_read_on_from_the_cut() {
 #[test]
 fn a_first_start_is_where_it_was_asked_for() {
     for (from, offsets) in [
-        (From::Beginning, &[0, 1, 2, 3, 4, 5][..]),
-        (From::Relative(2), &[4, 5]),
-        (From::Time(3), &[3, 4, 5]),
-        (From::End, &[]),
+        (Start::Beginning, &[0, 1, 2, 3, 4, 5][..]),
+        (Start::Relative(2), &[4, 5]),
+        (Start::Time(3), &[3, 4, 5]),
+        (Start::End, &[]),
     ] {
         let (_, consumer) = subscribed();
         let worker = Worker::new();
@@ -182,7 +183,7 @@ fn a_leader_that_is_away_is_asked_again() {
     let (cluster, consumer) = subscribed();
     cluster.refuse(Question::Watermarks, [Code::LeaderNotAvailable]);
     let worker = Worker::new();
-    worker.poller(&consumer, From::Relative(1), None).poll(Duration::ZERO, 500);
+    worker.poller(&consumer, Start::Relative(1), None).poll(Duration::ZERO, 500);
     assert_eq!((worker.run_all(), worker.shared.stopping()), (vec![5], None));
 }
 
@@ -191,7 +192,7 @@ fn a_group_that_is_not_permitted_ends_the_worker() {
     let (cluster, consumer) = subscribed();
     cluster.then([Step::Error("", -1, Code::GroupAuthorizationFailed, "Group authorization failed")]);
     let worker = Worker::new();
-    worker.poller(&consumer, From::Beginning, None).poll(Duration::ZERO, 500);
+    worker.poller(&consumer, Start::Beginning, None).poll(Duration::ZERO, 500);
     assert_eq!(worker.shared.stopping(), Some(Stop::Failed("Group authorization failed".to_owned())));
 }
 
@@ -199,7 +200,7 @@ fn a_group_that_is_not_permitted_ends_the_worker() {
 fn an_end_that_is_reached_commits_and_leaves() {
     let (cluster, consumer) = subscribed();
     let worker = Worker::new();
-    let mut poller = worker.poller(&consumer, From::Beginning, Some(Until::Offset(4)));
+    let mut poller = worker.poller(&consumer, Start::Beginning, Some(End::Offset(4)));
     poller.poll(Duration::ZERO, 500);
     assert_eq!(worker.run_all(), [0, 1, 2, 3]);
     assert!(worker.shared.ledger().is_complete());

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Cluster;
-use crate::kafka::client::{Delivery, Outgoing, ProducerClient, TopicClient, TopicMetadata};
+use crate::kafka::client::{Delivery, ProducerClient, TopicClient, TopicMetadata};
 use crate::kafka::errors::Code;
-use crate::record::{Record, Timestamp};
+use crate::record::{Outgoing, Record, Timestamp};
 
 /// Writes to the cluster in memory: a poll acknowledges all that is queued.
 pub struct FakeProducer {

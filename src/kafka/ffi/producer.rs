@@ -17,12 +17,10 @@ use super::handle::{Handle, Lent, Receiver};
 use super::topic::{NativeTopic, Topic};
 use super::{check, check_object, code_of, millis, text};
 use crate::config::Properties;
-use crate::kafka::client::{
-    DeliveredTopic, Delivery, Observer, Outgoing, ProducerClient, TopicClient, TopicMetadata,
-};
+use crate::kafka::client::{DeliveredTopic, Delivery, Observer, ProducerClient, TopicClient, TopicMetadata};
 use crate::kafka::errors::Code;
 use crate::kafka::properties::native;
-use crate::record::Header;
+use crate::record::{Header, Outgoing};
 
 /// A topic as a message knows it.
 struct MessageTopic<'a> {

@@ -1,71 +1,43 @@
 //! From a frame to a record: keys, nulls, headers, the JSON form. Pure: no clock, no IO.
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 
-use crate::cli::produce::Args;
-use crate::clock::time;
-use crate::kafka::client::Outgoing;
-use crate::record::codec::{self, CONTENT_ENCODING};
-use crate::record::framing::{split_key, unescape};
+use crate::record::decode::CONTENT_ENCODING;
+use crate::record::framing::split_key;
 use crate::record::json::parse_json;
 use crate::record::validate::Validator;
-use crate::record::{Header, OwnedHeader};
+use crate::record::{Header, Outgoing, OwnedHeader, codec};
 
-/// What the flags make of each frame.
+/// What is made of each frame. By default a frame is a record's value.
 #[derive(Debug, Default)]
 pub struct Shape {
-    key_delimiter: Option<Vec<u8>>,
-    key_optional: bool,
-    key: Option<Vec<u8>>,
-    null: Option<Vec<u8>>,
-    empty_is_null: bool,
-    headers: Vec<OwnedHeader>,
-    partition: Option<i32>,
-    timestamp: Option<i64>,
-    compress_value: bool,
-    json: bool,
-    keep_partition: bool,
-    topic_from_record: bool,
-    validator: Option<Validator>,
+    /// What ends the key at the start of a frame; never empty.
+    pub key_delimiter: Option<Vec<u8>>,
+    /// A frame without the key's delimiter is a value without a key, and no error.
+    pub key_optional: bool,
+    /// The key of every record.
+    pub key: Option<Vec<u8>>,
+    /// A key or value equal to this is null.
+    pub null: Option<Vec<u8>>,
+    pub empty_is_null: bool,
+    /// Headers of every record, after those that it has itself.
+    pub headers: Vec<OwnedHeader>,
+    /// The partition of every record, unless it keeps its own.
+    pub partition: Option<i32>,
+    /// The timestamp of every record; one that [`keepable`] takes.
+    pub timestamp: Option<i64>,
+    /// Each value is compressed by itself with Snappy, and a last header says so.
+    pub compress_value: bool,
+    /// A frame is a record in JSON.
+    pub json: bool,
+    /// The partition that a JSON record names counts.
+    pub keep_partition: bool,
+    /// The topic that a JSON record names counts.
+    pub topic_from_record: bool,
+    pub validator: Option<Validator>,
 }
 
 impl Shape {
-    /// The shape that the flags ask for; an error names the flag.
-    pub fn new(args: &Args, validator: Option<Validator>) -> anyhow::Result<Self> {
-        let key_delimiter = match &args.key_delimiter {
-            Some(text) => Some(unescape(text).context("-K")?),
-            None => None,
-        };
-        if key_delimiter.as_ref().is_some_and(Vec::is_empty) {
-            bail!("-K: an empty key delimiter can't tell a key from a value");
-        }
-        let mut headers: Vec<OwnedHeader> =
-            args.headers.iter().map(|text| header(text)).collect::<Result<_, _>>()?;
-        if args.value_codec.is_some() {
-            headers.push((CONTENT_ENCODING.to_vec(), Some(b"snappy".to_vec())));
-        }
-        Ok(Self {
-            key_delimiter,
-            key_optional: args.key_optional,
-            key: args.key.as_ref().map(|key| key.as_bytes().to_vec()),
-            null: args.null.as_ref().map(|token| token.as_bytes().to_vec()),
-            empty_is_null: args.empty_is_null,
-            headers,
-            partition: args.partition,
-            timestamp: args
-                .timestamp
-                .as_deref()
-                .map(|text| time::parse(text).and_then(keepable))
-                .transpose()
-                .context("--timestamp")?,
-            compress_value: args.value_codec.is_some(),
-            json: args.json,
-            keep_partition: args.keep_partition,
-            topic_from_record: args.topic_from_record,
-            validator,
-        })
-    }
-
     /// Whether a frame is a record's value and nothing else happens to it: such frames go to
     /// librdkafka in bulk.
     pub fn is_plain(&self) -> bool {
@@ -163,10 +135,13 @@ impl Shape {
             validator.check(value).map_err(|why| anyhow!(why))?;
         }
         let compressed = if self.compress_value { value.map(codec::snappy_block) } else { None };
+        // The coding that is applied last is named last.
+        let coding = compressed.as_ref().map(|_| Header { name: CONTENT_ENCODING, value: Some(b"snappy") });
         let headers: Vec<Header<'_>> = headers
             .iter()
             .filter(|(name, _)| value.is_some() || name != CONTENT_ENCODING || !self.compress_value)
             .map(|(name, value)| Header { name, value: value.as_deref() })
+            .chain(coding)
             .collect();
         let value = compressed.as_deref().or(value);
         Ok(send(Outgoing { partition, key, value, headers: &headers, timestamp, tag }))
@@ -175,7 +150,7 @@ impl Shape {
 
 /// The timestamp, where it would arrive as it is: librdkafka takes 0 for "now"
 /// (`rd_kafka_msg_new0`), and a negative one is none to whoever reads it.
-fn keepable(ms: i64) -> anyhow::Result<i64> {
+pub fn keepable(ms: i64) -> anyhow::Result<i64> {
     if ms == 0 {
         bail!(
             "timestamp 0 can't be kept, since the client takes it for now; leave it out for the time of sending"
@@ -185,18 +160,6 @@ fn keepable(ms: i64) -> anyhow::Result<i64> {
         bail!("timestamp {ms}: Kafka has no time before 1970; leave it out for the time of sending");
     }
     Ok(ms)
-}
-
-/// `NAME=VALUE`, or `NAME` alone for a null value.
-fn header(text: &str) -> anyhow::Result<OwnedHeader> {
-    let (name, value) = match text.split_once('=') {
-        Some((name, value)) => (name, Some(value.as_bytes().to_vec())),
-        None => (text, None),
-    };
-    if name.is_empty() {
-        return Err(anyhow!("-H {text}: a header needs a name; write NAME=VALUE"));
-    }
-    Ok((name.as_bytes().to_vec(), value))
 }
 
 #[cfg(test)]
@@ -232,14 +195,6 @@ mod tests {
                     (_, _) => value.unwrap_or_default(),
                 };
                 prop_assert_eq!(again, frame);
-            }
-        }
-
-        #[test]
-        fn no_header_panics(text in any::<String>()) {
-            if let Ok((name, value)) = header(&text) {
-                let again = value.map_or(name.clone(), |value| [name, b"=".to_vec(), value].concat());
-                prop_assert_eq!(again, text.into_bytes());
             }
         }
     }
@@ -316,10 +271,23 @@ mod tests {
     }
 
     #[test]
-    fn a_header_without_a_value_is_null_and_with_an_empty_one_is_empty() {
-        assert_eq!(header("a").unwrap(), (b"a".to_vec(), None));
-        assert_eq!(header("a=").unwrap(), (b"a".to_vec(), Some(vec![])));
-        assert_eq!(header("a=b=c").unwrap(), (b"a".to_vec(), Some(b"b=c".to_vec())));
-        assert!(header("=x").is_err());
+    fn a_coding_stands_behind_the_headers_of_the_record_and_of_all_records() {
+        let header = |name: &str, value: &str| (name.as_bytes().to_vec(), Some(value.as_bytes().to_vec()));
+        let shape = shape(|s| {
+            (s.json, s.compress_value) = (true, true);
+            s.headers = vec![header("all", "1")];
+        });
+        let headers = |line: &str| {
+            let headers = shape.apply(line.as_bytes(), 0, |_, out| {
+                let owned = |header: &Header<'_>| (header.name.to_vec(), header.value.map(<[u8]>::to_vec));
+                out.headers.iter().map(owned).collect::<Vec<_>>()
+            });
+            headers.unwrap()
+        };
+        let of_record = r#""headers":[["content-encoding","gzip"],["a","1"]]"#;
+        let own = [header("content-encoding", "gzip"), header("a", "1"), header("all", "1")];
+        let coding = header("content-encoding", "snappy");
+        assert_eq!(headers(&format!(r#"{{"value":"v",{of_record}}}"#)), [&own[..], &[coding]].concat());
+        assert_eq!(headers(&format!(r#"{{"value":null,{of_record}}}"#)), own[1..]);
     }
 }
