@@ -1,12 +1,8 @@
 //! `kq consume a -J | kq produce b -J` on Apache Kafka, judged by other clients, and kcat's records. Started by tests/kafka/run.
 
-mod clients;
-#[path = "../support/mod.rs"]
-mod support;
-
-use clients::{Record, awkward, java, records, same};
+use super::clients::{Record, awkward, java, records, same};
+use crate::support::{Cluster, Kq};
 use serde_json::json;
-use support::{Cluster, Kq};
 
 /// The cluster that the harness started.
 fn cluster() -> Cluster {

@@ -1,12 +1,9 @@
 //! The consumer group protocol of KIP-848, which `kq dev` does not speak. Started by tests/kafka/run.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::path::Path;
 use std::time::Duration;
 
-use support::{Cluster, Running, wait_until};
+use crate::support::{Cluster, Running, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_mins(1);

@@ -1,14 +1,11 @@
 //! A million lines through Apache Kafka, byte for byte: kq to kq, kq to kcat, kcat to kq; and copies.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use support::{Cluster, Kq, Output, wait_until};
+use crate::support::{Cluster, Kq, Output, wait_until};
 
 /// Lines in, lines out.
 const LINES: usize = 1_000_000;

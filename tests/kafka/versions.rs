@@ -1,9 +1,6 @@
 //! The main job on an old cluster with `ZooKeeper`: topics, produce, consume, a group, the worker. Started by tests/kafka/run.
 
-#[path = "../support/mod.rs"]
-mod support;
-
-use support::Cluster;
+use crate::support::Cluster;
 
 /// The old cluster that the harness started.
 fn cluster() -> Cluster {

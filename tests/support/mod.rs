@@ -1,8 +1,7 @@
 //! What every integration test stands on: the real binary in a clean environment, a cluster, waiting with a limit.
 //!
 //! ```ignore
-//! mod support;
-//! use support::Cluster;
+//! use crate::support::Cluster;
 //!
 //! let cluster = Cluster::get();
 //! let topic = cluster.topic("orders");
@@ -13,10 +12,11 @@
     dead_code,
     unused_imports,
     unreachable_pub,
-    reason = "each test crate uses its own part of this module"
+    reason = "integration and kafka use their own part each"
 )]
 
 mod cluster;
+pub mod compose;
 mod kq;
 mod output;
 mod running;

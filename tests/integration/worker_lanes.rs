@@ -1,12 +1,10 @@
 //! Records that hold back their own lane only: what is stuck stops nothing else.
 
-mod support;
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use support::{Cluster, Running, wait_until};
+use crate::support::{Cluster, Running, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_secs(30);

@@ -1,10 +1,8 @@
 //! `kq produce` at its limits: records that are too large, rates, counts, reports, pipes, signals.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Cluster, Kq, wait_until};
+use crate::support::{Cluster, Kq, wait_until};
 
 const INT: i32 = 2;
 

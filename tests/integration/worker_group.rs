@@ -1,15 +1,13 @@
 //! `kq worker` as a member of a group: topics by pattern, static members, range, partitions lost, records gone.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::{Cluster, Kq, Running, wait_until};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use support::{Cluster, Kq, Running, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_secs(45);

@@ -1,10 +1,8 @@
 //! `kq consume` against a broker: bounds, groups, formats, and what is committed.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Cluster, Kq};
+use crate::support::{Cluster, Kq};
 
 const TERM: i32 = 15;
 
@@ -206,7 +204,7 @@ fn a_second_member_takes_its_share_and_nothing_is_lost_or_read_twice() {
         cluster.kq(["produce", &topic, "-p", p]).stdin(format!("{p}b\n")).run().success();
     }
     let count = |out: &[u8]| out.iter().filter(|b| **b == b'\n').count();
-    support::wait_until("all eight lines", Duration::from_secs(30), || {
+    crate::support::wait_until("all eight lines", Duration::from_secs(30), || {
         count(&first.stdout_so_far()) + count(&second.stdout_so_far()) >= 8
     });
     second.terminate();

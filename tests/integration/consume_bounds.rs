@@ -1,10 +1,8 @@
 //! `kq consume` where it starts, where it ends, and what it waits for: backlogs, times, rebalances, topics that come and go.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
-use support::{Cluster, Kq, wait_until};
+use crate::support::{Cluster, Kq, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_secs(30);

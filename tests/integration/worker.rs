@@ -1,13 +1,11 @@
 //! `kq worker` from outside: the real binary, a cluster, commands that work, fail, hang and hide.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use support::{Cluster, Kq, wait_until};
+use crate::support::{Cluster, Kq, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_secs(30);
@@ -776,7 +774,7 @@ fn the_example_for_one_process_a_record_works() {
 }
 
 #[test]
-#[ignore = "needs python3, node and go: cargo test --test worker -- --ignored"]
+#[ignore = "needs python3, node and go: cargo test --test integration worker:: -- --ignored"]
 fn the_examples_that_stay_work() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "examples", 1, "a\nbad\nb\n");

@@ -1,12 +1,10 @@
 //! How a worker ends: within its time, whatever hangs, with nothing begun after it was told.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use support::{Cluster, Kq, Running, wait_until};
+use crate::support::{Cluster, Kq, Running, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_secs(30);
@@ -31,7 +29,7 @@ fn lines(path: &Path) -> Vec<String> {
 
 /// Waits for the end of a worker that was just told to end, and demands that it comes soon.
 #[track_caller]
-fn ends_soon(worker: Running) -> support::Output {
+fn ends_soon(worker: Running) -> crate::support::Output {
     let told = Instant::now();
     let ended = worker.wait();
     let took = told.elapsed();

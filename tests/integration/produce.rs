@@ -1,10 +1,8 @@
 //! `kq produce` against a broker: framing, delivery, and an exit status that never lies.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Cluster, Kq, wait_until};
+use crate::support::{Cluster, Kq, wait_until};
 
 /// TERM and INT, by number.
 const TERM: i32 = 15;
@@ -139,7 +137,7 @@ fn a_line_without_its_key_is_named_and_stops_the_reading() {
 }
 
 /// All of stderr but the line of rates.
-fn said(output: &support::Output) -> String {
+fn said(output: &crate::support::Output) -> String {
     output.stderr.lines().filter(|line| !line.contains(" acknowledged, ")).map(|l| format!("{l}\n")).collect()
 }
 

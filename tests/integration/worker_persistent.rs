@@ -1,12 +1,10 @@
 //! `kq worker --persistent`: who is guilty of a death, what a process is told, and what becomes of a bad answer.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use support::{Cluster, Kq, Running, wait_until};
+use crate::support::{Cluster, Kq, Running, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_secs(45);

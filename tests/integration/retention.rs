@@ -1,15 +1,13 @@
 //! Offsets that are not in the topic any more, or not yet: said, counted in the status, and passed once.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::support::{Cluster, Kq, Output, wait_until};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use support::{Cluster, Kq, Output, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const STOP: i32 = 19;
