@@ -11,6 +11,7 @@ mod consume;
 mod consume_bounds;
 mod dev;
 mod harness;
+mod layout;
 /// The oracle of the fault lab can fail: its own tests, which need no cluster.
 #[path = "../kafka/faults/oracle.rs"]
 mod oracle;
