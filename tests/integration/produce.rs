@@ -2,20 +2,11 @@
 
 use std::time::Duration;
 
-use crate::support::{Cluster, Kq, wait_until};
-
-/// TERM and INT, by number.
-const TERM: i32 = 15;
-const INT: i32 = 2;
+use crate::support::{Cluster, INT, Kq, TERM, values, wait_until};
 
 /// What the topic holds, as kcat prints it in this format.
 fn kcat(cluster: &Cluster, topic: &str, format: &str) -> Vec<u8> {
     cluster.kcat(["-C", "-e", "-q", "-o", "beginning", "-t", topic, "-f", format]).run().success().stdout
-}
-
-/// The values of a topic with one partition, in order.
-fn values(cluster: &Cluster, topic: &str) -> String {
-    String::from_utf8(kcat(cluster, topic, "%s\n")).expect("text")
 }
 
 #[test]

@@ -7,19 +7,13 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use crate::support::{Cluster, Running, wait_until};
+use crate::support::{Cluster, Running, topic_with, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_secs(30);
 
-fn topic_with(cluster: &Cluster, hint: &str, partitions: u32, lines: &str) -> String {
-    let topic = cluster.create(hint, partitions);
-    cluster.kq(["produce", &topic]).stdin(lines).run().success();
-    topic
-}
-
 /// The address that a worker says it serves its metrics on.
-fn address(worker: &Running) -> String {
+pub(super) fn address(worker: &Running) -> String {
     let line = worker.wait_for_stderr("metrics on http://");
     let (_, rest) = line.split_once("http://").expect("it was found");
     rest.split_once('/').expect("a path").0.to_owned()
@@ -43,7 +37,7 @@ fn get_as(address: &str, path: &str, accept: &str) -> Option<(u16, String, Strin
 
 /// The samples of `/metrics`, each by its name and labels as written.
 #[track_caller]
-fn scrape(address: &str) -> BTreeMap<String, f64> {
+pub(super) fn scrape(address: &str) -> BTreeMap<String, f64> {
     let (status, head, body) = get(address, "/metrics").expect("an answer");
     assert_eq!(status, 200);
     assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");

@@ -12,3 +12,13 @@ mod interop;
 mod interop_go;
 mod transactions;
 mod versions;
+
+use support::Cluster;
+
+/// The cluster that tests/kafka/run started.
+#[track_caller]
+fn cluster() -> Cluster {
+    let cluster = Cluster::get();
+    assert!(!cluster.is_embedded(), "KQ_TEST_BROKERS names no Apache Kafka: run tests/kafka/run");
+    cluster
+}

@@ -4,17 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::clients::{Record, committed, java, no_lag};
+use crate::cluster;
 use crate::support::{Cluster, Output, Running, wait_until};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use serde_json::json;
-
-/// The cluster that the harness started: the embedded broker has no transactions.
-fn cluster() -> Cluster {
-    let cluster = Cluster::get();
-    assert!(!cluster.is_embedded(), "KQ_TEST_BROKERS names no Apache Kafka: run tests/kafka/run");
-    cluster
-}
 
 /// A line for `Interop write`: this value to a partition.
 fn send(topic: &str, partition: i64, value: &str) -> String {

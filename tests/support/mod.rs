@@ -19,11 +19,13 @@ mod cluster;
 pub mod compose;
 mod kq;
 mod output;
+mod records;
 mod running;
 mod wait;
 
 pub use cluster::Cluster;
 pub use kq::Kq;
 pub use output::Output;
-pub use running::Running;
-pub use wait::{wait_for, wait_until};
+pub use records::{lines, numbers, once, topic_with, values};
+pub use running::{CONT, INT, Running, STOP, TERM, runs};
+pub use wait::{is_full, wait_for, wait_until};
