@@ -48,6 +48,15 @@ impl fmt::Display for Cause {
             // It may be longer than any line for a person.
             let name = short(topic);
             match self.code {
+                // Of an illegal name librdkafka says the first where the record waited for the broker's
+                // answer, and the second where it came after that.
+                RDKafkaErrorCode::InvalidTopic
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                    if let Some(flaw) = topic::flaw(topic) =>
+                {
+                    return f.write_str(&short(&flaw));
+                }
                 RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
                     return write!(f, "topic {name} does not exist; create it: kq topic create {name}");
                 }
@@ -58,10 +67,7 @@ impl fmt::Display for Cause {
                         "topic {name} has no partition {partition} (`kq topic describe {name}` shows those it has)"
                     );
                 }
-                RDKafkaErrorCode::InvalidTopic => {
-                    let flaw = topic::flaw(topic).unwrap_or_else(|| format!("topic {topic}: not accepted"));
-                    return f.write_str(&short(&flaw));
-                }
+                RDKafkaErrorCode::InvalidTopic => return write!(f, "topic {name}: not accepted"),
                 _ => write!(f, "topic {name}: ")?,
             }
         }
@@ -270,8 +276,10 @@ mod tests {
         ] {
             assert_eq!(why(&mut own, code, topic, partition), expected);
         }
-        let illegal = why(&mut own, E::InvalidTopic, "bad name", -1);
-        assert!(illegal.starts_with("`bad name` can't be a topic's name: it holds ' '"), "{illegal}");
+        for code in [E::InvalidTopic, E::UnknownTopic, E::UnknownTopicOrPartition] {
+            let illegal = why(&mut Tally::new(true, true), code, "bad name", -1);
+            assert!(illegal.starts_with("`bad name` can't be a topic's name: it holds ' '"), "{illegal}");
+        }
         assert!(
             why(&mut own, E::InvalidTopic, &"x".repeat(100_000), -1).contains("100000 bytes is too long")
         );
