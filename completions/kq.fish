@@ -336,6 +336,7 @@ complete -c kq -n "__fish_kq_using_subcommand consume" -s o -l from -d 'Where to
 complete -c kq -n "__fish_kq_using_subcommand consume" -l until -d 'Where to stop, exclusive: end, OFFSET, @TIME, -DURATION (so long ago)' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s n -s c -l count -d 'Stop after COUNT records were written' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l idle -d 'Stop when no record came for so long' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s p -l partition -d 'Partitions to read, without a group: 0,2-5' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s f -l format -d 'How each record looks: text with \\n \\t \\0 \\xNN and the tokens below' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s D -l delimiter -d 'What follows each record [default: \\n]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s K -l key-delimiter -d 'The key before the value, then this string' -r

@@ -5,7 +5,7 @@
 //! work; [`exit`] alone turns what came of it into an exit status and an error
 //! on stderr.
 //!
-//! The way is down: a module uses those below it and none above.
+//! The way is down: a module uses those below it and none above. `tests/integration/layout.rs` keeps it.
 //!
 //! ```text
 //! cli, commands                     flags and help; from flags to an engine's settings

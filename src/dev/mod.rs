@@ -17,7 +17,7 @@
 //!
 //! | client | and also |
 //! |---|---|
-//! | librdkafka 2.12.1 (kq's own; `tests/conformance.rs`) | range and cooperative-sticky pairs, static members, delete records, offsets by time |
+//! | librdkafka 2.12.1 (kq's own; `tests/integration/conformance.rs`) | range and cooperative-sticky pairs, static members, delete records, offsets by time |
 //! | kcat 1.7.1, librdkafka 2.0.2 (`kcat.sh`) | no topic creation of its own: made on first use; no group listing |
 //! | confluent-kafka 2.16.1, librdkafka 2.16.0 (`python.py`) | cooperative-sticky, configs, more partitions, delete records, deletions, transactions refused |
 //! | kafka-python 3.0.12 (`kafka_python.py`) | no codec but gzip without other packages; batches larger than a partition's share |

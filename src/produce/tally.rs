@@ -46,6 +46,13 @@ impl fmt::Display for Cause {
             // It may be longer than any line for a person.
             let name = short(topic);
             match self.code {
+                // Of an illegal name librdkafka says the first where the record waited for the broker's
+                // answer, and the second where it came after that.
+                Code::InvalidTopic | Code::UnknownTopic | Code::UnknownTopicOrPartition
+                    if let Some(flaw) = topic::flaw(topic) =>
+                {
+                    return f.write_str(&short(&flaw));
+                }
                 Code::UnknownTopicOrPartition | Code::UnknownTopic => {
                     return f.write_str(&topic::absent(&name));
                 }
@@ -56,10 +63,7 @@ impl fmt::Display for Cause {
                         "topic {name} has no partition {partition} (`kq topic describe {name}` shows those it has)"
                     );
                 }
-                Code::InvalidTopic => {
-                    let flaw = topic::flaw(topic).unwrap_or_else(|| format!("topic {topic}: not accepted"));
-                    return f.write_str(&short(&flaw));
-                }
+                Code::InvalidTopic => return write!(f, "topic {name}: not accepted"),
                 _ => write!(f, "topic {name}: ")?,
             }
         }
@@ -263,8 +267,10 @@ mod tests {
         ] {
             assert_eq!(why(&mut own, code, topic, partition), expected);
         }
-        let illegal = why(&mut own, E::InvalidTopic, "bad name", -1);
-        assert!(illegal.starts_with("`bad name` can't be a topic's name: it holds ' '"), "{illegal}");
+        for code in [E::InvalidTopic, E::UnknownTopic, E::UnknownTopicOrPartition] {
+            let illegal = why(&mut Tally::new(true, true), code, "bad name", -1);
+            assert!(illegal.starts_with("`bad name` can't be a topic's name: it holds ' '"), "{illegal}");
+        }
         assert!(
             why(&mut own, E::InvalidTopic, &"x".repeat(100_000), -1).contains("100000 bytes is too long")
         );

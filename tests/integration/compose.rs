@@ -1,11 +1,8 @@
 //! docker-compose.yml without an engine: it parses, and its ports, listeners and volumes agree.
 
-#[path = "support/compose.rs"]
-mod compose;
-
 use std::collections::BTreeSet;
 
-use compose::{Port, Service, Variables, read};
+use crate::support::compose::{Port, Service, Variables, read};
 
 fn services(variables: &[(&'static str, &'static str)]) -> Vec<Service> {
     read(&variables.iter().copied().collect::<Variables<'_>>()).0

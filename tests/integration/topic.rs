@@ -1,14 +1,12 @@
 //! `kq topic` of the real binary against a cluster.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Cluster, wait_until};
 use serde_json::Value;
-use support::{Cluster, wait_until};
 
 /// The lines of a `--json` listing.
-fn objects(output: &support::Output) -> Vec<Value> {
+fn objects(output: &crate::support::Output) -> Vec<Value> {
     output.lines().iter().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
 }
 

@@ -1,12 +1,10 @@
 //! Flags, environment and help of the real binary, and what it says of a cluster that can't be reached.
 
-mod support;
-
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use support::{Kq, Output};
+use crate::support::{Kq, Output};
 
 /// A port of this machine on which nothing listens.
 fn closed_port() -> String {

@@ -1,26 +1,12 @@
 //! Records that hold back their own lane only: what is stuck stops nothing else.
 
-mod support;
-
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::Duration;
 
-use support::{Cluster, Running, wait_until};
+use super::worker_seeing::{address, scrape};
+use crate::support::{Cluster, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_secs(30);
-
-/// How many records this worker has queued, as its metrics say.
-fn queued(worker: &Running) -> Option<f64> {
-    let stderr = worker.stderr_so_far();
-    let (address, path) = stderr.split("http://").nth(1)?.split_whitespace().next()?.split_once('/')?;
-    let mut stream = TcpStream::connect(address).ok()?;
-    write!(stream, "GET /{path} HTTP/1.1\r\nHost: kq\r\nConnection: close\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    answer.lines().find_map(|line| line.strip_prefix("kq_worker_queued_records ")?.parse().ok())
-}
 
 #[test]
 fn a_key_that_is_retried_for_ever_stops_no_other_partition() {
@@ -33,7 +19,10 @@ fn a_key_that_is_retried_for_ever_stops_no_other_partition() {
     let flags = ["worker", &topic, "-j", "2", "--metrics", "127.0.0.1:0", "--backoff", "100ms..200ms"];
     let script = "[ $KQ_RECORD_PARTITION = 1 ] && cat";
     let worker = cluster.kq(flags).args(["--on-failure", "retry", "--", "sh", "-c", script]).spawn();
-    wait_until("a queue that can take no more of the key", LONG, || queued(&worker) >= Some(4000.0));
+    let address = address(&worker);
+    wait_until("a queue that can take no more of the key", LONG, || {
+        scrape(&address)["kq_worker_queued_records"] >= 4000.0
+    });
     for round in 1..4 {
         produce("1", "cool", "y\n".repeat(50));
         worker.wait_until_stdout("the other partition's records", |out| out.len() == 50 * round);

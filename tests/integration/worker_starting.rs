@@ -1,10 +1,8 @@
 //! Commands that can't be started: for now, for good, or with so much in their environment.
 
-mod support;
-
 use std::fs;
 
-use support::Cluster;
+use crate::support::Cluster;
 
 #[test]
 fn a_command_that_cannot_be_started_for_now_is_tried_again_and_spends_no_attempt() {
@@ -57,7 +55,7 @@ fn a_blank_command_is_refused() {
 /// A copy of the page tables costs 50 ms where kq holds a gibibyte, and a hook between fork and exec,
 /// another user or a PATH of the command's own would each bring it.
 #[test]
-#[ignore = "needs strace: cargo test --test worker_starting -- --ignored"]
+#[ignore = "needs strace: cargo test --test integration worker_starting:: -- --ignored"]
 fn no_command_starts_with_a_copy_of_this_process() {
     let cluster = Cluster::get();
     let topic = cluster.create("traced", 1);

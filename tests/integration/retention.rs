@@ -1,35 +1,13 @@
 //! Offsets that are not in the topic any more, or not yet: said, counted in the status, and passed once.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
+use crate::support::{CONT, Cluster, Kq, Output, STOP, numbers, wait_until};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use support::{Cluster, Kq, Output, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const STOP: i32 = 19;
-const CONTINUE: i32 = 18;
-
-/// The numbers from `from` on, up to `to`, a line each.
-fn numbers(from: usize, to: usize) -> String {
-    (from..to).map(|n| format!("{n}\n")).collect()
-}
-
-/// Takes what stands before this offset of partition 0 away, as retention does.
-#[track_caller]
-fn delete_before(cluster: &Cluster, topic: &str, offset: i64) {
-    let config = ClientConfig::new().set("bootstrap.servers", cluster.brokers()).clone();
-    let admin: AdminClient<DefaultClientContext> = config.create().expect("an admin client");
-    let mut places = TopicPartitionList::new();
-    places.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("a place");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(admin.delete_records(&places, &AdminOptions::new())).expect("delete records");
-}
 
 /// Commits this offset of partition 0 for a group without members.
 #[track_caller]
@@ -76,7 +54,7 @@ fn a_gap_before_the_first_record_is_said_once() {
     cluster.kq(["produce", &topic]).stdin(numbers(0, 900)).run().success();
     let consume = |more: &[&str]| cluster.kq(["consume", &topic]).args(more).run();
     consume(&["-g", &group, "-n", "500"]).success().stdout(numbers(0, 500));
-    delete_before(&cluster, &topic, 812);
+    cluster.delete_records(&topic, 0, 812);
     let gone = format!("{topic}[0]: 500..812 gone");
     consume(&["-g", &group, "-e"]).status(1).stderr_has(&gone).stdout(numbers(812, 900));
     consume(&["-g", &group, "-e"]).success().stderr_lacks("gone").stdout("");
@@ -97,7 +75,7 @@ fn a_gap_up_to_the_end_is_said_once() {
     consume().success().stdout("0\n");
     worker().success().stdout("0:0\n");
     cluster.kq(["produce", &topic]).stdin(numbers(1, 100)).run().success();
-    delete_before(&cluster, &topic, 100);
+    cluster.delete_records(&topic, 0, 100);
     let gone = format!("{topic}[0]: 1..100 gone");
     consume().status(1).stderr_has(&gone).stdout("");
     worker().status(1).stderr_has(&gone).stdout("");
@@ -114,7 +92,7 @@ fn a_worker_goes_on_after_a_gap_before_its_first_record() {
     cluster.kq(["produce", &topic]).stdin(numbers(0, 60)).run().success();
     let run = |stop: &[&str]| worker(&cluster, &topic, &group).args(stop).args(PRINT).run();
     run(&["-n", "20"]).success();
-    delete_before(&cluster, &topic, 50);
+    cluster.delete_records(&topic, 0, 50);
     let rest: String = (50..60).map(|n| format!("0:{n}\n")).collect();
     run(&["-e"]).status(1).stderr_has(&format!("{topic}[0]: 20..50 gone")).stdout(rest);
     run(&["-e"]).success().stderr_lacks("gone").stdout("");
@@ -135,9 +113,9 @@ fn overtaken(cluster: &Cluster, topic: &str, reader: Kq) -> Output {
     reader.signal(STOP);
     produce("0", 20, 40);
     produce("0", 40, 60);
-    delete_before(cluster, topic, 50);
+    cluster.delete_records(topic, 0, 50);
     produce("1", 0, 5);
-    reader.signal(CONTINUE);
+    reader.signal(CONT);
     reader.wait_for_stdout("0:59");
     reader.wait_for_stdout("1:4");
     reader.terminate();

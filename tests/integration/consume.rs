@@ -1,18 +1,12 @@
 //! `kq consume` against a broker: bounds, groups, formats, and what is committed.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Cluster, Kq};
-
-const TERM: i32 = 15;
+use crate::support::{Cluster, Kq, topic_with};
 
 /// A topic of one partition that holds these lines.
 fn holding(cluster: &Cluster, hint: &str, lines: &str) -> String {
-    let topic = cluster.create(hint, 1);
-    cluster.kq(["produce", &topic]).stdin(lines).run().success();
-    topic
+    topic_with(cluster, hint, 1, lines)
 }
 
 /// The numbers from 1 to `n`, a line each.
@@ -182,7 +176,7 @@ fn a_group_follows_commits_on_term_and_leaves() {
     let group = cluster.topic("g");
     let running = cluster.kq(["consume", &topic, "-g", &group]).spawn();
     running.wait_until_stdout("three lines", |out| out == numbers(3).as_bytes());
-    running.signal(TERM);
+    running.terminate();
     // No stop condition was given, so being told to stop is a normal end.
     running.wait().success();
     cluster.kq(["produce", &topic]).stdin("4\n").run().success();
@@ -206,7 +200,7 @@ fn a_second_member_takes_its_share_and_nothing_is_lost_or_read_twice() {
         cluster.kq(["produce", &topic, "-p", p]).stdin(format!("{p}b\n")).run().success();
     }
     let count = |out: &[u8]| out.iter().filter(|b| **b == b'\n').count();
-    support::wait_until("all eight lines", Duration::from_secs(30), || {
+    crate::support::wait_until("all eight lines", Duration::from_secs(30), || {
         count(&first.stdout_so_far()) + count(&second.stdout_so_far()) >= 8
     });
     second.terminate();

@@ -1,8 +1,6 @@
 //! Where a command's output goes: which statuses send it, and what goes along.
 
-mod support;
-
-use support::{Cluster, Kq};
+use crate::support::{Cluster, Kq};
 
 /// A worker that works off what is there, sends what its command prints, and ends.
 fn sends(cluster: &Cluster, topic: &str, output: &str, flags: &[&str], script: &str) -> Kq {

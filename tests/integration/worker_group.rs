@@ -1,41 +1,18 @@
 //! `kq worker` as a member of a group: topics by pattern, static members, range, partitions lost, records gone.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use support::{Cluster, Kq, Running, wait_until};
+use crate::support::{Cluster, Running, once, runs, topic_with, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_secs(45);
 
-fn topic_with(cluster: &Cluster, hint: &str, partitions: u32, lines: &str) -> String {
-    let topic = cluster.create(hint, partitions);
-    cluster.kq(["produce", &topic]).stdin(lines).run().success();
-    topic
-}
-
-/// A worker that works off what is there and ends.
-fn once(cluster: &Cluster, topic: &str, flags: &[&str], command: &[&str]) -> Kq {
-    cluster.kq(["worker", topic, "-e"]).args(flags).arg("--").args(command).limit(LONG)
-}
-
 fn lines(path: &Path) -> Vec<String> {
-    let mut lines: Vec<String> =
-        fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect();
+    let mut lines = crate::support::lines(path);
     lines.sort_unstable();
     lines
-}
-
-/// Whether a process of this pid runs; a zombie does not.
-fn runs(pid: &str) -> bool {
-    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    !state.is_empty() && !state.contains(") Z") && !state.contains(") X")
 }
 
 /// A handler that says its pid and never ends.
@@ -46,16 +23,6 @@ fn hanging(worker: &Running) -> String {
     let said = worker.wait_for_stderr(" here");
     let pid = said.split(": ").nth(1).and_then(|rest| rest.split(' ').next());
     pid.expect("a pid").to_owned()
-}
-
-/// Deletes the records of partition 0 before `offset`, as retention would.
-fn delete_before(cluster: &Cluster, topic: &str, offset: i64) {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", cluster.brokers()).create().expect("admin");
-    let mut places = TopicPartitionList::new();
-    places.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("place");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(admin.delete_records(&places, &AdminOptions::new())).expect("delete");
 }
 
 #[test]
@@ -280,7 +247,7 @@ fn records_that_retention_took_are_said_and_counted() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "gap", 1, "0\n1\n2\n3\n4\n5\n");
     cluster.kq(["worker", &topic, "-n", "2", "-j", "1", "--", "cat"]).run().success().stdout("01");
-    delete_before(&cluster, &topic, 4);
+    cluster.delete_records(&topic, 0, 4);
     once(&cluster, &topic, &["-j", "1"], &["cat"])
         .run()
         .status(1)
@@ -317,7 +284,7 @@ fn records_that_retention_takes_while_others_are_read_are_said_too() {
         };
         wait_until("the other partition is done", LONG, || of("1").len() == 40);
         fill("0", 20..40);
-        delete_before(&cluster, &topic, 38);
+        cluster.delete_records(&topic, 0, 38);
         fs::write(worker.dir().join("go"), "").unwrap();
         let dir = worker.dir().to_owned();
         let ended = worker.wait().status(1).stderr_has(&format!("{topic}[0]: 10..38 gone"));
@@ -358,7 +325,7 @@ fn a_consume_goes_past_records_that_retention_took() {
     let group = cluster.topic("group");
     let consume = |more: &[&str]| cluster.kq(["consume", &topic, "-g", &group]).args(more).run();
     consume(&["-n", "2"]).success().stdout("0\n1\n");
-    delete_before(&cluster, &topic, 4);
+    cluster.delete_records(&topic, 0, 4);
     consume(&["-e"]).status(1).stdout("4\n5\n").stderr_has("2..4 gone");
     consume(&["-e"]).success().stdout("");
 }

@@ -1,23 +1,12 @@
 //! `kq produce` against a broker: framing, delivery, and an exit status that never lies.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Cluster, Kq, wait_until};
-
-/// TERM and INT, by number.
-const TERM: i32 = 15;
-const INT: i32 = 2;
+use crate::support::{Cluster, INT, Kq, TERM, values, wait_until};
 
 /// What the topic holds, as kcat prints it in this format.
 fn kcat(cluster: &Cluster, topic: &str, format: &str) -> Vec<u8> {
     cluster.kcat(["-C", "-e", "-q", "-o", "beginning", "-t", topic, "-f", format]).run().success().stdout
-}
-
-/// The values of a topic with one partition, in order.
-fn values(cluster: &Cluster, topic: &str) -> String {
-    String::from_utf8(kcat(cluster, topic, "%s\n")).expect("text")
 }
 
 #[test]
@@ -139,7 +128,7 @@ fn a_line_without_its_key_is_named_and_stops_the_reading() {
 }
 
 /// All of stderr but the line of rates.
-fn said(output: &support::Output) -> String {
+fn said(output: &crate::support::Output) -> String {
     output.stderr.lines().filter(|line| !line.contains(" acknowledged, ")).map(|l| format!("{l}\n")).collect()
 }
 

@@ -1,8 +1,6 @@
 //! Values that were compressed by themselves: one rule about headers for consume and for worker.
 
-mod support;
-
-use support::{Cluster, Kq};
+use crate::support::{Cluster, Kq};
 
 const TEXT: &str = "some text, some text, and some text again";
 

@@ -1,10 +1,8 @@
 //! Brokers that go away and come back: ridden out where there is no limit, an error in bounded time where there is one.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Cluster, wait_until};
+use crate::support::{Cluster, wait_until};
 
 /// An embedded broker that keeps its records, and the folder that it keeps them in.
 fn lasting() -> (Cluster, tempfile::TempDir) {

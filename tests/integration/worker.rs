@@ -1,34 +1,19 @@
 //! `kq worker` from outside: the real binary, a cluster, commands that work, fail, hang and hide.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use support::{Cluster, Kq, wait_until};
+use crate::support::{Cluster, Kq, lines, once, runs, topic_with, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_secs(30);
-
-/// A topic with these lines in it.
-fn topic_with(cluster: &Cluster, hint: &str, partitions: u32, lines: &str) -> String {
-    let topic = cluster.create(hint, partitions);
-    cluster.kq(["produce", &topic]).stdin(lines).run().success();
-    topic
-}
 
 /// A topic with keyed records: `key:value` lines.
 fn keyed(cluster: &Cluster, hint: &str, partitions: u32, lines: &str) -> String {
     let topic = cluster.create(hint, partitions);
     cluster.kq(["produce", &topic, "-K", ":"]).stdin(lines).run().success();
     topic
-}
-
-/// A worker that works off what is there and ends.
-fn once(cluster: &Cluster, topic: &str, flags: &[&str], command: &[&str]) -> Kq {
-    cluster.kq(["worker", topic, "-e"]).args(flags).arg("--").args(command)
 }
 
 /// Each of these as a line.
@@ -40,16 +25,6 @@ fn sorted(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     lines
-}
-
-fn lines(path: &Path) -> Vec<String> {
-    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
-}
-
-/// Whether a process of this pid runs; a zombie does not.
-fn runs(pid: &str) -> bool {
-    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    !state.is_empty() && !state.contains(") Z") && !state.contains(") X")
 }
 
 #[test]
@@ -183,7 +158,7 @@ fn output_comes_out_whole_however_large() {
 #[test]
 fn an_unread_record_of_megabytes_is_no_problem() {
     let cluster = Cluster::get();
-    let topic = topic_with(&cluster, "unread", 1, &format!("{}\n", "x".repeat(900_000)));
+    let topic = topic_with(&cluster, "unread", 1, format!("{}\n", "x".repeat(900_000)));
     once(&cluster, &topic, &[], &["true"]).run().success();
     once(&cluster, &topic, &["-g", "other"], &["wc", "-c"]).run().success().stdout("900000\n");
 }
@@ -648,7 +623,7 @@ fn persistent(script: &str) -> String {
 #[test]
 fn a_persistent_command_stays_and_answers_by_id() {
     let cluster = Cluster::get();
-    let topic = topic_with(&cluster, "stays", 1, &text(0..500));
+    let topic = topic_with(&cluster, "stays", 1, text(0..500));
     // Two at a time, the later one first.
     let script = persistent(
         "if [ -n \"$held\" ]; then echo \"{\\\"id\\\":$id,\\\"ok\\\":true,\\\"out\\\":[$$]}\"; echo \"{\\\"id\\\":$held,\\\"ok\\\":true}\"; held=; else held=$id; fi",
@@ -669,7 +644,7 @@ fn only_the_record_that_kills_a_persistent_command_spends_retries() {
         &cluster,
         "guilty",
         1,
-        &text((0..20).map(|i| if i == 7 { "poison".into() } else { i.to_string() })),
+        text((0..20).map(|i| if i == 7 { "poison".into() } else { i.to_string() })),
     );
     let dlq = cluster.create("dead", 1);
     let script = persistent(
@@ -711,7 +686,7 @@ fn a_persistent_command_can_ask_for_a_record_again_and_can_fail_it() {
 #[test]
 fn a_persistent_command_that_never_answers_is_78() {
     let cluster = Cluster::get();
-    let topic = topic_with(&cluster, "never", 1, &text(0..10));
+    let topic = topic_with(&cluster, "never", 1, text(0..10));
     let flags = ["--persistent", "-j", "1", "--retries", "9", "--backoff", "1ms"];
     once(&cluster, &topic, &flags, &["sh", "-c", "exit 1"]).run().status(78).stderr_has("without an answer");
 }
@@ -776,7 +751,7 @@ fn the_example_for_one_process_a_record_works() {
 }
 
 #[test]
-#[ignore = "needs python3, node and go: cargo test --test worker -- --ignored"]
+#[ignore = "needs python3, node and go: cargo test --test integration worker:: -- --ignored"]
 fn the_examples_that_stay_work() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "examples", 1, "a\nbad\nb\n");

@@ -1,14 +1,12 @@
 //! The progress bar of `kq produce`, on a pseudo-terminal of a known width.
 
-mod support;
-
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 
+use crate::support::Cluster;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
-use support::Cluster;
 
 /// What `sh -c LINE` draws on the terminal `$TTY`, each picture of the line by itself, without control sequences.
 fn drawn(cluster: &Cluster, columns: u16, line: &str, input: &str) -> Vec<String> {

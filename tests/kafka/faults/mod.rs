@@ -4,9 +4,6 @@
 //! one file, does harm, and has the [`oracle`] judge. `outages` harm the brokers
 //! themselves and run alone; all others share the cluster.
 
-#[path = "../../support/mod.rs"]
-mod support;
-
 mod brokers;
 mod groups;
 mod handlers;

@@ -1,12 +1,10 @@
 //! README.md as it stands: each console block is run, and the four lines word for word.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Cluster, Kq, Running, wait_until};
+use crate::support::{Cluster, Kq, Running, wait_until};
 
-const README: &str = include_str!("../README.md");
+const README: &str = include_str!("../../README.md");
 
 /// How the README starts the program from a clone; the tests have it on their PATH already.
 const FROM_A_CLONE: &str = "cargo run --release -- ";
@@ -136,7 +134,7 @@ fn sorted(text: &str) -> Vec<&str> {
 
 #[test]
 fn the_test_command_of_the_readme_is_the_one_that_ci_runs() {
-    let ci = include_str!("../.ci/run");
+    let ci = include_str!("../../.ci/run");
     assert!(
         blocks(README, "sh").iter().any(|(_, lines)| lines == &["cargo test"]),
         "the README says `cargo test`"
@@ -146,10 +144,10 @@ fn the_test_command_of_the_readme_is_the_one_that_ci_runs() {
 
 /// The README's examples of `kq dev` in a user's tests, by the info string of their block.
 const DEV: [(&str, &str); 4] = [
-    ("sh", include_str!("../examples/dev/orders.sh")),
-    ("rust", include_str!("../examples/dev/orders.rs")),
-    ("python", include_str!("../examples/dev/python/test_orders.py")),
-    ("go", include_str!("../examples/dev/go/orders_test.go")),
+    ("sh", include_str!("../../examples/dev/orders.sh")),
+    ("rust", include_str!("../../examples/dev/orders.rs")),
+    ("python", include_str!("../../examples/dev/python/test_orders.py")),
+    ("go", include_str!("../../examples/dev/go/orders_test.go")),
 ];
 
 /// A command in the repository, with this `kq` on the PATH and the caller's environment otherwise.

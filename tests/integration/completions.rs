@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 /// Set to 1, the tests write the files instead of comparing them.
 const BLESS: &str = "KQ_BLESS";
-const COMMAND: &str = "KQ_BLESS=1 cargo test --test completions";
+const COMMAND: &str = "KQ_BLESS=1 cargo test --test integration completions::";
 
 fn command() -> clap::Command {
     kq::cli::Cli::command()

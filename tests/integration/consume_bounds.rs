@@ -1,19 +1,11 @@
 //! `kq consume` where it starts, where it ends, and what it waits for: backlogs, times, rebalances, topics that come and go.
 
-mod support;
+use std::time::Duration;
 
-use std::time::{Duration, Instant};
-
-use support::{Cluster, Kq, wait_until};
+use crate::support::{CONT, Cluster, Kq, Running, STOP, is_full, numbers, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_secs(30);
-const STOP: i32 = 19;
-const CONT: i32 = 18;
-
-fn numbers(from: usize, to: usize) -> String {
-    (from..to).map(|n| format!("{n}\n")).collect()
-}
 
 #[test]
 fn a_time_that_has_passed_ends_nothing_in_the_middle_of_a_backlog() {
@@ -200,17 +192,14 @@ fn a_signal_while_it_connects_ends_it() {
     }
 }
 
-/// Waits until nothing more fits into a pipe. How much that is depends on how its pages are filled.
+/// `kq consume` into a pipe that nobody reads, when that is full.
 #[track_caller]
-fn wait_until_full(reader: &std::io::PipeReader) {
-    let (mut held, mut since) = (0, Instant::now());
-    wait_until("the pipe is full", LONG, || {
-        let now = rustix::io::ioctl_fionread(reader).unwrap();
-        if now != held {
-            (held, since) = (now, Instant::now());
-        }
-        held > 32 << 10 && since.elapsed() > Duration::from_millis(200)
-    });
+fn standing_still(kq: Kq) -> (std::io::PipeReader, Running) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let held = writer.try_clone().unwrap();
+    let running = kq.stdout_to(writer).spawn();
+    wait_until("the pipe is full", LONG, || is_full(&held));
+    (reader, running)
 }
 
 #[test]
@@ -219,10 +208,8 @@ fn a_reader_that_stands_still_does_not_keep_a_signal_from_ending_it() {
     let topic = cluster.create("still", 1);
     let group = cluster.topic("group");
     cluster.kq(["produce", &topic]).stdin(numbers(0, 100_000)).run().success();
-    let (reader, writer) = std::io::pipe().unwrap();
-    let running =
-        cluster.kq(["consume", &topic, "-g", &group, "--close-timeout", "500ms"]).stdout_to(writer).spawn();
-    wait_until_full(&reader);
+    let (reader, running) =
+        standing_still(cluster.kq(["consume", &topic, "-g", &group, "--close-timeout", "500ms"]));
     running.terminate();
     running.wait().status(143).stderr_has("stdout takes nothing");
     drop(reader);
@@ -233,11 +220,9 @@ fn a_reader_that_is_slow_gets_all_of_it_after_a_signal() {
     let cluster = Cluster::get();
     let topic = cluster.create("slow", 1);
     cluster.kq(["produce", &topic]).stdin(numbers(0, 60_000)).run().success();
-    let (mut reader, writer) = std::io::pipe().unwrap();
-    let running = cluster.kq(["consume", &topic, "--close-timeout", "300ms"]).stdout_to(writer).spawn();
-    wait_until_full(&reader);
+    let (mut reader, running) = standing_still(cluster.kq(["consume", &topic, "--close-timeout", "300ms"]));
     running.terminate();
-    // What is taken is written, however long that takes in all.
+    // What is taken is written, however long that takes in all: longer than the time-out, at this pace.
     let mut piece = [0; 16 << 10];
     while std::io::Read::read(&mut reader, &mut piece).unwrap() > 0 {
         std::thread::sleep(Duration::from_millis(50));

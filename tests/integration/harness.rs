@@ -1,11 +1,9 @@
 //! The ground the other integration tests stand on, tried itself: limits, streams, a clean environment.
 
-mod support;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use support::Kq;
+use crate::support::Kq;
 
 /// The message that a failed check fails with.
 fn failure(check: impl FnOnce()) -> String {

@@ -2,26 +2,18 @@
 
 #![expect(clippy::float_cmp, reason = "the samples are whole numbers")]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use support::{Cluster, Running, wait_until};
+use crate::support::{Cluster, Running, topic_with, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_secs(30);
 
-fn topic_with(cluster: &Cluster, hint: &str, partitions: u32, lines: &str) -> String {
-    let topic = cluster.create(hint, partitions);
-    cluster.kq(["produce", &topic]).stdin(lines).run().success();
-    topic
-}
-
 /// The address that a worker says it serves its metrics on.
-fn address(worker: &Running) -> String {
+pub(super) fn address(worker: &Running) -> String {
     let line = worker.wait_for_stderr("metrics on http://");
     let (_, rest) = line.split_once("http://").expect("it was found");
     rest.split_once('/').expect("a path").0.to_owned()
@@ -45,7 +37,7 @@ fn get_as(address: &str, path: &str, accept: &str) -> Option<(u16, String, Strin
 
 /// The samples of `/metrics`, each by its name and labels as written.
 #[track_caller]
-fn scrape(address: &str) -> BTreeMap<String, f64> {
+pub(super) fn scrape(address: &str) -> BTreeMap<String, f64> {
     let (status, head, body) = get(address, "/metrics").expect("an answer");
     assert_eq!(status, 200);
     assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
@@ -111,7 +103,7 @@ fn metrics_say_what_became_of_records() {
         assert_eq!(all.get(name), Some(&value), "{name} in {all:#?}");
     }
     assert!(all["kq_worker_handler_seconds_sum"] > 0.0);
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../../README.md");
     let named = readme.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let named: Vec<&str> = named.filter(|word| word.starts_with("kq_worker_")).collect();
     assert!(named.len() > 8, "{named:?}");
@@ -201,7 +193,8 @@ fn a_worker_without_an_assignment_is_not_ready() {
     // It accepts and never answers: a cluster that can't be reached.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let brokers = silent.local_addr().unwrap().to_string();
-    let worker = support::Kq::new(["worker", "t", "-b", &brokers, "--metrics", "127.0.0.1:0", "--", "cat"]);
+    let worker =
+        crate::support::Kq::new(["worker", "t", "-b", &brokers, "--metrics", "127.0.0.1:0", "--", "cat"]);
     let worker = worker.spawn();
     let address = address(&worker);
     let (ready, _, why) = get(&address, "/readyz").expect("an answer");
@@ -296,8 +289,9 @@ fn no_live_line_where_nobody_looks() {
         let line = format!("kq worker {topic} -g {term} -e {line}");
         cluster.program("script", ["-qefc", &line, "/dev/null"]).env("TERM", term).run().success()
     };
-    let lacks =
-        |shown: &support::Output| !shown.text().contains("in flight") && !shown.text().contains('\x1b');
+    let lacks = |shown: &crate::support::Output| {
+        !shown.text().contains("in flight") && !shown.text().contains('\x1b')
+    };
     run("-- sleep 1", "dumb").demand("no live line", lacks);
     run("-q -- sleep 1", "xterm").demand("no live line", lacks);
     run("-- sleep 1 2>err; cat err", "vt100").demand("no live line", lacks);

@@ -1,8 +1,6 @@
 //! The flags of reading mean the same in each command that reads.
 
-mod support;
-
-use support::Cluster;
+use crate::support::Cluster;
 
 #[test]
 fn the_end_is_the_same_flag_in_consume_and_worker() {

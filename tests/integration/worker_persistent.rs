@@ -1,20 +1,16 @@
 //! `kq worker --persistent`: who is guilty of a death, what a process is told, and what becomes of a bad answer.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use support::{Cluster, Kq, Running, wait_until};
+use crate::support::{Cluster, Kq, Running, runs, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_secs(45);
 
 fn topic_with(cluster: &Cluster, hint: &str, lines: &str) -> String {
-    let topic = cluster.create(hint, 1);
-    cluster.kq(["produce", &topic]).stdin(lines).run().success();
-    topic
+    crate::support::topic_with(cluster, hint, 1, lines)
 }
 
 /// A worker of one process that stays (or of `-j`), which runs this script.
@@ -45,12 +41,6 @@ const OK: &str = r#"echo "{\"id\":$id,\"ok\":true}""#;
 
 fn lines(path: &Path) -> usize {
     fs::read_to_string(path).unwrap_or_default().lines().count()
-}
-
-/// Whether a process of this pid runs; a zombie does not.
-fn runs(pid: &str) -> bool {
-    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    !state.is_empty() && !state.contains(") Z") && !state.contains(") X")
 }
 
 /// The pid of a process that said ` here`.
