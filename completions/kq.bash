@@ -413,7 +413,7 @@ _kq() {
             return 0
             ;;
         kq__subcmd__consume)
-            opts="-t -g -p -o -e -c -n -f -J -D -0 -K -Z -u -b -X -F -q -v -h -V --topic --group --partition --from --reset --until --end --count --idle --format --json --delimiter --null-delimited --key-delimiter --with-key --print-null --unbuffered --decode --max-decoded --grep --where-key --where-header --isolation --assignor --group-protocol --stall-timeout --close-timeout --brokers --client-id --timeout --config-file --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
+            opts="-t -g -o -e -c -n -p -f -J -D -0 -K -Z -u -b -X -F -q -v -h -V --topic --group --from --reset --until --end --count --idle --partition --format --json --delimiter --null-delimited --key-delimiter --with-key --print-null --unbuffered --decode --max-decoded --grep --where-key --where-header --isolation --assignor --group-protocol --stall-timeout --close-timeout --brokers --client-id --timeout --config-file --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -432,14 +432,6 @@ _kq() {
                     return 0
                     ;;
                 -g)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --partition)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -p)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -468,6 +460,14 @@ _kq() {
                     return 0
                     ;;
                 --idle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --partition)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1729,7 +1729,7 @@ _kq() {
             return 0
             ;;
         kq__subcmd__worker)
-            opts="-t -g -o -e -c -n -j -b -X -F -q -v -h -V --topic --shell --group --from --reset --until --exit-at-end --count --idle --decode --instance-id --assignor --group-protocol --jobs --order --command-timeout --max-span --persistent --window --output-topic --output-lines --copy-headers --pass-credentials --retries --backoff --exit-map --on-failure --dlq --max-consecutive-failures --metrics --drain --shutdown-timeout --stall-timeout --brokers --client-id --timeout --config-file --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
+            opts="-t -g -o -e -c -n -j -b -X -F -q -v -h -V --topic --shell --group --from --reset --until --end --count --idle --instance-id --decode --max-decoded --grep --where-key --where-header --isolation --assignor --group-protocol --jobs --order --command-timeout --max-span --persistent --window --output-topic --output-lines --copy-headers --pass-credentials --retries --backoff --exit-map --on-failure --dlq --max-consecutive-failures --metrics --drain --shutdown-timeout --stall-timeout --brokers --client-id --timeout --config-file --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1783,12 +1783,32 @@ _kq() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --instance-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --decode)
                     COMPREPLY=($(compgen -W "auto none snappy gzip zstd lz4" -- "${cur}"))
                     return 0
                     ;;
-                --instance-id)
+                --max-decoded)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grep)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --where-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --where-header)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --isolation)
+                    COMPREPLY=($(compgen -W "read-committed read-uncommitted" -- "${cur}"))
                     return 0
                     ;;
                 --assignor)

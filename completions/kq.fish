@@ -332,15 +332,15 @@ complete -c kq -n "__fish_kq_using_subcommand produce" -s h -l help -d 'Print he
 complete -c kq -n "__fish_kq_using_subcommand produce" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand consume" -s t -l topic -d 'A topic, as the positional' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s g -l group -d 'Read as a member of this group and commit what was written [env: KQ_GROUP]' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -s p -l partition -d 'Partitions to read, without a group: 0,2-5' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s o -l from -d 'Where to start: beginning, end, OFFSET, -N before the end, @TIME, -DURATION; in a group only where nothing is committed' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l until -d 'Where to stop, exclusive: end, OFFSET, @TIME, -DURATION (so long ago)' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s n -s c -l count -d 'Stop after COUNT records were written' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l idle -d 'Stop when no record came for so long' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -s f -l format -d 'How each record looks: %t %p %o %k %s %K %S %T %h %R %%, %{time}, %{key:hex}, %{value:base64}, %{header:NAME}' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s p -l partition -d 'Partitions to read, without a group: 0,2-5' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s f -l format -d 'How each record looks: text with \\n \\t \\0 \\xNN and the tokens below' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s D -l delimiter -d 'What follows each record [default: \\n]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s K -l key-delimiter -d 'The key before the value, then this string' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l decode -d 'Values that were compressed by themselves: auto goes by content-encoding and by the magic of framed and Java\'s Snappy [default: auto; with -J none]' -r -f -a "auto\t''
+complete -c kq -n "__fish_kq_using_subcommand consume" -l decode -d 'Values that were compressed by themselves: auto goes by content-encoding and by the magic of framed and Java\'s Snappy [default: auto; with consume -J none]' -r -f -a "auto\t''
 none\t''
 snappy\t''
 gzip\t''
@@ -396,14 +396,20 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -s o -l from -d 'Where the
 complete -c kq -n "__fish_kq_using_subcommand worker" -l until -d 'End there (exclusive): end (as it is when a partition is assigned), OFFSET, @TIME' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -s n -s c -l count -d 'End after COUNT records are done, one way or another' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l idle -d 'End when nothing came and nothing ran for this long' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l decode -d 'Undo a value\'s own compression: auto, none, snappy, gzip, zstd, lz4' -r -f -a "auto\t''
+complete -c kq -n "__fish_kq_using_subcommand worker" -l instance-id -d 'Static membership: this name keeps its partitions over a short restart' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l decode -d 'Values that were compressed by themselves: auto goes by content-encoding and by the magic of framed and Java\'s Snappy [default: auto; with consume -J none]' -r -f -a "auto\t''
 none\t''
 snappy\t''
 gzip\t''
 zstd\t''
 lz4\t''"
-complete -c kq -n "__fish_kq_using_subcommand worker" -l instance-id -d 'Static membership: this name keeps its partitions over a short restart' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l assignor -d 'How the group\'s members share partitions; one of a group must know what the others know [default: cooperative-sticky]' -r -f -a "cooperative-sticky\t''
+complete -c kq -n "__fish_kq_using_subcommand worker" -l max-decoded -d 'The largest size that a value may decode to, in bytes' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l grep -d 'Only records whose value matches' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l where-key -d 'Only records whose key is this' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l where-header -d 'Only records with this header, repeatable (all must be there)' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l isolation -d 'Which records of transactions: read-committed or read-uncommitted [default: read-committed]' -r -f -a "read-committed\t''
+read-uncommitted\t''"
+complete -c kq -n "__fish_kq_using_subcommand worker" -l assignor -d 'How the group shares partitions: all its members must speak it [default: cooperative-sticky]' -r -f -a "cooperative-sticky\t''
 range\t''
 roundrobin\t''"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l group-protocol -d 'Who assigns the partitions: the members of the group, or the brokers' -r -f -a "classic\t'The members do, by --assignor'
@@ -446,7 +452,7 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -l color -d 'Colours in he
 always\t''
 never\t''"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l reset -d 'With --from: the whole group starts there, whatever it has committed; refused where it has members'
-complete -c kq -n "__fish_kq_using_subcommand worker" -s e -l exit-at-end -d '--until end'
+complete -c kq -n "__fish_kq_using_subcommand worker" -s e -l end -d 'End at the end, as it is when a partition is first assigned'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l persistent -d 'The commands stay and answer record after record, as JSON lines (see below)'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l output-lines -d 'With --output-topic: each line is a record'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l copy-headers -d 'With --output-topic: the record\'s headers go along'

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write as _};
 
-/// How a command ended: the one table of exit statuses.
+/// How a command ended. [`STATUSES`] says what each status means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// 0: all that was asked for is done.
@@ -38,6 +38,56 @@ impl Exit {
             Self::Command(code) => code,
         }
     }
+}
+
+/// An exit status as help and README have it.
+#[derive(Debug)]
+pub struct Status {
+    /// The number, or `128+n`.
+    pub code: &'static str,
+    /// What it means, in the words of the help.
+    pub name: &'static str,
+    /// The same at length: the row of README's table.
+    pub meaning: &'static str,
+}
+
+/// The one table of exit statuses. [`Exit::Command`] is none: it passes another program's on.
+pub const STATUSES: [Status; 7] = [
+    Status {
+        code: "0",
+        name: "all done",
+        meaning: "all that was asked for is done: acknowledged, or written out; or a follow was told to stop and \
+                  drained",
+    },
+    Status {
+        code: "1",
+        name: "some records failed",
+        meaning: "some records failed: bad lines, undelivered, lost to retention, or a worker that gave up by policy",
+    },
+    Status {
+        code: "2",
+        name: "usage, configuration or connection",
+        meaning: "usage, configuration, connection, authorisation, missing topic, stalled, stdout that can't be \
+                  written",
+    },
+    Status { code: "75", name: "work abandoned", meaning: "the worker ended with commands abandoned" },
+    Status { code: "76", name: "fenced", meaning: "fenced, or a fatal client error" },
+    Status {
+        code: "78",
+        name: "the worker's command can't be run",
+        meaning: "the worker's command can't be run",
+    },
+    Status {
+        code: "128+n",
+        name: "ended by signal n",
+        meaning: "ended by signal n before all that was asked for was done, after draining; stderr says where",
+    },
+];
+
+/// The statuses in a sentence, for the help.
+pub fn sentence() -> String {
+    let names = STATUSES.iter().map(|status| format!("{} {}", status.code, status.name));
+    format!("Exit status: {}.", names.collect::<Vec<_>>().join(", "))
 }
 
 /// An error that ends kq with a status other than 2, which is what a plain error means.
@@ -78,18 +128,6 @@ pub fn end(outcome: anyhow::Result<Exit>) -> ! {
     let exit = outcome.unwrap_or_else(|e| {
         if is_broken_pipe(&e) {
             return Exit::Done;
-        }
-        if let Some(usage) = e.downcast_ref::<clap::Error>() {
-            let printed = usage.print().and_then(|()| io::stdout().flush());
-            return match printed {
-                // Help and version are answers (0); anything else is a usage error (2).
-                _ if usage.use_stderr() => Exit::Usage,
-                Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-                    let _ = writeln!(io::stderr(), "kq: write stdout: {e}");
-                    Exit::Usage
-                }
-                _ => Exit::Done,
-            };
         }
         let _ = writeln!(io::stderr(), "kq: {e:#}");
         of_error(&e)
@@ -135,6 +173,29 @@ mod tests {
         ]
         .map(Exit::code);
         assert_eq!(codes, [0, 1, 2, 75, 76, 78, 130, 143, 7]);
+    }
+
+    const README: &str = include_str!("../README.md");
+
+    #[test]
+    fn the_table_has_every_status_and_the_readme_has_the_table() {
+        let exits = [Exit::Done, Exit::Failed, Exit::Usage, Exit::Abandoned, Exit::Fenced, Exit::CannotRun];
+        let codes = exits.map(|exit| exit.code().to_string());
+        assert!(
+            STATUSES.iter().map(|status| status.code).eq(codes.iter().map(String::as_str).chain(["128+n"]))
+        );
+        let rows = STATUSES.map(|status| format!("| {} | {} |\n", status.code, status.meaning)).concat();
+        let table = format!("| status | meaning |\n|---|---|\n{rows}");
+        assert!(README.contains(&table), "README's table of statuses is to be:\n{table}");
+    }
+
+    #[test]
+    fn the_readme_says_what_each_status_means_for_a_worker() {
+        let (_, table) = README.split_once("| status of kq |").expect("the table of a worker's statuses");
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let mut codes: Vec<&str> = rows.filter_map(|row| row.split('|').nth(1)).map(str::trim).collect();
+        codes.dedup();
+        assert!(codes.iter().copied().eq(STATUSES.iter().map(|status| status.code)), "{codes:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! work; [`exit`] alone turns what came of it into an exit status and an error
 //! on stderr.
 //!
-//! The way is down: a module uses those below it and none above.
+//! The way is down: a module uses those below it and none above. `tests/integration/layout.rs` keeps it.
 //!
 //! ```text
 //! cli, commands                     flags and help; from flags to an engine's settings
@@ -14,7 +14,7 @@
 //! kafka                             librdkafka, and its errors in words
 //! config                            the connection: flags, variables, files
 //! record  terminal  process         pure: bytes and records; stdout and stderr; commands
-//! clock  descriptors  exit  shutdown
+//! clock  named  lock  descriptors  exit  shutdown
 //! ```
 
 pub mod cli;
@@ -26,6 +26,8 @@ pub mod descriptors;
 pub mod dev;
 pub mod exit;
 pub mod kafka;
+pub mod lock;
+pub mod named;
 pub mod process;
 pub mod produce;
 pub mod reading;
@@ -37,6 +39,7 @@ pub mod worker;
 
 use anyhow::Context as _;
 use exit::Exit;
+use kafka::properties::Librdkafka;
 
 /// For librdkafka too (feature `override`): each record it hands over is allocated on one thread
 /// and freed on another, which glibc's malloc pays for with a lock.
@@ -48,21 +51,25 @@ pub fn main() -> ! {
     if std::env::args_os().nth(1).is_some_and(|arg| arg == process::guard::ARGUMENT) {
         exit::end(process::guard::main().map(|()| Exit::Done));
     }
-    exit::end(cli::parse(std::env::args_os()).map_err(anyhow::Error::from).and_then(|cli| run(&cli)))
+    exit::end(match cli::parse(std::env::args_os()) {
+        Ok(cli) => run(&cli),
+        Err(e) => cli::answer(&e),
+    })
 }
 
 /// Runs one parsed command line to its end and says how it ended.
 pub fn run(cli: &cli::Cli) -> anyhow::Result<Exit> {
     use cli::Command;
-    let config = || config::Config::resolve(&cli.connection);
+    let config = || config::Config::resolve(&cli.connection, &Librdkafka);
     match &cli.command {
         Command::Topic(args) => commands::topic::run(args, &config()?),
-        Command::Produce(args) => produce::run(args, &config()?),
-        Command::Consume(args) => consume::run(args, &config()?),
-        Command::Worker(args) => worker::run(args, &config()?),
+        Command::Produce(args) => commands::produce::run(args, &config()?),
+        Command::Consume(args) => commands::consume::run(args, &config()?),
+        Command::Worker(args) => commands::worker::run(args, &config()?),
         Command::Config(args) => commands::config::run(args, &config()?),
         Command::Properties => {
-            config::properties::write_list(&mut std::io::stdout().lock()).context("write stdout")?;
+            config::properties::write_list(&Librdkafka, &mut std::io::stdout().lock())
+                .context("write stdout")?;
             Ok(Exit::Done)
         }
         Command::Dev(args) => {

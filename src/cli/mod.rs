@@ -8,18 +8,25 @@ pub mod config;
 pub mod consume;
 pub mod dev;
 pub mod produce;
+pub mod reading;
+pub mod selection;
 pub mod topic;
+mod values;
 pub mod worker;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Context as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use crate::config::flags::ConnectionArgs;
 use crate::config::secret::Secret;
+use crate::exit::{self, Exit};
+use crate::kafka::version;
 
 /// kq: put records into Kafka, get them out, run a command for each.
 #[derive(clap::Parser, Debug)]
@@ -28,7 +35,7 @@ use crate::config::secret::Secret;
     version,
     long_version = long_version(),
     about,
-    after_help = EXAMPLES,
+    after_help = after_help(),
     propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true
@@ -48,10 +55,12 @@ Examples:
   kq worker foo -- ./handler.sh
 
 No cluster at hand? `kq dev` is one, for development. A flag ranks above its KQ_* variable, a variable above the file of -F, and -X above all. An empty \
-variable counts as unset. `kq config show` prints what holds and where it came from.
+variable counts as unset. `kq config show` prints what holds and where it came from.";
 
-Exit status: 0 all done, 1 some records failed, 2 usage, configuration or connection, \
-75 work abandoned, 76 fenced, 78 the worker's command can't be run, 128+n ended by signal n.";
+/// Examples, and what the exit status says.
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\n{}", exit::sentence())
+}
 
 /// The subcommands.
 #[derive(clap::Subcommand, Debug)]
@@ -96,6 +105,17 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     properties.sort_by_key(|given: &Secret| position_of_x(&args, given.reveal()));
     cli.connection.properties = properties;
     Ok(cli)
+}
+
+/// Prints what the parser says instead of a command line: help and the version are answers, anything
+/// else is a usage error.
+pub fn answer(e: &clap::Error) -> anyhow::Result<Exit> {
+    let printed = e.print().and_then(|()| std::io::stdout().flush());
+    if e.use_stderr() {
+        return Ok(Exit::Usage);
+    }
+    printed.context("write stdout")?;
+    Ok(Exit::Done)
 }
 
 /// The arguments that are kq's own: what follows `--` is a worker's command.
@@ -189,17 +209,14 @@ fn without_dashes(e: &clap::Error, args: &[OsString], command: &mut clap::Comman
 
 /// kq's version with what of librdkafka is linked in.
 fn long_version() -> String {
-    let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
-    let features = rdkafka::ClientConfig::new()
-        .create_native_config()
-        .and_then(|conf| conf.get("builtin.features"))
-        .unwrap_or_default();
+    let (librdkafka, features) = (version::librdkafka(), version::features());
     format!("{}\nlibrdkafka {librdkafka} ({})", env!("CARGO_PKG_VERSION"), features.replace(',', ", "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::codec::Codec;
 
     fn read(line: &[&str]) -> Result<Cli, clap::Error> {
         parse(std::iter::once("kq").chain(line.iter().copied()).map(OsString::from))
@@ -227,6 +244,35 @@ mod tests {
             command.get_subcommands().for_each(check);
         }
         check(&Cli::command());
+    }
+
+    #[test]
+    fn the_help_of_a_codec_names_every_one_of_them() {
+        let mut command = Cli::command();
+        command.build();
+        let mut help = |subcommand: &str, flag: &str| {
+            let command = command.find_subcommand_mut(subcommand).expect("a subcommand");
+            let arg = command.get_arguments().find(|arg| arg.get_long() == Some(flag)).expect("a flag");
+            let values = arg.get_possible_values().into_iter().map(|value| value.get_name().to_owned());
+            values.chain(arg.get_help().map(ToString::to_string)).collect::<Vec<_>>().join(" ")
+        };
+        for (subcommand, flag) in [("produce", "compression"), ("consume", "decode"), ("worker", "decode")] {
+            let help = help(subcommand, flag);
+            for codec in Codec::ALL {
+                assert!(help.contains(codec.name()), "{subcommand} --{flag}: {codec}: {help}");
+            }
+        }
+        assert!(help("produce", "value-codec").starts_with("snappy "));
+    }
+
+    #[test]
+    fn the_help_of_worker_says_what_each_exit_status_means() {
+        let command = Cli::command();
+        let worker = command.find_subcommand("worker").expect("a subcommand");
+        let help = worker.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let (_, statuses) = help.split_once("Exit status: ").expect("the exit statuses");
+        let codes = statuses.split("; ").filter_map(|status| status.split(' ').next());
+        assert!(codes.eq(exit::STATUSES.iter().map(|status| status.code)), "{statuses}");
     }
 
     #[test]

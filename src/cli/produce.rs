@@ -7,7 +7,12 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
+use crate::cli::values;
 use crate::clock::duration;
+use crate::produce::{OnInvalid, Report};
+use crate::record::codec::Codec;
+use crate::sending::client::Acks;
+use crate::sending::settings::{Compression, Partitioner};
 
 /// Put records into a topic: lines of stdin or of files
 ///
@@ -87,7 +92,7 @@ pub struct Args {
 
     /// At a line that is no valid record: stop (what came before is delivered, nothing after is
     /// read), or skip (report it, go on)
-    #[arg(long, value_name = "WHAT", default_value = "stop", value_enum, help_heading = "Framing")]
+    #[arg(long, value_name = "WHAT", default_value = "stop", value_parser = values::on_invalid(), help_heading = "Framing")]
     pub on_invalid: OnInvalid,
 
     /// The key of every record
@@ -113,22 +118,22 @@ pub struct Args {
     pub timestamp: Option<String>,
 
     /// Compress each value by itself, and say so in a content-encoding header
-    #[arg(long, value_name = "CODEC", value_parser = ["snappy"], help_heading = "Record")]
-    pub value_codec: Option<String>,
+    #[arg(long, value_name = "CODEC", value_parser = values::value_codec(), help_heading = "Record")]
+    pub value_codec: Option<Codec>,
 
     /// Compression of batches on the wire: none, gzip, snappy, lz4, zstd, with :LEVEL where it has
     /// levels [default: snappy]
-    #[arg(short = 'z', long, value_name = "CODEC[:LEVEL]", value_parser = compression, help_heading = "Delivery")]
-    pub compression: Option<(String, Option<u8>)>,
+    #[arg(short = 'z', long, value_name = "CODEC[:LEVEL]", help_heading = "Delivery")]
+    pub compression: Option<Compression>,
 
     /// Which partition a key goes to: murmur2 is Java's, consistent is kcat's [default: murmur2_random]
-    #[arg(long, value_parser = ["murmur2_random", "murmur2", "consistent_random", "consistent", "fnv1a_random", "fnv1a", "random"], help_heading = "Delivery")]
-    pub partitioner: Option<String>,
+    #[arg(long, value_parser = values::one_of::<Partitioner>(), help_heading = "Delivery")]
+    pub partitioner: Option<Partitioner>,
 
     /// Which replicas must have a record before it counts: all, 1, or 0 (turns idempotence off)
     /// [default: all]
-    #[arg(long, value_parser = ["all", "-1", "1", "0"], allow_hyphen_values = true, help_heading = "Delivery")]
-    pub acks: Option<String>,
+    #[arg(long, value_parser = values::acks(), allow_hyphen_values = true, help_heading = "Delivery")]
+    pub acks: Option<Acks>,
 
     /// Without the idempotent producer (clusters that refuse IDEMPOTENT_WRITE); retries may duplicate
     #[arg(long, help_heading = "Delivery")]
@@ -152,37 +157,8 @@ pub struct Args {
 
     /// Print file, line, topic, partition and offset of every acknowledged record on stdout, one JSON object a
     /// line. Whoever reads that may leave: the records are sent all the same
-    #[arg(long, value_name = "FORMAT", value_parser = ["json"], help_heading = "Delivery")]
-    pub report: Option<String>,
-}
-
-/// What becomes of the input after a line that is no valid record.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnInvalid {
-    /// Nothing more is read.
-    Stop,
-    /// It is reported and counted, and the next one is read.
-    Skip,
-}
-
-/// `CODEC` or `CODEC:LEVEL`, for the codecs and levels that librdkafka has.
-fn compression(text: &str) -> Result<(String, Option<u8>), String> {
-    let (codec, level) = text.split_once(':').map_or((text, None), |(codec, level)| (codec, Some(level)));
-    let levels = match codec {
-        "none" | "snappy" => None,
-        "gzip" => Some(0..=9),
-        "lz4" | "zstd" => Some(0..=12),
-        _ => return Err("give none, gzip, snappy, lz4 or zstd".into()),
-    };
-    let level = match (level, levels) {
-        (None, _) => None,
-        (Some(_), None) => return Err(format!("{codec} has no levels")),
-        (Some(level), Some(levels)) => match level.parse() {
-            Ok(n) if levels.contains(&n) => Some(n),
-            _ => return Err(format!("{codec} has levels {} to {}", levels.start(), levels.end())),
-        },
-    };
-    Ok((codec.to_owned(), level))
+    #[arg(long, value_name = "FORMAT", value_parser = values::one_of::<Report>(), help_heading = "Delivery")]
+    pub report: Option<Report>,
 }
 
 /// `N` or `N/s`: records a second, from one in eleven days to a thousand million.

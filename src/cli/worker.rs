@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::cli::reading::GroupArgs;
+use crate::cli::selection::{DecodeArgs, FilterArgs};
+use crate::cli::values;
 use crate::clock::backoff::Backoff;
 use crate::clock::{duration, now_ms};
 use crate::reading::bounds::{self, End, Start};
-use crate::reading::membership::GroupProtocol;
-use crate::record::codec::Decode;
 use crate::worker::{Address, ExitMap, OnFailure, Order};
 
 /// Run a command for each record
@@ -38,6 +39,9 @@ use crate::worker::{Address, ExitMap, OnFailure, Order};
 /// the command itself is broken (kq stops with 78); any other status, a signal or a time-out is
 /// tried again, --retries times, then --on-failure. Of a command that kq told to end (TERM) the
 /// status is not asked: after a time-out it has failed, else its record runs again.
+///
+/// For a record that --grep, --where-key or --where-header does not let through, no command runs: it
+/// counts as filtered, not for -n, and is committed in its turn.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -73,8 +77,8 @@ pub struct Args {
     #[arg(long, value_name = "WHERE", allow_hyphen_values = true, value_parser = until, help_heading = "Reading")]
     pub until: Option<End>,
 
-    /// --until end
-    #[arg(short = 'e', long = "exit-at-end", conflicts_with = "until", help_heading = "Reading")]
+    /// End at the end, as it is when a partition is first assigned
+    #[arg(short, long, alias = "exit-at-end", conflicts_with = "until", help_heading = "Reading")]
     pub end: bool,
 
     /// End after COUNT records are done, one way or another
@@ -85,32 +89,25 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Reading")]
     pub idle: Option<Duration>,
 
-    /// Undo a value's own compression: auto, none, snappy, gzip, zstd, lz4
-    #[arg(long, value_name = "CODEC", default_value = "auto", help_heading = "Reading")]
-    pub decode: Decode,
-
     /// Static membership: this name keeps its partitions over a short restart
     #[arg(long, value_name = "NAME", help_heading = "Reading")]
     pub instance_id: Option<String>,
 
-    /// How the group's members share partitions; one of a group must know what the others know
-    /// [default: cooperative-sticky]
-    ///
-    /// kafka-go's group readers share with no other client: beside a worker they get no partition,
-    /// whatever is chosen here.
-    #[arg(long, value_name = "NAME", value_parser = ["cooperative-sticky", "range", "roundrobin"], help_heading = "Reading")]
-    pub assignor: Option<String>,
+    #[command(flatten)]
+    pub decoding: DecodeArgs,
 
-    /// Who assigns the partitions: the members of the group, or the brokers
-    #[arg(long, value_name = "PROTOCOL", default_value = "classic", value_enum, help_heading = "Reading")]
-    pub group_protocol: GroupProtocol,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+
+    #[command(flatten)]
+    pub sharing: GroupArgs,
 
     /// Commands that run at the same time; those that wait on a network want 16 to 64 [default: cores]
     #[arg(short, long, value_name = "N", value_parser = at_least_one, help_heading = "Running")]
     pub jobs: Option<NonZeroUsize>,
 
     /// Which records wait for each other
-    #[arg(long, value_name = "ORDER", default_value = "key", value_enum, help_heading = "Running")]
+    #[arg(long, value_name = "ORDER", default_value = "key", value_parser = values::order(), help_heading = "Running")]
     pub order: Order,
 
     /// A command that takes longer is told to end (TERM), then killed; its record has failed
@@ -159,7 +156,7 @@ pub struct Args {
     pub exit_map: Option<ExitMap>,
 
     /// What becomes of a record that failed for good [default: dlq with --dlq, else stop]
-    #[arg(long, value_name = "WHAT", value_enum, help_heading = "Failing")]
+    #[arg(long, value_name = "WHAT", value_parser = values::on_failure(), help_heading = "Failing")]
     pub on_failure: Option<OnFailure>,
 
     /// Send records that failed for good to this topic, with headers that say why

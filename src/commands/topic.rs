@@ -5,7 +5,6 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde::Serialize;
-use tabwriter::TabWriter;
 
 use crate::cli::topic::{Alter, Args, Command, Create, Delete, Describe, List, Topics};
 use crate::config::{Config, topic};
@@ -14,6 +13,7 @@ use crate::kafka::admin::{Admin, CreateError, Creation};
 use crate::kafka::metadata::Topic;
 use crate::terminal::notes::Log;
 use crate::terminal::stdout;
+use crate::terminal::table::{Gap, json_lines, table};
 
 /// A line of `list --json`.
 #[derive(Serialize)]
@@ -102,12 +102,13 @@ fn list(args: &List, config: &Config) -> anyhow::Result<Exit> {
     let cluster = Admin::connect(config)?.metadata(None)?;
     let topics: Vec<&Topic> = cluster.topics.iter().filter(|t| args.internal || !t.is_internal()).collect();
     if args.json {
-        return print_json(topics.iter().map(|topic| Listed {
+        let lines = json_lines(topics.iter().map(|topic| Listed {
             topic: &topic.name,
             partitions: topic.partitions.len(),
             replication_factor: topic.replication_factor(),
             internal: topic.is_internal(),
-        }));
+        }))?;
+        return print(&lines);
     }
     if topics.is_empty() {
         config.log.note(format_args!("no topics on {} (`kq topic create NAME` makes one)", config.brokers));
@@ -116,7 +117,7 @@ fn list(args: &List, config: &Config) -> anyhow::Result<Exit> {
     let rows = topics
         .iter()
         .map(|topic| format!("{}\t{}\t{}", topic.name, topic.partitions.len(), topic.replication_factor()));
-    print(&table("TOPIC\tPARTITIONS\tREPLICATION", rows)?)
+    print(&table(Gap::Wide, "TOPIC\tPARTITIONS\tREPLICATION", rows)?)
 }
 
 fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
@@ -133,13 +134,9 @@ fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
     let outcome = each(config.log, topics, |name, topic| {
         let topic = match topic {
             Some(topic) => topic,
-            None => admin.topic(name)?.ok_or_else(|| {
-                anyhow!(
-                    "topic {name}: there is no such topic on {} (`kq topic list` shows those there are){}",
-                    config.brokers,
-                    topic::or_a_file(name)
-                )
-            })?,
+            None => admin
+                .topic(name)?
+                .ok_or_else(|| anyhow!("{}{}", topic::absent(name), topic::or_a_file(name)))?,
         };
         describe_one(&admin, &topic, args.json, &mut text)
     });
@@ -163,17 +160,14 @@ fn describe_one(admin: &Admin, topic: &Topic, json: bool, text: &mut Vec<u8>) ->
             low: marks.get(&p.id).map(|m| m.0),
             high: marks.get(&p.id).map(|m| m.1),
         });
-        serde_json::to_writer(
-            &mut *text,
-            &Described {
-                topic: &topic.name,
-                replication_factor: topic.replication_factor(),
-                internal: topic.is_internal(),
-                config: configs.into_iter().collect(),
-                partitions: partitions.collect(),
-            },
-        )?;
-        text.push(b'\n');
+        let described = Described {
+            topic: &topic.name,
+            replication_factor: topic.replication_factor(),
+            internal: topic.is_internal(),
+            config: configs.into_iter().collect(),
+            partitions: partitions.collect(),
+        };
+        text.extend(json_lines(std::iter::once(described))?);
         return Ok(());
     }
     if !text.is_empty() {
@@ -197,7 +191,7 @@ fn describe_one(admin: &Admin, topic: &Topic, json: bool, text: &mut Vec<u8>) ->
             mark(|m| m.1)
         )
     });
-    text.extend(table("PARTITION\tLEADER\tREPLICAS\tISR\tLOW\tHIGH", rows)?);
+    text.extend(table(Gap::Wide, "PARTITION\tLEADER\tREPLICAS\tISR\tLOW\tHIGH", rows)?);
     Ok(())
 }
 
@@ -209,8 +203,7 @@ fn alter(args: &Alter, config: &Config) -> anyhow::Result<Exit> {
     let admin = Admin::connect(config)?;
     let names = names.into_iter().map(|name| (name, ())).collect();
     each(config.log, names, |name, ()| {
-        let there =
-            admin.topic(name)?.ok_or_else(|| anyhow!("alter topic {name}: there is no such topic"))?;
+        let there = admin.topic(name)?.ok_or_else(|| anyhow!(topic::absent(name)))?;
         let partitions = there.partitions.len();
         let asked = args.partitions.map(|asked| asked as usize);
         if asked.is_some_and(|asked| asked < partitions) {
@@ -304,25 +297,6 @@ fn count(n: usize, thing: &str) -> String {
 
 fn ids(ids: &[i32]) -> String {
     ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",")
-}
-
-/// A table for people: a header, columns aligned at the left.
-fn table(header: &str, rows: impl Iterator<Item = String>) -> anyhow::Result<Vec<u8>> {
-    let mut table = TabWriter::new(Vec::new()).padding(3);
-    writeln!(table, "{header}")?;
-    for row in rows {
-        writeln!(table, "{row}")?;
-    }
-    table.into_inner().map_err(|e| anyhow!("{e}"))
-}
-
-fn print_json(objects: impl Iterator<Item = impl Serialize>) -> anyhow::Result<Exit> {
-    let mut text = Vec::new();
-    for object in objects {
-        serde_json::to_writer(&mut text, &object)?;
-        text.push(b'\n');
-    }
-    print(&text)
 }
 
 fn print(text: &[u8]) -> anyhow::Result<Exit> {

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 
-use super::properties::Property;
+use super::properties::{Catalogue, Property};
 
 /// How kq looks a variable up: injected, so that precedence is tested without a
 /// process-wide environment.
@@ -73,7 +73,7 @@ pub(super) fn switch(env: Lookup<'_>, variable: &'static str) -> anyhow::Result<
 
 /// Splits `KQ_X` into its properties: only at a comma that `name=` follows, since
 /// values may hold commas. `\,` is a comma that never splits.
-pub(super) fn split_x(text: &str) -> anyhow::Result<Vec<Property>> {
+pub(super) fn split_x(text: &str, catalogue: &dyn Catalogue) -> anyhow::Result<Vec<Property>> {
     let mut parts = vec![String::new()];
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -90,7 +90,7 @@ pub(super) fn split_x(text: &str) -> anyhow::Result<Vec<Property>> {
     }
     let parts = parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty());
     let properties: Vec<_> =
-        parts.map(|part| Property::parse_given(part, "KQ_X")).collect::<anyhow::Result<_>>()?;
+        parts.map(|part| Property::parse_given(part, "KQ_X", catalogue)).collect::<anyhow::Result<_>>()?;
     Ok(properties.into_iter().flatten().collect())
 }
 
@@ -104,10 +104,11 @@ fn starts_property(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::properties::Librdkafka;
     use proptest::prelude::*;
 
     fn pairs(text: &str) -> Vec<(String, String)> {
-        split_x(text).unwrap().into_iter().map(|p| (p.name, p.value)).collect()
+        split_x(text, &Librdkafka).unwrap().into_iter().map(|p| (p.name, p.value)).collect()
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use anyhow::{anyhow, bail};
 
 use super::jaas::{JAAS, login};
-use super::properties::{self, Property};
+use super::properties::{self, Catalogue, Property};
 
 /// What a file asks for.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ const TWINS: &[(&str, &str)] = &[
 /// A name that neither librdkafka has nor a twin is found for is not used and is told, but an
 /// error where it is of `ssl.`, `sasl.` or `security.`: a connection must not be less safe than
 /// it reads.
-pub fn parse(text: &str, path: &str) -> anyhow::Result<File> {
+pub fn parse(text: &str, path: &str, catalogue: &dyn Catalogue) -> anyhow::Result<File> {
     let entries = entries(text);
     let value = |name: &str| entries.iter().rfind(|e| e.name == name).map(|e| e.value.as_str());
     let mut file = File::default();
@@ -87,7 +87,7 @@ pub fn parse(text: &str, path: &str) -> anyhow::Result<File> {
             if let Some(instead) = properties::reserved(name) {
                 file.unused.push(format!("{name} ({instead})"));
             } else if properties::is_known(name) {
-                file.properties.push(Property::parse(&format!("{name}={value}"), &origin)?);
+                file.properties.push(Property::parse(&format!("{name}={value}"), &origin, catalogue)?);
             } else if ["ssl.", "sasl.", "security."]
                 .iter()
                 .any(|part| name.to_ascii_lowercase().starts_with(part))
@@ -187,19 +187,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::kafka::properties::Librdkafka;
 
     fn pairs(text: &str) -> Vec<(String, String)> {
         entries(text).into_iter().map(|e| (e.name, e.value)).collect()
     }
 
     fn given(text: &str) -> Vec<(String, String)> {
-        let file = parse(text, "f").unwrap();
+        let file = parse(text, "f", &Librdkafka).unwrap();
         assert!(file.unused.is_empty(), "{:?}", file.unused);
         file.properties.into_iter().map(|p| (p.name, p.value)).collect()
     }
 
     fn error(text: &str) -> String {
-        format!("{:#}", parse(text, "f").unwrap_err())
+        format!("{:#}", parse(text, "f", &Librdkafka).unwrap_err())
     }
 
     fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -250,7 +251,7 @@ mod tests {
             username=\"u\" \\\n  password=\"p\\\\\"w; x\";\nssl.truststore.type=PEM\nssl.truststore.location=/ca.pem\n\
             ssl.keystore.type=PEM\nssl.keystore.location=/me.pem\nssl.endpoint.identification.algorithm=\n\
             partition.assignment.strategy=org.apache.kafka.clients.consumer.RangeAssignor\n";
-        let file = parse(text, "f").unwrap();
+        let file = parse(text, "f", &Librdkafka).unwrap();
         let given: Vec<(String, String)> = file.properties.into_iter().map(|p| (p.name, p.value)).collect();
         for pair in owned(&[
             ("fetch.wait.max.ms", "100"),
@@ -313,7 +314,7 @@ mod tests {
         #[test]
         fn no_text_panics(text in any::<String>(), likely in "((ssl|sasl|acks|a)[.=: \\\\\\nu0-9\"#!x]{0,12}){0,6}") {
             for text in [text, likely] {
-                let _ = parse(&text, "f");
+                let _ = parse(&text, "f", &Librdkafka);
             }
         }
 

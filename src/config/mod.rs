@@ -1,7 +1,8 @@
 //! The one connection and configuration module: default < file < env < flag < `-X`, and the only builder
-//! of librdkafka configurations.
+//! of a client's properties.
 
 mod brokers;
+mod client;
 pub mod environment;
 pub mod file;
 pub mod flags;
@@ -11,17 +12,17 @@ pub mod secret;
 pub mod security;
 pub mod topic;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use crate::clock::duration;
 use crate::config::flags::ConnectionArgs;
 use crate::terminal::notes::Log;
 use environment::{Given, Lookup, Source, pick};
-use properties::{Property, canonical};
+use properties::{Catalogue, Property, canonical};
+
+pub use client::Properties;
 
 /// Where a cluster is looked for when nobody says.
 pub const DEFAULT_BROKERS: &str = "localhost:9092";
@@ -79,12 +80,17 @@ pub struct Shown {
 
 impl Config {
     /// Resolves flags, this process's environment and a file: default < file < env < flag < `-X`.
-    pub fn resolve(args: &ConnectionArgs) -> anyhow::Result<Self> {
-        Self::resolve_with(args, &environment::process)
+    /// `catalogue` knows which properties there are, and what each takes.
+    pub fn resolve(args: &ConnectionArgs, catalogue: &dyn Catalogue) -> anyhow::Result<Self> {
+        Self::resolve_with(args, &environment::process, catalogue)
     }
 
     /// [`Config::resolve`] with the environment given: `env` looks one variable up.
-    pub fn resolve_with(args: &ConnectionArgs, env: Lookup<'_>) -> anyhow::Result<Self> {
+    pub fn resolve_with(
+        args: &ConnectionArgs,
+        env: Lookup<'_>,
+        catalogue: &dyn Catalogue,
+    ) -> anyhow::Result<Self> {
         let variable = |name: &str| env(name).filter(|value| !value.is_empty());
 
         let log = Log::new(args.quiet, args.verbose);
@@ -92,18 +98,18 @@ impl Config {
         if let Some(file) = pick(env, args.config_file.as_deref(), "-F/--config-file", "KQ_CONFIG_FILE")? {
             let path = &file.value;
             let text = std::fs::read_to_string(path).with_context(|| format!("{} {path}", file.name))?;
-            let found = file::parse(&text, path)?;
+            let found = file::parse(&text, path, catalogue)?;
             settings.extend(found.properties.into_iter().map(|p| Setting::new(Source::File, path, p)));
             if !found.unused.is_empty() {
                 log.note(format_args!("{path}: not used: {}", found.unused.join(", ")));
             }
         }
         if let Some(x) = variable("KQ_X") {
-            let properties = environment::split_x(&x)?;
+            let properties = environment::split_x(&x, catalogue)?;
             settings.extend(properties.into_iter().map(|p| Setting::new(Source::EnvX, "KQ_X", p)));
         }
         for x in &args.properties {
-            let properties = Property::parse_given(x.reveal(), "-X")?;
+            let properties = Property::parse_given(x.reveal(), "-X", catalogue)?;
             settings.extend(properties.into_iter().map(|p| Setting::new(Source::X, "-X", p)));
         }
 
@@ -156,47 +162,36 @@ impl Config {
         Ok(this)
     }
 
-    /// A librdkafka configuration with the connection, TLS, SASL and `-X` settings in it.
+    /// A client's properties with the connection, TLS, SASL and `-X` settings in them.
     ///
     /// `role` lists the properties that the command sets as its defaults: they rank
     /// below what the environment, flags and `-X` say of the same property. Names in
     /// the result are canonical ([`canonical`]), so that aliases never meet in it.
-    pub fn client(&self, role: &[(&str, &str)]) -> anyhow::Result<ClientConfig> {
+    pub fn client(&self, role: &[(&str, &str)]) -> Properties {
         self.client_with(role, &[])
     }
 
     /// [`Config::client`] with properties from the command's own flags too: `flags` rank
     /// above the environment (`KQ_X`) and below `-X`.
-    pub fn client_with(&self, role: &[(&str, &str)], flags: &[(&str, &str)]) -> anyhow::Result<ClientConfig> {
-        let mut properties: BTreeMap<&str, String> = BTreeMap::new();
+    pub fn client_with(&self, role: &[(&str, &str)], flags: &[(&str, &str)]) -> Properties {
+        let mut properties = Properties::default();
         let defaults = self.defaults();
         for (name, value) in defaults.iter().map(|(n, v)| (*n, v.as_str())).chain(role.iter().copied()) {
-            properties.insert(canonical(name), value.to_owned());
+            properties.set(name, value);
         }
         let (above, below): (Vec<_>, Vec<_>) =
             self.settings.iter().partition(|setting| setting.source == Source::X);
         for Setting { property, .. } in below {
-            properties.insert(&property.name, property.value.clone());
+            properties.set(&property.name, property.value.as_str());
         }
         for (name, value) in flags {
-            properties.insert(canonical(name), (*value).to_owned());
+            properties.set(name, *value);
         }
         for Setting { property, .. } in above {
-            properties.insert(&property.name, property.value.clone());
+            properties.set(&property.name, property.value.as_str());
         }
         self.reconcile(&mut properties);
-
-        let mut config = ClientConfig::new();
-        for (name, value) in properties {
-            config.set(name, value);
-        }
-        config.set_log_level(if config.get("debug").is_some() {
-            RDKafkaLogLevel::Debug
-        } else {
-            RDKafkaLogLevel::Info
-        });
-        config.create_native_config().map_err(|e| anyhow!("librdkafka refuses its configuration: {e}"))?;
-        Ok(config)
+        properties
     }
 
     /// The effective connection as `KQ_*` variables, wherever it came from, without
@@ -260,7 +255,7 @@ impl Config {
     }
 
     /// Every effective value of the connection and where it came from; secrets are masked.
-    pub fn show(&self) -> anyhow::Result<Vec<Shown>> {
+    pub fn show(&self) -> Vec<Shown> {
         let shown = |name: &str, value: &str, origin: &str| Shown {
             name: name.to_owned(),
             value: if properties::is_secret(name) { "***" } else { value }.to_owned(),
@@ -269,16 +264,15 @@ impl Config {
         let mut all = vec![shown("timeout", &duration::format(self.timeout), &self.timeout_origin)];
         all.extend(self.env_topic.as_ref().map(|topic| shown("topic", topic, "KQ_TOPIC")));
         all.extend(self.group.as_ref().map(|group| shown("group", group, "KQ_GROUP")));
-        let client = self.client(&[])?;
-        let mut properties = client.config_map();
-        properties.entry("security.protocol").or_insert("plaintext");
-        let mut properties: Vec<_> = properties.into_iter().collect();
-        properties.sort_unstable();
-        for (name, value) in properties {
+        let mut properties = self.client(&[]);
+        if properties.get("security.protocol").is_none() {
+            properties.set("security.protocol", "plaintext");
+        }
+        for (name, value) in properties.iter() {
             let origin = self.setting(name).map_or("default", |setting| &setting.origin);
             all.push(shown(properties::familiar(name), value, origin));
         }
-        Ok(all)
+        all
     }
 
     /// kq's own defaults, below everything else.
@@ -310,14 +304,13 @@ impl Config {
     }
 
     /// Settles what librdkafka would refuse or take for a contradiction.
-    fn reconcile(&self, properties: &mut BTreeMap<&str, String>) {
-        if properties.contains_key("ssl.ca.pem") && self.given("ssl.ca.location").is_none() {
+    fn reconcile(&self, properties: &mut Properties) {
+        if properties.get("ssl.ca.pem").is_some() && self.given("ssl.ca.location").is_none() {
             properties.remove("ssl.ca.location");
         }
         // "`acks` must be set to `all` when `enable.idempotence` is true": who gives one gives up the other.
-        let acks = properties.get("request.required.acks").map(String::as_str);
-        if matches!(acks, Some("0" | "1")) && self.given("enable.idempotence").is_none() {
-            properties.insert("enable.idempotence", "false".to_owned());
+        if matches!(properties.get("acks"), Some("0" | "1")) && self.given("enable.idempotence").is_none() {
+            properties.set("enable.idempotence", "false");
         }
         // "`fetch.wait.max.ms` should be set lower than `socket.timeout.ms` by at least 1000ms"
         // (rd_kafka_conf_finalize), a refusal that a short --timeout must not draw.
@@ -325,7 +318,7 @@ impl Config {
             let number = |name: &str| properties.get(name).and_then(|v| v.parse::<u64>().ok());
             let floor = number("fetch.wait.max.ms").unwrap_or(500) + 1_500;
             let timeout = number("socket.timeout.ms").unwrap_or(0).max(floor);
-            properties.insert("socket.timeout.ms", timeout.to_string());
+            properties.set("socket.timeout.ms", timeout.to_string());
         }
     }
 }

@@ -1,14 +1,13 @@
 //! librdkafka's properties: which there are, which kq keeps for itself, and the nearest right name.
+//! The library itself is asked through a [`Catalogue`].
 
 use std::fmt;
 use std::io::{self, Write};
 
 use anyhow::{anyhow, bail};
-use rdkafka::config::ClientConfig;
-use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaConfRes;
 
 use super::jaas::{JAAS, login};
+use crate::terminal::table::{Gap, table};
 
 /// name, client, values, alias of: see the file's first line. The linked library
 /// offers no list of its names that safe code could reach.
@@ -31,6 +30,27 @@ const RESERVED: &[(&str, &str)] = &[
     ("allow.auto.create.topics", "`kq topic create` makes topics, and `kq produce` without --no-create"),
 ];
 
+/// What only the client library knows of its properties.
+pub trait Catalogue {
+    /// What it has against a property, if anything.
+    fn refusal(&self, name: &str, value: &str) -> Option<Refusal>;
+
+    /// The value that a property has where nobody gives one.
+    fn default_of(&self, name: &str) -> Option<String>;
+
+    /// The version of the library.
+    fn version(&self) -> String;
+}
+
+/// Why the client library takes no such property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It has none of this name.
+    Unknown,
+    /// It does not take the value, in its words.
+    Value(String),
+}
+
 /// A librdkafka property under its canonical name, with a value that librdkafka takes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Property {
@@ -47,20 +67,20 @@ impl fmt::Debug for Property {
 
 impl Property {
     /// Reads `name=value` as `-X` and `KQ_X` have it; a login as Java writes it is two properties.
-    pub fn parse_given(text: &str, origin: &str) -> anyhow::Result<Vec<Self>> {
+    pub fn parse_given(text: &str, origin: &str, catalogue: &dyn Catalogue) -> anyhow::Result<Vec<Self>> {
         match text.split_once('=') {
             Some((name, value)) if name.trim() == JAAS => login(value)
                 .map_err(|e| anyhow!("{origin} {JAAS}: {e}"))?
                 .into_iter()
-                .map(|(name, value)| Self::parse(&format!("{name}={value}"), origin))
+                .map(|(name, value)| Self::parse(&format!("{name}={value}"), origin, catalogue))
                 .collect(),
-            _ => Ok(vec![Self::parse(text, origin)?]),
+            _ => Ok(vec![Self::parse(text, origin, catalogue)?]),
         }
     }
 
-    /// Reads `name=value` and has librdkafka check it. `origin` is where it stood
+    /// Reads `name=value` and has the catalogue check it. `origin` is where it stood
     /// (`-X`, `KQ_X`); a value is shown in an error only where it can't be a secret.
-    pub fn parse(text: &str, origin: &str) -> anyhow::Result<Self> {
+    pub fn parse(text: &str, origin: &str, catalogue: &dyn Catalogue) -> anyhow::Result<Self> {
         let property = text.split_once('=').map(|(name, value)| (name.trim(), value));
         let Some((mut name, value)) = property.filter(|(name, _)| leading_name(name) == *name) else {
             // What follows the name may be a password.
@@ -76,13 +96,13 @@ impl Property {
         if let Some(instead) = reserved(name) {
             bail!("{origin} `{name}` is kq's own to set: {instead}");
         }
-        match refusal(name, value) {
+        match catalogue.refusal(name, value) {
             None => Ok(Self { name: canonical(name).to_owned(), value: value.to_owned() }),
-            Some((RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _)) => Err(unknown(name, origin)),
-            Some((_, _)) if is_secret(name) => {
+            Some(Refusal::Unknown) => Err(unknown(name, origin)),
+            Some(Refusal::Value(_)) if is_secret(name) => {
                 bail!("{origin} {name}: librdkafka refuses the value (not shown, it is a secret)")
             }
-            Some((_, why)) => bail!("{origin} {name}={value}: {}", refused_value(name, &why)),
+            Some(Refusal::Value(why)) => bail!("{origin} {name}={value}: {}", refused_value(name, &why)),
         }
     }
 }
@@ -101,15 +121,6 @@ pub fn reserved(name: &str) -> Option<&'static str> {
 /// Whether librdkafka has a property of this name, in kcat's spelling too.
 pub fn is_known(name: &str) -> bool {
     is_listed(name) || name.strip_prefix("topic.").is_some_and(is_listed)
-}
-
-/// What librdkafka has against a property, if anything.
-fn refusal(name: &str, value: &str) -> Option<(RDKafkaConfRes, String)> {
-    match ClientConfig::new().set(name, value).create_native_config() {
-        Ok(_) => None,
-        Err(KafkaError::ClientConfig(kind, why, _, _)) => Some((kind, why)),
-        Err(e) => Some((RDKafkaConfRes::RD_KAFKA_CONF_INVALID, e.to_string())),
-    }
 }
 
 fn refused_value(name: &str, why: &str) -> String {
@@ -165,19 +176,16 @@ pub fn is_secret(name: &str) -> bool {
 }
 
 /// Prints every property of the linked librdkafka with its default and the values it takes.
-pub fn write_list(out: &mut dyn Write) -> io::Result<()> {
-    let defaults = ClientConfig::new().create_native_config().ok();
-    let mut table = tabwriter::TabWriter::new(Vec::new()).padding(2);
-    writeln!(table, "PROPERTY\tCLIENT\tVALUES")?;
-    for row in rows() {
-        let default = defaults.as_ref().and_then(|conf| conf.get(row.name).ok()).unwrap_or_default();
+pub fn write_list(catalogue: &dyn Catalogue, out: &mut dyn Write) -> io::Result<()> {
+    let row = |row: Row| {
+        let default = catalogue.default_of(row.name).unwrap_or_default();
         let values = row.alias_of.map_or_else(|| row.values.to_owned(), |name| format!("same as {name}"));
         let default = if default.is_empty() { default } else { format!(" (default {default})") };
-        writeln!(table, "{}\t{}\t{values}{default}", row.name, row.client)?;
-    }
-    let table = table.into_inner().map_err(|e| io::Error::other(e.to_string()))?;
+        format!("{}\t{}\t{values}{default}", row.name, row.client)
+    };
+    let table = table(Gap::Narrow, "PROPERTY\tCLIENT\tVALUES", rows().map(row)).map_err(io::Error::other)?;
     out.write_all(&table)?;
-    let (_, version) = rdkafka::util::get_rdkafka_version();
+    let version = catalogue.version();
     writeln!(
         out,
         "\nWhat each does: https://github.com/confluentinc/librdkafka/blob/v{version}/CONFIGURATION.md"
@@ -209,6 +217,12 @@ fn row(name: &str) -> Option<Row> {
     rows().find(|row| row.name == name)
 }
 
+/// The names in the list.
+#[cfg(test)]
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    rows().map(|row| row.name)
+}
+
 fn is_listed(name: &str) -> bool {
     row(name).is_some()
 }
@@ -216,28 +230,10 @@ fn is_listed(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::properties::Librdkafka;
 
     fn error(text: &str) -> String {
-        Property::parse(text, "-X").unwrap_err().to_string()
-    }
-
-    #[test]
-    fn every_listed_property_is_known_to_the_linked_library() {
-        let conf = ClientConfig::new().create_native_config().unwrap();
-        assert!(rows().count() > 150);
-        for row in rows() {
-            // A property without a default answers so; only an unknown one is "unknown".
-            if let Err(KafkaError::ClientConfig(kind, ..)) = conf.get(row.name) {
-                let at_set = refusal(row.name, "");
-                assert!(
-                    kind != RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN
-                        || !matches!(at_set, Some((RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _))),
-                    "{}",
-                    row.name
-                );
-            }
-            assert!(row.alias_of.is_none_or(is_listed), "{}", row.name);
-        }
+        Property::parse(text, "-X", &Librdkafka).unwrap_err().to_string()
     }
 
     #[test]
@@ -284,33 +280,34 @@ mod tests {
     #[test]
     fn a_login_as_java_writes_it_is_user_and_password() {
         let text = r#"sasl.jaas.config=org.x.PlainLoginModule required username="u" password="hunter2";"#;
-        let given = Property::parse_given(text, "-X").unwrap();
+        let given = Property::parse_given(text, "-X", &Librdkafka).unwrap();
         let given: Vec<_> = given.iter().map(|p| (p.name.as_str(), p.value.as_str())).collect();
         assert_eq!(given, [("sasl.username", "u"), ("sasl.password", "hunter2")]);
         for text in [text.replace("username", "user"), text.replace("PlainLogin", "OtherLogin")] {
-            let error = Property::parse_given(&text, "KQ_X").unwrap_err().to_string();
+            let error = Property::parse_given(&text, "KQ_X", &Librdkafka).unwrap_err().to_string();
             assert!(error.starts_with("KQ_X sasl.jaas.config: ") && !error.contains("hunter2"), "{error}");
         }
     }
 
     #[test]
     fn aliases_meet_under_one_name() {
-        assert_eq!(Property::parse("linger.ms=1", "-X").unwrap().name, "queue.buffering.max.ms");
+        assert_eq!(Property::parse("linger.ms=1", "-X", &Librdkafka).unwrap().name, "queue.buffering.max.ms");
         assert_eq!(canonical("bootstrap.servers"), canonical("metadata.broker.list"));
         for row in rows() {
             assert_eq!(canonical(familiar(row.name)), canonical(row.name));
+            assert!(row.alias_of.is_none_or(is_listed), "{}", row.name);
         }
     }
 
     #[test]
     fn kcat_spelling_of_topic_properties_is_understood() {
-        let p = Property::parse("topic.request.required.acks=1", "-X").unwrap();
+        let p = Property::parse("topic.request.required.acks=1", "-X", &Librdkafka).unwrap();
         assert_eq!(p.name, "request.required.acks");
     }
 
     #[test]
     fn debug_output_masks_secrets() {
-        let p = Property::parse("sasl.password=hunter2", "-X").unwrap();
+        let p = Property::parse("sasl.password=hunter2", "-X", &Librdkafka).unwrap();
         assert_eq!(format!("{p:?}"), "sasl.password=***");
     }
 }

@@ -6,14 +6,15 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::secret::Secret;
+use crate::kafka::properties::{Librdkafka, native};
 
 fn resolve(args: &ConnectionArgs, env: &[(&str, &str)]) -> anyhow::Result<Config> {
     let env: HashMap<&str, &str> = env.iter().copied().collect();
-    Config::resolve_with(args, &|name| env.get(name).map(|value| (*value).to_owned()))
+    Config::resolve_with(args, &|name| env.get(name).map(|value| (*value).to_owned()), &Librdkafka)
 }
 
 fn property_of(config: &Config, name: &str) -> Option<String> {
-    config.client(&[]).unwrap().get(canonical(name)).map(str::to_owned)
+    config.client(&[]).get(name).map(str::to_owned)
 }
 
 fn error(args: &ConnectionArgs, env: &[(&str, &str)]) -> String {
@@ -100,21 +101,21 @@ fn a_short_timeout_still_makes_a_client() {
     use rdkafka::consumer::BaseConsumer;
     let args = ConnectionArgs { timeout: Some("1ms".to_owned()), ..Default::default() };
     let config = resolve(&args, &[("KQ_X", "fetch.wait.max.ms=5000")]).unwrap();
-    config.client(&[]).unwrap().create::<BaseConsumer>().unwrap();
+    native(&config.client(&[])).unwrap().create::<BaseConsumer>().unwrap();
 }
 
 #[test]
 fn a_command_default_yields_to_the_user_and_a_command_flag_to_x_only() {
     let config = resolve(&ConnectionArgs::default(), &[("KQ_X", "linger.ms=7")]).unwrap();
     let at = |role: &[(&str, &str)], flags: &[(&str, &str)]| {
-        let client = config.client_with(role, flags).unwrap();
+        let client = config.client_with(role, flags);
         client.get("queue.buffering.max.ms").map(str::to_owned)
     };
     assert_eq!(at(&[("linger.ms", "1")], &[]).as_deref(), Some("7"));
     assert_eq!(at(&[], &[("linger.ms", "2")]).as_deref(), Some("2"));
     let args = ConnectionArgs { properties: vec!["linger.ms=9".into()], ..Default::default() };
     let config = resolve(&args, &[]).unwrap();
-    let client = config.client_with(&[], &[("queue.buffering.max.ms", "2")]).unwrap();
+    let client = config.client_with(&[], &[("queue.buffering.max.ms", "2")]);
     assert_eq!(client.get("queue.buffering.max.ms"), Some("9"));
 }
 
@@ -230,9 +231,8 @@ fn a_child_resolves_to_the_same_connection() {
     let env: Vec<(&str, &str)> = env.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     let child = resolve(&ConnectionArgs::default(), &env).unwrap();
     let map = |config: &Config| {
-        let client = config.client(&[]).unwrap();
-        let map = client.config_map();
-        map.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect::<Vec<_>>()
+        let client = config.client(&[]);
+        client.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect::<Vec<_>>()
     };
     assert_eq!(map(&parent), map(&child));
     assert_eq!((child.brokers.as_str(), child.timeout), ("kafka:9", Duration::from_millis(1500)));
@@ -411,7 +411,7 @@ fn a_broker_with_a_protocol_must_agree_with_the_flags() {
 #[test]
 fn what_decides_the_protocol_is_shown_with_it() {
     let shown = |args: &ConnectionArgs, env: &[(&str, &str)]| {
-        let shown = resolve(args, env).unwrap().show().unwrap();
+        let shown = resolve(args, env).unwrap().show();
         let line = shown.into_iter().find(|shown| shown.name == "security.protocol").unwrap();
         (line.value, line.origin)
     };
@@ -434,7 +434,7 @@ fn every_effective_value_is_shown_with_where_it_came_from() {
     let (args, file) = with_file("linger.ms=7\nsasl.password=hunter2\n");
     let args = ConnectionArgs { properties: vec!["acks=1".into()], timeout: Some("3s".into()), ..args };
     let env = [("KQ_BROKERS", "env:1"), ("KQ_X", "ssl.key.password=hunter3"), ("KQ_TOPIC", "t")];
-    let shown = resolve(&args, &env).unwrap().show().unwrap();
+    let shown = resolve(&args, &env).unwrap().show();
     let line = |name: &str| {
         let found =
             shown.iter().find(|shown| shown.name == name).unwrap_or_else(|| panic!("{name} in {shown:?}"));

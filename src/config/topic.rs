@@ -84,6 +84,13 @@ pub fn file_hint(name: &str) -> Option<String> {
         .then(|| format!("it is a file here: name the topic first, as in `kq produce TOPIC {name}`"))
 }
 
+/// What every command says of a topic that the cluster does not have.
+pub fn absent(name: &str) -> String {
+    format!(
+        "topic {name} does not exist; `kq topic create {name}` makes it, `kq topic list` shows those that exist"
+    )
+}
+
 /// The end of an error about a topic that is not there, where there is a file of its name.
 pub fn or_a_file(name: &str) -> String {
     file_hint(name).map_or_else(String::new, |hint| format!("; {hint}"))

@@ -1,15 +1,16 @@
 //! What a consume has done: written out, stored, committed, and the status it ends with.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
-
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::{LEAVING, Session, Stop};
 use crate::exit::Exit;
+use crate::kafka::client::ConsumerClient;
 use crate::kafka::errors::words;
+use crate::record::TopicPartition;
 
-impl Session<'_> {
+impl<C: ConsumerClient> Session<'_, C> {
     /// Writes out what is gathered, and stores the offsets of it.
     pub(super) fn write_out(&mut self) {
         match self.output.flush() {
@@ -31,14 +32,14 @@ impl Session<'_> {
         if self.group.is_none() || self.broken.is_some() || self.stop == Some(Stop::Closed) {
             return;
         }
-        let mut list = TopicPartitionList::new();
+        let mut offsets = Vec::new();
         for part in self.parts.iter_mut() {
             if let (true, Some(next)) = (std::mem::take(&mut part.unstored), part.position()) {
-                let _ = list.add_partition_offset(&part.topic, part.partition, Offset::Offset(next));
+                offsets.push((TopicPartition::new(Arc::clone(&part.topic), part.partition), next));
             }
         }
-        if list.count() > 0
-            && let Err(code) = self.connected.consumer.store(&list)
+        if !offsets.is_empty()
+            && let Err(code) = self.connected.consumer.store(&offsets)
         {
             self.config.log.verbose(1, format_args!("store offsets: {code}"));
         }
@@ -60,7 +61,7 @@ impl Session<'_> {
         let mut uncommitted = None;
         if self.group.is_some() {
             // The close below commits too, but does not say whether it could.
-            let deadline = Instant::now() + self.args.close_timeout;
+            let deadline = Instant::now() + self.settings.close_timeout;
             uncommitted = self.commit(deadline).err();
             let left = deadline.saturating_duration_since(Instant::now()).max(LEAVING);
             connected.consumer.close(left, &mut self);

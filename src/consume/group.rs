@@ -4,21 +4,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::anyhow;
-use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::parts::Part;
 use super::{BATCH, Known, Session, Stop, TICK};
-use crate::kafka::errors::{is_passing, words};
-use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
+use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
+use crate::kafka::errors::{Code, is_passing, words};
 use crate::reading::bounds::Start;
 use crate::reading::client;
 
-impl Session<'_> {
+impl<C: ConsumerClient> Session<'_, C> {
     /// Commits what is stored. In the middle of a rebalance the group takes no commit, so
     /// wait for its end, up to `deadline`.
-    pub(super) fn commit(&mut self, deadline: Instant) -> Result<(), RDKafkaErrorCode> {
-        use RDKafkaErrorCode as E;
+    pub(super) fn commit(&mut self, deadline: Instant) -> Result<(), Code> {
+        use Code as E;
         let connected = self.connected;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -50,46 +48,39 @@ impl Session<'_> {
                 (None, Some(from)) => from,
             };
             let part = self.begin(&topic, partition, from)?;
-            assigned.offset = part.start.map_or(Offset::Beginning, Offset::Offset);
+            assigned.start = part.start.map_or(StartAt::Beginning, StartAt::Offset);
             return Ok(part);
         };
         let question = self.question(&topic, partition);
-        let take_over = || question.take_over(committed, self.config);
-        let start = self.patiently(take_over, client::is_passing)?;
+        let start = self.patiently(|| question.take_over(committed), client::is_passing)?;
         if let (Some(at), true) = (start.at, start.verdict.is_some()) {
-            assigned.offset = Offset::Offset(at);
+            assigned.start = StartAt::Offset(at);
         }
         self.open(&topic, partition, start)
     }
 }
 
-impl Rebalance for Session<'_> {
-    fn assigned(&mut self, consumer: &Consumer, partitions: &mut [Assigned]) {
-        let mut list = TopicPartitionList::new();
-        for p in &*partitions {
-            list.add_partition(&p.topic, p.partition);
-        }
+impl<C: ConsumerClient> Rebalance for Session<'_, C> {
+    fn assigned(&mut self, partitions: &mut [Assigned]) {
         if self.stop.is_some() || self.broken.is_some() {
             // On the way out: nothing of it will be read.
             return;
         }
-        let timeout = self.config.timeout;
-        if let Err(code) = self.patiently(|| consumer.committed(&list, timeout), |code| is_passing(*code)) {
-            if self.shutdown.signal().is_some() {
+        let asked: Vec<_> = partitions.iter().map(Assigned::topic_partition).collect();
+        let ask = || self.consumer().committed(&asked, self.config.timeout);
+        let committed = match self.patiently(ask, |code| is_passing(*code)) {
+            Ok(committed) => committed,
+            Err(_) if self.shutdown.signal().is_some() => return,
+            Err(code) => {
+                self.broken = Some(anyhow!(
+                    "committed offsets of group {}: {}",
+                    self.group.as_deref().unwrap_or_default(),
+                    words(code)
+                ));
                 return;
             }
-            self.broken = Some(anyhow!(
-                "committed offsets of group {}: {}",
-                self.group.as_deref().unwrap_or_default(),
-                words(code)
-            ));
-            return;
-        }
-        for (assigned, committed) in partitions.iter_mut().zip(list.elements()) {
-            let committed = match committed.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            };
+        };
+        for (assigned, committed) in partitions.iter_mut().zip(committed) {
             match self.take_over(assigned, committed) {
                 Ok(part) => self.parts.add(part),
                 // Told to end, it asks no longer.
@@ -106,7 +97,7 @@ impl Rebalance for Session<'_> {
         self.stop_when_done();
     }
 
-    fn revoked(&mut self, _: &Consumer, partitions: &[Assigned], lost: bool) {
+    fn revoked(&mut self, partitions: &[Assigned], lost: bool) {
         self.lost |= lost;
         if !lost && self.broken.is_none() && self.stop != Some(Stop::Closed) {
             self.write_out();

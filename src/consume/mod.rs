@@ -5,6 +5,7 @@ mod ending;
 mod group;
 mod outage;
 mod parts;
+mod settings;
 mod sink;
 mod start;
 mod taking;
@@ -13,15 +14,13 @@ mod topics;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::anyhow;
 
-use crate::cli::consume::Args;
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::exit::{self, Exit};
+use crate::kafka::client::{ConsumerClient, Events as _};
 use crate::kafka::errors;
-use crate::kafka::ffi::Consumer;
-use crate::reading::bounds::{Start, parse_partitions};
 use crate::reading::client::{self, Connected};
 use crate::reading::contact::{Contact, Silence};
 use crate::reading::membership::{self, Joining};
@@ -30,9 +29,11 @@ use crate::reading::topics::{Discovery, Selection};
 use crate::record::TopicPartition;
 use crate::shutdown::Shutdown;
 use crate::terminal::stdout::Output;
-use bounds::Bounds;
 use parts::Parts;
-use sink::Sink;
+
+pub use bounds::Bounds;
+pub use settings::Settings;
+pub use sink::{Look, Reader, Settings as SinkSettings, Sink};
 
 /// Records taken from librdkafka at once.
 const BATCH: usize = 1000;
@@ -44,94 +45,49 @@ const LINGER: Duration = Duration::from_millis(1);
 const LEAVING: Duration = Duration::from_millis(500);
 
 /// Consumes until a stop condition is reached, stdout is closed, or a signal comes.
-pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
-    let bounds = Bounds::new(args, now_ms())?;
-    let group = args.group.clone().or_else(|| config.group.clone().filter(|_| args.partition.is_none()));
-    if group.as_deref() == Some("") {
-        bail!("-g/--group is empty: give the group's name, or leave the flag out to read without a group");
-    }
-    let named: Vec<&String> = args.topics.iter().chain(&args.topic).collect();
-    let selection = Selection::given_or(&named, config.env_topic.as_deref())?;
-    let reset = args.reset.then(|| reset(group.as_deref(), &bounds)).transpose()?;
-    let output = Output::stdout()?;
-    let sink = Sink::new(args, output.is_terminal())?;
-    let partitions = args.partition.as_deref().map(parse_partitions).transpose().context("-p")?;
+pub fn run(settings: &Settings, sink: Sink, output: Output, config: &Config) -> anyhow::Result<Exit> {
     let shutdown = Shutdown::install()?;
+    let connected = connect(settings, config)?;
+    if let (Some(group), Some(from)) = (&settings.group, settings.reset) {
+        crate::reading::group::seek(&connected.consumer, config, group, &connected.topics, from)?;
+    }
+    end_though_stdout_hangs(&shutdown, &output, settings, config);
+    shutdown.begin();
+    let mut session = Session::new(settings, config, &connected, &shutdown, sink, output);
+    session.begin_reading()?;
+    session.run()
+}
 
+/// A consumer with the properties that these settings ask for, and the topics that it is to read.
+fn connect(settings: &Settings, config: &Config) -> anyhow::Result<Connected> {
     let anonymous = format!("kq-{}", std::process::id());
+    let group = settings.group.as_deref();
     let mut flags = vec![
-        ("group.id", group.as_deref().unwrap_or(&anonymous)),
+        ("group.id", group.unwrap_or(&anonymous)),
         ("enable.auto.commit", if group.is_some() { "true" } else { "false" }),
         ("auto.commit.interval.ms", "1000"),
     ];
-    match args.isolation.as_deref() {
-        Some("read-uncommitted") => flags.push(("isolation.level", "read_uncommitted")),
-        Some(_) => flags.push(("isolation.level", "read_committed")),
-        None => {}
-    }
+    flags.extend(settings.isolation.map(|isolation| ("isolation.level", isolation.level())));
     let role = [
         // Fetched ahead of a partition: enough to hide the way to the broker, little enough to stay
         // in the processor's caches, which saves a fifth of the CPU, and in 64 MiB.
         ("queued.min.messages", "20000"),
         ("fetch.message.max.bytes", "524288"),
         // A broker answers an idle fetch after this long: what stands at the end of a topic waits for it.
-        ("fetch.wait.max.ms", if bounds.stops() { "20" } else { "500" }),
+        ("fetch.wait.max.ms", if settings.bounds.stops() { "20" } else { "500" }),
     ];
     if group.is_some() {
-        let assignor = args.assignor.as_deref().map(str::parse).transpose().context("--assignor")?;
-        flags.extend(membership::properties(args.group_protocol, assignor, config)?);
+        flags.extend(membership::properties(settings.sharing, config)?);
     }
-    let connected = client::connect(config, &role, &flags, &selection)?;
-    if let Some((group, from)) = reset {
-        crate::reading::group::seek(&connected.consumer, config, group, &connected.topics, from)?;
-    }
-    end_though_stdout_hangs(&shutdown, &output, args, config);
-    shutdown.begin();
-    let stall = bounds.stops().then_some(args.stall_timeout);
-    let mut session = Session {
-        args,
-        config,
-        connected: &connected,
-        bounds,
-        group,
-        parts: Parts::default(),
-        ends: Ends::default(),
-        known: Vec::new(),
-        selection,
-        subscribed: Vec::new(),
-        output,
-        sink,
-        shutdown: &shutdown,
-        written: 0,
-        undecoded: 0,
-        gone: 0,
-        broken: None,
-        stop: None,
-        joining: Joining::new(args.group_protocol, Instant::now()),
-        polled: Instant::now(),
-        looked: Instant::now(),
-        last_record: Instant::now(),
-        discovery: Discovery::new(Instant::now()),
-        contact: Contact::new(stall),
-        silence: Silence::new(stall),
-        lost: false,
-    };
-    let begun = if session.group.is_some() { session.join() } else { session.assign(partitions.as_deref()) };
-    match (begun, shutdown.signal()) {
-        (Ok(()), _) => {}
-        // Told to end, it asks no longer.
-        (Err(_), Some(signal)) => session.stop = Some(Stop::Signal(signal)),
-        (Err(e), None) => return Err(e),
-    }
-    session.run()
+    client::connect(config, &role, &flags, &settings.topics)
 }
 
 /// What a stderr that takes nothing is given for it.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A reader that stands still, such as a pager, must not keep a consume from ending.
-fn end_though_stdout_hangs(shutdown: &Shutdown, output: &Output, args: &Args, config: &Config) {
-    let (writes, log, limit) = (output.writes(), config.log, args.close_timeout);
+fn end_though_stdout_hangs(shutdown: &Shutdown, output: &Output, settings: &Settings, config: &Config) {
+    let (writes, log, limit) = (output.writes(), config.log, settings.close_timeout);
     shutdown.on_first_signal(move |signal| {
         writes.await_hang(limit);
         // stderr may lead to the same reader.
@@ -147,19 +103,6 @@ fn end_though_stdout_hangs(shutdown: &Shutdown, output: &Output, args: &Args, co
     });
 }
 
-/// What `--reset` is to do: it needs a group and a start.
-fn reset<'a>(group: Option<&'a str>, bounds: &Bounds) -> anyhow::Result<(&'a str, Start)> {
-    match (group, bounds.from) {
-        (None, _) => bail!("--reset: name the group that is to start anew with -g or KQ_GROUP"),
-        (_, None) => {
-            bail!(
-                "--reset: say where the group is to start: --from beginning, end, OFFSET, -N, @TIME or -DURATION"
-            )
-        }
-        (Some(group), Some(from)) => Ok((group, from)),
-    }
-}
-
 /// Why reading ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
@@ -171,10 +114,10 @@ enum Stop {
 }
 
 /// One run of `kq consume`.
-struct Session<'a> {
-    args: &'a Args,
+struct Session<'a, C> {
+    settings: &'a Settings,
     config: &'a Config,
-    connected: &'a Connected,
+    connected: &'a Connected<C>,
     bounds: Bounds,
     group: Option<String>,
     parts: Parts,
@@ -223,8 +166,62 @@ impl Known {
     }
 }
 
-impl Session<'_> {
-    fn consumer(&self) -> &Consumer {
+impl<'a, C: ConsumerClient> Session<'a, C> {
+    fn new(
+        settings: &'a Settings,
+        config: &'a Config,
+        connected: &'a Connected<C>,
+        shutdown: &'a Shutdown,
+        sink: Sink,
+        output: Output,
+    ) -> Self {
+        let stall = settings.bounds.stops().then_some(settings.stall_timeout);
+        let now = Instant::now();
+        Self {
+            settings,
+            config,
+            connected,
+            bounds: settings.bounds,
+            group: settings.group.clone(),
+            parts: Parts::default(),
+            ends: Ends::default(),
+            known: Vec::new(),
+            selection: settings.topics.clone(),
+            subscribed: Vec::new(),
+            output,
+            sink,
+            shutdown,
+            written: 0,
+            undecoded: 0,
+            gone: 0,
+            broken: None,
+            stop: None,
+            joining: Joining::new(settings.sharing.protocol, now),
+            polled: now,
+            looked: now,
+            last_record: now,
+            discovery: Discovery::new(now),
+            contact: Contact::new(stall),
+            silence: Silence::new(stall),
+            lost: false,
+        }
+    }
+
+    /// Joins the group, or takes the partitions that are asked for.
+    fn begin_reading(&mut self) -> anyhow::Result<()> {
+        let begun =
+            if self.group.is_some() { self.join() } else { self.assign(self.settings.partitions.as_deref()) };
+        match (begun, self.shutdown.signal()) {
+            // Once it is to end, it asks no longer.
+            (Err(_), Some(signal)) => self.stop = Some(Stop::Signal(signal)),
+            (begun, _) => return begun,
+        }
+        Ok(())
+    }
+}
+
+impl<C: ConsumerClient> Session<'_, C> {
+    fn consumer(&self) -> &C {
         &self.connected.consumer
     }
 
@@ -304,3 +301,6 @@ impl Session<'_> {
         self.watch_contact();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,11 @@ use std::time::Instant;
 use anyhow::anyhow;
 
 use super::{Session, Stop};
+use crate::kafka::client::ConsumerClient;
 use crate::reading::contact::{self, Answered, Hush, Step};
 use crate::reading::membership;
 
-impl Session<'_> {
+impl<C: ConsumerClient> Session<'_, C> {
     /// Says what a join waits for that takes long; ends a consume that gets no partition.
     pub(super) fn watch_joining(&mut self) {
         if self.group.is_none() || self.subscribed.is_empty() {

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::Session;
 use super::parts::Part;
+use crate::kafka::client::ConsumerClient;
 use crate::reading::bounds::Start;
 use crate::reading::position::Verdict;
 use crate::reading::start::{Found, Question};
 use crate::reading::{client, contact};
 
-impl Session<'_> {
+impl<C: ConsumerClient> Session<'_, C> {
     /// Asks until there is an answer, through an outage that begins just now: as long as a stop
     /// condition allows, else for ever, or well within the group's `max.poll.interval.ms`.
     pub(super) fn patiently<T, E: Display>(
@@ -19,7 +20,7 @@ impl Session<'_> {
         is_passing: impl Fn(&E) -> bool,
     ) -> Result<T, E> {
         let patience = match &self.group {
-            _ if self.bounds.stops() => self.args.stall_timeout,
+            _ if self.bounds.stops() => self.settings.stall_timeout,
             Some(_) => Duration::from_mins(4),
             None => Duration::MAX,
         };
@@ -33,7 +34,7 @@ impl Session<'_> {
     }
 
     /// Asks one of these about a partition.
-    pub(super) fn question<'q>(&'q self, topic: &'q str, partition: i32) -> Question<'q> {
+    pub(super) fn question<'q>(&'q self, topic: &'q str, partition: i32) -> Question<'q, C> {
         Question {
             consumer: self.consumer(),
             topic,

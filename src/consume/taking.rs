@@ -1,19 +1,18 @@
 //! What a consume does with what comes: records to the sink, ends and gaps to their partitions, errors.
 
 use anyhow::{anyhow, bail};
-use rdkafka::types::RDKafkaErrorCode;
 
 use super::sink::Fate;
 use super::{Session, Stop};
 use crate::clock::now_ms;
 use crate::exit::{self, Exit};
-use crate::kafka::errors;
-use crate::kafka::ffi::Event;
+use crate::kafka::client::{ConsumerClient, Event};
+use crate::kafka::errors::{self, Code};
 use crate::reading::client;
 use crate::reading::position::{self, Limit, Log, Read, Verdict};
 use crate::record::RecordRef;
 
-impl Session<'_> {
+impl<C: ConsumerClient> Session<'_, C> {
     pub(super) fn take(&mut self, event: Event<'_>) {
         match event {
             Event::Record(record) => self.take_record(&record),
@@ -56,7 +55,7 @@ impl Session<'_> {
                 ));
             }
         }
-        if self.args.unbuffered {
+        if self.settings.unbuffered {
             self.write_out();
         } else if let Err(e) = self.output.relieve().map(|flushed| {
             if flushed {
@@ -72,15 +71,8 @@ impl Session<'_> {
         }
     }
 
-    pub(super) fn take_error(
-        &mut self,
-        topic: &str,
-        partition: i32,
-        offset: i64,
-        code: RDKafkaErrorCode,
-        reason: &str,
-    ) {
-        use RDKafkaErrorCode as E;
+    pub(super) fn take_error(&mut self, topic: &str, partition: i32, offset: i64, code: Code, reason: &str) {
+        use Code as E;
         match code {
             E::AutoOffsetReset => {
                 self.config.log.verbose(1, format_args!("{topic}[{partition}]@{offset}: {reason}"));
@@ -150,7 +142,7 @@ impl Session<'_> {
         let next = verdict.next();
         match self.consumer().restart(topic, partition, next) {
             // It left meanwhile, and is its next owner's to read.
-            Err(RDKafkaErrorCode::InvalidArgument) => return Ok(()),
+            Err(Code::InvalidArgument) => return Ok(()),
             Ok(()) => {}
             Err(code) => bail!("read {topic}[{partition}] from {next} on: {code}"),
         }

@@ -1,18 +1,18 @@
 //! What a consume reads: the topics and partitions at the start, and those that come and go later.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{anyhow, bail};
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::Session;
 use super::parts::Part;
+use crate::kafka::client::{Assigned, ConsumerClient, StartAt, TopicMetadata};
 use crate::kafka::errors::words;
-use crate::kafka::ffi::TopicMetadata;
 use crate::reading::bounds::Start;
 use crate::reading::topics::{self, Follows};
 
-impl Session<'_> {
+impl<C: ConsumerClient> Session<'_, C> {
     /// Joins the group for the topics that are there now; partitions come through [`Rebalance::assigned`].
     pub(super) fn join(&mut self) -> anyhow::Result<()> {
         let topics = topics::names(&self.connected.topics);
@@ -36,7 +36,7 @@ impl Session<'_> {
 
     /// Takes all partitions, or the chosen ones, without a group.
     pub(super) fn assign(&mut self, chosen: Option<&[i32]>) -> anyhow::Result<()> {
-        let mut list = TopicPartitionList::new();
+        let mut assigned = Vec::new();
         let connected = self.connected;
         for topic in &connected.topics {
             for &wanted in chosen.unwrap_or_default() {
@@ -55,8 +55,12 @@ impl Session<'_> {
                 let from = self.bounds.from.unwrap_or(Start::Beginning);
                 let part = self.begin(&topic.name, partition.id, from)?;
                 if !part.done {
-                    let start = part.start.map_or(Offset::Beginning, Offset::Offset);
-                    list.add_partition_offset(&topic.name, partition.id, start)?;
+                    let start = part.start.map_or(StartAt::Beginning, StartAt::Offset);
+                    assigned.push(Assigned {
+                        topic: Arc::clone(&part.topic),
+                        partition: partition.id,
+                        start,
+                    });
                 }
                 self.parts.add(part);
             }
@@ -67,7 +71,7 @@ impl Session<'_> {
             }
             self.config.log.note(self.selection.nothing_yet());
         }
-        self.consumer().assign(&list).map_err(|code| anyhow!("assign partitions: {code}"))
+        self.consumer().assign(&assigned).map_err(|code| anyhow!("assign partitions: {code}"))
     }
 
     /// Looks for what came into being since: topics that match a pattern, partitions that were added;
@@ -77,7 +81,7 @@ impl Session<'_> {
             return;
         }
         let is_missed = self.connected.causes.take_topic_gone();
-        let follows = self.bounds.until.is_none() && self.args.partition.is_none();
+        let follows = self.bounds.until.is_none() && self.settings.partitions.is_none();
         let news = if self.selection.has_pattern() || (follows && self.group.is_none()) {
             Follows::New
         } else {
@@ -107,17 +111,18 @@ impl Session<'_> {
 
     /// Partitions that came into being are read from their beginning.
     fn assign_new(&mut self, topics: &[TopicMetadata]) {
-        let mut list = TopicPartitionList::new();
+        let mut added = Vec::new();
         for topic in topics {
             for partition in &topic.partitions {
                 if self.parts.find(&topic.name, partition.id).is_none() {
-                    let _ = list.add_partition_offset(&topic.name, partition.id, Offset::Beginning);
-                    self.parts.add(Part::new(topic.name.as_str().into(), partition.id, None, None));
+                    let (topic, partition) = (Arc::<str>::from(topic.name.as_str()), partition.id);
+                    self.parts.add(Part::new(Arc::clone(&topic), partition, None, None));
+                    added.push(Assigned { topic, partition, start: StartAt::Beginning });
                 }
             }
         }
-        if list.count() > 0
-            && let Err(code) = self.consumer().assign_more(&list)
+        if !added.is_empty()
+            && let Err(code) = self.consumer().assign_more(&added)
         {
             self.broken = Some(anyhow!("assign partitions: {}", words(code)));
         }

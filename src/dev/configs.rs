@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::dev::log::Limits;
+use super::log::config::LogConfig;
 
 /// What kind of value a configuration takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub enum Kind {
     Boolean,
     Ratio,
     OneOf(&'static [&'static str]),
-    /// Taken as it is.
+    /// Any text.
     Text,
 }
 
@@ -32,7 +32,7 @@ const MAX: i64 = i64::MAX;
 const INT: i64 = i32::MAX as i64;
 
 /// Name, kind and default of each topic configuration, as in Apache Kafka 4.
-/// Those that [`limits`] reads have an effect; the others are kept and shown.
+/// Those that [`for_log`] reads have an effect; the others are stored and shown.
 pub const TOPIC: &[(&str, Kind, &str)] = &[
     ("cleanup.policy", Kind::OneOf(&["delete"]), "delete"),
     (
@@ -56,7 +56,7 @@ pub const TOPIC: &[(&str, Kind, &str)] = &[
     ("preallocate", Kind::Boolean, "false"),
     ("retention.bytes", Kind::Number(-1, MAX), "-1"),
     ("retention.ms", Kind::Number(-1, MAX), "-1"),
-    // From 1 MiB on, as Kafka since 4.0 (KIP-1030): each segment is an open file.
+    // At least 1 MiB, as in Kafka since 4.0 (KIP-1030): each segment is an open file.
     ("segment.bytes", Kind::Number(1 << 20, INT), "134217728"),
     ("segment.index.bytes", Kind::Number(4, INT), "10485760"),
     ("segment.jitter.ms", Kind::Number(0, MAX), "0"),
@@ -64,7 +64,7 @@ pub const TOPIC: &[(&str, Kind, &str)] = &[
     ("unclean.leader.election.enable", Kind::Boolean, "false"),
 ];
 
-/// Checks one configuration; the error says what would be right.
+/// Checks one configuration; the error says which values are valid.
 pub fn check(name: &str, value: &str) -> Result<(), String> {
     let Some((_, kind, _)) = TOPIC.iter().find(|(known, ..)| *known == name) else {
         return Err(format!("Unknown topic config name: {name}"));
@@ -116,8 +116,8 @@ impl Defaults {
     }
 }
 
-/// The limits that a topic's own configurations and the defaults make.
-pub fn limits(own: &BTreeMap<String, String>, defaults: &Defaults) -> Limits {
+/// What a topic's own configurations and the defaults say about its logs.
+pub fn for_log(own: &BTreeMap<String, String>, defaults: &Defaults) -> LogConfig {
     let value = |name: &str| own.get(name).cloned().or_else(|| defaults.value(name)).unwrap_or_default();
     let number = |name: &str| value(name).trim().parse::<i64>().unwrap_or(-1);
     let retention_bytes = u64::try_from(number("retention.bytes")).ok();
@@ -125,10 +125,10 @@ pub fn limits(own: &BTreeMap<String, String>, defaults: &Defaults) -> Limits {
     if let Some(bytes) = retention_bytes
         && !own.contains_key("segment.bytes")
     {
-        // Only whole segments are deleted: small ones keep closer to what was asked for.
+        // Only whole segments are deleted: with small segments the size stays closer to the limit.
         segment_bytes = segment_bytes.min((bytes / 8).max(64 * 1024));
     }
-    Limits {
+    LogConfig {
         max_message_bytes: usize::try_from(number("max.message.bytes")).unwrap_or(1_048_588),
         segment_bytes,
         retention_bytes,
@@ -166,7 +166,7 @@ mod tests {
     fn a_topics_own_value_ranks_above_the_command_lines() {
         let defaults = Defaults { retention_bytes: Some(1 << 20), retention_ms: None };
         let own = BTreeMap::from([("retention.bytes".to_owned(), "-1".to_owned())]);
-        assert_eq!(limits(&BTreeMap::new(), &defaults).retention_bytes, Some(1 << 20));
-        assert_eq!(limits(&own, &defaults).retention_bytes, None);
+        assert_eq!(for_log(&BTreeMap::new(), &defaults).retention_bytes, Some(1 << 20));
+        assert_eq!(for_log(&own, &defaults).retention_bytes, None);
     }
 }

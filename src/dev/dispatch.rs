@@ -1,11 +1,10 @@
 //! From a frame to its answer: header, version, decoding, the handler, encoding.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use kafka_protocol::messages::{
-    AlterConfigsRequest, ApiVersionsResponse, CreatePartitionsRequest, CreateTopicsRequest,
+    AlterConfigsRequest, ApiKey, ApiVersionsResponse, CreatePartitionsRequest, CreateTopicsRequest,
     DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
     DescribeConfigsRequest, DescribeGroupsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
     IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
@@ -15,29 +14,14 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Decodable, Encodable};
 
 use super::api::{admin, configs, fetch, groups, members, metadata, offsets, produce};
-use super::server::{Part, Reply, Share};
-use super::shape::{self, Api};
-use super::{Broker, code};
-
-/// The two ends of a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Client {
-    pub peer: SocketAddr,
-    /// The broker's own address as this client sees it: what Metadata answers with.
-    pub local: SocketAddr,
-}
-
-/// One request as a handler sees it, beside its decoded body.
-pub struct Context<'a> {
-    pub broker: &'a Arc<Broker>,
-    pub client: &'a Client,
-    pub client_id: &'a str,
-    pub version: i16,
-    pub correlation_id: i32,
-}
+use super::apis::{self, Api};
+use super::broker::Broker;
+use super::code;
+use super::request::{Client, Context, Part, Reply, Share};
+use super::shape;
 
 /// Answers one frame (without its length). The second result is a line for `-v`;
-/// the error says why the frame is no Kafka request.
+/// the error says why the frame is not a Kafka request.
 pub async fn answer(
     broker: &Arc<Broker>,
     client: &Client,
@@ -45,20 +29,20 @@ pub async fn answer(
     share: Share,
 ) -> Result<(Reply, String), String> {
     let (header, body) = header(frame)?;
-    let Some(api) = shape::find(header.api_key) else {
+    let Some(api) = apis::find(header.api_key) else {
         return Err(format!(
             "a request of api key {} version {} from client {:?}, which kq dev does not have",
             header.api_key, header.version, header.client_id
         ));
     };
-    let what = format!("{} v{} {:?}", api.name, header.version, header.client_id);
-    if api.key == 18 {
-        return Ok((api_versions(&header)?, what));
+    let what = format!("{:?} v{} {:?}", api.key, header.version, header.client_id);
+    if api.key == ApiKey::ApiVersions {
+        return Ok((api_versions(api, &header)?, what));
     }
     if !(api.min..=api.max).contains(&header.version) {
         return Err(format!("{what}: this version is not one of {} to {}", api.min, api.max));
     }
-    shape::check(api, header.version, &body).map_err(|why| format!("{what} is malformed: {why}"))?;
+    api.check(header.version, &body).map_err(|why| format!("{what} is malformed: {why}"))?;
     let context = Context {
         broker,
         client,
@@ -87,23 +71,23 @@ fn header(mut frame: Bytes) -> Result<(Header, Bytes), String> {
         return Err("a client id that is longer than its frame".into());
     }
     let client_id = String::from_utf8_lossy(&frame.split_to(length)).into_owned();
-    if shape::find(api_key).is_some_and(|api| api.is_flexible(version)) {
+    if apis::find(api_key).is_some_and(|api| api.is_flexible(version)) {
         let tags = shape::tagged_fields(&frame).map_err(|why| format!("a header is malformed: {why}"))?;
         frame.advance(tags);
     }
     Ok((Header { api_key, version, correlation_id, client_id }, frame))
 }
 
-/// The versions that are answered; in v0 form with `UNSUPPORTED_VERSION` for a request that is newer.
-fn api_versions(header: &Header) -> Result<Reply, String> {
-    let newest = shape::find(18).map_or(0, |api| api.max);
-    let known = (0..=newest).contains(&header.version);
+/// The versions that the broker answers. A newer request gets the v0 form with `UNSUPPORTED_VERSION`.
+fn api_versions(api: &Api, header: &Header) -> Result<Reply, String> {
+    let known = (api.min..=api.max).contains(&header.version);
     let (version, error) = if known { (header.version, code::NONE) } else { (0, code::UNSUPPORTED_VERSION) };
-    let keys = shape::APIS.iter().map(|api| {
-        ApiVersion::default().with_api_key(api.key).with_min_version(api.min).with_max_version(api.max)
+    let keys = apis::APIS.iter().map(|api| {
+        ApiVersion::default().with_api_key(api.key as i16).with_min_version(api.min).with_max_version(api.max)
     });
     let body = ApiVersionsResponse::default().with_error_code(error).with_api_keys(keys.collect());
-    // Its header is the old one in every version: the client may not know yet what we speak.
+    // The response header is the oldest one in every version: the client does not know the
+    // broker's versions yet.
     encode(header.correlation_id, false, &body, version).map_err(|e| e.to_string())
 }
 
@@ -124,7 +108,8 @@ fn decode<T: Decodable>(mut body: Bytes, version: i16) -> anyhow::Result<T> {
     T::decode(&mut body, version)
 }
 
-/// What waits keeps nothing of its frame: those handlers take their request, and its share of memory with it.
+/// A handler that waits keeps nothing of the frame: it takes the request and its share of memory, and
+/// drops both before it waits.
 async fn handle(context: &Context<'_>, api: &Api, body: Bytes, share: Share) -> anyhow::Result<Reply> {
     let version = context.version;
     macro_rules! reply {
@@ -138,7 +123,7 @@ async fn handle(context: &Context<'_>, api: &Api, body: Bytes, share: Share) -> 
         };
     }
     match api.key {
-        0 => {
+        ApiKey::Produce => {
             let request = request!(ProduceRequest);
             let response = produce::produce(context, request);
             match request.acks {
@@ -147,30 +132,40 @@ async fn handle(context: &Context<'_>, api: &Api, body: Bytes, share: Share) -> 
                 _ => reply!(response),
             }
         }
-        1 => fetch::fetch(context, decode::<FetchRequest>(body, version)?, share).await,
-        2 => reply!(offsets::list(context, request!(ListOffsetsRequest)).await?),
-        3 => reply!(metadata::metadata(context, request!(MetadataRequest))),
-        8 => reply!(groups::commit(context, request!(OffsetCommitRequest))),
-        9 => reply!(groups::committed(context, request!(OffsetFetchRequest))?),
-        10 => reply!(groups::find_coordinator(context, request!(FindCoordinatorRequest))),
-        11 => reply!(members::join(context, decode::<JoinGroupRequest>(body, version)?, share).await),
-        12 => reply!(members::heartbeat(context, request!(HeartbeatRequest))),
-        13 => reply!(members::leave(context, request!(LeaveGroupRequest))),
-        14 => reply!(members::sync(context, decode::<SyncGroupRequest>(body, version)?, share).await),
-        15 => reply!(groups::describe(context, request!(DescribeGroupsRequest))?),
-        16 => reply!(groups::list(context, request!(ListGroupsRequest))),
-        19 => reply!(admin::create_topics(context, request!(CreateTopicsRequest))?),
-        20 => reply!(admin::delete_topics(context, request!(DeleteTopicsRequest))),
-        21 => reply!(offsets::delete_records(context, request!(DeleteRecordsRequest))),
-        22 => reply!(produce::init_producer_id(context, request!(InitProducerIdRequest))),
-        32 => reply!(configs::describe(context, request!(DescribeConfigsRequest))?),
-        33 => reply!(configs::alter(context, request!(AlterConfigsRequest))),
-        37 => reply!(admin::create_partitions(context, request!(CreatePartitionsRequest))),
-        42 => reply!(groups::delete(context, request!(DeleteGroupsRequest))),
-        44 => reply!(configs::alter_incrementally(context, request!(IncrementalAlterConfigsRequest))),
-        47 => reply!(groups::forget(context, request!(OffsetDeleteRequest))),
-        60 => reply!(metadata::cluster(context, request!(DescribeClusterRequest))),
-        key => anyhow::bail!("api key {key} has no handler"),
+        ApiKey::Fetch => fetch::fetch(context, decode::<FetchRequest>(body, version)?, share).await,
+        ApiKey::ListOffsets => reply!(offsets::list(context, request!(ListOffsetsRequest)).await?),
+        ApiKey::Metadata => reply!(metadata::metadata(context, request!(MetadataRequest))),
+        ApiKey::OffsetCommit => reply!(groups::commit(context, request!(OffsetCommitRequest))),
+        ApiKey::OffsetFetch => reply!(groups::committed(context, request!(OffsetFetchRequest))?),
+        ApiKey::FindCoordinator => {
+            reply!(groups::find_coordinator(context, request!(FindCoordinatorRequest)))
+        }
+        ApiKey::JoinGroup => {
+            reply!(members::join(context, decode::<JoinGroupRequest>(body, version)?, share).await)
+        }
+        ApiKey::Heartbeat => reply!(members::heartbeat(context, request!(HeartbeatRequest))),
+        ApiKey::LeaveGroup => reply!(members::leave(context, request!(LeaveGroupRequest))),
+        ApiKey::SyncGroup => {
+            reply!(members::sync(context, decode::<SyncGroupRequest>(body, version)?, share).await)
+        }
+        ApiKey::DescribeGroups => reply!(groups::describe(context, request!(DescribeGroupsRequest))?),
+        ApiKey::ListGroups => reply!(groups::list(context, request!(ListGroupsRequest))),
+        ApiKey::CreateTopics => reply!(admin::create_topics(context, request!(CreateTopicsRequest))?),
+        ApiKey::DeleteTopics => reply!(admin::delete_topics(context, request!(DeleteTopicsRequest))),
+        ApiKey::DeleteRecords => reply!(offsets::delete_records(context, request!(DeleteRecordsRequest))),
+        ApiKey::InitProducerId => reply!(produce::init_producer_id(context, request!(InitProducerIdRequest))),
+        ApiKey::DescribeConfigs => reply!(configs::describe(context, request!(DescribeConfigsRequest))?),
+        ApiKey::AlterConfigs => reply!(configs::alter(context, request!(AlterConfigsRequest))),
+        ApiKey::CreatePartitions => {
+            reply!(admin::create_partitions(context, request!(CreatePartitionsRequest)))
+        }
+        ApiKey::DeleteGroups => reply!(groups::delete(context, request!(DeleteGroupsRequest))),
+        ApiKey::IncrementalAlterConfigs => {
+            reply!(configs::alter_incrementally(context, request!(IncrementalAlterConfigsRequest)))
+        }
+        ApiKey::OffsetDelete => reply!(groups::forget(context, request!(OffsetDeleteRequest))),
+        ApiKey::DescribeCluster => reply!(metadata::cluster(context, request!(DescribeClusterRequest))),
+        key => anyhow::bail!("{key:?} has no handler"),
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 
 const LOCK: &str = ".lock";
 const TEMPORARY: &str = "kq-dev-";
-/// A temporary folder that is being made is not locked yet.
+/// The prefix of a temporary folder that is not locked yet.
 const NEW: &str = ".kq-dev-new-";
 
 /// A folder that this process alone uses.
@@ -23,7 +23,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens, or makes, the folder that the user named.
+    /// Opens the folder that the user named; creates it if it does not exist.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         if path.exists() && !path.is_dir() {
             anyhow::bail!("{} is a file, and the data folder must be a folder", path.display());
@@ -47,7 +47,7 @@ impl Folder {
         }
     }
 
-    /// Makes a temporary folder under `parent`, after removing those of brokers that were killed.
+    /// Creates a temporary folder under `parent`, and removes those of brokers that were killed.
     pub fn temporary(parent: &Path) -> anyhow::Result<Self> {
         remove_leftovers(parent);
         let nanos = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
@@ -57,7 +57,7 @@ impl Folder {
         std::fs::create_dir(&new).with_context(context)?;
         let lock = File::create(new.join(LOCK)).with_context(context)?;
         lock.try_lock().with_context(context)?;
-        // It gets the name under which leftovers are looked for only when it is locked.
+        // It is renamed only when it is locked: the search for leftovers looks for the new name.
         let path = parent.join(format!("{TEMPORARY}{name}"));
         std::fs::rename(&new, &path).with_context(context)?;
         Ok(Self { path, is_temporary: true, _lock: lock })
@@ -68,7 +68,7 @@ impl Folder {
         &self.path
     }
 
-    /// Whether it goes away with this value.
+    /// Whether it is removed when this value is dropped.
     pub fn is_temporary(&self) -> bool {
         self.is_temporary
     }
@@ -82,7 +82,7 @@ impl Drop for Folder {
     }
 }
 
-/// Removes the temporary folders that no living broker holds.
+/// Removes the temporary folders that no running broker holds.
 fn remove_leftovers(parent: &Path) {
     let Ok(found) = std::fs::read_dir(parent) else { return };
     for path in found.flatten().map(|entry| entry.path()) {
@@ -90,14 +90,14 @@ fn remove_leftovers(parent: &Path) {
         let is_dead = if is_temporary(name) {
             match lock_options().read(true).open(path.join(LOCK)) {
                 Ok(lock) => lock.metadata().is_ok_and(|lock| lock.is_file()) && lock.try_lock().is_ok(),
-                // Its removal was cut short, by a KILL, or goes on.
+                // Its removal was interrupted by a KILL, or is still going on.
                 Err(e) => e.kind() == std::io::ErrorKind::NotFound && is_old(&path),
             }
         } else {
             name.starts_with(NEW) && is_old(&path)
         };
         if is_dead {
-            // Another user's can't be removed, and need not be.
+            // A folder of another user can't be removed, which is no error.
             let _ = std::fs::remove_dir_all(&path);
         }
     }
@@ -114,7 +114,7 @@ fn is_temporary(name: &str) -> bool {
     })
 }
 
-/// Where the lock is a named pipe, opening it must not wait for its other end.
+/// If the lock is a named pipe, opening it must not wait for a writer.
 fn lock_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed());
@@ -158,7 +158,7 @@ mod tests {
         for path in others.iter().chain([&removed_in_part]) {
             std::fs::create_dir(path).expect("make");
         }
-        // Nobody writes to the pipe: to open it as a file would wait for ever.
+        // The pipe has no writer: opening it like a file would never return.
         let pipe = others[2].join(LOCK);
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0)
             .expect("pipe");

@@ -1,7 +1,7 @@
 //! Connections: accept, read frames, answer them in order, write the answers.
 //!
-//! What a connection costs is bounded, so that thousands of them are cheap: one that is idle has
-//! no buffer, and records go from a log's file to the socket by `sendfile`, in no memory of ours.
+//! The cost of a connection is bounded, so that thousands of them are cheap: an idle connection has no
+//! buffer, and records go from the file of a log to the socket by `sendfile`, without a copy in memory.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,15 +10,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
+use kafka_protocol::messages::ApiKey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
-use super::dispatch::{self, Client};
+use super::broker::{Broker, Seldom};
+use super::dispatch;
 use super::log::Slice;
-use super::{Broker, Seldom};
+use super::request::{Client, Part, Reply};
 
 /// The largest frame, as Kafka's `socket.request.max.bytes`.
 const MAX_FRAME: usize = 100 << 20;
@@ -26,25 +28,21 @@ const MAX_FRAME: usize = 100 << 20;
 const MAX_OTHER_FRAME: usize = 8 << 20;
 /// Frames above this size share [`FRAME_MEMORY`].
 const SMALL_FRAME: usize = 16 << 10;
-/// Bytes that all large frames may take together; who comes later waits.
+/// Bytes that all large frames may take together; a later one waits.
 const FRAME_MEMORY: usize = 256 << 20;
 /// Answers above this size, records not counted, share [`ANSWER_MEMORY`].
 const SMALL_ANSWER: usize = 64 << 10;
-/// Bytes that all large answers may take together until they are read. It can't be known before an
-/// answer is made, so who comes later is disconnected.
+/// Bytes that all large answers may take together until they are read. The size of an answer is known
+/// only when it exists, so a connection that would exceed this is closed.
 const ANSWER_MEMORY: usize = 256 << 20;
-/// A connection that asks nothing for so long is closed, as Kafka's `connections.max.idle.ms`.
+/// A connection without a request for this long is closed, as with Kafka's `connections.max.idle.ms`.
 const IDLE: Duration = Duration::from_mins(10);
-/// A frame that was begun must be here whole within this time, or its connection is closed. Begun
-/// anew where it had to wait for [`FRAME_MEMORY`].
+/// A frame must arrive completely within this time after its first byte, or its connection is closed.
+/// The time starts again after a wait for [`FRAME_MEMORY`].
 const WHOLE: Duration = Duration::from_secs(30);
-/// Who has closed its half of the connection gets an answer that comes within this time: nobody can
-/// tell whether it still reads.
+/// A client that has closed its half of the connection gets an answer only within this time: the
+/// broker can't know whether the client still reads.
 const HALF_CLOSED: Duration = Duration::from_secs(5);
-
-/// A frame's share of [`FRAME_MEMORY`], none where it is small. Given back when it is dropped: as
-/// soon as nothing of the frame is kept, which is before any wait.
-pub type Share = Option<OwnedSemaphorePermit>;
 
 /// The memory that all connections share, in KiB.
 struct Memory {
@@ -52,27 +50,11 @@ struct Memory {
     answers: Semaphore,
 }
 
-/// What is written back for one request.
-pub enum Reply {
-    /// Nothing: a Produce with acks=0.
-    Nothing,
-    /// Nothing, and the end of the connection: how a producer with acks=0 learns that it failed.
-    Close,
-    /// A whole frame, its length first, with runs of log files in it.
-    Parts(Vec<Part>),
-}
-
-/// A piece of a reply.
-pub enum Part {
-    Bytes(Bytes),
-    Log(Slice),
-}
-
 /// Why a connection is closed by the broker.
 enum Closed {
-    /// By the peer, or by time: nothing to say.
+    /// Closed by the peer, or timed out: no note.
     Quietly,
-    /// It sent what is no Kafka request.
+    /// The peer sent something that is not a Kafka request.
     Malformed(String),
 }
 
@@ -82,8 +64,29 @@ impl From<io::Error> for Closed {
     }
 }
 
+/// Listens on an address; a port that is in use is an error that says what to do.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "port {} is in use on {}; stop what listens there, or choose another with --port (0 takes a free one)",
+            address.port(),
+            address.ip()
+        ),
+        _ => anyhow::Error::new(e).context(format!("listen on {address}")),
+    })
+}
+
+/// Serves connections, lets time pass for groups, and deletes old records, for as long as it is polled.
+pub async fn run(broker: Arc<Broker>, listener: TcpListener, max_connections: usize) {
+    tokio::join!(
+        serve(Arc::clone(&broker), listener, max_connections),
+        broker.coordinator.run(),
+        retain(Arc::clone(&broker)),
+    );
+}
+
 /// Accepts connections for as long as it is polled.
-pub async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: usize) {
+async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: usize) {
     let open = Arc::new(AtomicUsize::new(0));
     let mut full = false;
     let cannot_accept = Seldom::default();
@@ -95,8 +98,8 @@ pub async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: 
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(e) => {
-                // Out of file descriptors: the peer waits in the queue until there is one. Where they
-                // come and go there is one now and then, and none again.
+                // No file descriptor is free: the peer waits in the queue until one is. With many
+                // short connections this can alternate quickly, so the note is limited.
                 if cannot_accept.is_due() {
                     broker.log.error(format_args!("accept a connection: {e}; tried again until it goes"));
                 }
@@ -105,7 +108,7 @@ pub async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: 
             }
         };
         if open.load(Ordering::Relaxed) >= max_connections {
-            // Said once, and again only after there was room: clients try again and again.
+            // One note, and the next only after there was room: clients retry all the time.
             if !std::mem::replace(&mut full, true) {
                 broker.log.error(format_args!("{peer}: refused, {max_connections} connections are open"));
             }
@@ -114,7 +117,7 @@ pub async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: 
         full = false;
         open.fetch_add(1, Ordering::Relaxed);
         let (broker, memory, open) = (Arc::clone(&broker), Arc::clone(&memory), Arc::clone(&open));
-        // The task owns its connection and ends with it; all end with the runtime.
+        // The task owns its connection and ends with it; all tasks end with the runtime.
         tokio::spawn(async move {
             if let Err(Closed::Malformed(why)) = converse(&broker, stream, peer, &memory).await {
                 broker.log.error(format_args!("{peer}: {why}; connection closed"));
@@ -135,11 +138,11 @@ async fn converse(
     let mut buffer = BytesMut::new();
     loop {
         if buffer.is_empty() {
-            // Many connections are idle most of the time: they keep no memory.
+            // Many connections are idle most of the time: they hold no memory.
             buffer = BytesMut::new();
             timeout(IDLE, stream.readable()).await.map_err(|_| Closed::Quietly)??;
         }
-        // The first byte may take as long as it likes, the others may not.
+        // The first byte may take up to IDLE, the rest of the frame up to WHOLE.
         if buffer.is_empty() && !fill(&mut stream, &mut buffer, 1, Deadline::now() + IDLE).await? {
             return Ok(());
         }
@@ -151,7 +154,7 @@ async fn converse(
         }
         need(&mut stream, &mut buffer, 12, deadline).await?;
         let api_key = i16::from_be_bytes(first(&buffer[4..])?);
-        if api_key != 0 && size > MAX_OTHER_FRAME {
+        if api_key != ApiKey::Produce as i16 && size > MAX_OTHER_FRAME {
             return Err(Closed::Malformed(format!("a request (api key {api_key}) of {size} bytes")));
         }
         let (share, deadline) = if size > SMALL_FRAME {
@@ -165,7 +168,7 @@ async fn converse(
         need(&mut stream, &mut buffer, 4 + size, deadline).await?;
         let frame = buffer.split_to(4 + size).freeze().slice(4..);
         if share.is_some() {
-            // The first bytes of a next frame must not keep the memory of this one.
+            // The first bytes of the next frame must not keep the memory of this one.
             buffer = BytesMut::from(&buffer[..]);
         }
         let asked = Instant::now();
@@ -189,7 +192,7 @@ async fn converse(
             Reply::Nothing => {}
             Reply::Close => return Ok(()),
             Reply::Parts(parts) => {
-                // Until the peer has taken it.
+                // Held until the peer has read the answer.
                 let _share = share_of_answers(&memory.answers, &parts)?;
                 write(&mut stream, parts).await?;
             }
@@ -217,7 +220,7 @@ fn first<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Closed> {
     bytes.get(..N).and_then(|bytes| bytes.try_into().ok()).ok_or(Closed::Quietly)
 }
 
-/// What a person may have pointed at the port.
+/// Names what somebody may have sent to the port by mistake.
 fn not_kafka(bytes: &[u8]) -> String {
     let head = bytes.get(..4).unwrap_or_default();
     match head {
@@ -230,8 +233,8 @@ fn not_kafka(bytes: &[u8]) -> String {
     }
 }
 
-/// Waits until the peer has closed its half, while a request of it waits. What it sends meanwhile
-/// is kept, up to a bound above which it is not listened to.
+/// Waits until the peer closes its half, while one of its requests waits for an answer. What the peer
+/// sends meanwhile is kept, up to a bound; above it nothing more is read.
 async fn end_of_peer(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<(), Closed> {
     while buffer.len() < SMALL_FRAME {
         if stream.read_buf(buffer).await? == 0 {
@@ -241,7 +244,7 @@ async fn end_of_peer(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<()
     std::future::pending().await
 }
 
-/// Reads until `buffer` has `n` bytes. False: the peer closed before the first of them.
+/// Reads until `buffer` has `n` bytes. False if the peer closed before the first of them.
 async fn fill(
     stream: &mut TcpStream,
     buffer: &mut BytesMut,
@@ -267,7 +270,7 @@ async fn need(
     n: usize,
     deadline: Deadline,
 ) -> Result<(), Closed> {
-    // Room for the whole frame at once: the pages are taken only as bytes come.
+    // Reserve the whole frame at once: the kernel provides the pages only as bytes arrive.
     if buffer.capacity() < n {
         buffer.reserve(n - buffer.len());
     }
@@ -285,7 +288,7 @@ async fn write(stream: &mut TcpStream, parts: Vec<Part>) -> Result<(), Closed> {
     Ok(())
 }
 
-/// The kernel copies from the file to the socket: a reader that never reads costs no memory here.
+/// The kernel copies from the file to the socket: a client that never reads costs no memory here.
 async fn send_log(stream: &TcpStream, slice: &Slice) -> Result<(), Closed> {
     let mut position = slice.position;
     let end = slice.position + slice.len;
@@ -295,7 +298,7 @@ async fn send_log(stream: &TcpStream, slice: &Slice) -> Result<(), Closed> {
             Ok(rustix::fs::sendfile(stream, &slice.file, Some(&mut position), most)?)
         });
         if timeout(IDLE, sent).await.map_err(|_| Closed::Quietly)?? == 0 {
-            // The file is shorter than its index says: there is nothing right to send.
+            // The file is shorter than its index says: there is nothing correct to send.
             return Err(Closed::Quietly);
         }
     }
@@ -313,8 +316,8 @@ async fn send(stream: &mut TcpStream, mut bytes: &[u8]) -> Result<(), Closed> {
     Ok(())
 }
 
-/// Deletes what retention no longer keeps, once a second, for as long as it is polled.
-pub async fn retain(broker: Arc<Broker>) {
+/// Deletes once a second what retention no longer keeps, for as long as it is polled.
+async fn retain(broker: Arc<Broker>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     loop {
         every.tick().await;

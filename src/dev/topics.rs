@@ -1,43 +1,45 @@
-//! Topics and their partitions: who exists, with which configuration, in which folder.
+//! Topics and their partitions: which exist, with which configuration, in which folder.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::code::{self, Code};
 use super::configs::{self, Defaults};
-use super::log::{Limits, Log};
+use super::log::PartitionLog;
+use super::log::config::LogConfig;
+use crate::lock::{Guard, Lock, SharedLock};
 
-/// Partitions a topic may have, and all topics together: each costs an open file.
+/// The most partitions that a topic may have, and all topics together: each needs an open file.
 pub const MAX_PARTITIONS: usize = 10_000;
 
 /// One partition: its log, and the fetches that wait for it to grow.
 pub struct Partition {
-    log: Mutex<Log>,
-    waiting: Mutex<Vec<Arc<Notify>>>,
+    log: Lock<PartitionLog>,
+    waiting: Lock<Vec<Arc<Notify>>>,
 }
 
 impl Partition {
     /// The log, locked.
-    pub fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn log(&self) -> Guard<'_, PartitionLog> {
+        self.log.lock()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Arc<Notify>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> Guard<'_, Vec<Arc<Notify>>> {
+        self.waiting.lock()
     }
 
-    /// From here on `notify` hears of each append, until [`Partition::forget`].
+    /// Notifies `notify` of each append from now on, until [`Partition::forget`].
     pub fn watch(&self, notify: &Arc<Notify>) {
         self.waiting().push(Arc::clone(notify));
     }
 
-    /// Ends what [`Partition::watch`] began.
+    /// Stops what [`Partition::watch`] started.
     pub fn forget(&self, notify: &Arc<Notify>) {
         self.waiting().retain(|waiting| !Arc::ptr_eq(waiting, notify));
     }
@@ -53,18 +55,18 @@ impl Partition {
 /// One topic.
 pub struct Topic {
     pub name: String,
-    state: RwLock<TopicState>,
+    state: SharedLock<TopicState>,
 }
 
 struct TopicState {
     partitions: Vec<Arc<Partition>>,
     configs: BTreeMap<String, String>,
-    limits: Limits,
+    log_config: LogConfig,
 }
 
 impl Topic {
     fn read<T>(&self, look: impl FnOnce(&TopicState) -> T) -> T {
-        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+        look(&self.state.read())
     }
 
     /// How many partitions there are.
@@ -78,8 +80,8 @@ impl Topic {
     }
 
     /// What the configuration says about the logs.
-    pub fn limits(&self) -> Limits {
-        self.read(|state| state.limits)
+    pub fn log_config(&self) -> LogConfig {
+        self.read(|state| state.log_config)
     }
 
     /// The configuration that was set for this topic.
@@ -104,15 +106,15 @@ pub type Refused = (Code, String);
 pub struct Topics {
     folder: PathBuf,
     pub defaults: Defaults,
-    by_name: RwLock<BTreeMap<String, Arc<Topic>>>,
+    by_name: SharedLock<BTreeMap<String, Arc<Topic>>>,
     /// Partitions of all topics together.
     total: AtomicUsize,
     /// Held while topics change, so that the file and the memory agree.
-    changing: Mutex<()>,
+    changing: Lock<()>,
 }
 
 impl Topics {
-    /// Opens the topics in `folder`; `repaired` hears what had to be cut off.
+    /// Opens the topics in `folder`; `repaired` is called for each log that had to be cut.
     pub fn open(folder: &Path, defaults: Defaults, mut repaired: impl FnMut(String)) -> io::Result<Self> {
         let listed: Vec<Listed> = match std::fs::read(folder.join("topics.json")) {
             Ok(json) => serde_json::from_slice(&json)?,
@@ -124,29 +126,29 @@ impl Topics {
         for listed in listed {
             let mut partitions = Vec::new();
             for index in 0..listed.partitions {
-                let (log, lost) = Log::open(partition_folder(folder, &listed.name, index))?;
+                let (log, lost) = PartitionLog::open(partition_folder(folder, &listed.name, index))?;
                 if let Some(lost) = lost {
                     repaired(format!("{}[{index}]: {lost}", listed.name));
                 }
-                partitions
-                    .push(Arc::new(Partition { log: Mutex::new(log), waiting: Mutex::new(Vec::new()) }));
+                partitions.push(Arc::new(Partition { log: Lock::new(log), waiting: Lock::new(Vec::new()) }));
             }
-            let limits = configs::limits(&listed.configs, &defaults);
-            let state = RwLock::new(TopicState { partitions, configs: listed.configs, limits });
+            let config = configs::for_log(&listed.configs, &defaults);
+            let state =
+                SharedLock::new(TopicState { partitions, configs: listed.configs, log_config: config });
             by_name.insert(listed.name.clone(), Arc::new(Topic { name: listed.name, state }));
         }
         Ok(Self {
             folder: folder.to_owned(),
             defaults,
             total: AtomicUsize::new(by_name.values().map(|topic| topic.partition_count()).sum()),
-            by_name: RwLock::new(by_name),
-            changing: Mutex::new(()),
+            by_name: SharedLock::new(by_name),
+            changing: Lock::new(()),
         })
     }
 
     /// The topic of this name.
     pub fn find(&self, name: &str) -> Option<Arc<Topic>> {
-        self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.by_name.read().get(name).cloned()
     }
 
     /// One partition of a topic.
@@ -158,14 +160,14 @@ impl Topics {
 
     /// All topics, by name.
     pub fn all(&self) -> Vec<Arc<Topic>> {
-        self.by_name.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.by_name.read().values().cloned().collect()
     }
 
     fn total(&self) -> usize {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// Whether a topic could be made.
+    /// Whether a topic could be created.
     pub fn check_new(
         &self,
         name: &str,
@@ -198,10 +200,10 @@ impl Topics {
         Ok(count)
     }
 
-    /// The topic of this name, or one that differs in `.` and `_` only: in the names of Kafka's
-    /// metrics the two are the same.
+    /// The topic of this name, or one that differs in `.` and `_` only: the names of Kafka's metrics do
+    /// not distinguish the two.
     fn colliding(&self, name: &str) -> Option<String> {
-        let topics = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        let topics = self.by_name.read();
         if topics.contains_key(name) || !name.contains(['.', '_']) {
             return topics.contains_key(name).then(|| name.to_owned());
         }
@@ -210,7 +212,7 @@ impl Topics {
         topics.keys().find(|other| other.len() == name.len() && same(other)).cloned()
     }
 
-    /// Makes a topic. It can be used when this returns.
+    /// Creates a topic. It can be used when this returns.
     pub fn create(
         &self,
         name: &str,
@@ -221,13 +223,13 @@ impl Topics {
         made.into_iter().next().unwrap_or_else(|| Err(storage(&io::ErrorKind::Other.into())))
     }
 
-    /// Makes topics, each from its name, number of partitions and configuration. The file that
+    /// Creates topics, each from its name, number of partitions and configuration. The file that
     /// lists them is written once.
     pub fn create_all<'a>(
         &self,
         new: impl IntoIterator<Item = (&'a str, i32, BTreeMap<String, String>)>,
     ) -> Vec<Result<Arc<Topic>, Refused>> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let made: Vec<_> =
             new.into_iter().map(|(name, partitions, own)| self.make(name, partitions, own)).collect();
         if made.iter().all(Result::is_err) {
@@ -247,43 +249,43 @@ impl Topics {
     ) -> Result<Arc<Topic>, Refused> {
         let count = self.count_of_new(name, partitions, &own)?;
         let opened: io::Result<Vec<_>> = (0..count).map(|index| self.new_partition(name, index)).collect();
-        let limits = configs::limits(&own, &self.defaults);
-        let state =
-            RwLock::new(TopicState { partitions: opened.map_err(|e| storage(&e))?, configs: own, limits });
+        let config = configs::for_log(&own, &self.defaults);
+        let state = SharedLock::new(TopicState {
+            partitions: opened.map_err(|e| storage(&e))?,
+            configs: own,
+            log_config: config,
+        });
         let topic = Arc::new(Topic { name: name.to_owned(), state });
-        self.by_name
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.to_owned(), Arc::clone(&topic));
+        self.by_name.write().insert(name.to_owned(), Arc::clone(&topic));
         self.total.fetch_add(count, Ordering::Relaxed);
         Ok(topic)
     }
 
-    /// A topic that can't be listed is none.
+    /// Removes a topic again that could not be written to the list.
     fn unmake(&self, topic: &Topic, e: &io::Error) -> Result<Arc<Topic>, Refused> {
         self.remove(topic);
         Err(storage(e))
     }
 
     fn remove(&self, topic: &Topic) {
-        self.by_name.write().unwrap_or_else(PoisonError::into_inner).remove(&topic.name);
+        self.by_name.write().remove(&topic.name);
         self.total.fetch_sub(topic.partition_count(), Ordering::Relaxed);
     }
 
     fn new_partition(&self, name: &str, index: usize) -> io::Result<Arc<Partition>> {
         let folder = partition_folder(&self.folder, name, index);
-        // Left over from a topic whose creation or deletion was cut short.
+        // Left by a creation or a deletion that was interrupted.
         match std::fs::remove_dir_all(&folder) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        let (log, _) = Log::open(folder)?;
-        Ok(Arc::new(Partition { log: Mutex::new(log), waiting: Mutex::new(Vec::new()) }))
+        let (log, _) = PartitionLog::open(folder)?;
+        Ok(Arc::new(Partition { log: Lock::new(log), waiting: Lock::new(Vec::new()) }))
     }
 
     /// Adds partitions, up to `count` in all.
     pub fn grow(&self, name: &str, count: i32, only_check: bool) -> Result<(), Refused> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let topic = self.existing(name)?;
         let there = topic.partition_count();
         let count = check_count(count, self.total() - there)?;
@@ -299,7 +301,7 @@ impl Topics {
         let more: io::Result<Vec<_>> = (there..count).map(|index| self.new_partition(name, index)).collect();
         let more = more.map_err(|e| storage(&e))?;
         self.total.fetch_add(more.len(), Ordering::Relaxed);
-        topic.state.write().unwrap_or_else(PoisonError::into_inner).partitions.extend(more);
+        topic.state.write().partitions.extend(more);
         self.save().map_err(|e| storage(&e))
     }
 
@@ -310,7 +312,7 @@ impl Topics {
         own: BTreeMap<String, String>,
         only_check: bool,
     ) -> Result<(), Refused> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let topic = self.existing(name)?;
         for (key, value) in &own {
             configs::check(key, value).map_err(|why| (code::INVALID_CONFIG, why))?;
@@ -319,8 +321,8 @@ impl Topics {
             return Ok(());
         }
         {
-            let mut state = topic.state.write().unwrap_or_else(PoisonError::into_inner);
-            state.limits = configs::limits(&own, &self.defaults);
+            let mut state = topic.state.write();
+            state.log_config = configs::for_log(&own, &self.defaults);
             state.configs = own;
         }
         self.save().map_err(|e| storage(&e))
@@ -328,7 +330,7 @@ impl Topics {
 
     /// Deletes a topic and its records.
     pub fn delete(&self, name: &str) -> Result<(), Refused> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let topic = self.existing(name)?;
         self.remove(&topic);
         self.save().map_err(|e| storage(&e))?;
@@ -349,12 +351,12 @@ impl Topics {
     pub fn retain(&self, now_ms: i64) -> Vec<String> {
         let mut failed = Vec::new();
         for topic in self.all() {
-            let limits = topic.limits();
-            if limits.retention_bytes.is_none() && limits.retention_ms.is_none() {
+            let config = topic.log_config();
+            if config.retention_bytes.is_none() && config.retention_ms.is_none() {
                 continue;
             }
             for (index, partition) in topic.partitions().iter().enumerate() {
-                if let Err(e) = partition.log().retain(&limits, now_ms) {
+                if let Err(e) = partition.log().retain(&config, now_ms) {
                     failed.push(format!("{}[{index}]: delete old records: {e}", topic.name));
                 }
             }

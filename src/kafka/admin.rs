@@ -19,8 +19,9 @@ use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use super::connect::{PATIENCE, note_waiting};
 use super::errors::{Causes, is_contact_lost, words};
 use super::ffi;
+use super::properties::native;
 use crate::clock::duration;
-use crate::config::Config;
+use crate::config::{Config, topic};
 use crate::kafka::metadata::{Cluster, Topic};
 
 /// Between two looks at something that is awaited.
@@ -237,6 +238,10 @@ impl Admin {
             .into_iter()
             .map(|outcome| match outcome {
                 Ok(name) => (name, Ok(())),
+                Err((name, code)) if is_absence(code) => {
+                    let e = anyhow!(topic::absent(&name));
+                    (name, Err(e))
+                }
                 Err((name, code)) => (name, Err(self.change_words(code))),
             })
             .collect())
@@ -472,7 +477,7 @@ fn code_of(e: &KafkaError) -> RDKafkaErrorCode {
 /// A client that asks and creates nothing by asking.
 fn client_config(config: &Config) -> anyhow::Result<ClientConfig> {
     // The backoff: as for a producer, half of it passes before the second connection.
-    config.client(&[("allow.auto.create.topics", "false"), ("reconnect.backoff.ms", "20")])
+    native(&config.client(&[("allow.auto.create.topics", "false"), ("reconnect.backoff.ms", "20")]))
 }
 
 /// librdkafka's refusal to start a client, which is about its configuration: a file that is no certificate …

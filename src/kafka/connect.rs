@@ -6,8 +6,8 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use crate::clock::duration;
 use crate::config::Config;
+use crate::kafka::client::TopicMetadata;
 use crate::kafka::errors::{Causes, is_contact_lost};
-use crate::kafka::ffi::TopicMetadata;
 
 /// How long the first attempt may take; each further one takes twice as long. In between is
 /// looked at what librdkafka reported: a refused login needs no waiting for the time-out.

@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::guard::Guard;
+use crate::lock::{self, Lock};
 
 /// The live process groups. Clones share one set.
 #[derive(Clone, Default)]
 pub struct Groups {
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Lock<Inner>>,
 }
 
 #[derive(Default)]
@@ -46,11 +47,11 @@ impl Owner {
 
 /// Whom a process that stays works for at the moment, and at how much of each. Clones share it.
 #[derive(Clone, Default)]
-pub struct Owners(Arc<Mutex<HashMap<u64, usize>>>);
+pub struct Owners(Arc<Lock<HashMap<u64, usize>>>);
 
 impl Owners {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> lock::Guard<'_, HashMap<u64, usize>> {
+        self.0.lock()
     }
 
     /// The process gets something of each of these.
@@ -96,8 +97,8 @@ impl Groups {
         groups
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> lock::Guard<'_, Inner> {
+        self.inner.lock()
     }
 
     /// Takes note of a new process group. `owner` is what [`Groups::terminate`] and

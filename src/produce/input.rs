@@ -30,19 +30,19 @@ pub enum Chunk {
     End,
 }
 
-/// The inputs named on the command line; no name at all is stdin.
-/// Each file is looked at before any record is sent, so that a wrong path costs nothing.
-pub fn inputs(files: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
-    if files.is_empty() {
-        return Ok(vec![Input::stdin()?]);
-    }
-    if files.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
-        bail!("`-` (stdin) can be read once only");
-    }
-    files.iter().map(|file| Input::named(file)).collect()
-}
-
 impl Input {
+    /// The inputs named on the command line; no name at all is stdin.
+    /// Each file is looked at before any record is sent, so that a wrong path costs nothing.
+    pub fn all(files: &[PathBuf]) -> anyhow::Result<Vec<Self>> {
+        if files.is_empty() {
+            return Ok(vec![Self::stdin()?]);
+        }
+        if files.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
+            bail!("`-` (stdin) can be read once only");
+        }
+        files.iter().map(|file| Self::named(file)).collect()
+    }
+
     fn stdin() -> anyhow::Result<Self> {
         // Rust's runtime puts /dev/null there, which would be an empty input.
         ensure!(!stdin_was_closed(), "stdin is closed: nothing was sent (</dev/null is an empty input)");

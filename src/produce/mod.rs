@@ -3,7 +3,7 @@
 mod input;
 mod progress;
 mod sending;
-mod shape;
+mod settings;
 mod tally;
 
 use std::collections::HashMap;
@@ -12,26 +12,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 
-use crate::cli::produce::Args;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::exit::{self, Exit};
-use crate::kafka::ffi::{Delivery, Scratch, Topic};
+use crate::kafka::client::{Delivery, ProducerClient};
+use crate::kafka::errors::Code;
 use crate::reading::contact::Notes;
-use crate::record::framing::{Framer, unescape};
+use crate::record::framing::Framer;
 use crate::record::json;
-use crate::record::validate::Validator;
+use crate::record::shape::Shape;
 use crate::sending::client::{self, Acks, Connected};
 use crate::shutdown::Shutdown;
 use crate::terminal::notes::Log;
 use crate::terminal::stdout::Output;
-use input::{Chunk, Input, Reader};
+use input::{Chunk, Reader};
 use progress::Progress;
-use rdkafka::types::RDKafkaErrorCode;
 use sending::STICKY;
-use shape::Shape;
 use tally::{Place, Tally};
+
+pub use input::Input;
+pub use settings::{OnInvalid, Report, Settings};
 
 /// How much is read at once.
 const READ: usize = 256 * 1024;
@@ -41,88 +42,33 @@ const TICK: Duration = Duration::from_millis(50);
 const UNTOLD: Duration = Duration::from_secs(1);
 
 /// Produces all that the inputs hold and says what came of it.
-pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
-    let (named, files) = args.topic_and_files();
-    if args.topic_from_record && named.is_none() && config.env_topic.is_none() {
-        return Err(
-            config::topic::missing().context("--topic-from-record: for records without a topic of their own")
-        );
-    }
-    let topic = config::topic::one(named.as_deref(), None, config.env_topic.as_deref())?;
-    let shape = Shape::new(args, validator(args)?)?;
-    let inputs = input::inputs(&files)?;
-    let framer = Framer::new(&delimiter(args)?);
-    let report = args.report.as_ref().map(|_| Output::stdout()).transpose()?;
-    if args.topic.is_none()
-        && args.positionals.first().is_some_and(|name| std::path::Path::new(name).is_file())
-    {
-        config.log.note(format_args!(
-            "topic {topic} is also a file here; `kq produce -t TOPIC {topic}` would read it"
-        ));
-    }
+pub fn run(settings: &Settings, shape: Shape, config: &Config) -> anyhow::Result<Exit> {
+    let report = settings.report.map(|Report::Json| Output::stdout()).transpose()?;
     let shutdown = Shutdown::install()?;
-    let connected = client::connect(config, &producer_settings(args), &topic, !args.no_create)?;
-    if let Some(partition) = args.partition
+    let connected = connect(settings, config)?;
+    shutdown.begin();
+    let framer = Framer::new(&settings.delimiter);
+    Session::new(settings, config, &connected, &shutdown, shape, report)?.run(framer)
+}
+
+/// A producer whose topic is there, and has the partition that is asked for.
+fn connect(settings: &Settings, config: &Config) -> anyhow::Result<Connected> {
+    let topic = &settings.topic;
+    let connected = client::connect(config, &settings.producer, topic)?;
+    if let Some(partition) = settings.partition
         && !connected.partition_ids.contains(&partition)
     {
         bail!("topic {topic} has no partition {partition}; it has {} of them", connected.partition_ids.len());
     }
-    shutdown.begin();
-    let session = Session::new(args, config, &connected, shape, &shutdown, report, &topic, &inputs)?;
-    session.run(framer)
-}
-
-/// What `--validate` asks for.
-fn validator(args: &Args) -> anyhow::Result<Option<Validator>> {
-    Ok(match args.validate.as_deref() {
-        None => None,
-        Some("json") => Some(Validator::Json),
-        Some(file) => {
-            let text = std::fs::read(file)
-                .with_context(|| format!("--validate {file} (give json, or the file of a JSON Schema)"))?;
-            let validator = Validator::schema(&text);
-            Some(validator.with_context(|| format!("--validate {file} is no JSON Schema that can be used"))?)
-        }
-    })
-}
-
-fn delimiter(args: &Args) -> anyhow::Result<Vec<u8>> {
-    if args.whole {
-        return Ok(Vec::new());
-    }
-    if args.nul {
-        return Ok(vec![0]);
-    }
-    let delimiter = unescape(&args.delimiter).context("-D")?;
-    if delimiter.is_empty() {
-        return Err(anyhow!("-D: an empty delimiter ends no record; --whole makes each file one"));
-    }
-    Ok(delimiter)
-}
-
-/// The properties that the flags ask for; what no flag says, the environment or a file may.
-fn producer_settings(args: &Args) -> Vec<(&'static str, String)> {
-    let mut settings = Vec::new();
-    if let Some((codec, level)) = &args.compression {
-        settings.push(("compression.codec", codec.clone()));
-        settings.extend(level.map(|level| ("compression.level", level.to_string())));
-    }
-    settings.extend(args.partitioner.clone().map(|partitioner| ("partitioner", partitioner)));
-    settings
-        .extend(args.delivery_timeout.map(|timeout| ("message.timeout.ms", timeout.as_millis().to_string())));
-    settings.extend(args.acks.clone().map(|acks| ("acks", acks)));
-    if args.no_idempotence {
-        settings.push(("enable.idempotence", "false".to_owned()));
-    }
-    settings
+    Ok(connected)
 }
 
 /// One run of `kq produce`.
-struct Session<'a> {
-    args: &'a Args,
+struct Session<'a, P: ProducerClient> {
+    settings: &'a Settings,
     config: &'a Config,
-    connected: &'a Connected,
-    topics: HashMap<String, Topic<'a>>,
+    connected: &'a Connected<P>,
+    topics: HashMap<String, P::Topic<'a>>,
     main: String,
     shape: Shape,
     shutdown: &'a Shutdown,
@@ -131,7 +77,6 @@ struct Session<'a> {
     inputs: &'a [Input],
     progress: Progress,
     tally: Tally,
-    scratch: Scratch,
     /// Index into the partitions that have a leader, of the one whose turn it is.
     turn: usize,
     sent: u64,
@@ -167,18 +112,17 @@ enum Stop {
     ReportFailed,
 }
 
-impl<'a> Session<'a> {
-    #[expect(clippy::too_many_arguments, reason = "the parts of one run, named where it starts")]
+impl<'a, P: ProducerClient> Session<'a, P> {
     fn new(
-        args: &'a Args,
+        settings: &'a Settings,
         config: &'a Config,
-        connected: &'a Connected,
-        shape: Shape,
+        connected: &'a Connected<P>,
         shutdown: &'a Shutdown,
+        shape: Shape,
         report: Option<Output>,
-        topic: &str,
-        inputs: &'a [Input],
     ) -> anyhow::Result<Self> {
+        let topic = settings.topic.as_str();
+        let inputs = settings.inputs.as_slice();
         let topics = HashMap::from([(topic.to_owned(), connected.producer.topic(topic)?)]);
         let now = Instant::now();
         match connected.acks {
@@ -186,9 +130,9 @@ impl<'a> Session<'a> {
             Acks::Some => config.log.note("acks 1: idempotence is off, a retry may duplicate a record"),
             Acks::None => config.log.note("acks 0: nobody says whether a record arrived; one may be lost"),
         }
-        let tally = Tally::new(args.topic_from_record, args.keep_partition);
+        let tally = Tally::new(settings.topic_from_record, settings.keep_partition);
         Ok(Self {
-            args,
+            settings,
             config,
             connected,
             topics,
@@ -200,7 +144,6 @@ impl<'a> Session<'a> {
             inputs,
             progress: Progress::new(inputs, config.log),
             tally,
-            scratch: Scratch::default(),
             turn: first_turn(connected.partitions.len()),
             sent: 0,
             read: 0,
@@ -208,13 +151,13 @@ impl<'a> Session<'a> {
             position: 0,
             since_turn: 0,
             due: now,
-            longest: longest(args, connected),
+            longest: longest(settings, connected),
             started: now,
             untold: None,
             draining: false,
             last_news: now,
             notes: Notes::default(),
-            stop: (args.count == Some(0)).then_some(Stop::Count),
+            stop: (settings.count == Some(0)).then_some(Stop::Count),
         })
     }
 
@@ -274,7 +217,9 @@ impl<'a> Session<'a> {
                     match framer.finish() {
                         Some(tail) => self.send(tail, std::slice::from_ref(&(0..tail.len())), at),
                         // An empty file is one empty record.
-                        None if self.args.whole => self.send(&[], std::slice::from_ref(&(0..0)), at),
+                        None if self.settings.delimiter.is_empty() => {
+                            self.send(&[], std::slice::from_ref(&(0..0)), at);
+                        }
                         None => {}
                     }
                     return Ok(());
@@ -421,12 +366,11 @@ impl<'a> Session<'a> {
             if let Some((first, cause)) = &tally.first {
                 let what = counted(tally.failed, "failed");
                 // Batches are made to fit the one topic that is known at the start.
-                let hint =
-                    if self.args.topic_from_record && cause.code == RDKafkaErrorCode::MessageSizeTooLarge {
-                        "; where a topic's limit is low, its batch was: -X batch.size=LIMIT sends them"
-                    } else {
-                        ""
-                    };
+                let hint = if self.settings.topic_from_record && cause.code == Code::MessageSizeTooLarge {
+                    "; where a topic's limit is low, its batch was: -X batch.size=LIMIT sends them"
+                } else {
+                    ""
+                };
                 log.error(format_args!("{what} {}: {cause}{hint}", name(*first)));
             }
             match self.stop {
@@ -461,7 +405,7 @@ impl<'a> Session<'a> {
             return Err(exit::with(Exit::Usage, anyhow::Error::new(e).context("write the report to stdout")));
         }
         Ok(match (tally.hopeless, self.stop) {
-            (Some(RDKafkaErrorCode::Fatal), _) => Exit::Fenced,
+            (Some(Code::Fatal), _) => Exit::Fenced,
             (Some(code), _) if is_refusal(code) => Exit::Usage,
             _ if tally.failed + tally.invalid > 0 => Exit::Failed,
             (_, Some(Stop::Signal(signal))) => Exit::Signal(signal),
@@ -479,8 +423,8 @@ fn counted(count: u64, what: &str) -> String {
 }
 
 /// Whether the cluster does not let this client do it: not the records' fault.
-fn is_refusal(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as E;
+fn is_refusal(code: Code) -> bool {
+    use Code as E;
     matches!(code, E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed | E::Authentication)
 }
 
@@ -503,9 +447,9 @@ fn append_report(out: &mut Vec<u8>, inputs: &[Input], delivery: Delivery<'_>) {
 
 /// What no record of these inputs can be longer than, in bytes of the input: the client's own limit;
 /// a value that is compressed before or a JSON text may be longer than what becomes of it.
-fn longest(args: &Args, connected: &Connected) -> usize {
+fn longest<P>(settings: &Settings, connected: &Connected<P>) -> usize {
     let most = connected.max_message_bytes;
-    if args.value_codec.is_some() || args.json { most.saturating_mul(4).min(u32::MAX as usize) } else { most }
+    if settings.may_shrink { most.saturating_mul(4).min(u32::MAX as usize) } else { most }
 }
 
 /// A start that differs from run to run, so that many short runs fill all partitions.
@@ -513,3 +457,6 @@ fn first_turn(partitions: usize) -> usize {
     use std::hash::{BuildHasher as _, RandomState};
     RandomState::new().hash_one(std::process::id()) as usize % partitions.max(1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,10 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use rdkafka::types::RDKafkaErrorCode;
-
 use super::tally::Place;
-use super::{Session, Stop, TICK};
-use crate::cli::produce::OnInvalid;
-use crate::kafka::ffi::Topic;
+use super::{OnInvalid, Session, Stop, TICK};
+use crate::kafka::client::{ProducerClient, TopicClient as _};
+use crate::kafka::errors::Code;
 
 /// Unkeyed records that go to one partition before the next one's turn, as Java's sticky
 /// partitioner does: one look-up and one queue for all of them.
@@ -18,10 +16,10 @@ const BURST: Duration = Duration::from_millis(50);
 /// So many frames that are no valid record are reported one by one, the others counted.
 const REPORTED: u64 = 10;
 
-impl<'a> Session<'a> {
+impl<'a, P: ProducerClient> Session<'a, P> {
     /// Queues these frames of `buffer`, each a record; a full queue makes it wait.
     pub(super) fn send(&mut self, buffer: &[u8], mut frames: &[Range<usize>], at: &mut Place) {
-        if self.shape.is_plain() && !self.args.skip_empty && self.may_choose_partition() {
+        if self.shape.is_plain() && !self.settings.skip_empty && self.may_choose_partition() {
             while !frames.is_empty() && self.stop.is_none() {
                 let (now, rest) = frames.split_at(self.allowance(frames.len()));
                 frames = rest;
@@ -40,27 +38,22 @@ impl<'a> Session<'a> {
 
     /// Whether kq may put a record without a key where it likes: the partitioner would, too.
     fn may_choose_partition(&self) -> bool {
-        self.args.partition.is_some() || self.connected.random
+        self.settings.partition.is_some() || self.connected.random
     }
 
     /// Records without key and header, all to one partition.
     fn send_plain(&mut self, buffer: &[u8], mut frames: &[Range<usize>], at: &mut Place) {
-        let connected = self.connected;
         while !frames.is_empty() {
-            let partition = self.args.partition.unwrap_or_else(|| self.sticky_partition(frames.len()));
+            let partition = self.settings.partition.unwrap_or_else(|| self.sticky_partition(frames.len()));
             let (input, line) = (at.input, at.line);
             let values = frames
                 .iter()
                 .zip(line + 1..)
                 .map(|(frame, line)| (&buffer[frame.clone()], Place { input, line }.tag()));
             let (tally, main) = (&mut self.tally, &self.main);
-            let taken = connected.producer.send_values(
-                &self.topics[main],
-                partition,
-                values,
-                &mut self.scratch,
-                &mut |tag, code| tally.fail(Place::of(tag), code, main, partition),
-            );
+            let taken = self.topics[main].send_values(partition, values, &mut |tag, code| {
+                tally.fail(Place::of(tag), code, main, partition);
+            });
             at.line += taken as u64;
             if let Some(last) = frames[..taken].last() {
                 self.position = self.before + last.end as u64;
@@ -77,14 +70,14 @@ impl<'a> Session<'a> {
     /// One record of any shape.
     fn send_shaped(&mut self, frame: &[u8], at: &mut Place) {
         at.line += 1;
-        if self.args.skip_empty && frame.is_empty() {
+        if self.settings.skip_empty && frame.is_empty() {
             return;
         }
         if self.allowance(1) == 0 {
             at.line -= 1;
             return;
         }
-        let (connected, place) = (self.connected, *at);
+        let place = *at;
         let free = self.may_choose_partition();
         loop {
             // The closure borrows the shape, so what it changes is taken out of self for its length.
@@ -94,13 +87,13 @@ impl<'a> Session<'a> {
                 if out.partition.is_none() && out.key.is_none() && free && topic == self.main {
                     out.partition = Some(self.sticky_partition(1));
                 }
-                let sent = self.topic(&topic).and_then(|topic| connected.producer.send(topic, &out));
+                let sent = self.topic(&topic).and_then(|topic| topic.send(&out));
                 sent.map_err(|code| (code, topic, out.partition.unwrap_or(-1)))
             });
             self.shape = shape;
             match outcome {
                 Ok(Ok(())) => return self.count_sent(1),
-                Ok(Err((RDKafkaErrorCode::QueueFull, ..))) => {
+                Ok(Err((Code::QueueFull, ..))) => {
                     if !self.wait_for_room() {
                         at.line -= 1;
                         return;
@@ -117,7 +110,7 @@ impl<'a> Session<'a> {
 
     /// A frame that is no valid record: the end of reading, or reported and passed over.
     pub(super) fn refuse(&mut self, place: Place, why: String) {
-        match self.args.on_invalid {
+        match self.settings.on_invalid {
             OnInvalid::Stop => self.stop = Some(Stop::Invalid),
             OnInvalid::Skip if self.tally.invalid < REPORTED => {
                 self.say(|log, name| log.error(format_args!("{}: not sent: {why}", name(place))));
@@ -131,9 +124,9 @@ impl<'a> Session<'a> {
     }
 
     /// The handle of a topic that records name themselves.
-    fn topic(&mut self, name: &str) -> Result<&Topic<'a>, RDKafkaErrorCode> {
+    fn topic(&mut self, name: &str) -> Result<&P::Topic<'a>, Code> {
         if !self.topics.contains_key(name) {
-            let topic = self.connected.producer.topic(name).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+            let topic = self.connected.producer.topic(name).map_err(|_| Code::InvalidTopic)?;
             self.topics.insert(name.to_owned(), topic);
         }
         Ok(&self.topics[name])
@@ -156,12 +149,12 @@ impl<'a> Session<'a> {
 
     fn count_sent(&mut self, count: u64) {
         self.sent += count;
-        if let Some(rate) = self.args.rate {
+        if let Some(rate) = self.settings.rate {
             // What was not used before does not add up: after an idle hour there is no burst.
             let late = Instant::now().checked_sub(BURST).unwrap_or(self.due);
             self.due = self.due.max(late) + Duration::from_secs_f64(count as f64 / rate);
         }
-        if self.args.count.is_some_and(|most| self.sent >= most) {
+        if self.settings.count.is_some_and(|most| self.sent >= most) {
             self.stop = Some(Stop::Count);
         }
     }
@@ -169,9 +162,9 @@ impl<'a> Session<'a> {
     /// How many of `wanted` records may be sent now under `-n` and `--rate`; waits until it is
     /// at least one. None where something says stop.
     fn allowance(&mut self, wanted: usize) -> usize {
-        let left = self.args.count.map_or(u64::MAX, |most| most - self.sent);
+        let left = self.settings.count.map_or(u64::MAX, |most| most - self.sent);
         let wanted = wanted.min(usize::try_from(left).unwrap_or(usize::MAX));
-        let Some(rate) = self.args.rate else { return wanted };
+        let Some(rate) = self.settings.rate else { return wanted };
         loop {
             self.look_for_signals();
             if self.stop.is_some() {

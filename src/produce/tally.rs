@@ -3,11 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use rdkafka::types::RDKafkaErrorCode;
-
 use crate::config::topic;
-use crate::kafka::errors::words;
-use crate::kafka::ffi::Delivery;
+use crate::kafka::client::Delivery;
+use crate::kafka::errors::{Code, words};
 use crate::record::json::short;
 
 /// Where in the input a record stood, packed into the number that librdkafka hands back.
@@ -36,7 +34,7 @@ impl Place {
 /// Why a record was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
-    pub code: RDKafkaErrorCode,
+    pub code: Code,
     /// Where the record, and not the command line, said where it goes.
     topic: Option<String>,
     partition: i32,
@@ -48,35 +46,39 @@ impl fmt::Display for Cause {
             // It may be longer than any line for a person.
             let name = short(topic);
             match self.code {
-                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
-                    return write!(f, "topic {name} does not exist; create it: kq topic create {name}");
+                // Of an illegal name librdkafka says the first where the record waited for the broker's
+                // answer, and the second where it came after that.
+                Code::InvalidTopic | Code::UnknownTopic | Code::UnknownTopicOrPartition
+                    if let Some(flaw) = topic::flaw(topic) =>
+                {
+                    return f.write_str(&short(&flaw));
                 }
-                RDKafkaErrorCode::UnknownPartition if self.partition >= 0 => {
+                Code::UnknownTopicOrPartition | Code::UnknownTopic => {
+                    return f.write_str(&topic::absent(&name));
+                }
+                Code::UnknownPartition if self.partition >= 0 => {
                     let partition = self.partition;
                     return write!(
                         f,
                         "topic {name} has no partition {partition} (`kq topic describe {name}` shows those it has)"
                     );
                 }
-                RDKafkaErrorCode::InvalidTopic => {
-                    let flaw = topic::flaw(topic).unwrap_or_else(|| format!("topic {topic}: not accepted"));
-                    return f.write_str(&short(&flaw));
-                }
+                Code::InvalidTopic => return write!(f, "topic {name}: not accepted"),
                 _ => write!(f, "topic {name}: ")?,
             }
         }
         match self.code {
-            RDKafkaErrorCode::MessageSizeTooLarge => {
+            Code::MessageSizeTooLarge => {
                 f.write_str("larger than the topic takes (its max.message.bytes)")?;
             }
-            RDKafkaErrorCode::MessageTimedOut => {
+            Code::MessageTimedOut => {
                 f.write_str("not acknowledged within --delivery-timeout")?;
             }
-            RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => {
+            Code::PurgeQueue | Code::PurgeInflight => {
                 f.write_str("given up before it was acknowledged")?;
             }
             // The batch fails whole, and librdkafka does not say for which of its records.
-            RDKafkaErrorCode::InvalidTimestamp => {
+            Code::InvalidTimestamp => {
                 f.write_str(
                     "the topic refuses a timestamp of its batch (message.timestamp.after.max.ms, \
                      message.timestamp.before.max.ms); -X batch.num.messages=1 sends the others",
@@ -104,7 +106,7 @@ pub struct Tally {
     pub invalid: u64,
     pub first_invalid: Option<(Place, String)>,
     /// An error after which no other record can succeed.
-    pub hopeless: Option<RDKafkaErrorCode>,
+    pub hopeless: Option<Code>,
     /// Records name their own topics or partitions, so that what is wrong with one of those
     /// says nothing about the others.
     own_topics: bool,
@@ -136,8 +138,8 @@ impl Tally {
     }
 
     /// Whether the error concerns the client or the topic of all, and so every record to come.
-    fn is_hopeless(&self, code: RDKafkaErrorCode) -> bool {
-        use RDKafkaErrorCode as E;
+    fn is_hopeless(&self, code: Code) -> bool {
+        use Code as E;
         match code {
             E::UnknownPartition | E::UnknownTopicOrPartition => !self.own_partitions && !self.own_topics,
             E::UnknownTopic | E::InvalidTopic | E::TopicAuthorizationFailed | E::PolicyViolation => {
@@ -162,7 +164,7 @@ impl Tally {
     }
 
     /// Counts a record that failed on its way to this partition, which is negative where none was chosen.
-    pub fn fail(&mut self, place: Place, code: RDKafkaErrorCode, topic: &str, partition: i32) {
+    pub fn fail(&mut self, place: Place, code: Code, topic: &str, partition: i32) {
         self.failed += 1;
         if self.is_hopeless(code) {
             self.hopeless = Some(code);
@@ -221,7 +223,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::kafka::ffi::DeliveredTopic;
 
     proptest! {
         #[test]
@@ -239,20 +240,16 @@ mod tests {
 
     #[test]
     fn a_failure_names_the_topic_and_partition_that_the_record_named() {
-        use RDKafkaErrorCode as E;
+        use Code as E;
         let why = |tally: &mut Tally, code, topic: &str, partition| {
             tally.fail(Place { input: 0, line: 1 }, code, topic, partition);
             tally.take_fresh().pop().unwrap().1.to_string()
         };
         let mut own = Tally::new(true, true);
+        let absent = topic::absent("foo");
         for (code, topic, partition, expected) in [
-            (E::UnknownTopic, "foo", -1, "topic foo does not exist; create it: kq topic create foo"),
-            (
-                E::UnknownTopicOrPartition,
-                "foo",
-                0,
-                "topic foo does not exist; create it: kq topic create foo",
-            ),
+            (E::UnknownTopic, "foo", -1, absent.as_str()),
+            (E::UnknownTopicOrPartition, "foo", 0, absent.as_str()),
             (
                 E::UnknownPartition,
                 "foo",
@@ -270,8 +267,10 @@ mod tests {
         ] {
             assert_eq!(why(&mut own, code, topic, partition), expected);
         }
-        let illegal = why(&mut own, E::InvalidTopic, "bad name", -1);
-        assert!(illegal.starts_with("`bad name` can't be a topic's name: it holds ' '"), "{illegal}");
+        for code in [E::InvalidTopic, E::UnknownTopic, E::UnknownTopicOrPartition] {
+            let illegal = why(&mut Tally::new(true, true), code, "bad name", -1);
+            assert!(illegal.starts_with("`bad name` can't be a topic's name: it holds ' '"), "{illegal}");
+        }
         assert!(
             why(&mut own, E::InvalidTopic, &"x".repeat(100_000), -1).contains("100000 bytes is too long")
         );
@@ -287,8 +286,8 @@ mod tests {
         for line in [7, 3, 5] {
             tally.report(Delivery {
                 tag: Place { input: 0, line }.tag(),
-                error: Some(RDKafkaErrorCode::MessageSizeTooLarge),
-                topic: DeliveredTopic::NONE,
+                error: Some(Code::MessageSizeTooLarge),
+                topic: &"",
                 partition: 2,
                 offset: -1,
                 bytes: 1,

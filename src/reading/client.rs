@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 
 use crate::config::Config;
-use crate::kafka::errors::{self, Causes, words};
-use crate::kafka::ffi::{Consumer, TopicMetadata};
+use crate::kafka::client::{ConsumerClient, TopicMetadata};
+use crate::kafka::errors::{self, Causes, Code, words};
+use crate::kafka::ffi::Consumer;
 use crate::reading::bounds::{End, Start};
 use crate::reading::topics::Selection;
+use crate::record::TopicPartition;
 
 /// What kq wants of every consumer: nothing skipped silently, ends of partitions known, memory
 /// bounded.
@@ -32,8 +32,8 @@ pub const DEFAULTS: [(&str, &str); 7] = [
 ];
 
 /// A consumer whose cluster answered and whose topics are there.
-pub struct Connected {
-    pub consumer: Consumer,
+pub struct Connected<C = Consumer> {
+    pub consumer: C,
     /// Each topic and its partitions, as the cluster had them at the start.
     pub topics: Vec<TopicMetadata>,
     pub causes: Arc<Causes>,
@@ -48,7 +48,7 @@ pub fn connect(
     selection: &Selection,
 ) -> anyhow::Result<Connected> {
     let causes = Arc::new(Causes::new(config.log));
-    let client = config.client_with(&[&DEFAULTS, role].concat(), flags)?;
+    let client = config.client_with(&[&DEFAULTS, role].concat(), flags);
     let consumer = Consumer::new(&client, Arc::clone(&causes) as _)?;
     let topics = selection.find(&consumer, &causes, config)?;
     causes.clear();
@@ -57,7 +57,7 @@ pub fn connect(
 
 /// Low and high watermark of a partition; the error names it.
 pub fn watermarks(
-    consumer: &Consumer,
+    consumer: &impl ConsumerClient,
     topic: &str,
     partition: i32,
     timeout: Duration,
@@ -70,34 +70,32 @@ pub fn watermarks(
 
 /// The client says of a partition without a leader what it says of one that does not exist.
 fn leaderless(
-    code: RDKafkaErrorCode,
-    consumer: &Consumer,
+    code: Code,
+    consumer: &impl ConsumerClient,
     topic: &str,
     partition: i32,
     timeout: Duration,
-) -> RDKafkaErrorCode {
-    if code != RDKafkaErrorCode::UnknownPartition {
+) -> Code {
+    if code != Code::UnknownPartition {
         return code;
     }
     let topics = consumer.metadata(Some(topic), timeout).unwrap_or_default();
     let exists = topics.iter().flat_map(|topic| &topic.partitions).any(|known| known.id == partition);
-    if exists { RDKafkaErrorCode::LeaderNotAvailable } else { code }
+    if exists { Code::LeaderNotAvailable } else { code }
 }
 
 /// Commits a position before the one that the group has committed, which the client never does by
 /// itself: it commits only what is further on. In the middle of a rebalance it is left to the next
 /// owner, who finds what this one found.
 pub fn commit_back(
-    consumer: &Consumer,
+    consumer: &impl ConsumerClient,
     topic: &str,
     partition: i32,
     position: i64,
     timeout: Duration,
 ) -> anyhow::Result<()> {
-    use RDKafkaErrorCode as E;
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(position))?;
-    match consumer.commit(&list, timeout) {
+    use Code as E;
+    match consumer.commit(&[(TopicPartition::new(topic, partition), position)], timeout) {
         Ok(()) | Err(E::RebalanceInProgress | E::IllegalGeneration | E::UnknownMemberId) => Ok(()),
         Err(code) => Err(Unanswered::of("commit", topic, partition)(code)),
     }
@@ -115,22 +113,27 @@ pub fn truncated_at(reason: &str) -> Option<i64> {
 }
 
 /// The end of a partition for a reader of what is not committed yet, whatever this consumer reads.
-pub fn unstable_end(config: &Config, topic: &str, partition: i32) -> anyhow::Result<i64> {
-    let flags = [("group.id", "kq"), ("isolation.level", "read_uncommitted")];
-    let observer = Arc::new(Causes::new(config.log));
-    let consumer = Consumer::new(&config.client_with(&DEFAULTS, &flags)?, observer)?;
-    watermarks(&consumer, topic, partition, config.timeout).map(|(_, high)| high)
+pub fn unstable_end(
+    consumer: &impl ConsumerClient,
+    topic: &str,
+    partition: i32,
+    timeout: Duration,
+) -> anyhow::Result<i64> {
+    consumer
+        .unstable_end(topic, partition, timeout)
+        .map_err(|code| leaderless(code, consumer, topic, partition, timeout))
+        .map_err(Unanswered::of("watermarks", topic, partition))
 }
 
 /// A question about a partition to which there was no good answer.
 #[derive(Debug)]
 pub struct Unanswered {
     what: String,
-    pub code: RDKafkaErrorCode,
+    pub code: Code,
 }
 
 impl Unanswered {
-    fn of(what: &str, topic: &str, partition: i32) -> impl FnOnce(RDKafkaErrorCode) -> anyhow::Error {
+    fn of(what: &str, topic: &str, partition: i32) -> impl FnOnce(Code) -> anyhow::Error {
         let what = format!("{what} of {topic}[{partition}]");
         |code| anyhow::Error::new(Self { what, code })
     }
@@ -153,27 +156,22 @@ pub fn is_passing(e: &anyhow::Error) -> bool {
 /// The first offset whose record has this timestamp (ms) or a later one; `None` where there is
 /// no such record yet.
 pub fn offset_at(
-    consumer: &Consumer,
+    consumer: &impl ConsumerClient,
     topic: &str,
     partition: i32,
     time: i64,
     timeout: Duration,
 ) -> anyhow::Result<Option<i64>> {
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(time.max(0)))?;
-    consumer
-        .offsets_for_times(&list, timeout)
+    let offsets = consumer
+        .offsets_for_times(&[(TopicPartition::new(topic, partition), time.max(0))], timeout)
         .map_err(|code| leaderless(code, consumer, topic, partition, timeout))
         .map_err(Unanswered::of("the offset at a time", topic, partition))?;
-    Ok(match list.elements().first().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset) {
-        Some(Offset::Offset(offset)) => Some(offset),
-        _ => None,
-    })
+    Ok(offsets.first().copied().flatten())
 }
 
 /// The offset to start from in a partition with these watermarks.
 pub fn start(
-    consumer: &Consumer,
+    consumer: &impl ConsumerClient,
     topic: &str,
     partition: i32,
     from: Start,
@@ -193,7 +191,7 @@ pub fn start(
 /// The offset to stop before in a partition with this high watermark; `None` where that is not
 /// known yet: a time that no record has reached.
 pub fn end(
-    consumer: &Consumer,
+    consumer: &impl ConsumerClient,
     topic: &str,
     partition: i32,
     until: End,
@@ -214,11 +212,11 @@ mod tests {
     #[test]
     fn what_passes_is_known_under_what_was_asked() {
         let unanswered = |code| Unanswered::of("the watermarks", "t", 0)(code);
-        assert!(is_passing(&unanswered(RDKafkaErrorCode::BrokerTransportFailure)));
-        assert!(is_passing(&unanswered(RDKafkaErrorCode::OperationTimedOut).context("where to start")));
-        assert!(is_passing(&unanswered(RDKafkaErrorCode::LeaderNotAvailable)));
-        assert!(is_passing(&anyhow::Error::new(RDKafkaErrorCode::NotCoordinator)));
-        assert!(!is_passing(&unanswered(RDKafkaErrorCode::TopicAuthorizationFailed)));
+        assert!(is_passing(&unanswered(Code::BrokerTransportFailure)));
+        assert!(is_passing(&unanswered(Code::OperationTimedOut).context("where to start")));
+        assert!(is_passing(&unanswered(Code::LeaderNotAvailable)));
+        assert!(is_passing(&anyhow::Error::new(Code::NotCoordinator)));
+        assert!(!is_passing(&unanswered(Code::TopicAuthorizationFailed)));
     }
 
     #[test]

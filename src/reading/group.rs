@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 
 use crate::config::Config;
-use crate::kafka::errors::words;
-use crate::kafka::ffi::{Consumer, TopicMetadata};
+use crate::kafka::client::{ConsumerClient, TopicMetadata};
+use crate::kafka::errors::{Code, words};
 use crate::reading::bounds::Start;
 use crate::reading::client::{start, watermarks};
+use crate::record::TopicPartition;
 use crate::terminal::notes::Log;
 
 /// How long a start waits to learn whether it is alone.
@@ -18,7 +17,7 @@ const GLANCE: Duration = Duration::from_secs(1);
 
 /// Says so where the group has members already. Asked in vain (no permission, no answer in a
 /// second) nothing is said. To be called before this consumer joins.
-pub fn note_members(consumer: &Consumer, group: &str, log: Log) {
+pub fn note_members(consumer: &impl ConsumerClient, group: &str, log: Log) {
     if log.is_quiet() {
         return;
     }
@@ -38,7 +37,7 @@ pub fn note_members(consumer: &Consumer, group: &str, log: Log) {
 /// one beyond the end is the end. Refused where the group has members: they would not hear of it.
 /// To be called before this consumer joins.
 pub fn seek(
-    consumer: &Consumer,
+    consumer: &impl ConsumerClient,
     config: &Config,
     group: &str,
     topics: &[TopicMetadata],
@@ -52,23 +51,23 @@ pub fn seek(
         0 => {}
         members => bail!(refusal(group, &counted(members))),
     }
-    let mut list = TopicPartitionList::new();
+    let mut offsets = Vec::new();
     for topic in topics {
         for partition in &topic.partitions {
             let (name, id) = (topic.name.as_str(), partition.id);
             let (low, high) = watermarks(consumer, name, id, config.timeout)?;
             let offset = start(consumer, name, id, from, (low, high), config.timeout)?.min(high);
             config.log.verbose(1, format_args!("group {group}: to {name}[{id}]@{offset}"));
-            list.add_partition_offset(name, id, Offset::Offset(offset))?;
+            offsets.push((TopicPartition::new(name, id), offset));
         }
     }
-    if list.count() == 0 {
+    if offsets.is_empty() {
         return Ok(());
     }
-    consumer.commit(&list, config.timeout).map_err(|code| match code {
-        RDKafkaErrorCode::UnknownMemberId
-        | RDKafkaErrorCode::IllegalGeneration
-        | RDKafkaErrorCode::RebalanceInProgress => anyhow!(refusal(group, "members")),
+    consumer.commit(&offsets, config.timeout).map_err(|code| match code {
+        Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress => {
+            anyhow!(refusal(group, "members"))
+        }
         code => explain("offsets", code),
     })?;
     let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();

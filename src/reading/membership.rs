@@ -1,18 +1,18 @@
 //! How a group's members share its partitions: the protocol they speak, and what each needs to be told.
 
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 
 use crate::config::Config;
+use crate::named::Named;
 
 /// `--group-protocol`: who assigns the partitions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupProtocol {
-    /// The members do, by --assignor
+    /// The members do, by an [`Assignor`].
     Classic,
-    /// The brokers do, without stopping the others (KIP-848, Apache Kafka 4.0 and later)
+    /// The brokers do, without stopping the others (KIP-848).
     Consumer,
 }
 
@@ -30,6 +30,17 @@ impl GroupProtocol {
     }
 }
 
+impl Named for GroupProtocol {
+    const ALL: &'static [Self] = &[Self::Classic, Self::Consumer];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
 /// `--assignor`: how the members assign the partitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Assignor {
@@ -40,24 +51,30 @@ pub enum Assignor {
     RoundRobin,
 }
 
-impl Assignor {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::CooperativeSticky, Self::Range, Self::RoundRobin];
-    /// Their names, as Kafka and the flag have them.
-    pub const NAMES: [&'static str; 3] = ["cooperative-sticky", "range", "roundrobin"];
+impl Named for Assignor {
+    const ALL: &'static [Self] = &[Self::CooperativeSticky, Self::Range, Self::RoundRobin];
 
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
+    fn name(self) -> &'static str {
+        match self {
+            Self::CooperativeSticky => "cooperative-sticky",
+            Self::Range => "range",
+            Self::RoundRobin => "roundrobin",
+        }
     }
 }
 
-impl FromStr for Assignor {
-    type Err = anyhow::Error;
+/// How a member and its group share the partitions.
+#[derive(Clone, Copy, Debug)]
+pub struct Sharing {
+    pub protocol: GroupProtocol,
+    /// Where one was asked for.
+    pub assignor: Option<Assignor>,
+}
 
-    fn from_str(name: &str) -> anyhow::Result<Self> {
-        let known = Self::ALL.into_iter().find(|assignor| assignor.name() == name);
-        known.with_context(|| format!("no assignor {name:?}: give one of {}", Self::NAMES.join(", ")))
+impl Sharing {
+    /// Whether the group may leave a member without a word that it has nothing for it.
+    pub fn is_silent(self) -> bool {
+        self.protocol == GroupProtocol::Consumer
     }
 }
 
@@ -65,14 +82,10 @@ impl FromStr for Assignor {
 const OF_THE_BROKERS: [&str; 4] =
     ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy", "group.protocol.type"];
 
-/// The client's properties for a member that speaks this protocol; `assignor` where one was asked for.
-pub fn properties(
-    protocol: GroupProtocol,
-    assignor: Option<Assignor>,
-    config: &Config,
-) -> anyhow::Result<Vec<(&'static str, &'static str)>> {
-    if protocol == GroupProtocol::Classic {
-        let assignor = assignor.unwrap_or_default().name();
+/// The client's properties for a member that shares so.
+pub fn properties(sharing: Sharing, config: &Config) -> anyhow::Result<Vec<(&'static str, &'static str)>> {
+    if sharing.protocol == GroupProtocol::Classic {
+        let assignor = sharing.assignor.unwrap_or_default().name();
         return Ok(vec![("group.protocol", "classic"), ("partition.assignment.strategy", assignor)]);
     }
     if let Some(name) = OF_THE_BROKERS.iter().find(|name| config.is_given(name)) {
@@ -81,7 +94,7 @@ pub fn properties(
         );
     }
     ensure!(
-        assignor.is_none(),
+        sharing.assignor.is_none(),
         "--assignor does not go with --group-protocol consumer, where the brokers assign \
          (-X group.remote.assignor=range names one of theirs)"
     );
@@ -153,14 +166,6 @@ impl Joining {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_names_of_assignors_are_those_that_are_read() {
-        for (assignor, name) in Assignor::ALL.into_iter().zip(Assignor::NAMES) {
-            assert_eq!((assignor.name(), name.parse::<Assignor>().unwrap()), (name, assignor));
-        }
-        assert!("sticky".parse::<Assignor>().unwrap_err().to_string().contains("cooperative-sticky, range"));
-    }
 
     #[test]
     fn a_long_join_is_told_of_once() {

@@ -4,6 +4,7 @@ pub mod bounds;
 pub mod client;
 pub mod contact;
 pub mod group;
+pub mod isolation;
 pub mod membership;
 pub mod position;
 pub mod start;

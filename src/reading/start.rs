@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::config::Config;
-use crate::kafka::ffi::Consumer;
+use crate::kafka::client::ConsumerClient;
 use crate::reading::bounds::{End, Start};
 use crate::reading::client;
 use crate::reading::position::{self, Limit, Log, Read, Verdict};
@@ -59,9 +58,8 @@ impl Ends {
 }
 
 /// What is asked of a partition, and of whom.
-#[derive(Clone, Copy)]
-pub struct Question<'a> {
-    pub consumer: &'a Consumer,
+pub struct Question<'a, C> {
+    pub consumer: &'a C,
     pub topic: &'a str,
     pub partition: i32,
     pub until: Option<End>,
@@ -69,7 +67,7 @@ pub struct Question<'a> {
     pub timeout: Duration,
 }
 
-impl Question<'_> {
+impl<C: ConsumerClient> Question<'_, C> {
     fn log(&self) -> anyhow::Result<Log> {
         client::watermarks(self.consumer, self.topic, self.partition, self.timeout).map(Log::new)
     }
@@ -98,13 +96,15 @@ impl Question<'_> {
 
     /// Where a partition begins and ends that the group has committed an offset of. One past the end is
     /// told of here where there is an end, which may come before the client could notice.
-    pub fn take_over(&self, committed: i64, config: &Config) -> anyhow::Result<Found> {
+    pub fn take_over(&self, committed: i64) -> anyhow::Result<Found> {
         if self.until.is_none() {
             return Ok(Found::at(Some(committed)));
         }
         let log = self.log()?;
         let ending = self.limit(log.high)?;
-        if committed <= log.high || committed <= client::unstable_end(config, self.topic, self.partition)? {
+        if committed <= log.high
+            || committed <= client::unstable_end(self.consumer, self.topic, self.partition, self.timeout)?
+        {
             return Ok(Found::ending(Some(committed), ending));
         }
         let verdict = position::judge(Read::to(committed), log, ending.0);

@@ -3,13 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use rdkafka::types::RDKafkaErrorCode;
 use regex::Regex;
 
 use crate::config::{self, Config};
+use crate::kafka::client::{ConsumerClient, TopicMetadata};
 use crate::kafka::connect;
-use crate::kafka::errors::{Causes, words};
-use crate::kafka::ffi::{Consumer, TopicMetadata};
+use crate::kafka::errors::{Causes, Code, words};
 
 /// How often new topics and partitions are looked for.
 const DISCOVERY: Duration = Duration::from_secs(10);
@@ -119,7 +118,7 @@ impl Selection {
     /// The topics as the cluster has them now, within the configured time-out; patterns may match none.
     pub fn find(
         &self,
-        consumer: &Consumer,
+        consumer: &impl ConsumerClient,
         causes: &Causes,
         config: &Config,
     ) -> anyhow::Result<Vec<TopicMetadata>> {
@@ -127,7 +126,11 @@ impl Selection {
     }
 
     /// The same, asked once and not for long, while records are read.
-    pub fn look(&self, consumer: &Consumer, causes: &Causes) -> anyhow::Result<Vec<TopicMetadata>> {
+    pub fn look(
+        &self,
+        consumer: &impl ConsumerClient,
+        causes: &Causes,
+    ) -> anyhow::Result<Vec<TopicMetadata>> {
         self.find_by(causes, |topic| consumer.metadata(topic, LOOK).map_err(|code| anyhow!(words(code))))
     }
 
@@ -161,7 +164,7 @@ impl Selection {
 
 /// The one topic of that name, or an error that says what to do.
 fn existing(metadata: Vec<TopicMetadata>, name: &str, causes: &Causes) -> anyhow::Result<TopicMetadata> {
-    use RDKafkaErrorCode as E;
+    use Code as E;
     let topic = metadata.into_iter().find(|topic| topic.name == name);
     match topic.as_ref().and_then(|topic| topic.error) {
         Some(E::UnknownTopicOrPartition | E::UnknownTopic) => {}
@@ -260,7 +263,7 @@ pub fn names(topics: &[TopicMetadata]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::ffi::PartitionMetadata;
+    use crate::kafka::client::PartitionMetadata;
 
     fn selection(texts: &[&str]) -> Selection {
         Selection::new(texts).unwrap()

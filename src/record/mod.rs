@@ -1,10 +1,15 @@
 //! A record as it stands between Kafka and the formats: bytes and numbers, no rdkafka type.
 
+pub mod bytes;
 pub mod codec;
+pub mod decode;
+pub mod escape;
+pub mod filter;
 pub mod format;
 pub mod framing;
 pub mod json;
 pub mod place;
+pub mod shape;
 pub mod validate;
 
 pub use place::{Place, TopicPartition};
@@ -53,6 +58,21 @@ pub struct RecordRef<'a> {
     pub value: Option<&'a [u8]>,
     /// In the record's order. Empty too where nobody asked for headers.
     pub headers: &'a [Header<'a>],
+}
+
+/// Where a record goes and what it carries, as a producer takes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outgoing<'a> {
+    /// `None`: the partitioner decides.
+    pub partition: Option<i32>,
+    pub key: Option<&'a [u8]>,
+    /// `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    pub headers: &'a [Header<'a>],
+    /// Milliseconds since the epoch; `None`: now.
+    pub timestamp: Option<i64>,
+    /// Comes back when the record was delivered or failed.
+    pub tag: u64,
 }
 
 /// A header that owns its bytes: name and value.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use rdkafka::ClientConfig;
-use rdkafka::types::RDKafkaErrorCode;
 
-use crate::config::Config;
+use crate::config::{self, Config, Properties};
+use crate::kafka::client::{ProducerClient, TopicMetadata};
 use crate::kafka::connect;
-use crate::kafka::errors::{Causes, words};
-use crate::kafka::ffi::{Producer, TopicMetadata};
+use crate::kafka::errors::{Causes, Code, words};
+use crate::kafka::ffi::Producer;
+use crate::sending::settings::{Missing, Settings};
 
 /// What kq wants of every producer unless somebody says otherwise: nothing lost, nothing twice.
 ///
@@ -55,9 +55,20 @@ pub enum Acks {
     None,
 }
 
+impl Acks {
+    /// The value of the client's `acks`.
+    pub fn property(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Some => "1",
+            Self::None => "0",
+        }
+    }
+}
+
 /// A producer whose cluster answered and whose topic is there.
-pub struct Connected {
-    pub producer: Producer,
+pub struct Connected<P = Producer> {
+    pub producer: P,
     /// The topic's partitions that have a leader; never empty.
     pub partitions: Vec<i32>,
     pub causes: Arc<Causes>,
@@ -73,7 +84,7 @@ pub struct Connected {
     hurried: Cell<(u32, Instant)>,
 }
 
-impl Connected {
+impl<P: ProducerClient> Connected<P> {
     /// Gets the first record out without half a second's wait; call it while records are queued
     /// and none was acknowledged yet.
     ///
@@ -93,31 +104,25 @@ impl Connected {
 }
 
 /// Connects to the cluster and finds the topic, within the configured time-out.
-/// `create`: a topic that is missing may be created by the broker, where it does so.
-pub fn connect(
-    config: &Config,
-    flags: &[(&str, String)],
-    topic: &str,
-    create: bool,
-) -> anyhow::Result<Connected> {
-    let mut flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    flags.push(("allow.auto.create.topics", if create { "true" } else { "false" }));
-    let client = config.client_with(&DEFAULTS, &flags)?;
-    let (connected, leader) = connect_with(&client, config, topic, create)?;
+pub fn connect(config: &Config, settings: &Settings, topic: &str) -> anyhow::Result<Connected> {
+    let flags = settings.properties();
+    let flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let client = config.client_with(&DEFAULTS, &flags);
+    let (connected, leader) = connect_with(&client, config, topic, settings.missing)?;
     let limit = smaller_batch(&connected.producer, &client, config, topic, leader);
     let Some(limit) = limit else { return Ok(connected) };
     // A client's batch.size is for its lifetime, so this takes another one. As a default: what
     // the user says of it counts more.
     let defaults = DEFAULTS.map(|(name, value)| (name, if name == "batch.size" { &limit } else { value }));
-    let client = config.client_with(&defaults, &flags)?;
-    connect_with(&client, config, topic, create).map(|(connected, _)| connected)
+    let client = config.client_with(&defaults, &flags);
+    connect_with(&client, config, topic, settings.missing).map(|(connected, _)| connected)
 }
 
 /// The `batch.size` with which no batch is above the topic's own `max.message.bytes`, where that is
 /// less than `client` has. `leader` leads one of its partitions.
 fn smaller_batch(
-    producer: &Producer,
-    client: &ClientConfig,
+    producer: &impl ProducerClient,
+    client: &Properties,
     config: &Config,
     topic: &str,
     leader: i32,
@@ -138,8 +143,8 @@ fn smaller_batch(
 
 /// The same for a producer to several topics, which were found before.
 pub fn smallest_batch(
-    producer: &Producer,
-    client: &ClientConfig,
+    producer: &impl ProducerClient,
+    client: &Properties,
     config: &Config,
     topics: &[String],
 ) -> Option<String> {
@@ -158,13 +163,25 @@ fn smaller(limit: &str, batch_size: Option<&str>) -> Option<String> {
 
 /// A producer, its topic's partitions, and the broker that leads one of them.
 fn connect_with(
-    client: &ClientConfig,
+    client: &Properties,
     config: &Config,
     topic: &str,
-    create: bool,
+    missing: Missing,
 ) -> anyhow::Result<(Connected, i32)> {
     let causes = Arc::new(Causes::new(config.log));
     let producer = Producer::new(client, Arc::clone(&causes) as _)?;
+    await_topic(producer, causes, client, config, topic, missing)
+}
+
+/// Waits until the topic is there and one of its partitions has a leader.
+pub(crate) fn await_topic<P: ProducerClient>(
+    producer: P,
+    causes: Arc<Causes>,
+    client: &Properties,
+    config: &Config,
+    topic: &str,
+    missing: Missing,
+) -> anyhow::Result<(Connected<P>, i32)> {
     let deadline = Instant::now() + config.timeout;
     let missing_after = Instant::now() + CREATION.min(config.timeout);
     let mut pause = Duration::from_millis(5);
@@ -172,8 +189,7 @@ fn connect_with(
         let metadata = connect::metadata(config, &causes, |wait| producer.metadata(Some(topic), wait))?;
         match readiness(&metadata, topic) {
             Ok((partitions, leader)) => {
-                let is =
-                    |name: &str| client.get(crate::config::properties::canonical(name)).unwrap_or_default();
+                let is = |name: &str| client.get(name).unwrap_or_default();
                 let connected = Connected {
                     producer,
                     partitions,
@@ -190,13 +206,13 @@ fn connect_with(
                 };
                 return Ok((connected, leader));
             }
-            Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                if !create || Instant::now() >= missing_after {
-                    return Err(anyhow!("topic {topic} does not exist; create it: kq topic create {topic}"));
+            Err(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                if missing == Missing::Refuse || Instant::now() >= missing_after {
+                    return Err(anyhow!(config::topic::absent(topic)));
                 }
             }
-            Err(RDKafkaErrorCode::LeaderNotAvailable) if Instant::now() < deadline => {}
-            Err(RDKafkaErrorCode::LeaderNotAvailable) => {
+            Err(Code::LeaderNotAvailable) if Instant::now() < deadline => {}
+            Err(Code::LeaderNotAvailable) => {
                 return Err(anyhow!("topic {topic}: no partition has a leader; are its brokers up?"));
             }
             Err(code) => return Err(causes.explain_topic(code, topic)),
@@ -211,13 +227,13 @@ fn ids(metadata: &[TopicMetadata], topic: &str) -> Vec<i32> {
 }
 
 /// The partitions that can take records and the leader of the first, or what stands in the way.
-fn readiness(metadata: &[TopicMetadata], topic: &str) -> Result<(Vec<i32>, i32), RDKafkaErrorCode> {
-    let found = metadata.iter().find(|t| t.name == topic).ok_or(RDKafkaErrorCode::UnknownTopicOrPartition)?;
+fn readiness(metadata: &[TopicMetadata], topic: &str) -> Result<(Vec<i32>, i32), Code> {
+    let found = metadata.iter().find(|t| t.name == topic).ok_or(Code::UnknownTopicOrPartition)?;
     if let Some(code) = found.error {
         return Err(code);
     }
     let mut led = found.partitions.iter().filter(|p| p.leader >= 0).peekable();
-    let leader = led.peek().ok_or(RDKafkaErrorCode::LeaderNotAvailable)?.leader;
+    let leader = led.peek().ok_or(Code::LeaderNotAvailable)?.leader;
     Ok((led.map(|p| p.id).collect(), leader))
 }
 

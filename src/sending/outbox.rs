@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
-use crate::kafka::ffi::{Observer, Outgoing, Producer, Topic};
-use crate::record::{Header, OwnedHeader};
+use crate::kafka::client::{Observer, ProducerClient, TopicClient as _};
+use crate::kafka::errors::Code;
+use crate::kafka::ffi::Producer;
+use crate::record::{Header, Outgoing, OwnedHeader};
 use crate::sending::client;
 
 /// A record to send.
@@ -25,7 +26,7 @@ pub struct Letter {
     pub timestamp: Option<i64>,
 }
 
-type Reply = oneshot::Sender<Result<(), RDKafkaErrorCode>>;
+type Reply = oneshot::Sender<Result<(), Code>>;
 
 /// The sending end: cheap to clone.
 #[derive(Clone)]
@@ -69,29 +70,29 @@ impl Outbox {
     }
 
     /// Sends one letter and waits until the cluster has acknowledged it.
-    pub async fn send(&self, letter: Letter) -> Result<(), RDKafkaErrorCode> {
+    pub async fn send(&self, letter: Letter) -> Result<(), Code> {
         let (reply, answer) = oneshot::channel();
         if self.letters.send((letter, reply)).await.is_err() {
-            return Err(RDKafkaErrorCode::PurgeQueue);
+            return Err(Code::PurgeQueue);
         }
-        answer.await.unwrap_or(Err(RDKafkaErrorCode::PurgeQueue))
+        answer.await.unwrap_or(Err(Code::PurgeQueue))
     }
 }
 
 /// A producer whose batches fit each of these topics: one above a topic's limit is refused with all
 /// that is in it.
 fn connect(config: &Config, observer: &Arc<dyn Observer>, topics: &[String]) -> anyhow::Result<Producer> {
-    let client = config.client(&ROLE)?;
+    let client = config.client(&ROLE);
     let producer = Producer::new(&client, Arc::clone(observer))?;
     let Some(limit) = client::smallest_batch(&producer, &client, config, topics) else {
         return Ok(producer);
     };
-    let client = config.client(&[&ROLE[..], &[("batch.size", &limit)]].concat())?;
+    let client = config.client(&[&ROLE[..], &[("batch.size", &limit)]].concat());
     Producer::new(&client, Arc::clone(observer))
 }
 
-fn serve(producer: &Producer, mut inbox: mpsc::Receiver<(Letter, Reply)>) {
-    let mut topics: HashMap<Arc<str>, Topic<'_>> = HashMap::new();
+fn serve<P: ProducerClient>(producer: &P, mut inbox: mpsc::Receiver<(Letter, Reply)>) {
+    let mut topics: HashMap<Arc<str>, P::Topic<'_>> = HashMap::new();
     let mut waiting: HashMap<u64, Reply> = HashMap::new();
     let mut tag = 0;
     loop {
@@ -115,7 +116,7 @@ fn serve(producer: &Producer, mut inbox: mpsc::Receiver<(Letter, Reply)>) {
             topics.insert(Arc::clone(&letter.topic), topic);
         }
         let Some(topic) = topics.get(&letter.topic) else {
-            let _ = reply.send(Err(RDKafkaErrorCode::InvalidTopic));
+            let _ = reply.send(Err(Code::InvalidTopic));
             continue;
         };
         let headers: Vec<Header<'_>> =
@@ -130,8 +131,8 @@ fn serve(producer: &Producer, mut inbox: mpsc::Receiver<(Letter, Reply)>) {
         };
         let give_up = Instant::now() + Duration::from_secs(30);
         let sent = loop {
-            match producer.send(topic, &outgoing) {
-                Err(RDKafkaErrorCode::QueueFull) if Instant::now() < give_up => {
+            match topic.send(&outgoing) {
+                Err(Code::QueueFull) if Instant::now() < give_up => {
                     poll(producer, &mut waiting, Duration::from_millis(10));
                 }
                 other => break other,
@@ -144,10 +145,35 @@ fn serve(producer: &Producer, mut inbox: mpsc::Receiver<(Letter, Reply)>) {
     }
 }
 
-fn poll(producer: &Producer, waiting: &mut HashMap<u64, Reply>, timeout: Duration) {
+fn poll(producer: &impl ProducerClient, waiting: &mut HashMap<u64, Reply>, timeout: Duration) {
     producer.poll(timeout, &mut |delivery| {
         if let Some(reply) = waiting.remove(&delivery.tag) {
             let _ = reply.send(delivery.error.map_or(Ok(()), Err));
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::fake::Cluster;
+
+    #[test]
+    fn each_letter_is_answered_with_what_became_of_it() {
+        let cluster = Cluster::new().with_topic("dead", 1);
+        cluster.set_room(1);
+        cluster.deliver([Ok(()), Err(Code::MessageSizeTooLarge)]);
+        let (letters, inbox) = mpsc::channel(8);
+        let answers = ["a", "b", "c"].map(|value| {
+            let (reply, answer) = oneshot::channel();
+            let letter = Letter { topic: "dead".into(), value: Some(value.into()), ..Letter::default() };
+            letters.blocking_send((letter, reply)).unwrap();
+            answer
+        });
+        drop(letters);
+        serve(&cluster.producer(), inbox);
+        let answers = answers.map(|mut answer| answer.try_recv().unwrap());
+        assert_eq!(answers, [Ok(()), Err(Code::MessageSizeTooLarge), Ok(())]);
+        assert_eq!(cluster.values("dead", 0), ["a", "c"]);
+    }
 }

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use console::Term;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::lock::Lock;
 
 /// How long the end of the line waits for the terminal.
 const MOMENT: Duration = Duration::from_millis(50);
@@ -17,7 +18,7 @@ pub struct Live {
     term: Term,
     /// Whether stdout is that terminal too.
     holds_stdout: bool,
-    state: Mutex<State>,
+    state: Lock<State>,
 }
 
 #[derive(Default)]
@@ -44,7 +45,7 @@ impl Live {
         (term.is_term() && moves).then(|| Self {
             term,
             holds_stdout: io::stdout().is_terminal(),
-            state: Mutex::default(),
+            state: Lock::default(),
         })
     }
 
@@ -56,7 +57,7 @@ impl Live {
     /// Shows this text, cut to the terminal's width. Does nothing while somebody else writes, and
     /// while a line of output is unfinished.
     pub fn show(&self, text: &str) {
-        let Ok(mut state) = self.state.try_lock() else { return };
+        let Some(mut state) = self.state.try_lock() else { return };
         if state.open || state.ended || !Self::can_write() {
             return;
         }
@@ -69,7 +70,7 @@ impl Live {
     /// Runs `write`, which writes to the terminal, with the line out of its way; `open` says
     /// whether it leaves the cursor behind an unfinished line.
     pub fn past<T>(&self, open: bool, write: impl FnOnce() -> T) -> T {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         self.hide(&mut state);
         let outcome = write();
         state.open = open;
@@ -79,7 +80,7 @@ impl Live {
     /// Runs `write`, which writes a whole line to the terminal, with the live line out of its way,
     /// and not behind an unfinished line of output.
     pub fn line(&self, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         self.hide(&mut state);
         if std::mem::take(&mut state.open) {
             self.term.write_line("")?;
@@ -91,7 +92,7 @@ impl Live {
     pub fn end(&self) {
         let until = Instant::now() + MOMENT;
         while Self::can_write() && Instant::now() < until {
-            if let Ok(mut state) = self.state.try_lock() {
+            if let Some(mut state) = self.state.try_lock() {
                 self.hide(&mut state);
                 state.ended = true;
                 return;

@@ -44,6 +44,15 @@ impl Log {
         Self { writer: thread.ok().map(|_| writer), ..self }
     }
 
+    /// The same log, written to a file in the place of stderr; read it after a [`Log::flush`].
+    #[cfg(test)]
+    #[must_use]
+    pub fn to_file(self, file: File) -> Self {
+        let writer: &'static Writer = Box::leak(Box::new(Writer::new(file, None)));
+        std::thread::spawn(|| writer.serve());
+        Self { writer: Some(writer), ..self }
+    }
+
     /// Waits until all lines so far are written, as long as they are read; says whether they are.
     pub fn flush(self) -> bool {
         self.writer.is_none_or(Writer::flush)

@@ -68,6 +68,12 @@ impl Output {
         Ok(Self { file, buffer, terminal: stdout.is_terminal(), piece, writes: Writes::default() })
     }
 
+    /// A file in the place of stdout.
+    #[cfg(test)]
+    pub fn to_file(file: File) -> Self {
+        Self { file, buffer: Vec::new(), terminal: false, piece: usize::MAX, writes: Writes::default() }
+    }
+
     /// What tells that a write hangs.
     pub fn writes(&self) -> Writes {
         self.writes.clone()

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::lock::{Condition, Guard, Lock};
 use crate::terminal::live::Live;
 
 /// How much may wait to be written.
@@ -21,8 +21,8 @@ const READ_IN: Duration = Duration::from_millis(200);
 pub struct Writer {
     stderr: File,
     live: Option<&'static Live>,
-    queue: Mutex<Queue>,
-    changed: Condvar,
+    queue: Lock<Queue>,
+    changed: Condition,
 }
 
 #[derive(Default)]
@@ -70,16 +70,16 @@ impl Queue {
 impl Writer {
     /// A writer to stderr, past this live line.
     pub fn new(stderr: File, live: Option<&'static Live>) -> Self {
-        Self { stderr, live, queue: Mutex::default(), changed: Condvar::new() }
+        Self { stderr, live, queue: Lock::default(), changed: Condition::default() }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> Guard<'_, Queue> {
+        self.queue.lock()
     }
 
-    fn wait<'a>(&self, queue: MutexGuard<'a, Queue>, until: Instant) -> MutexGuard<'a, Queue> {
+    fn wait<'a>(&self, queue: Guard<'a, Queue>, until: Instant) -> Guard<'a, Queue> {
         let left = until.saturating_duration_since(Instant::now());
-        self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0
+        self.changed.wait_for(queue, left)
     }
 
     /// Writes lines for as long as the process lives.
@@ -87,7 +87,7 @@ impl Writer {
         let mut queue = self.queue();
         loop {
             let Some(line) = queue.pop() else {
-                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue = self.changed.wait(queue);
                 continue;
             };
             queue.writing = Some(Instant::now());
@@ -119,7 +119,7 @@ impl Writer {
     pub fn send(&self, line: Vec<u8>) {
         let mut queue = self.queue();
         while !queue.has_room() {
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self.changed.wait(queue);
         }
         self.push(queue, line);
     }
@@ -129,7 +129,7 @@ impl Writer {
         self.queue().has_room()
     }
 
-    fn push(&self, mut queue: MutexGuard<'_, Queue>, line: Vec<u8>) {
+    fn push(&self, mut queue: Guard<'_, Queue>, line: Vec<u8>) {
         let was_empty = queue.lines.is_empty();
         queue.push(line);
         drop(queue);

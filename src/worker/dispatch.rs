@@ -10,19 +10,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rdkafka::types::RDKafkaErrorCode;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::dead_letter::{self, Failure};
 use super::ledger::{Job, Outcome};
-use super::oneshot::{Attempt, Place, Run, Runner, headers};
+use super::oneshot::{Attempt, Place, Run, Runner};
 use super::persistent::{self, Pool};
 use super::policy::{Breaker, Ended, Meaning, Next, OnFailure, Policy};
 use super::printer::Printer;
 use super::shared::{Shared, Stop, Taken};
 use crate::clock::backoff::Backoff;
-use crate::kafka::errors::words;
+use crate::kafka::errors::{Code, words};
 use crate::record::{OwnedHeader, Record};
 use crate::sending::outbox::{Letter, Outbox};
 
@@ -102,13 +101,13 @@ impl Slots {
             if lacks_hands && let Err(e) = self.grow() {
                 shared.log.verbose(1, format_args!("start another thread for commands: {e}"));
             }
-            let Run { mut attempt, was_undone } = runner.run(&job, shared);
+            let Run { mut attempt, form } = runner.run(&job, shared);
             let printed = std::mem::take(&mut attempt.stdout);
             let is_out = match output {
                 None => printed.is_empty() || printer.print(&printed),
                 // What a failed attempt printed is no output.
                 Some(output) if policy.meaning(&attempt.ended) == Meaning::Ok => {
-                    let headers = headers(&job.record, was_undone);
+                    let headers = form.owned_headers(&job.record.headers);
                     self.runtime.block_on(output.send(&job.record, headers, printed, *backoff, shared))
                 }
                 Some(_) => true,
@@ -415,17 +414,17 @@ async fn deliver(
     for attempt in 0.. {
         match outbox.send(letter.clone()).await {
             Ok(()) => return Ok(()),
-            Err(RDKafkaErrorCode::MessageSizeTooLarge) if !shortened => {
+            Err(Code::MessageSizeTooLarge) if !shortened => {
                 shortened = true;
                 letter = dead_letter::without_stderr(letter);
             }
-            Err(RDKafkaErrorCode::MessageSizeTooLarge) => {
+            Err(Code::MessageSizeTooLarge) => {
                 let topic = &letter.topic;
                 return Err(format!(
                     "it is larger than {topic} takes (`kq topic alter {topic} --config max.message.bytes=N`)"
                 ));
             }
-            Err(code @ RDKafkaErrorCode::InvalidTopic) => {
+            Err(code @ Code::InvalidTopic) => {
                 return Err(format!("{}: {}", letter.topic, words(code)));
             }
             Err(code) => {

@@ -3,13 +3,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use rdkafka::types::RDKafkaErrorCode;
-
 use super::ledger::Sight;
 use super::poller::Poller;
 use super::shared::{Shared, Stop};
 use crate::exit::{self, Exit};
-use crate::kafka::errors::words;
+use crate::kafka::client::ConsumerClient;
+use crate::kafka::errors::{Code, words};
 
 /// How the time for ending is shared out: of 28 parts, 18 to drain, 4 of grace, 1 after KILL,
 /// 2 to store and commit, and what is left to close.
@@ -53,7 +52,11 @@ impl Share {
 const POLL: Duration = Duration::from_millis(10);
 
 /// Ends the worker and says with what status.
-pub fn end(poller: &mut Poller<'_>, stop: Stop, has_stop: bool) -> anyhow::Result<Exit> {
+pub fn end<C: ConsumerClient>(
+    poller: &mut Poller<'_, C>,
+    stop: Stop,
+    has_stop: bool,
+) -> anyhow::Result<Exit> {
     let shared = std::sync::Arc::clone(&poller.shared);
     let share = poller.rebalancer.share();
     let share = share.unwrap_or_else(|| Share::new(Instant::now(), poller.rebalancer.ending));
@@ -115,7 +118,7 @@ pub fn end(poller: &mut Poller<'_>, stop: Stop, has_stop: bool) -> anyhow::Resul
         && matches!(stop, Stop::Complete | Stop::Signal(_) | Stop::Closed)
     {
         let why = match code {
-            RDKafkaErrorCode::OperationTimedOut => "no answer in time".to_owned(),
+            Code::OperationTimedOut => "no answer in time".to_owned(),
             code => words(code),
         };
         let cause =
@@ -157,16 +160,14 @@ fn tell(shared: &Shared, sights: &[Sight], broken_off_by: Option<i32>) {
 /// Commits what is stored, again and again while the group rebalances: a broker answers a commit
 /// after the `JoinGroup` before it, once every other member has come, and by then its generation is
 /// over. The time that draining left is there for that.
-fn commit(poller: &mut Poller<'_>, share: Share) -> Result<(), RDKafkaErrorCode> {
+fn commit<C: ConsumerClient>(poller: &mut Poller<'_, C>, share: Share) -> Result<(), Code> {
     loop {
         let left = share.left(Share::COMMITTED);
         let patience = share.of(2).min(left).max(share.of(1));
         match poller.consumer.commit_stored(patience) {
-            Err(
-                RDKafkaErrorCode::IllegalGeneration
-                | RDKafkaErrorCode::RebalanceInProgress
-                | RDKafkaErrorCode::OperationTimedOut,
-            ) if patience < share.left(Share::COMMITTED) && poller.watch.away_since().is_none() => {
+            Err(Code::IllegalGeneration | Code::RebalanceInProgress | Code::OperationTimedOut)
+                if patience < share.left(Share::COMMITTED) && poller.watch.away_since().is_none() =>
+            {
                 poller.poll(POLL, 500);
                 poller.settle();
             }
@@ -176,7 +177,7 @@ fn commit(poller: &mut Poller<'_>, share: Share) -> Result<(), RDKafkaErrorCode>
 }
 
 /// Polls on, so that the membership holds, until nothing runs or the time is up.
-fn wait(poller: &mut Poller<'_>, limit: Duration) -> bool {
+fn wait<C: ConsumerClient>(poller: &mut Poller<'_, C>, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     loop {
         if poller.shared.ledger().running() == 0 {

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::settings::Credentials;
 use crate::config::Config;
 use crate::process::Variables;
 use crate::record::{OwnedHeader, Record};
@@ -24,9 +25,11 @@ const SECRETS: [&str; 3] = ["KQ_SASL_PASSWORD", "KQ_SASL_PASSWORD_FILE", "KQ_TLS
 /// The variables that are the same for every record: the effective connection,
 /// with secrets only where they are asked for, and the group. What a worker around
 /// this one says of its record is taken out.
-pub fn of_worker(config: &Config, group: &str, pass_credentials: bool) -> Variables {
-    let connection =
-        if pass_credentials { config.environment_with_credentials() } else { config.environment() };
+pub fn of_worker(config: &Config, group: &str, credentials: Credentials) -> Variables {
+    let connection = match credentials {
+        Credentials::Pass => config.environment_with_credentials(),
+        Credentials::Withhold => config.environment(),
+    };
     let mut variables = without_record();
     variables.extend(TAKEN_OUT.iter().chain(&SECRETS).map(|name| (OsString::from(name), None)));
     variables.extend(connection.into_iter().map(|(name, value)| (name.into(), Some(value.into()))));

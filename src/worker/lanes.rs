@@ -3,15 +3,29 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use crate::named::Named;
+
 /// `--order`: which records wait for each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Records of one key in one partition run one after the other
+    /// Records of one key in one partition run one after the other.
     Key,
-    /// Records of one partition run one after the other
+    /// Records of one partition run one after the other.
     Partition,
-    /// Any record runs at any time
+    /// Any record runs at any time.
     None,
+}
+
+impl Named for Order {
+    const ALL: &'static [Self] = &[Self::Key, Self::Partition, Self::None];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Partition => "partition",
+            Self::None => "none",
+        }
+    }
 }
 
 /// Records of one lane run one after the other, in offset order.

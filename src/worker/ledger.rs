@@ -12,7 +12,7 @@ use super::lanes::{Lane, Lanes, Order};
 use crate::reading::start::Found;
 use crate::reading::tracker::Tracker;
 use crate::record::{Record, RecordRef};
-use partition::{Item, Load, Partition, Running, WaitingRoom, weight};
+use partition::{Item, Load, Parked, Partition, Running, WaitingRoom, weight};
 
 pub use view::Sight;
 
@@ -87,6 +87,8 @@ pub struct Ledger {
     parked_bytes: usize,
     running: usize,
     resolved: u64,
+    /// Resolved without a command: no filter let them through.
+    filtered: u64,
     /// Taken and not resolved.
     unresolved: u64,
     /// Nothing new is taken or started.
@@ -113,6 +115,7 @@ impl Ledger {
             parked_bytes: 0,
             running: 0,
             resolved: 0,
+            filtered: 0,
             unresolved: 0,
             stopped: false,
             all_paused: false,
@@ -186,24 +189,13 @@ impl Ledger {
     /// Takes a delivered record in. Records of a partition that is not assigned,
     /// that ended, or that drains are refused: nothing of them is committed.
     pub fn receive(&mut self, record: RecordRef<'_>) {
-        let Some(epoch) = self.epoch(record.topic, record.partition) else { return };
+        let Some(epoch) =
+            self.accepts(record.topic, record.partition, record.offset, record.timestamp.millis())
+        else {
+            return;
+        };
         let Some((topic, _)) = self.names.get_key_value(record.topic) else { return };
         let topic = Arc::clone(topic);
-        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
-        if self.stopped || partition.draining || partition.ended {
-            return;
-        }
-        partition.at_end = false;
-        if partition.first.is_some_and(|first| record.offset < first) {
-            return;
-        }
-        let time = record.timestamp.millis();
-        if partition.until_time.zip(time).is_some_and(|(until, time)| time >= until) {
-            partition.until = partition.until.min(Some(record.offset)).or(Some(record.offset));
-        }
-        if partition.until.is_some_and(|until| record.offset >= until) {
-            return self.take_end(epoch, record.offset);
-        }
         let record = Arc::new(Record {
             topic,
             partition: record.partition,
@@ -213,9 +205,44 @@ impl Ledger {
             value: record.value.map(<[u8]>::to_vec),
             headers: record.headers.iter().map(|h| (h.name.to_vec(), h.value.map(<[u8]>::to_vec))).collect(),
         });
+        self.park(epoch, Parked::Record(record));
+    }
+
+    /// Takes in that a record was delivered which no command runs for: it is resolved in its turn.
+    pub fn pass(&mut self, record: &RecordRef<'_>) {
+        let RecordRef { topic, partition, offset, timestamp, .. } = *record;
+        if let Some(epoch) = self.accepts(topic, partition, offset, timestamp.millis()) {
+            self.park(epoch, Parked::Filtered(offset));
+        }
+    }
+
+    /// The epoch that a delivered record belongs to, where it is taken; `time` is the record's, in ms
+    /// since the epoch.
+    fn accepts(&mut self, topic: &str, partition: i32, offset: i64, time: Option<i64>) -> Option<u64> {
+        let epoch = self.epoch(topic, partition)?;
+        let partition = self.partitions.get_mut(&epoch)?;
+        if self.stopped || partition.draining || partition.ended {
+            return None;
+        }
+        partition.at_end = false;
+        if partition.first.is_some_and(|first| offset < first) {
+            return None;
+        }
+        if partition.until_time.zip(time).is_some_and(|(until, time)| time >= until) {
+            partition.until = partition.until.min(Some(offset)).or(Some(offset));
+        }
+        if partition.until.is_some_and(|until| offset >= until) {
+            self.take_end(epoch, offset);
+            return None;
+        }
+        Some(epoch)
+    }
+
+    fn park(&mut self, epoch: u64, parked: Parked) {
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
         self.parked += 1;
-        self.parked_bytes += weight(&record);
-        partition.parked.push_back(record);
+        self.parked_bytes += parked.weight();
+        partition.parked.push_back(parked);
         self.admit(epoch);
     }
 
@@ -243,29 +270,38 @@ impl Ledger {
         let share = self.share();
         let room = self.waiting_room(1);
         let Some(partition) = self.partitions.get_mut(&epoch) else { return };
-        while let Some(record) = partition.parked.front() {
+        while let Some(parked) = partition.parked.front() {
+            let offset = parked.offset();
             let full = partition.queued() >= share.0 || partition.queued_bytes >= share.1;
             let done = self.limits.count.is_some_and(|count| self.resolved + self.unresolved >= count);
-            if full || done || !partition.tracker.admits(record.offset, self.limits.max_span) {
+            if full || done || !partition.tracker.admits(offset, self.limits.max_span) {
                 break;
             }
-            let lane = self.order.lane(record.key.as_deref());
+            let lane = match parked {
+                Parked::Record(record) => self.order.lane(record.key.as_deref()),
+                Parked::Filtered(_) => None,
+            };
             if !room.admits(self.waiting, partition.waiting) && partition.lanes.is_held(lane) {
                 break;
             }
-            let Some(record) = partition.parked.pop_front() else { break };
-            let bytes = weight(&record);
+            let Some(parked) = partition.parked.pop_front() else { break };
+            let bytes = parked.weight();
             self.parked -= 1;
             self.parked_bytes -= bytes;
-            if !partition.tracker.receive(record.offset) {
+            if !partition.tracker.receive(offset) {
                 continue;
             }
-            partition.ended |= partition.until.is_some_and(|until| record.offset + 1 >= until);
+            partition.ended |= partition.until.is_some_and(|until| offset + 1 >= until);
+            let Parked::Record(record) = parked else {
+                partition.tracker.resolve(offset);
+                self.filtered += 1;
+                continue;
+            };
             partition.queued_bytes += bytes;
             self.queued_bytes += bytes;
             self.queued += 1;
             self.unresolved += 1;
-            if partition.lanes.push(lane, record.offset, Item { record, attempts: 0 }) {
+            if partition.lanes.push(lane, offset, Item { record, attempts: 0 }) {
                 partition.waiting.add(bytes);
                 self.waiting.add(bytes);
             }
@@ -372,7 +408,7 @@ impl Ledger {
                 continue;
             }
             partition.paused = Some(true);
-            let next = partition.parked.front().map(|record| record.offset);
+            let next = partition.parked.front().map(Parked::offset);
             let (records, bytes) = partition.drop_parked();
             self.parked -= records;
             self.parked_bytes -= bytes;

@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 
 use super::observer::Watch;
 use super::shared::Shared;
+use crate::kafka::version;
 
 /// The content type of [`text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -79,7 +80,7 @@ impl Collector for Worker {
             let ledger = self.shared.ledger();
             (ledger.sights(), ledger.running(), ledger.queued(), ledger.oldest_start())
         };
-        let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
+        let librdkafka = version::librdkafka();
         family(
             encoder,
             "kq_build_info",
@@ -96,6 +97,7 @@ impl Collector for Worker {
             "result",
             &[
                 ("done", &tally.done),
+                ("filtered", &tally.filtered),
                 ("skipped", &tally.skipped),
                 ("dead_lettered", &tally.dead),
                 ("abandoned", &tally.abandoned),

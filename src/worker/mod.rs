@@ -11,6 +11,7 @@ mod dispatch;
 mod ending;
 mod endpoint;
 mod environment;
+mod filtering;
 mod lanes;
 mod ledger;
 mod live;
@@ -25,47 +26,53 @@ mod printer;
 mod protocol;
 mod pulse;
 mod rebalance;
+pub mod settings;
 mod shared;
 mod subscription;
 mod summary;
 
 use std::collections::HashMap;
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::Context as _;
+use tokio::runtime::Runtime;
 
-use crate::cli::worker::Args;
-use crate::config::{Config, topic};
+use crate::config::{Config, Properties};
 use crate::descriptors::Own;
 use crate::exit::{self, Exit};
-use crate::kafka::ffi::{Consumer, Observer, TopicMetadata};
+use crate::kafka::client::{ConsumerClient, Observer, TopicMetadata};
+use crate::kafka::ffi::Consumer;
 use crate::process::guard::{self, Guard};
-use crate::process::{self, Groups, Launcher, Program};
-use crate::reading::bounds::End;
+use crate::process::{self, Groups, Launcher, Variables};
 use crate::reading::membership::Joining;
 use crate::reading::start::Ends;
 use crate::reading::topics::Selection;
 use crate::reading::{group, membership};
+use crate::record::decode::Scratch;
 use crate::sending::outbox::Outbox;
 use crate::shutdown::Shutdown;
 use crate::terminal::live::Live;
 use crate::terminal::stdout;
 
 use dispatch::{Dispatcher, Output, Slots};
+use filtering::Filtering;
 use ledger::{Ledger, Limits};
 use observer::Watch;
 use oneshot::Runner;
-use policy::{Breaker, Policy};
+use policy::Breaker;
 use poller::{Parts, Poller};
 use printer::Printer;
 use rebalance::{Patience, Rebalancer};
+use settings::{Ending, Failing, Mode, Reading, Running};
 use shared::{Shared, Stop};
 use subscription::Subscription;
 
 pub use endpoint::Address;
 pub use lanes::Order;
-pub use policy::{ExitMap, OnFailure};
+pub use policy::{ExitMap, OnFailure, Policy};
+pub use settings::Settings;
 
 /// Records queued, in all.
 const QUEUE_LEN: usize = 8192;
@@ -79,240 +86,282 @@ const GRACE: Duration = Duration::from_secs(4);
 /// A turn of the polling thread, besides a drain and a question to the cluster, takes no longer.
 const TURN: Duration = Duration::from_secs(20);
 
-/// Runs the worker to its end.
-pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
-    let mut config = config.clone();
-    config.log = config.log.with_live_line().with_writer();
-    let outcome = work(args, &config);
-    if !config.log.flush() {
-        exit::unheard(&outcome);
+/// Runs the worker to its end: it prepares, connects, starts the commands, joins the group, polls, ends.
+pub fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    let Settings { program, topics, reading, running, failing, ending, metrics } = settings;
+    let ground = Ground::prepare(&reading, &running, metrics.as_ref(), config)?;
+    let core = Core::new(&reading, &running, &ending, ground.groups, config)?;
+    let client = client(&reading, running.mode, config)?;
+    let interval = max_poll_interval(&client);
+    let patience = Patience::new(ending.drain, interval);
+    if let Some(listener) = ground.listener {
+        core.serve_metrics(listener, patience, config);
     }
-    outcome
+    let consumer = Consumer::new(&client, core.observer()).context("start a consumer")?;
+    let found = find_topics(&consumer, &topics, &core.watch, config, reading.stops(), &core.shutdown)?;
+    let senders = Senders::start(&consumer, &running, &failing, &core, config)?;
+    let launcher = Launcher::new(program, ground.variables, ground.own).context("the command's variables")?;
+    core.start_commands(launcher, senders, &reading, &running, failing)?;
+    let subscription = join(&consumer, topics, &found, &reading, config)?;
+
+    let stops = reading.stops();
+    let poller = Poller::new(Parts {
+        consumer: &consumer,
+        rebalancer: Rebalancer {
+            consumer: &consumer,
+            shared: Arc::clone(&core.shared),
+            from: reading.start,
+            until: reading.until,
+            timeout: config.timeout,
+            patience,
+            shutdown: core.shutdown.clone(),
+            ending: ending.shutdown_timeout,
+            ride_out: ending.stall_timeout.min(interval / 2),
+            ends: Ends::default(),
+            wanted: HashMap::new(),
+            joining: Joining::new(reading.sharing.protocol, Instant::now()),
+        },
+        watch: Arc::clone(&core.watch),
+        filtering: Filtering {
+            filter: reading.filter,
+            decoder: reading.decoder,
+            scratch: Scratch::default(),
+        },
+        idle: reading.idle,
+        stall: stops.then_some(ending.stall_timeout),
+        brokers: config.brokers.clone(),
+        has_end: reading.until.is_some(),
+        subscription,
+    });
+    core.poll_to_the_end(poller, stops, started, config)
 }
 
-fn work(args: &Args, config: &Config) -> anyhow::Result<Exit> {
-    let started = Instant::now();
-    let program = find_program(args).map_err(|e| exit::with(Exit::CannotRun, e))?;
-    let named: Vec<&String> = args.topics.iter().chain(&args.topic_flags).collect();
-    let topics = Selection::given_or(&named, config.env_topic.as_deref())?;
-    let group = group(args, config, &topics)?;
-    let policy = policy(args, &topics)?;
-    let until = args.until.or(args.end.then_some(End::End));
-    let has_stop = until.is_some() || args.count.is_some() || args.idle.is_some();
+/// What must be there before the cluster is asked for anything.
+struct Ground {
+    own: Own,
+    listener: Option<TcpListener>,
+    /// The variables that are the same for every command.
+    variables: Variables,
+    groups: Groups,
+}
 
-    if let Some(output) = &args.output_topic {
-        ensure!(
-            !args.persistent,
-            "--output-topic takes what a command prints, and one of --persistent answers instead: leave one of \
-             the two out, or have the command produce to {output} itself before it answers"
-        );
-        topic::check(output).context("--output-topic")?;
-        ensure!(
-            !topics.matches(output),
-            "--output-topic {output}: the worker reads that topic itself: its output would come back for ever"
-        );
+impl Ground {
+    fn prepare(
+        reading: &Reading,
+        running: &Running,
+        metrics: Option<&Address>,
+        config: &Config,
+    ) -> anyhow::Result<Self> {
+        stdout::is_there()?;
+        let own = Own::from_now_on();
+        let listener = metrics.map(Address::bind).transpose()?;
+        let guard = Guard::start()?;
+        let mut variables = environment::of_worker(config, &reading.group, running.credentials);
+        variables.push((guard::MARK.into(), Some(guard.mark().into())));
+        Ok(Self { own, listener, variables, groups: Groups::guarded(guard) })
+    }
+}
+
+/// What all parts of a worker share, and the runtime that they run on.
+struct Core {
+    shared: Arc<Shared>,
+    shutdown: Shutdown,
+    live: Option<&'static Live>,
+    watch: Arc<Watch>,
+    runtime: Runtime,
+}
+
+impl Core {
+    fn new(
+        reading: &Reading,
+        running: &Running,
+        ending: &Ending,
+        groups: Groups,
+        config: &Config,
+    ) -> anyhow::Result<Self> {
+        let ledger = Ledger::new(running.order, limits(reading, running));
+        let shared = Arc::new(Shared::new(ledger, groups.clone(), config.log));
+        let shutdown = Shutdown::install()?;
+        let live = config.log.live();
+        shutdown.on_second_signal(move || {
+            groups.kill_all();
+            live.map(Live::end);
+        });
+        let stall = reading.stops().then_some(ending.stall_timeout);
+        let watch = Arc::new(Watch::new(Arc::clone(&shared), stall));
+        // One thread: what goes from task to task is too little to wake another for.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .context("start the runtime")?;
+        Ok(Self { shared, shutdown, live, watch, runtime })
     }
 
-    stdout::is_there()?;
-    let own = Own::from_now_on();
-    let listener = args.metrics.as_ref().map(Address::bind).transpose()?;
-    let guard = Guard::start()?;
-    let mut variables = environment::of_worker(config, &group, args.pass_credentials);
-    variables.push((guard::MARK.into(), Some(guard.mark().into())));
-    let groups = Groups::guarded(guard);
-    let jobs = args.jobs.map_or_else(cores, std::num::NonZeroUsize::get);
-    let in_flight = if args.persistent { jobs * args.window.get() } else { jobs };
-    let limits = Limits {
-        jobs: in_flight,
-        max_span: args.max_span,
-        queue_len: if args.persistent { 4 * QUEUE_LEN } else { QUEUE_LEN }.max(2 * in_flight),
-        queue_bytes: QUEUE_BYTES,
-        count: args.count,
-    };
-    let shared = Arc::new(Shared::new(Ledger::new(args.order, limits), groups.clone(), config.log));
-    let shutdown = Shutdown::install()?;
-    let live = config.log.live();
-    shutdown.on_second_signal(move || {
-        groups.kill_all();
-        live.map(Live::end);
-    });
+    fn observer(&self) -> Arc<dyn Observer> {
+        Arc::clone(&self.watch) as Arc<dyn Observer>
+    }
 
-    let watch = Arc::new(Watch::new(Arc::clone(&shared), has_stop.then_some(args.stall_timeout)));
-    let observer: Arc<dyn Observer> = Arc::clone(&watch) as Arc<dyn Observer>;
-    // One thread: what goes from task to task is too little to wake another for.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("start the runtime")?;
-    let client = client(args, config, &group)?;
-    let interval = max_poll_interval(&client);
-    let patience = Patience::new(args.drain, interval);
-    if let Some(listener) = listener {
+    fn serve_metrics(&self, listener: TcpListener, patience: Patience, config: &Config) {
         if let Ok(address) = listener.local_addr() {
             config.log.note(format_args!("metrics on http://{address}/metrics"));
         }
         let patience = patience.in_all() + config.timeout + TURN;
-        runtime.spawn(endpoint::serve(listener, Arc::clone(&shared), Arc::clone(&watch), patience));
+        let (shared, watch) = (Arc::clone(&self.shared), Arc::clone(&self.watch));
+        self.runtime.spawn(endpoint::serve(listener, shared, watch, patience));
     }
-    let consumer = Consumer::new(&client, Arc::clone(&observer)).context("start a consumer")?;
-    let found = find_topics(&consumer, &topics, &watch, config, has_stop, &shutdown)?;
-    for (flag, topic) in [("--dlq", &args.dlq), ("--output-topic", &args.output_topic)] {
-        if let Some(topic) = topic {
-            Selection::new([topic])?.find(&consumer, &watch.causes, config).context(flag)?;
+
+    /// Starts what runs commands; they get their first records once the group gives this member some.
+    fn start_commands(
+        &self,
+        launcher: Launcher,
+        senders: Senders,
+        reading: &Reading,
+        running: &Running,
+        failing: Failing,
+    ) -> anyhow::Result<()> {
+        let limits = process::Limits { timeout: running.command_timeout, grace: GRACE, slow: SLOW };
+        let dispatcher = Dispatcher {
+            shared: Arc::clone(&self.shared),
+            runner: Arc::new(Runner {
+                launcher,
+                limits,
+                max_attempts: failing.policy.max_attempts(),
+                decoder: reading.decoder,
+            }),
+            printer: Arc::new(Printer::start(&self.shared)?),
+            dead_letters: senders.dead_letters,
+            output: senders.output,
+            said_not_begun: Mutex::default(),
+            breaker: Mutex::new(Breaker::new(failing.max_consecutive_failures)),
+            policy: failing.policy,
+            backoff: failing.backoff,
+            group: reading.group.clone(),
+        };
+        match running.mode {
+            Mode::Persistent { window } => {
+                self.runtime.spawn(dispatcher.serve_persistent(running.jobs, window));
+            }
+            Mode::OneShot => Slots::start(dispatcher, self.runtime.handle().clone(), running.jobs)?,
         }
+        if let Some(live) = self.live {
+            self.runtime.spawn(live::show(live, Arc::clone(&self.shared)));
+        }
+        Ok(())
     }
-    let sends: Vec<&str> = args.dlq.iter().chain(&args.output_topic).map(String::as_str).collect();
-    let outbox = (!sends.is_empty()).then(|| Outbox::start(config, observer, &sends)).transpose()?;
-    let dead_letters = outbox.clone().zip(args.dlq.as_deref().map(Arc::from));
-    let output = outbox.zip(args.output_topic.as_deref()).map(|(outbox, topic)| Output {
-        outbox,
-        topic: topic.into(),
-        lines: args.output_lines,
-        copy_headers: args.copy_headers,
-    });
 
-    let dispatcher = Dispatcher {
-        shared: Arc::clone(&shared),
-        runner: Arc::new(Runner {
-            launcher: Launcher::new(program, variables, own).context("the command's variables")?,
-            limits: process::Limits { timeout: args.command_timeout, grace: GRACE, slow: SLOW },
-            max_attempts: policy.max_attempts(),
-            decode: args.decode,
-        }),
-        printer: Arc::new(Printer::start(&shared)?),
-        dead_letters,
-        output,
-        said_not_begun: Mutex::default(),
-        breaker: Mutex::new(Breaker::new(args.max_consecutive_failures)),
-        policy,
-        backoff: args.backoff,
-        group: group.clone(),
+    /// Polls until there is a reason to stop, ends, and says what was done.
+    fn poll_to_the_end(
+        self,
+        mut poller: Poller<'_, impl ConsumerClient>,
+        stops: bool,
+        started: Instant,
+        config: &Config,
+    ) -> anyhow::Result<Exit> {
+        let stop = poller.run();
+        let is_closed = stop == Stop::Closed;
+        let outcome = ending::end(&mut poller, stop, stops);
+        self.shutdown.leave_the_end_to_a_second_signal();
+        config.log.flush();
+        self.live.map(Live::end);
+        self.shared.count_filtered();
+        let summary = self.shared.tally.sentence(started.elapsed());
+        if is_closed {
+            config.log.verbose(1, summary);
+        } else {
+            config.log.note(summary);
+        }
+        // The process ends: a thread or a task that still waits for something must not see it go.
+        std::mem::forget(self.runtime);
+        outcome
+    }
+}
+
+/// How much is held at most.
+fn limits(reading: &Reading, running: &Running) -> Limits {
+    let (in_flight, queue_len) = match running.mode {
+        Mode::Persistent { window } => (running.jobs * window, 4 * QUEUE_LEN),
+        Mode::OneShot => (running.jobs, QUEUE_LEN),
     };
-    if args.persistent {
-        runtime.spawn(dispatcher.serve_persistent(jobs, args.window.get()));
-    } else {
-        Slots::start(dispatcher, runtime.handle().clone(), jobs)?;
+    Limits {
+        jobs: in_flight,
+        max_span: running.max_span,
+        queue_len: queue_len.max(2 * in_flight),
+        queue_bytes: QUEUE_BYTES,
+        count: reading.count,
     }
-    if let Some(live) = live {
-        runtime.spawn(live::show(live, Arc::clone(&shared)));
-    }
+}
 
-    if args.reset {
-        group::seek(&consumer, config, &group, &found, args.from)?;
-    } else {
-        group::note_members(&consumer, &group, config.log);
+/// Where dead letters and the commands' output go.
+struct Senders {
+    dead_letters: Option<(Outbox, Arc<str>)>,
+    output: Option<Output>,
+}
+
+impl Senders {
+    /// One producer to both topics, which must be there.
+    fn start(
+        consumer: &Consumer,
+        running: &Running,
+        failing: &Failing,
+        core: &Core,
+        config: &Config,
+    ) -> anyhow::Result<Self> {
+        let dlq = failing.dead_letters.as_deref();
+        let output = running.output.as_ref();
+        let sends = [("--dlq", dlq), ("--output-topic", output.map(|output| output.topic.as_str()))];
+        for (flag, topic) in sends {
+            if let Some(topic) = topic {
+                Selection::new([topic])?.find(consumer, &core.watch.causes, config).context(flag)?;
+            }
+        }
+        let topics: Vec<&str> = sends.iter().filter_map(|(_, topic)| *topic).collect();
+        let outbox =
+            (!topics.is_empty()).then(|| Outbox::start(config, core.observer(), &topics)).transpose()?;
+        Ok(Self {
+            dead_letters: outbox.clone().zip(dlq.map(Arc::from)),
+            output: outbox.zip(output).map(|(outbox, output)| Output {
+                outbox,
+                topic: output.topic.as_str().into(),
+                lines: output.lines,
+                copy_headers: output.copy_headers,
+            }),
+        })
     }
-    let subscription = Subscription::new(&consumer, topics, &found)?;
-    let mut poller = Poller::new(Parts {
-        consumer: &consumer,
-        rebalancer: Rebalancer {
-            shared: Arc::clone(&shared),
-            from: args.from,
-            until,
-            ends: Ends::default(),
-            config: config.clone(),
-            timeout: config.timeout,
-            patience,
-            shutdown: shutdown.clone(),
-            ending: args.shutdown_timeout,
-            ride_out: args.stall_timeout.min(interval / 2),
-            wanted: HashMap::new(),
-            joining: Joining::new(args.group_protocol, Instant::now()),
-        },
-        watch,
-        idle: args.idle,
-        stall: has_stop.then_some(args.stall_timeout),
-        brokers: config.brokers.clone(),
-        has_end: until.is_some(),
-        subscription,
-    });
-    let stop = poller.run();
-    let is_closed = stop == Stop::Closed;
-    let outcome = ending::end(&mut poller, stop, has_stop);
-    shutdown.leave_the_end_to_a_second_signal();
-    config.log.flush();
-    live.map(Live::end);
-    let summary = shared.tally.sentence(started.elapsed());
-    if is_closed {
-        config.log.verbose(1, summary);
+}
+
+/// Joins the group; before that, its offsets can be set and its members told of.
+fn join(
+    consumer: &Consumer,
+    topics: Selection,
+    found: &[TopicMetadata],
+    reading: &Reading,
+    config: &Config,
+) -> anyhow::Result<Subscription> {
+    if reading.reset {
+        group::seek(consumer, config, &reading.group, found, reading.start)?;
     } else {
-        config.log.note(summary);
+        group::note_members(consumer, &reading.group, config.log);
     }
-    // The process ends: a thread or a task that still waits for something must not see it go.
-    std::mem::forget(runtime);
-    outcome
+    Subscription::new(consumer, topics, found)
 }
 
 /// `max.poll.interval.ms` as `-X` gave it, else librdkafka's default, which the worker leaves alone.
-fn max_poll_interval(client: &rdkafka::ClientConfig) -> Duration {
+fn max_poll_interval(client: &Properties) -> Duration {
     let given = client.get("max.poll.interval.ms").and_then(|ms| ms.trim().parse().ok());
     given.map_or(Duration::from_mins(5), Duration::from_millis)
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-}
-
-fn find_program(args: &Args) -> anyhow::Result<Program> {
-    if let Some(script) = &args.shell {
-        ensure!(!script.to_string_lossy().trim().is_empty(), "--shell: the command is empty");
-        return Ok(Program::shell(script));
-    }
-    // Gone, it holds no command; others run all the same.
-    let cwd = std::env::current_dir().unwrap_or_default();
-    Program::resolve(&args.command, std::env::var_os("PATH").as_deref(), &cwd)
-}
-
-/// `-g`, else `KQ_GROUP`, else a name made from the one topic.
-fn group(args: &Args, config: &Config, topics: &Selection) -> anyhow::Result<String> {
-    if let Some(group) = args.group.as_deref().or(config.group.as_deref()) {
-        ensure!(!group.is_empty(), "-g/--group is empty (give a name, or leave the flag out)");
-        return Ok(group.to_owned());
-    }
-    match topics.only_name() {
-        Some(topic) => {
-            let group = format!("kq-worker-{topic}");
-            config.log.note(format_args!("group {group} (-g GROUP or KQ_GROUP for another)"));
-            Ok(group)
-        }
-        None => bail!("several topics or a pattern: name the group with -g GROUP or KQ_GROUP"),
-    }
-}
-
-fn policy(args: &Args, topics: &Selection) -> anyhow::Result<Policy> {
-    let default = if args.dlq.is_some() { OnFailure::Dlq } else { OnFailure::Stop };
-    let policy = Policy {
-        exit_map: args.exit_map.clone().unwrap_or_default(),
-        retries: args.retries,
-        on_failure: args.on_failure.unwrap_or(default),
-    };
-    match &args.dlq {
-        None => ensure!(!policy.needs_dead_letters(), "--on-failure dlq needs --dlq TOPIC"),
-        Some(dlq) => {
-            ensure!(
-                policy.needs_dead_letters(),
-                "--dlq {dlq} is of no use with this --on-failure: leave one of them out"
-            );
-            topic::check(dlq).context("--dlq")?;
-            ensure!(
-                !topics.matches(dlq),
-                "--dlq {dlq}: the worker reads that topic itself: its dead letters would come back for ever"
-            );
-        }
-    }
-    Ok(policy)
-}
-
 /// The consumer's settings: what the guarantees rest on ranks as a flag, the rest can be changed.
-fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<rdkafka::ClientConfig> {
+fn client(reading: &Reading, mode: Mode, config: &Config) -> anyhow::Result<Properties> {
     let role = [
         ("auto.commit.interval.ms", "1000"),
         ("isolation.level", "read_committed"),
         // A fetch is counted as it comes, and held as it is undone: compressed JSON is twenty times as
         // large. With a megabyte a partition 1.5 million records took 240 MiB, and no less time.
         ("fetch.message.max.bytes", "65536"),
-        ("queued.min.messages", if args.persistent { "5000" } else { "1000" }),
+        ("queued.min.messages", if mode == Mode::OneShot { "1000" } else { "5000" }),
         ("queued.max.messages.kbytes", "16384"),
         // Its default of a second starves partitions: the limit counts the forwarded queue as a whole.
         ("fetch.queue.backoff.ms", "10"),
@@ -321,25 +370,25 @@ fn client(args: &Args, config: &Config, group: &str) -> anyhow::Result<rdkafka::
         ("reconnect.backoff.ms", "20"),
     ];
     let mut flags = vec![
-        ("group.id", group),
+        ("group.id", reading.group.as_str()),
         ("enable.auto.commit", "true"),
         ("enable.auto.offset.store", "false"),
         ("enable.partition.eof", "true"),
         // What retention took is reported and counted, then gone past; a silent jump is a silent loss.
         ("auto.offset.reset", "error"),
     ];
-    let assignor = args.assignor.as_deref().map(str::parse).transpose().context("--assignor")?;
-    flags.extend(membership::properties(args.group_protocol, assignor, config)?);
-    if let Some(id) = &args.instance_id {
+    flags.extend(membership::properties(reading.sharing, config)?);
+    flags.extend(reading.isolation.map(|isolation| ("isolation.level", isolation.level())));
+    if let Some(id) = &reading.instance_id {
         flags.push(("group.instance.id", id));
     }
-    config.client_with(&role, &flags)
+    Ok(config.client_with(&role, &flags))
 }
 
 /// Looks at the cluster once: it must be there, and so must the topics that are named. What
 /// matches a pattern may come later, unless the worker is to end (`has_stop`): nothing would end it.
 fn find_topics(
-    consumer: &Consumer,
+    consumer: &impl ConsumerClient,
     topics: &Selection,
     watch: &Watch,
     config: &Config,
@@ -372,3 +421,6 @@ fn outcome(stop: Stop, shared: &Shared, abandoned: u64, has_stop: bool) -> anyho
         Stop::Failed(why) => Err(anyhow::anyhow!("{why}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

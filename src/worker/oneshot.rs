@@ -11,15 +11,15 @@ use super::ledger::Job;
 use super::policy::Ended;
 use super::shared::Shared;
 use crate::process::{self, Ending, Launcher, Limits, MAX_OUTPUT, News, Owner, Variables};
-use crate::record::codec::{self, CONTENT_ENCODING, Decode, Decoded};
-use crate::record::{OwnedHeader, Record};
+use crate::record::Record;
+use crate::record::decode::{Decoded, Decoder, Form, Scratch};
 
 /// How commands are run: the same for every record.
 pub struct Runner {
     pub launcher: Launcher,
     pub limits: Limits,
     pub max_attempts: Option<u64>,
-    pub decode: Decode,
+    pub decoder: Decoder,
 }
 
 /// How one attempt ended, and what it printed.
@@ -36,17 +36,18 @@ pub struct Attempt {
 /// One run of the command.
 pub struct Run {
     pub attempt: Attempt,
-    /// The value was compressed, and the command got it undone.
-    pub was_undone: bool,
+    /// What the command got as the value.
+    pub form: Form,
 }
 
 impl Runner {
     /// Runs the command for one record, to its end.
     pub fn run(&self, job: &Job, shared: &Shared) -> Run {
         let record = &*job.record;
-        let mut scratch = Vec::new();
-        let (value, was_undone) = self.decoded(record, &mut scratch, shared);
-        let headers = headers(record, was_undone);
+        let mut scratch = Scratch::default();
+        let Decoded { value, form, .. } = self.decoded(record, &mut scratch, shared);
+        let value = value.unwrap_or_default();
+        let headers = form.owned_headers(&record.headers);
         let mut of_record = environment::of_record(record, headers, job.attempt, self.max_attempts);
         let place = Place(record);
         let mut line = Vec::new();
@@ -95,31 +96,17 @@ impl Runner {
                 Attempt { ended, stdout: finished.stdout, stderr: finished.stderr, retry_after: None, took }
             }
         };
-        Run { attempt, was_undone }
+        Run { attempt, form }
     }
 
-    /// The value as the command gets it, decoded where it says that it is compressed, and whether it was.
-    pub fn decoded<'a>(
-        &self,
-        record: &'a Record,
-        scratch: &'a mut Vec<u8>,
-        shared: &Shared,
-    ) -> (&'a [u8], bool) {
-        let Some(value) = record.value.as_deref() else { return (&[], false) };
-        let encoding = record
-            .headers
-            .iter()
-            .find(|(name, _)| name == CONTENT_ENCODING)
-            .and_then(|(_, value)| value.as_deref());
-        match codec::undo(self.decode, encoding, value, codec::MAX_DECODED, scratch) {
-            Decoded::AsIs => (value, false),
-            Decoded::Undone(value) => (value, true),
-            Decoded::Failed(why) => {
-                shared.tally.undecoded.fetch_add(1, Relaxed);
-                shared.log.error(format_args!("{}: {why}; passed on as it is", Place(record)));
-                (value, false)
-            }
+    /// The value as the command gets it. One that can't be decompressed is counted.
+    pub fn decoded<'a>(&self, record: &'a Record, scratch: &'a mut Scratch, shared: &Shared) -> Decoded<'a> {
+        let decoded = self.decoder.decode_owned(record, scratch);
+        if let Some(why) = &decoded.failure {
+            shared.tally.undecoded.fetch_add(1, Relaxed);
+            shared.log.error(format_args!("{}: {why}; passed on as it is", Place(record)));
         }
+        decoded
     }
 }
 
@@ -139,11 +126,6 @@ pub fn not_started(why: String, e: &io::Error) -> Ended {
         Errno::TOOBIG,
     ];
     if lasting.contains(&errno) { Ended::CannotRun(why) } else { Ended::NotBegun(why) }
-}
-
-/// The headers that hold for the value as the command got it: what was undone is not said.
-pub fn headers(record: &Record, was_undone: bool) -> impl Iterator<Item = &OwnedHeader> + Clone {
-    record.headers.iter().filter(move |(name, _)| !(was_undone && name == CONTENT_ENCODING))
 }
 
 /// A record's place as every message writes it: `topic[partition]@offset`.

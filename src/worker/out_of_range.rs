@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use rdkafka::Offset;
-use rdkafka::types::RDKafkaErrorCode;
-
 use super::ledger::Name;
 use super::poller::Poller;
-use super::rebalance::list;
+use super::rebalance::partitions;
 use super::shared::Stop;
+use crate::kafka::client::ConsumerClient;
+use crate::kafka::errors::Code;
 use crate::reading::bounds::Start;
 use crate::reading::client;
 use crate::reading::position::{self, Limit, Log, Read, Verdict};
 
-impl Poller<'_> {
+impl<C: ConsumerClient> Poller<'_, C> {
     /// The offset to read from is not there: it was deleted, the topic was recreated, or the log was
     /// `cut` by an unclean election. Says so, and goes on at the first record that is there and was not read.
     pub(super) fn settle_start(&mut self, topic: &Arc<str>, partition: i32, offset: i64, cut: Option<i64>) {
@@ -41,7 +40,7 @@ impl Poller<'_> {
             Some(read) => position::judge(read, log, limit),
             None if cut.is_some() => Verdict::GoOn { next: low },
             None => {
-                let start = self.rebalancer.begin(self.consumer, name)?;
+                let start = self.rebalancer.begin(name)?;
                 start.verdict.unwrap_or(Verdict::GoOn { next: start.at.unwrap_or(low) })
             }
         };
@@ -63,7 +62,7 @@ impl Poller<'_> {
         self.rebalancer.wanted.insert(name.clone(), Start::Offset(next));
         match self.consumer.restart(topic, partition, next) {
             // It has left just now.
-            Err(RDKafkaErrorCode::InvalidArgument) => Ok(()),
+            Err(Code::InvalidArgument) => Ok(()),
             Err(code) => anyhow::bail!("read {topic}[{partition}] from {next} on: {code}"),
             // Should this worker be killed before it is where the group was.
             Ok(()) if is_back => self
@@ -83,14 +82,12 @@ impl Poller<'_> {
             return Ok(Some(Read::to(offset)));
         }
         let (topic, partition) = (&name.0, name.1);
-        let asked = list([(&**topic, partition, Offset::Invalid)]);
+        let asked = partitions([name]);
         // Unanswered it is an error: what was done is not to be done again from the beginning.
-        self.rebalancer
+        let committed = self
+            .rebalancer
             .ask(|timeout| Ok(self.consumer.committed(&asked, timeout)?))
             .map_err(|e| e.context(format!("{topic}[{partition}]: ask for the group's committed offset")))?;
-        Ok(match asked.find_partition(topic, partition).map(|e| e.offset()) {
-            Some(Offset::Offset(offset)) => Some(Read::to(offset)),
-            _ => None,
-        })
+        Ok(committed.first().copied().flatten().map(Read::to))
     }
 }

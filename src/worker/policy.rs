@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::named::Named;
+
 /// How one run of the command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -94,16 +96,29 @@ impl FromStr for ExitMap {
 }
 
 /// `--on-failure`: what becomes of a record whose command failed for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// Stop the worker; the record stays uncommitted
+    /// Stop the worker; the record stays uncommitted.
     Stop,
-    /// Go on; the record is committed as if it had succeeded
+    /// Continue; the record is committed as if it had succeeded.
     Skip,
-    /// Try for ever, with the longest backoff
+    /// Try for ever, with the longest backoff.
     Retry,
-    /// Send it to --dlq, then go on
+    /// Send it to the dead letters, then continue.
     Dlq,
+}
+
+impl Named for OnFailure {
+    const ALL: &'static [Self] = &[Self::Stop, Self::Skip, Self::Retry, Self::Dlq];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Skip => "skip",
+            Self::Retry => "retry",
+            Self::Dlq => "dlq",
+        }
+    }
 }
 
 /// What is done next with a record.

@@ -4,17 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset;
-use rdkafka::types::RDKafkaErrorCode;
-
-use super::ledger::Name;
+use super::filtering::Filtering;
 use super::observer::Watch;
-use super::rebalance::{self, Rebalancer, list};
+use super::rebalance::{self, Rebalancer, partitions};
 use super::shared::{Shared, Stop};
 use super::subscription::Subscription;
 use crate::clock::now_ms;
-use crate::kafka::errors;
-use crate::kafka::ffi::{Consumer, Event};
+use crate::kafka::client::{ConsumerClient, Event, Events as _};
+use crate::kafka::errors::{self, Code};
 use crate::reading::client;
 use crate::reading::contact::{self, Hush, Silence, Step};
 use crate::reading::membership;
@@ -35,11 +32,13 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOKING: Duration = Duration::from_millis(100);
 
 /// The polling thread's own state.
-pub struct Poller<'a> {
-    pub consumer: &'a Consumer,
-    pub rebalancer: Rebalancer,
+pub struct Poller<'a, C> {
+    pub consumer: &'a C,
+    pub rebalancer: Rebalancer<'a, C>,
     pub shared: Arc<Shared>,
     pub watch: Arc<Watch>,
+    /// Which records the command runs for.
+    pub filtering: Filtering,
     pub idle: Option<Duration>,
     pub brokers: String,
     /// Whether an end of all partitions ends the worker.
@@ -56,10 +55,12 @@ pub struct Poller<'a> {
 }
 
 /// What the poller is made of.
-pub struct Parts<'a> {
-    pub consumer: &'a Consumer,
-    pub rebalancer: Rebalancer,
+pub struct Parts<'a, C> {
+    pub consumer: &'a C,
+    pub rebalancer: Rebalancer<'a, C>,
     pub watch: Arc<Watch>,
+    /// Which records the command runs for.
+    pub filtering: Filtering,
     pub idle: Option<Duration>,
     /// Gives up after so long without anything from a partition.
     pub stall: Option<Duration>,
@@ -68,13 +69,14 @@ pub struct Parts<'a> {
     pub subscription: Subscription,
 }
 
-impl<'a> Poller<'a> {
-    pub fn new(parts: Parts<'a>) -> Self {
+impl<'a, C: ConsumerClient> Poller<'a, C> {
+    pub fn new(parts: Parts<'a, C>) -> Self {
         Self {
             shared: Arc::clone(&parts.rebalancer.shared),
             consumer: parts.consumer,
             rebalancer: parts.rebalancer,
             watch: parts.watch,
+            filtering: parts.filtering,
             idle: parts.idle,
             silence: Silence::new(parts.stall),
             came: false,
@@ -123,6 +125,7 @@ impl<'a> Poller<'a> {
     pub fn poll(&mut self, timeout: Duration, most: usize) {
         self.shared.pulse.turn();
         let mut out_of_range = Vec::new();
+        let mut filtering = std::mem::take(&mut self.filtering);
         let mut came = false;
         {
             let batch = self.consumer.poll(timeout, most, &mut self.rebalancer);
@@ -132,14 +135,18 @@ impl<'a> Poller<'a> {
                     match event {
                         Event::Record(record) => {
                             came = true;
-                            ledger.receive(record);
+                            if filtering.lets_through(&record) {
+                                ledger.receive(record);
+                            } else {
+                                ledger.pass(&record);
+                            }
                         }
                         Event::End { topic, partition, offset } => {
                             came = true;
                             ledger.reach_end(topic, partition, offset);
                         }
                         Event::Error { topic, partition, offset, code, reason } => match code {
-                            RDKafkaErrorCode::AutoOffsetReset => {
+                            Code::AutoOffsetReset => {
                                 self.shared
                                     .log
                                     .verbose(1, format_args!("{topic}[{partition}]@{offset}: {reason}"));
@@ -154,6 +161,7 @@ impl<'a> Poller<'a> {
             }
         }
         self.came = came;
+        self.filtering = filtering;
         if came {
             self.busy_at = Instant::now();
             self.shared.wake();
@@ -169,20 +177,20 @@ impl<'a> Poller<'a> {
     }
 
     /// An error that the consumer's queue held.
-    fn report(&self, topic: &str, partition: i32, code: RDKafkaErrorCode, reason: &str) {
+    fn report(&self, topic: &str, partition: i32, code: Code, reason: &str) {
         let place = if partition < 0 { topic.to_owned() } else { format!("{topic}[{partition}]") };
         match code {
-            RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::GroupAuthorizationFailed
-            | RDKafkaErrorCode::InconsistentGroupProtocol => {
-                let hint = if code == RDKafkaErrorCode::InconsistentGroupProtocol {
+            Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::InconsistentGroupProtocol => {
+                let hint = if code == Code::InconsistentGroupProtocol {
                     " (the group's members share partitions in another way: try --assignor range)"
                 } else {
                     ""
                 };
                 self.shared.stop(Stop::Failed(format!("{reason}{hint}")));
             }
-            RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId => {
+            Code::Fatal | Code::FencedInstanceId => {
                 self.shared.stop(Stop::of_fatal(reason));
             }
             _ => self.shared.log.verbose(1, format_args!("{place}: {reason}")),
@@ -193,23 +201,22 @@ impl<'a> Poller<'a> {
     pub fn settle(&mut self) {
         rebalance::store(self.consumer, &self.shared);
         let long_full = self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER);
+        self.shared.count_filtered();
         let (pause, resume) = self.shared.ledger().flow(long_full);
         let mut outcomes = Vec::new();
-        let entry = |(topic, partition): &Name| (Arc::clone(topic), *partition, Offset::Invalid);
         if !pause.is_empty() {
-            let names: Vec<_> = pause.iter().map(|(name, _)| entry(name)).collect();
-            outcomes.push(self.consumer.pause(&list(names.iter().map(|(t, p, o)| (&**t, *p, *o)))));
+            outcomes.push(self.consumer.pause(&partitions(pause.iter().map(|(name, _)| name))));
         }
         for ((topic, partition), next) in &pause {
             let Some(next) = *next else { continue };
             let outcome = match self.consumer.seek(topic, *partition, next, self.rebalancer.timeout) {
                 // Retention took what was to be fetched, and the client gave it up.
-                Err(RDKafkaErrorCode::State) => self.consumer.restart(topic, *partition, next),
+                Err(Code::State) => self.consumer.restart(topic, *partition, next),
                 outcome => outcome,
             };
             match outcome {
                 // `InvalidArgument`: the partition has left meanwhile.
-                Ok(()) | Err(RDKafkaErrorCode::InvalidArgument) => {}
+                Ok(()) | Err(Code::InvalidArgument) => {}
                 // What was dropped would never come again, and be taken for a hole.
                 Err(code) => {
                     let place = format!("{topic}[{partition}]@{next}");
@@ -218,8 +225,7 @@ impl<'a> Poller<'a> {
             }
         }
         if !resume.is_empty() {
-            let names: Vec<_> = resume.iter().map(entry).collect();
-            outcomes.push(self.consumer.resume(&list(names.iter().map(|(t, p, o)| (&**t, *p, *o)))));
+            outcomes.push(self.consumer.resume(&partitions(&resume)));
         }
         for code in outcomes.into_iter().filter_map(Result::err) {
             self.shared.log.verbose(1, format_args!("pause or resume: {code}"));

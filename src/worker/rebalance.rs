@@ -5,18 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use rdkafka::{Offset, TopicPartitionList};
-
 use super::ending::Share;
 use super::ledger::{Ledger, Name};
 use super::shared::{Shared, Stop};
-use crate::config::Config;
-use crate::kafka::ffi::{Assigned, Consumer, Rebalance};
+use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
 use crate::reading::bounds::{End, Start};
 use crate::reading::membership::Joining;
 use crate::reading::position::Verdict;
 use crate::reading::start::{Ends, Found, Question};
 use crate::reading::{client, contact};
+use crate::record::TopicPartition;
 use crate::shutdown::Shutdown;
 
 /// How long commands of partitions that are revoked get until TERM, then until KILL, then until
@@ -45,13 +43,13 @@ impl Patience {
 }
 
 /// What the polling thread does inside a rebalance.
-pub struct Rebalancer {
+pub struct Rebalancer<'a, C> {
+    pub consumer: &'a C,
     pub shared: Arc<Shared>,
     /// Where to start in a partition that the group has committed nothing for.
     pub from: Start,
     pub until: Option<End>,
     pub ends: Ends,
-    pub config: Config,
     /// For a question to the cluster.
     pub timeout: Duration,
     pub patience: Patience,
@@ -68,25 +66,21 @@ pub struct Rebalancer {
     pub joining: Joining,
 }
 
-/// A list for librdkafka of these partitions, each with its offset.
-pub fn list<'a>(entries: impl IntoIterator<Item = (&'a str, i32, Offset)>) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for (topic, partition, offset) in entries {
-        // Only an offset that no Offset can be is refused.
-        let _ = list.add_partition_offset(topic, partition, offset);
-    }
-    list
+/// These partitions, for a client.
+pub fn partitions<'a>(names: impl IntoIterator<Item = &'a Name>) -> Vec<TopicPartition> {
+    names.into_iter().map(|(topic, partition)| TopicPartition::new(Arc::clone(topic), *partition)).collect()
 }
 
 /// Stores what can be committed: the next commit commits it.
-pub fn store(consumer: &Consumer, shared: &Shared) {
+pub fn store(consumer: &impl ConsumerClient, shared: &Shared) {
     let offsets = shared.ledger().store_list();
     if offsets.is_empty() {
         return;
     }
-    let offsets = list(
-        offsets.iter().map(|(topic, partition, offset)| (&**topic, *partition, Offset::Offset(*offset))),
-    );
+    let offsets: Vec<_> = offsets
+        .into_iter()
+        .map(|(topic, partition, offset)| (TopicPartition::new(topic, partition), offset))
+        .collect();
     if let Err(code) = consumer.store(&offsets) {
         // A partition that left meanwhile: its new owner commits for it.
         shared.log.verbose(1, format_args!("store offsets: {code}"));
@@ -103,8 +97,8 @@ fn shown(names: &[Name]) -> String {
     all.join(" ")
 }
 
-impl Rebalance for Rebalancer {
-    fn assigned(&mut self, consumer: &Consumer, partitions: &mut [Assigned]) {
+impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
+    fn assigned(&mut self, partitions: &mut [Assigned]) {
         self.joining.assigned(Instant::now());
         self.shared.pulse.assign();
         // Of a worker that ends, nothing of them is read.
@@ -114,32 +108,30 @@ impl Rebalance for Rebalancer {
         let names = names(partitions);
         self.shared.tally.assigned.fetch_add(1, Relaxed);
         self.shared.log.verbose(1, format_args!("assigned: {}", shown(&names)));
-        let committed = list(partitions.iter().map(|p| (&*p.topic, p.partition, Offset::Invalid)));
-        let known = self.ask(|timeout| Ok(consumer.committed(&committed, timeout)?));
+        let asked: Vec<_> = partitions.iter().map(Assigned::topic_partition).collect();
+        let known = self.ask(|timeout| Ok(self.consumer.committed(&asked, timeout)?));
         if let Err(e) = &known {
             self.shared.log.error(format_args!("ask for the group's committed offsets: {e:#}"));
         }
+        let is_known = known.is_ok();
+        let mut committed = known.unwrap_or_default().into_iter();
         for partition in partitions.iter_mut() {
             let name = (Arc::clone(&partition.topic), partition.partition);
-            let stored = committed.find_partition(&partition.topic, partition.partition).map(|e| e.offset());
+            let stored = committed.next().flatten();
             let start = match stored {
-                _ if known.is_err() => self.question(consumer, &name, |question| question.end()),
-                Some(Offset::Offset(committed)) => {
-                    self.question(consumer, &name, |question| question.take_over(committed, &self.config))
-                }
-                _ => self.begin(consumer, &name),
+                _ if !is_known => self.question(&name, |question| question.end()),
+                Some(committed) => self.question(&name, |question| question.take_over(committed)),
+                None => self.begin(&name),
             };
             match start {
                 Ok(start) => {
-                    if known.is_ok()
-                        && (!matches!(stored, Some(Offset::Offset(_))) || start.verdict.is_some())
-                    {
-                        partition.offset = start.at.map_or(Offset::Beginning, Offset::Offset);
+                    if is_known && (stored.is_none() || start.verdict.is_some()) {
+                        partition.start = start.at.map_or(StartAt::Beginning, StartAt::Offset);
                     }
-                    if known.is_ok() {
+                    if is_known {
                         self.wanted.insert(name.clone(), start.again());
                     }
-                    self.open(consumer, &name, start);
+                    self.open(&name, start);
                 }
                 Err(e) => {
                     let (topic, partition) = &name;
@@ -151,7 +143,7 @@ impl Rebalance for Rebalancer {
         }
     }
 
-    fn revoked(&mut self, consumer: &Consumer, partitions: &[Assigned], lost: bool) {
+    fn revoked(&mut self, partitions: &[Assigned], lost: bool) {
         self.joining.revoked(Instant::now());
         let names = names(partitions);
         if names.is_empty() {
@@ -179,7 +171,7 @@ impl Rebalance for Rebalancer {
             return;
         }
         self.drain(&names, &of_these);
-        store(consumer, &self.shared);
+        store(self.consumer, &self.shared);
         let mut ledger = self.shared.ledger();
         for name in &names {
             ledger.end(name);
@@ -187,7 +179,7 @@ impl Rebalance for Rebalancer {
     }
 }
 
-impl Rebalancer {
+impl<C: ConsumerClient> Rebalancer<'_, C> {
     /// Drops what is queued of these partitions. Gives their epochs.
     fn begin_drain(&self, names: &[Name]) -> HashSet<u64> {
         let epochs = {
@@ -270,27 +262,26 @@ impl Rebalancer {
     /// Asks one of these about a partition, and again while the cluster is out of reach.
     fn question(
         &self,
-        consumer: &Consumer,
         (topic, partition): &Name,
-        ask: impl Fn(Question<'_>) -> anyhow::Result<Found>,
+        ask: impl Fn(Question<'_, C>) -> anyhow::Result<Found>,
     ) -> anyhow::Result<Found> {
         self.ask(|timeout| {
-            let (until, ends) = (self.until, &self.ends);
+            let (consumer, until, ends) = (self.consumer, self.until, &self.ends);
             ask(Question { consumer, topic, partition: *partition, until, ends, timeout })
         })
     }
 
     /// Where a partition begins and ends that the group has committed nothing for.
-    pub fn begin(&self, consumer: &Consumer, name: &Name) -> anyhow::Result<Found> {
+    pub fn begin(&self, name: &Name) -> anyhow::Result<Found> {
         let from = match self.wanted.get(name).copied().unwrap_or(self.from) {
             Start::Stored => Start::Beginning,
             from => from,
         };
-        self.question(consumer, name, |question| question.begin(from))
+        self.question(name, |question| question.begin(from))
     }
 
     /// Takes a partition in that begins there.
-    fn open(&mut self, consumer: &Consumer, name: &Name, start: Found) {
+    fn open(&mut self, name: &Name, start: Found) {
         let (topic, partition) = name;
         if self.until.is_some() {
             self.ends.keep(topic, *partition, start.limit);
@@ -299,7 +290,7 @@ impl Rebalancer {
         let Some(verdict) = start.verdict else { return };
         self.tell(name, verdict);
         if let Verdict::Back { next, .. } = verdict {
-            let commit = |timeout| client::commit_back(consumer, topic, *partition, next, timeout);
+            let commit = |timeout| client::commit_back(self.consumer, topic, *partition, next, timeout);
             if let Err(e) = self.ask(commit) {
                 self.shared.stop(Stop::Failed(format!("{e:#}")));
             }

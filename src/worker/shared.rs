@@ -106,6 +106,12 @@ impl Shared {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes over how many records the ledger resolved without a command.
+    pub fn count_filtered(&self) {
+        let filtered = self.ledger().filtered();
+        self.tally.filtered.store(filtered, Ordering::Relaxed);
+    }
+
     /// Says that records came in.
     pub fn wake(&self) {
         self.work.notify_one();

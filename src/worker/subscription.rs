@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 
+use crate::kafka::client::{ConsumerClient, TopicMetadata};
 use crate::kafka::errors::{Causes, words};
-use crate::kafka::ffi::{Consumer, TopicMetadata};
 use crate::reading::topics::{self, Discovery, Follows, Selection};
 
 /// What a worker is subscribed to.
@@ -18,7 +18,11 @@ pub struct Subscription {
 
 impl Subscription {
     /// Joins the group for the topics that were found, if any.
-    pub fn new(consumer: &Consumer, selection: Selection, found: &[TopicMetadata]) -> anyhow::Result<Self> {
+    pub fn new(
+        consumer: &impl ConsumerClient,
+        selection: Selection,
+        found: &[TopicMetadata],
+    ) -> anyhow::Result<Self> {
         let discovery = Discovery::new(Instant::now());
         let mut subscription = Self { selection, topics: Vec::new(), discovery };
         subscription.take(consumer, topics::names(found))?;
@@ -32,7 +36,7 @@ impl Subscription {
 
     /// Looks, where that is due, for topics that came or went. An error once one that is read by name
     /// is gone: the worker would wait for ever, and nobody would know.
-    pub fn watch(&mut self, consumer: &Consumer, causes: &Causes) -> anyhow::Result<()> {
+    pub fn watch(&mut self, consumer: &impl ConsumerClient, causes: &Causes) -> anyhow::Result<()> {
         let is_missed = causes.take_topic_gone();
         let follows = if self.selection.has_pattern() { Follows::New } else { Follows::Nothing };
         if !self.discovery.is_due(Instant::now(), is_missed, follows) {
@@ -45,7 +49,7 @@ impl Subscription {
         }
     }
 
-    fn take(&mut self, consumer: &Consumer, topics: Vec<String>) -> anyhow::Result<()> {
+    fn take(&mut self, consumer: &impl ConsumerClient, topics: Vec<String>) -> anyhow::Result<()> {
         if !topics.is_empty() && topics != self.topics {
             let outcome = consumer.subscribe(&topics);
             outcome.map_err(|code| anyhow!("subscribe to {}: {}", topics.join(", "), words(code)))?;

@@ -15,6 +15,8 @@ pub struct Tally {
     pub done: AtomicU64,
     /// Records given up and committed: `--on-failure skip` or `--exit-map`.
     pub skipped: AtomicU64,
+    /// Records that no filter let through: resolved without a command.
+    pub filtered: AtomicU64,
     /// Records whose dead letter was acknowledged.
     pub dead: AtomicU64,
     /// Attempts that failed.
@@ -81,6 +83,7 @@ impl Default for Tally {
         Self {
             done: AtomicU64::default(),
             skipped: AtomicU64::default(),
+            filtered: AtomicU64::default(),
             dead: AtomicU64::default(),
             failed_attempts: Attempts::default(),
             handler_seconds: Histogram::new(HANDLER_SECONDS),
@@ -103,6 +106,7 @@ impl Tally {
         let attempts = self.failed_attempts.total();
         let truncated = self.truncated.load(Relaxed);
         for (count, what) in [
+            (self.filtered.load(Relaxed), "filtered"),
             (self.skipped.load(Relaxed), "skipped"),
             (self.dead.load(Relaxed), "dead-lettered"),
             (attempts, if attempts == 1 { "failed attempt" } else { "failed attempts" }),

@@ -1,5 +1,4 @@
 //! Other clients to compare with, each built once, and records as all of them print them.
-#![allow(dead_code, unreachable_pub, reason = "each test crate uses its own part of this module")]
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -222,8 +221,7 @@ pub fn java<S: AsRef<OsStr>>(cluster: &Cluster, args: impl IntoIterator<Item = S
             "no jars in {}: run tests/kafka/run, which fetches them",
             jars.display()
         );
-        // Of this test crate alone: another's compiler may run beside it.
-        let classes = Path::new(ROOT).join("target/interop/java").join(env!("CARGO_CRATE_NAME"));
+        let classes = Path::new(ROOT).join("target/interop/java");
         std::fs::create_dir_all(&classes).expect("make a folder for the classes");
         let jars = format!("{}/*", jars.display());
         let mut javac = Command::new("javac");

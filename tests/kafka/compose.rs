@@ -3,19 +3,13 @@
 //! A container's name becomes a loopback address of its own, and each port a free one; the rest is as the
 //! file says. So a listener that is not advertised, or advertised elsewhere than published, is not reached.
 
-#[allow(dead_code, reason = "the other checks of the file use the rest")]
-#[path = "../support/compose.rs"]
-mod compose;
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
-use compose::{Service, Variables, read};
-use support::Kq;
+use crate::support::Kq;
+use crate::support::compose::{Service, Variables, read};
 
 const CLUSTER_SH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/cluster.sh");
 
@@ -114,7 +108,7 @@ fn start(version: &str, variables: &[(&str, &str)], chosen: impl Fn(&Service) ->
     let output =
         Command::new(CLUSTER_SH).args(["run", version]).arg(&started.dir).output().expect("run cluster.sh");
     assert!(output.status.success(), "cluster.sh: {}", String::from_utf8_lossy(&output.stderr));
-    started.bootstrap = String::from_utf8(output.stdout).expect("addresses").trim().to_owned();
+    String::from_utf8(output.stdout).expect("addresses").trim().clone_into(&mut started.bootstrap);
     started
 }
 

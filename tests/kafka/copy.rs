@@ -1,19 +1,9 @@
 //! `kq consume a -J | kq produce b -J` on Apache Kafka, judged by other clients, and kcat's records. Started by tests/kafka/run.
 
-mod clients;
-#[path = "../support/mod.rs"]
-mod support;
-
-use clients::{Record, awkward, java, records, same};
+use super::clients::{Record, awkward, java, records, same};
+use crate::cluster;
+use crate::support::{Cluster, Kq};
 use serde_json::json;
-use support::{Cluster, Kq};
-
-/// The cluster that the harness started.
-fn cluster() -> Cluster {
-    let cluster = Cluster::get();
-    assert!(!cluster.is_embedded(), "KQ_TEST_BROKERS names no Apache Kafka: run tests/kafka/run");
-    cluster
-}
 
 /// A topic that takes any timestamp.
 #[track_caller]

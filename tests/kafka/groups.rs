@@ -1,26 +1,13 @@
 //! The consumer group protocol of KIP-848, which `kq dev` does not speak. Started by tests/kafka/run.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::path::Path;
 use std::time::Duration;
 
-use support::{Cluster, Running, wait_until};
+use crate::cluster;
+use crate::support::{Cluster, Running, lines, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_mins(1);
-
-/// The cluster that the harness started.
-fn cluster() -> Cluster {
-    let cluster = Cluster::get();
-    assert!(!cluster.is_embedded(), "KQ_TEST_BROKERS names no Apache Kafka: run tests/kafka/run");
-    cluster
-}
-
-fn lines(path: &Path) -> Vec<String> {
-    std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
-}
 
 /// A worker of the group that appends each value to `log`, and is assigned.
 fn worker(cluster: &Cluster, topic: &str, group: &str, log: &Path) -> Running {

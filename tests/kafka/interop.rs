@@ -1,26 +1,17 @@
 //! A million lines through Apache Kafka, byte for byte: kq to kq, kq to kcat, kcat to kq; and copies.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use support::{Cluster, Kq, Output, wait_until};
+use crate::cluster;
+use crate::support::{Kq, Output, wait_until};
 
 /// Lines in, lines out.
 const LINES: usize = 1_000_000;
 /// For each run: generous, since a slow machine is no failure.
 const LIMIT: Duration = Duration::from_mins(5);
-
-/// The cluster that the harness started: there must be one.
-fn cluster() -> Cluster {
-    let cluster = Cluster::get();
-    assert!(!cluster.is_embedded(), "KQ_TEST_BROKERS names no Apache Kafka: run tests/kafka/run");
-    cluster
-}
 
 /// A file of JSON lines, some long, some with text that is not ASCII, and the folder that holds it.
 fn million(dir: &Path) -> PathBuf {

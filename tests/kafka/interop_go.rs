@@ -1,14 +1,10 @@
 //! kq beside kafka-go, a client without librdkafka: what one writes the other reads, groups are shared. Started by tests/kafka/run; without it, on the embedded broker.
 
-mod clients;
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use clients::{Record, awkward, contents, go, lines, records, same};
-use support::{Cluster, wait_until};
+use super::clients::{Record, awkward, contents, go, lines, records, same};
+use crate::support::{Cluster, wait_until};
 
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 /// For what must happen soon, on a slow machine.
@@ -88,7 +84,7 @@ fn values_that_kq_read_as_lines_are_those_that_go_wrote() {
 fn a_key_has_the_same_partition_with_both() {
     let cluster = Cluster::get();
     let mut sent = numbered(0, 500);
-    sent.extend((0..200).map(|n| Record::new(Some(&clients::noise(n % 23, n as u64)), Some(b"v"))));
+    sent.extend((0..200).map(|n| Record::new(Some(&super::clients::noise(n % 23, n as u64)), Some(b"v"))));
     let [by_go, by_kq] = ["go", "kq"].map(|writer| {
         let topic = cluster.create("keys", 7);
         match writer {

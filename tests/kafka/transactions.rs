@@ -1,24 +1,14 @@
 //! Transactions and compaction on Apache Kafka: offsets that hold no record neither hang nor hold back. Started by tests/kafka/run.
 
-mod clients;
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use clients::{Record, committed, java, no_lag};
+use super::clients::{Record, committed, java, no_lag};
+use crate::cluster;
+use crate::support::{Cluster, Output, Running, wait_until};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use serde_json::json;
-use support::{Cluster, Output, Running, wait_until};
-
-/// The cluster that the harness started: the embedded broker has no transactions.
-fn cluster() -> Cluster {
-    let cluster = Cluster::get();
-    assert!(!cluster.is_embedded(), "KQ_TEST_BROKERS names no Apache Kafka: run tests/kafka/run");
-    cluster
-}
 
 /// A line for `Interop write`: this value to a partition.
 fn send(topic: &str, partition: i64, value: &str) -> String {
@@ -56,7 +46,8 @@ fn settle(cluster: &Cluster, topic: &str) {
     let (stable, all) = (reader("read_committed"), reader("read_uncommitted"));
     let wait = Duration::from_secs(10);
     let metadata = all.fetch_metadata(Some(topic), wait).expect("metadata");
-    let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|p| p.id()).collect();
+    let partitions: Vec<i32> =
+        metadata.topics()[0].partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect();
     let end = |reader: &BaseConsumer, partition| {
         reader.fetch_watermarks(topic, partition, wait).expect("watermarks").1
     };
@@ -231,7 +222,7 @@ fn compacted(cluster: &Cluster) -> String {
     produce(format!("first:first\n{versions}"));
     // A segment is closed by the next record, and only closed ones are cleaned.
     produce("end:end\n".to_owned());
-    wait_until("the log cleaner has been there", Duration::from_secs(60), || {
+    wait_until("the log cleaner has been there", Duration::from_mins(1), || {
         cluster.kq(["consume", &topic, "-e"]).run().success().lines().len() == 12
     });
     topic
@@ -296,7 +287,7 @@ fn kq_shares_a_group_with_the_java_client() {
             let record =
                 |n: usize| Record::new(Some(format!("k{n}").as_bytes()), Some(n.to_string().as_bytes()));
             let more: Vec<_> = (from..from + count).map(record).collect();
-            cluster.kq(["produce", &topic, "-J"]).stdin(clients::lines(&more)).run().success();
+            cluster.kq(["produce", &topic, "-J"]).stdin(super::clients::lines(&more)).run().success();
             sent.extend(more);
             sent.clone()
         };
@@ -310,11 +301,11 @@ fn kq_shares_a_group_with_the_java_client() {
             read(&kq) + read(&java) >= sent.len()
         });
         java.close_stdin();
-        let by_java = clients::records(&java.wait().success());
+        let by_java = super::clients::records(&java.wait().success());
         kq.terminate();
-        let by_kq = clients::records(&kq.wait().success());
+        let by_kq = super::clients::records(&kq.wait().success());
         let both = [by_java, by_kq].concat();
-        clients::same(assignor, &clients::contents(&sent), &clients::contents(&both));
+        super::clients::same(assignor, &super::clients::contents(&sent), &super::clients::contents(&both));
         no_lag(&cluster, &topic, &group);
     }
 }

@@ -1,16 +1,6 @@
 //! The main job on an old cluster with `ZooKeeper`: topics, produce, consume, a group, the worker. Started by tests/kafka/run.
 
-#[path = "../support/mod.rs"]
-mod support;
-
-use support::Cluster;
-
-/// The old cluster that the harness started.
-fn cluster() -> Cluster {
-    let cluster = Cluster::get();
-    assert!(!cluster.is_embedded(), "KQ_TEST_BROKERS names no Apache Kafka: run tests/kafka/run");
-    cluster
-}
+use crate::cluster;
 
 fn lines(count: usize) -> String {
     (0..count).flat_map(|n| ["line ".to_owned(), n.to_string(), "\n".to_owned()]).collect()

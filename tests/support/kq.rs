@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -13,6 +13,11 @@ use super::running::Running;
 
 /// How long a run may take before it is killed and the test fails.
 const LIMIT: Duration = Duration::from_mins(1);
+
+/// Held while a script is written, and shared while a process is started. Between its start and its
+/// exec, a child has every open file of this process: of another test's script too, which then can't
+/// be run (`ETXTBSY`).
+static SCRIPTS: RwLock<()> = RwLock::new(());
 
 /// A command line about to be run: `kq` unless [`Kq::program`] names another.
 ///
@@ -123,6 +128,7 @@ impl Kq {
     /// Writes an executable file into the working directory and gives its absolute path.
     pub fn script(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         use std::os::unix::fs::PermissionsExt as _;
+        let _alone = SCRIPTS.write().unwrap_or_else(PoisonError::into_inner);
         let path = self.file(name, content);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("make it executable");
         path
@@ -160,7 +166,11 @@ impl Kq {
         };
         command.stdin(stdin).stdout(self.stdout.unwrap_or_else(Stdio::piped)).stderr(Stdio::piped());
         let line = command_line(&self.env, &self.program, &self.args);
-        let child = command.spawn().unwrap_or_else(|e| panic!("can't start `{line}`: {e}"));
+        let started = {
+            let _no_script_is_written = SCRIPTS.read().unwrap_or_else(PoisonError::into_inner);
+            command.spawn()
+        };
+        let child = started.unwrap_or_else(|e| panic!("can't start `{line}`: {e}"));
         // The command holds the ends of pipes that a test may have given: without them a reader sees the end.
         drop(command);
         Running::new(child, line, input, self.limit, self.dir)

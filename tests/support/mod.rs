@@ -1,8 +1,7 @@
 //! What every integration test stands on: the real binary in a clean environment, a cluster, waiting with a limit.
 //!
 //! ```ignore
-//! mod support;
-//! use support::Cluster;
+//! use crate::support::Cluster;
 //!
 //! let cluster = Cluster::get();
 //! let topic = cluster.topic("orders");
@@ -13,17 +12,20 @@
     dead_code,
     unused_imports,
     unreachable_pub,
-    reason = "each test crate uses its own part of this module"
+    reason = "integration and kafka use their own part each"
 )]
 
 mod cluster;
+pub mod compose;
 mod kq;
 mod output;
+mod records;
 mod running;
 mod wait;
 
 pub use cluster::Cluster;
 pub use kq::Kq;
 pub use output::Output;
-pub use running::Running;
-pub use wait::{wait_for, wait_until};
+pub use records::{lines, numbers, once, topic_with, values};
+pub use running::{CONT, INT, Running, STOP, TERM, runs};
+pub use wait::{is_full, wait_for, wait_until};

@@ -11,8 +11,20 @@ use tempfile::TempDir;
 
 use super::output::{Output, describe};
 
+/// Signals by number, for [`Running::signal`].
+pub const INT: i32 = 2;
+pub const TERM: i32 = 15;
+pub const CONT: i32 = 18;
+pub const STOP: i32 = 19;
+
 /// How long the pipes of an ended process may still be held open by its descendants.
 const PIPES_AFTER_END: Duration = Duration::from_secs(5);
+
+/// Whether a process of this pid runs; a zombie does not.
+pub fn runs(pid: &str) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !state.is_empty() && !state.contains(") Z") && !state.contains(") X")
+}
 
 /// A process that was started by [`super::Kq::spawn`]. Dropped, it is killed.
 pub struct Running {

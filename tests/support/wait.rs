@@ -1,9 +1,18 @@
 //! Waiting for a condition of the world outside, with a limit.
 
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Whether a pipe, of which this is the end that is written to, takes nothing more.
+pub fn is_full(pipe: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(pipe, PollFlags::OUT)];
+    matches!(rustix::event::poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
+}
 
 /// Looks until the condition holds; fails, naming `what`, when `limit` has passed.
 #[track_caller]

@@ -13,10 +13,10 @@ use kafka_protocol::messages::{
 
 use super::{Room, configs, message, once, text};
 use crate::dev::code;
-use crate::dev::dispatch::Context;
+use crate::dev::request::Context;
 use crate::dev::topics::Refused;
 
-/// Makes topics. They can be used when this is answered.
+/// Creates topics. They can be used when this is answered.
 pub fn create_topics(
     context: &Context<'_>,
     request: &CreateTopicsRequest,
@@ -67,14 +67,14 @@ fn shown(
         .collect()
 }
 
-/// What a topic shall be.
+/// A topic to create.
 struct Plan {
     partitions: i32,
     replicas: i16,
     own: BTreeMap<String, String>,
 }
 
-/// A topic as it is asked for, and what comes of it.
+/// A topic as the request names it, and the result.
 type Planned<'a> = (&'a CreatableTopic, Result<Plan, Refused>);
 
 fn plan(context: &Context<'_>, topic: &CreatableTopic) -> Result<Plan, Refused> {
@@ -116,7 +116,7 @@ fn plan(context: &Context<'_>, topic: &CreatableTopic) -> Result<Plan, Refused> 
     Ok(Plan { partitions, replicas, own })
 }
 
-/// Makes those that have a plan, all at once, or looks whether they could be made.
+/// Creates all topics that have a plan at once, or only checks them.
 fn create<'a>(context: &Context<'_>, planned: Vec<Planned<'a>>, only_check: bool) -> Vec<Planned<'a>> {
     let broker = context.broker;
     let new = planned.iter().filter_map(|(topic, plan)| Some((topic.name.as_str(), plan.as_ref().ok()?)));

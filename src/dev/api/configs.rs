@@ -13,10 +13,11 @@ use kafka_protocol::messages::{
 };
 
 use super::{Room, message, text};
+use crate::dev::broker::{Broker, NODE_ID};
+use crate::dev::code;
 use crate::dev::configs::TOPIC;
-use crate::dev::dispatch::Context;
+use crate::dev::request::Context;
 use crate::dev::topics::Refused;
-use crate::dev::{Broker, NODE_ID, code};
 
 const RESOURCE_TOPIC: i8 = 2;
 const RESOURCE_BROKER: i8 = 4;

@@ -1,4 +1,4 @@
-//! Fetch: waits until there is enough, and answers with runs of the log files as they are.
+//! Fetch: waits until there is enough, and answers with unchanged parts of the log files.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,18 +10,17 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::dev::code::{self, Code};
-use crate::dev::dispatch::Context;
 use crate::dev::log::Slice;
-use crate::dev::server::{Part, Reply, Share};
+use crate::dev::request::{Context, Part, Reply, Share};
 use crate::dev::topics::Partition;
 
-/// The longest wait; a client that asked for more asks again.
+/// The longest wait; a client that wants to wait longer sends another request.
 const MAX_WAIT: Duration = Duration::from_mins(5);
 /// The largest answer.
 const MAX_BYTES: u64 = 100 << 20;
 
-/// What a Fetch asks, copied out of its frame: it may wait for minutes. Each partition once, as in
-/// Kafka: so it is no larger than the broker has partitions.
+/// The content of a Fetch, copied out of its frame because it may wait for minutes. Each partition
+/// once, as in Kafka, so its size is bounded by the partitions of the broker.
 struct Wanted {
     min_bytes: i32,
     max_bytes: i32,
@@ -29,7 +28,7 @@ struct Wanted {
     topics: Vec<(String, Vec<Place>)>,
 }
 
-/// From where on one partition is asked for.
+/// A partition, and the offset to read it from.
 struct Place {
     partition: i32,
     leader_epoch: i32,
@@ -60,7 +59,7 @@ impl From<FetchRequest> for Wanted {
     }
 }
 
-/// What one partition has to say.
+/// The answer for one partition.
 struct Found {
     partition: i32,
     error: Code,
@@ -69,7 +68,8 @@ struct Found {
     slice: Option<Slice>,
 }
 
-/// Answers at once where there are `min_bytes`, an error, or a full segment; else when there are, or after `max_wait`.
+/// Answers at once if there are `min_bytes`, an error, or a full segment; otherwise as soon as there
+/// are, or after `max_wait`.
 pub async fn fetch(context: &Context<'_>, request: FetchRequest, share: Share) -> anyhow::Result<Reply> {
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(MAX_WAIT);
     let deadline = Instant::now() + wait;
@@ -80,7 +80,7 @@ pub async fn fetch(context: &Context<'_>, request: FetchRequest, share: Share) -
         let grown = Arc::new(Notify::new());
         let _watch = Watch::new(context, request, &grown);
         loop {
-            // Watching since before this look, so that no append falls between.
+            // The watch began before this read, so that no append is missed.
             let enough;
             (found, enough) = look(context, request);
             if enough || timeout_at(deadline, grown.notified()).await.is_err() {
@@ -94,7 +94,7 @@ pub async fn fetch(context: &Context<'_>, request: FetchRequest, share: Share) -
     encode(context, request, found)
 }
 
-/// Hears of appends to the partitions of a request for as long as it lives.
+/// Is notified of appends to the partitions of a request, until it is dropped.
 struct Watch<'a> {
     partitions: Vec<Arc<Partition>>,
     grown: &'a Arc<Notify>,
@@ -125,7 +125,7 @@ impl Drop for Watch<'_> {
     }
 }
 
-/// What is there now, topic by topic, and whether it is enough to answer.
+/// What the partitions have now, topic by topic, and whether it is enough to answer.
 fn look(context: &Context<'_>, request: &Wanted) -> (Vec<Vec<Found>>, bool) {
     let mut left = u64::try_from(request.max_bytes).unwrap_or(0).min(MAX_BYTES);
     let mut total = 0;
@@ -147,7 +147,7 @@ fn look(context: &Context<'_>, request: &Wanted) -> (Vec<Vec<Found>>, bool) {
     (topics, enough || answer_now || request.topics.is_empty())
 }
 
-/// One partition; the second result says whether there is more than it may give now.
+/// One partition; the second result says whether it has more than fits into this answer.
 fn look_at(context: &Context<'_>, topic: &str, asked: &Place, left: u64, is_first: bool) -> (Found, bool) {
     let nothing = Found {
         partition: asked.partition,
@@ -165,7 +165,7 @@ fn look_at(context: &Context<'_>, topic: &str, asked: &Place, left: u64, is_firs
     }
     let log = partition.log();
     let max = u64::try_from(asked.max_bytes).unwrap_or(0).min(left);
-    // One whole batch at least, however large, or the reader would never get past it (KIP-74).
+    // At least one whole batch, however large, or the reader could never continue (KIP-74).
     let (error, slice, more) = match log.read(asked.offset, max, is_first) {
         Ok(Some(read)) => (code::NONE, read.slice, read.more),
         Ok(None) => (code::OFFSET_OUT_OF_RANGE, None, false),
@@ -184,7 +184,7 @@ fn look_at(context: &Context<'_>, topic: &str, asked: &Place, left: u64, is_firs
     (found, more)
 }
 
-/// The answer by hand, so that records go from file to socket without being in memory.
+/// The answer, encoded here so that records go from file to socket without a copy in memory.
 /// Versions 4 to 11, which are not flexible; `FetchResponse.json` of Kafka.
 fn encode(context: &Context<'_>, request: &Wanted, found: Vec<Vec<Found>>) -> anyhow::Result<Reply> {
     let version = context.version;

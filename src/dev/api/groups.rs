@@ -25,12 +25,13 @@ use kafka_protocol::messages::{
 
 use super::members::optional;
 use super::{Room, message, text};
-use crate::dev::dispatch::Context;
-use crate::dev::groups::group::Who;
+use crate::dev::broker::NODE_ID;
+use crate::dev::code;
+use crate::dev::groups::messages::Who;
 use crate::dev::groups::offsets::{Committed, GroupOffsets};
-use crate::dev::{NODE_ID, code};
+use crate::dev::request::Context;
 
-/// Always this node; transactions have no coordinator.
+/// This node, always; there is no coordinator for transactions.
 pub fn find_coordinator(context: &Context<'_>, request: &FindCoordinatorRequest) -> FindCoordinatorResponse {
     let (error, why) = match request.key_type {
         0 => (code::NONE, None),
@@ -62,7 +63,7 @@ pub fn find_coordinator(context: &Context<'_>, request: &FindCoordinatorRequest)
     FindCoordinatorResponse::default().with_coordinators(coordinators.collect())
 }
 
-/// Commits offsets; they survive a kill of the broker when this is answered.
+/// Commits offsets. Once this is answered they survive a kill of the broker.
 pub fn commit(context: &Context<'_>, request: &OffsetCommitRequest) -> OffsetCommitResponse {
     let broker = context.broker;
     let mut set = Vec::new();

@@ -12,22 +12,21 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::text;
 use crate::dev::code;
-use crate::dev::dispatch::Context;
 use crate::dev::groups::MAX_ID;
-use crate::dev::groups::group::{Join, Sync, Who};
-use crate::dev::server::Share;
+use crate::dev::groups::messages::{Join, Sync, Who};
+use crate::dev::request::{Context, Share};
 
-/// The shortest and longest session that a member may ask for, milliseconds; no rebalance waits longer either. Kafka's
-/// own default for the shortest is 6 s; here tests may have dead members replaced sooner.
+/// The shortest and longest session of a member, in milliseconds; a rebalance does not wait longer
+/// either. Kafka's default for the shortest is 6 s; with less a test can replace a killed member sooner.
 const SESSION: std::ops::RangeInclusive<i32> = 100..=1_800_000;
-/// Bytes of metadata that one member may bring for all its assignors.
+/// Bytes of metadata that one member may have for all its assignors.
 const MAX_METADATA: usize = 1 << 20;
 
 pub(super) fn optional(s: Option<&StrBytes>) -> Option<String> {
     s.map(|s| s.as_str().to_owned())
 }
 
-/// Joins a group; the answer comes when the rebalance has all its members.
+/// Joins a group; answered when all members have joined the rebalance.
 pub async fn join(context: &Context<'_>, request: JoinGroupRequest, share: Share) -> JoinGroupResponse {
     let refused = |error| {
         JoinGroupResponse::default()
@@ -36,7 +35,7 @@ pub async fn join(context: &Context<'_>, request: JoinGroupRequest, share: Share
             .with_member_id(request.member_id.clone())
             .with_protocol_name(Some(StrBytes::new()))
     };
-    // First of all, as in Kafka.
+    // The first check, as in Kafka.
     if request.group_id.is_empty() {
         return refused(code::INVALID_GROUP_ID);
     }
@@ -51,7 +50,7 @@ pub async fn join(context: &Context<'_>, request: JoinGroupRequest, share: Share
     if size > MAX_METADATA {
         return refused(code::INVALID_REQUEST);
     }
-    // Version 0 has no rebalance time-out: its session is both.
+    // Version 0 has no rebalance time-out: the session time-out is used for both.
     let rebalance =
         if context.version >= 1 { request.rebalance_timeout_ms } else { request.session_timeout_ms };
     let serial = context.broker.next_member.fetch_add(1, Ordering::Relaxed);
@@ -66,7 +65,7 @@ pub async fn join(context: &Context<'_>, request: JoinGroupRequest, share: Share
         session_timeout: u64::try_from(request.session_timeout_ms).unwrap_or(0),
         rebalance_timeout: u64::try_from(rebalance.min(*SESSION.end())).unwrap_or(0),
         protocol_type: request.protocol_type.as_str().to_owned(),
-        // Copied out of the frame, which may be large and should not live as long as the group.
+        // Copied, because the frame may be large and must not be kept as long as the group.
         protocols: request
             .protocols
             .iter()
@@ -84,7 +83,7 @@ pub async fn join(context: &Context<'_>, request: JoinGroupRequest, share: Share
             .with_group_instance_id(instance.map(text))
             .with_metadata(metadata)
     });
-    // Before version 7 the name is no nullable string.
+    // Before version 7 the name can't be null.
     let optional = |s: String| if s.is_empty() && context.version >= 7 { None } else { Some(text(s)) };
     JoinGroupResponse::default()
         .with_error_code(joined.error)
@@ -97,7 +96,7 @@ pub async fn join(context: &Context<'_>, request: JoinGroupRequest, share: Share
         .with_members(members.collect())
 }
 
-/// Brings or asks for the assignment; the answer comes when the leader has brought it.
+/// Sends the assignment or asks for it; answered when the leader has sent it.
 pub async fn sync(context: &Context<'_>, request: SyncGroupRequest, share: Share) -> SyncGroupResponse {
     let assignments = request.assignments.iter();
     let sync = Sync {
@@ -123,7 +122,7 @@ pub async fn sync(context: &Context<'_>, request: SyncGroupRequest, share: Share
         .with_assignment(synced.assignment)
 }
 
-/// A sign of life.
+/// A heartbeat.
 pub fn heartbeat(context: &Context<'_>, request: &HeartbeatRequest) -> HeartbeatResponse {
     let who = Who {
         member_id: request.member_id.as_str().to_owned(),

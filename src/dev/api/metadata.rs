@@ -1,4 +1,4 @@
-//! Metadata, `DescribeCluster`: who is there, and which topics.
+//! Metadata, `DescribeCluster`: the broker and the topics.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use kafka_protocol::messages::{
 };
 
 use super::{once, text};
+use crate::dev::broker::{CLUSTER_ID, NODE_ID};
 use crate::dev::code::{self, Code, UNKNOWN_TOPIC_OR_PARTITION as UNKNOWN};
-use crate::dev::dispatch::Context;
+use crate::dev::request::Context;
 use crate::dev::topics::{self, Topic};
-use crate::dev::{CLUSTER_ID, NODE_ID};
 
-/// Topics with their partitions; makes those that are asked for by name and not there.
+/// Topics with their partitions; creates missing topics that are asked for by name.
 pub fn metadata(context: &Context<'_>, request: &MetadataRequest) -> MetadataResponse {
     // Version 0 says "all" with an empty list, later ones with null.
     let named = request.topics.as_ref().filter(|topics| context.version > 0 || !topics.is_empty());
@@ -44,7 +44,7 @@ pub fn metadata(context: &Context<'_>, request: &MetadataRequest) -> MetadataRes
         .with_topics(topics)
 }
 
-/// Makes those topics that are not there, where that may be. The codes of those that are not there then.
+/// Creates missing topics if that is allowed. Returns the codes of those that are still missing.
 fn make_missing<'a>(
     context: &Context<'_>,
     names: &[&'a TopicName],
@@ -53,7 +53,7 @@ fn make_missing<'a>(
     let broker = context.broker;
     let names = names.iter().map(|name| name.as_str());
     let missing: Vec<&str> = names.filter(|name| broker.topics.find(name).is_none()).collect();
-    // Before version 4 a client could not say; the broker decides.
+    // Before version 4 the request has no field for it; the broker decides.
     if !broker.settings.auto_create || (context.version >= 4 && !allowed) {
         let code = |name| topics::check_name(name).map_or_else(|(error, _)| error, |()| UNKNOWN);
         return missing.into_iter().map(|name| (name, code(name))).collect();
@@ -65,11 +65,11 @@ fn make_missing<'a>(
             broker.log.verbose(1, format_args!("topic {name} made on first use"));
             None
         }
-        // Another client was faster.
+        // Another client has created it meanwhile.
         Err((code::TOPIC_ALREADY_EXISTS, _)) => None,
         Err((code::INVALID_TOPIC_EXCEPTION, _)) => Some((name, code::INVALID_TOPIC_EXCEPTION)),
         Err((error, why)) => {
-            // Who asks for thousands, or again and again, has one line.
+            // One note, even if a client asks for thousands of topics or repeats the request.
             if broker.cannot_make.is_due() {
                 broker.log.error(format_args!("make topic {name}: {why}"));
             }
@@ -101,7 +101,7 @@ fn described(topic: &Topic) -> MetadataResponseTopic {
 /// The one node.
 pub fn cluster(context: &Context<'_>, request: &DescribeClusterRequest) -> DescribeClusterResponse {
     let response = DescribeClusterResponse::default();
-    // Version 1 can ask for controllers, which are no endpoints of this kind of broker.
+    // Version 1 can ask for controllers; this broker has no such endpoints.
     if context.version >= 1 && request.endpoint_type != 1 {
         return response.with_error_code(code::INVALID_REQUEST);
     }

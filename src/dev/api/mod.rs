@@ -13,11 +13,11 @@ use std::collections::BTreeSet;
 
 use kafka_protocol::protocol::StrBytes;
 
-/// The largest answer that is made, in bytes of memory.
+/// The largest answer, in bytes of memory.
 const MAX_ANSWER: usize = 64 << 20;
 
-/// What is left for an answer. A few bytes of a request can ask for thousands: what has no bound of
-/// its own is counted while it is made.
+/// The bytes that are left for an answer. A few bytes of a request can ask for thousands: an answer
+/// without a bound of its own is counted while it is built.
 struct Room(usize);
 
 impl Room {
@@ -25,7 +25,7 @@ impl Room {
         Self(MAX_ANSWER)
     }
 
-    /// Takes so many bytes; where they are not left, the request is refused as a whole.
+    /// Takes this many bytes; if they are not left, the whole request is refused.
     fn take(&mut self, bytes: usize) -> anyhow::Result<()> {
         let left = self.0.checked_sub(bytes);
         self.0 = left.ok_or_else(|| anyhow::anyhow!("its answer would be larger than {MAX_ANSWER} bytes"))?;
@@ -33,7 +33,7 @@ impl Room {
     }
 }
 
-/// Each once, where it first stands: who names the same thing twice is answered once.
+/// Each item once, at its first place: a thing that is named twice is answered once.
 fn once<T, K: Ord>(all: impl IntoIterator<Item = T>, key: impl Fn(&T) -> K) -> impl Iterator<Item = T> {
     let mut seen = BTreeSet::new();
     all.into_iter().filter(move |one| seen.insert(key(one)))
@@ -44,7 +44,7 @@ fn text(s: impl Into<String>) -> StrBytes {
     StrBytes::from_string(s.into())
 }
 
-/// A string, where the wire could have null.
+/// A string, for a field that can be null.
 #[expect(clippy::unnecessary_wraps, reason = "the wire's type is optional")]
 fn message(s: impl Into<String>) -> Option<StrBytes> {
     Some(text(s))

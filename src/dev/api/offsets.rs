@@ -12,16 +12,16 @@ use kafka_protocol::messages::{
     DeleteRecordsRequest, DeleteRecordsResponse, ListOffsetsRequest, ListOffsetsResponse,
 };
 
-use crate::dev::Broker;
+use crate::dev::broker::Broker;
 use crate::dev::code::{self, Code};
-use crate::dev::dispatch::Context;
 use crate::dev::log::times;
+use crate::dev::request::Context;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 
-/// One partition as it is asked for: topic, index, and a time or an end.
+/// A partition that is asked for: topic, index, and a time or an end of its log.
 type Asked = (String, i32, i64);
 
 /// Offsets by time, exact per record, or of an end of the log.
@@ -41,7 +41,7 @@ pub async fn list(
                 ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
             match found {
                 Ok(Some((time, offset))) => {
-                    // Older versions have no field for it.
+                    // Older versions have no field for the epoch.
                     let epoch = if context.version >= 4 { 0 } else { -1 };
                     response.with_timestamp(time).with_offset(offset).with_leader_epoch(epoch)
                 }
@@ -58,8 +58,8 @@ pub async fn list(
     Ok(ListOffsetsResponse::default().with_topics(topics.collect()))
 }
 
-/// Time and offset of each. A search by time reads and unpacks records: it is done beside the
-/// threads that serve connections, one request at a time.
+/// Time and offset of each. A search by time reads and decompresses records: it runs on a thread of its
+/// own, beside those that serve connections, one request at a time.
 async fn find_all(
     context: &Context<'_>,
     asked: Vec<Asked>,

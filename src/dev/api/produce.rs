@@ -10,10 +10,10 @@ use kafka_protocol::messages::{
 
 use super::message;
 use crate::dev::code::{self, Code};
-use crate::dev::dispatch::Context;
 use crate::dev::log::batch::Refusal;
+use crate::dev::request::Context;
 
-/// Appends one batch a partition.
+/// Appends one batch to each partition.
 pub fn produce(context: &Context<'_>, request: &ProduceRequest) -> ProduceResponse {
     let refused = if !(-1..=1).contains(&request.acks) {
         code::INVALID_REQUIRED_ACKS
@@ -35,7 +35,7 @@ pub fn produce(context: &Context<'_>, request: &ProduceRequest) -> ProduceRespon
     ProduceResponse::default().with_responses(responses)
 }
 
-/// Whether no partition refused its records.
+/// Whether all partitions accepted their records.
 pub fn all_taken(response: &ProduceResponse) -> bool {
     let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
     partitions.all(|partition| partition.error_code == code::NONE)
@@ -61,7 +61,7 @@ fn partition(
     let records = data.records.as_deref().unwrap_or_default();
     let appended = {
         let mut log = partition.log();
-        let appended = log.append(records, &topic.limits(), context.version, crate::clock::now_ms());
+        let appended = log.append(records, &topic.log_config(), context.version, crate::clock::now_ms());
         appended.map(|appended| (appended, log.start()))
     };
     match appended {
@@ -89,8 +89,8 @@ fn partition(
     }
 }
 
-/// A producer id of its own for every producer. Ids begin with the time at which the
-/// broker started, so that none is given out twice after a restart.
+/// Assigns a new id to each producer. Ids begin with the start time of the broker, so that none is
+/// assigned twice after a restart.
 pub fn init_producer_id(context: &Context<'_>, request: &InitProducerIdRequest) -> InitProducerIdResponse {
     let response = InitProducerIdResponse::default().with_producer_id(ProducerId(-1)).with_producer_epoch(-1);
     if request.transactional_id.is_some() {

@@ -1,13 +1,15 @@
 //! Every request in every version is answered; nothing that comes in ends the process.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
-use crate::dev::groups::group::Who;
+use crate::dev::apis::tests::generate;
+use crate::dev::broker::Settings;
+use crate::dev::configs;
+use crate::dev::groups::messages::Who;
 use crate::dev::groups::offsets::Committed;
 use crate::dev::log::batch::sample;
-use crate::dev::shape::tests::generate;
-use crate::dev::{Settings, configs};
+
 use crate::terminal::notes::Log;
 use proptest::prelude::*;
 
@@ -59,9 +61,13 @@ impl Fixture {
     }
 }
 
+fn api(key: ApiKey) -> &'static Api {
+    apis::find(key as i16).expect("an API of the table")
+}
+
 fn frame(api: &Api, version: i16, body: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
-    frame.extend(api.key.to_be_bytes());
+    frame.extend((api.key as i16).to_be_bytes());
     frame.extend(version.to_be_bytes());
     frame.extend(77_i32.to_be_bytes());
     frame.extend(2_i16.to_be_bytes());
@@ -113,14 +119,13 @@ impl Fixture {
     fn append(&self, topic: &str, partition: i32, times: &[i64]) -> usize {
         let (topic, partition) = self.broker.topics.partition(topic, partition).expect("a partition");
         let batch = sample(0, times, (-1, -1, -1));
-        partition.log().append(&batch, &topic.limits(), 7, 0).expect("appended");
+        partition.log().append(&batch, &topic.log_config(), 7, 0).expect("appended");
         batch.len()
     }
 
     /// The answer to a request of an API that answers at once, after its correlation id.
-    fn answer(&self, key: i16, version: i16, body: &Body) -> Vec<u8> {
-        let api = shape::find(key).expect("an API");
-        let reply = self.ask(frame(api, version, &body.0)).expect("answered").expect("a reply");
+    fn answer(&self, key: ApiKey, version: i16, body: &Body) -> Vec<u8> {
+        let reply = self.ask(frame(api(key), version, &body.0)).expect("answered").expect("a reply");
         reply[8..].to_vec()
     }
 }
@@ -134,7 +139,7 @@ fn a_fetch_gives_no_part_of_a_batch_for_a_partition_that_is_not_the_first() {
         let partition = |body: Body, index| body.i32(index).i64(0).i32(max as i32);
         let body = Body::default().i32(-1).i32(0).i32(1).i32(1 << 20).raw(&[0]);
         let body = body.i32(1).text("a").i32(2);
-        fixture.answer(1, 4, &partition(partition(body, 0), 1))
+        fixture.answer(ApiKey::Fetch, 4, &partition(partition(body, 0), 1))
     };
     // The sizes of both record sets: throttle time, one topic "a", two partitions of 30 bytes and their size.
     let sizes = |answer: &[u8]| {
@@ -149,7 +154,8 @@ fn a_fetch_gives_no_part_of_a_batch_for_a_partition_that_is_not_the_first() {
 fn a_fetch_that_names_no_partition_is_answered_at_once() {
     let fixture = fixture();
     // It would wait for a minute.
-    let answer = fixture.answer(1, 4, &Body::default().i32(-1).i32(60_000).i32(1).i32(1).raw(&[0]).i32(0));
+    let answer =
+        fixture.answer(ApiKey::Fetch, 4, &Body::default().i32(-1).i32(60_000).i32(1).i32(1).raw(&[0]).i32(0));
     assert_eq!(answer, [0; 8]);
 }
 
@@ -160,7 +166,7 @@ fn a_producer_without_acks_whose_records_are_not_taken_is_disconnected() {
         let batch = sample(0, &[1], (-1, -1, -1));
         let body = Body::default().i16(-1).i16(acks).i32(1000).i32(1).text(topic);
         let body = body.i32(1).i32(0).i32(batch.len() as i32).raw(&batch);
-        let frame = frame(shape::find(0).expect("Produce"), 7, &body.0);
+        let frame = frame(api(ApiKey::Produce), 7, &body.0);
         let answered = answer(&fixture.broker, &fixture.client, Bytes::from(frame), None);
         fixture.runtime.block_on(answered).expect("answered").0
     };
@@ -174,13 +180,13 @@ fn what_is_named_many_times_is_answered_once() {
     let fixture = fixture();
     let metadata = |times: i32| {
         let body = Body::default().i32(times).raw(&Body::default().text("a").0.repeat(times as usize));
-        fixture.answer(3, 1, &body)
+        fixture.answer(ApiKey::Metadata, 1, &body)
     };
     assert_eq!(metadata(1), metadata(10_000));
     let fetch = |times: i32| {
         let topic = Body::default().text("a").i32(1).i32(0).i64(0).i32(100).0;
         let body = Body::default().i32(-1).i32(0).i32(1).i32(100).raw(&[0]).i32(times);
-        fixture.answer(1, 4, &body.raw(&topic.repeat(times as usize)))
+        fixture.answer(ApiKey::Fetch, 4, &body.raw(&topic.repeat(times as usize)))
     };
     assert_eq!(fetch(1), fetch(10_000));
 }
@@ -188,33 +194,30 @@ fn what_is_named_many_times_is_answered_once() {
 #[test]
 fn an_answer_many_times_larger_than_its_request_is_refused() {
     let fixture = fixture();
-    let api = shape::find(19).expect("CreateTopics");
     let topics = |count: i32| {
         // Version 5 answers with all configurations; its lengths are compact.
         let body = (0..count).fold(compact_count(count), |body, n| {
             let name = format!("t{n}");
             body.raw(&[name.len() as u8 + 1]).raw(name.as_bytes()).i32(1).i16(1).raw(&[1, 1, 0])
         });
-        fixture.ask(frame(api, 5, &body.i32(1000).raw(&[1, 0]).0))
+        fixture.ask(frame(api(ApiKey::CreateTopics), 5, &body.i32(1000).raw(&[1, 0]).0))
     };
     assert!(topics(100).is_ok());
     assert!(topics(40_000).is_err_and(|e| e.contains("larger than")));
-    let api = shape::find(32).expect("DescribeConfigs");
     let configs = |times: i32| {
         let resource = Body::default().raw(&[2]).text("a").i32(-1).0;
         let body = Body::default().i32(times).raw(&resource.repeat(times as usize)).raw(&[1]);
-        fixture.ask(frame(api, 1, &body.0))
+        fixture.ask(frame(api(ApiKey::DescribeConfigs), 1, &body.0))
     };
     assert!(configs(100).is_ok());
     assert!(configs(40_000).is_err_and(|e| e.contains("larger than")));
-    let api = shape::find(9).expect("OffsetFetch");
     let committed = Committed { offset: 1, epoch: -1, metadata: "m".repeat(4096) };
     let nobody = Who { generation: -1, ..Who::default() };
     assert_eq!(fixture.broker.coordinator.commit("g", &nobody, vec![("a".into(), 0, committed)]), [0]);
     let offsets = |times: i32| {
         // Each is all topics of the group "g".
         let groups = [2, b'g', 0, 0].repeat(times as usize);
-        fixture.ask(frame(api, 8, &compact_count(times).raw(&groups).raw(&[0, 0]).0))
+        fixture.ask(frame(api(ApiKey::OffsetFetch), 8, &compact_count(times).raw(&groups).raw(&[0, 0]).0))
     };
     assert!(offsets(100).is_ok());
     assert!(offsets(40_000).is_err_and(|e| e.contains("larger than")));
@@ -228,16 +231,18 @@ proptest! {
         seed in proptest::collection::vec(any::<u8>(), 1..100),
     ) {
         let fixture = fixture();
-        for api in shape::APIS {
+        for api in apis::APIS {
             for version in api.min..=api.max {
                 let body = generate(api, version, &seed);
                 let answered = fixture.ask(frame(api, version, &body));
-                let answered = answered.map_err(|e| TestCaseError::fail(format!("{} v{version}: {e}", api.name)))?;
+                let answered = answered.map_err(|e| TestCaseError::fail(format!("{:?} v{version}: {e}", api.key)))?;
                 if let Some(reply) = answered {
                     let correlation = 77_i32.to_be_bytes();
-                    prop_assert_eq!(&reply[4..8], &correlation[..], "{} v{}", api.name, version);
+                    prop_assert_eq!(&reply[4..8], &correlation[..], "{:?} v{}", api.key, version);
                 } else {
-                    prop_assert!(["Produce", "Fetch", "ListOffsets", "JoinGroup", "SyncGroup"].contains(&api.name), "{}", api.name);
+                    use ApiKey::{Fetch, JoinGroup, ListOffsets, Produce, SyncGroup};
+                    let may_wait = [Produce, Fetch, ListOffsets, JoinGroup, SyncGroup].contains(&api.key);
+                    prop_assert!(may_wait, "{:?}", api.key);
                 }
             }
         }
@@ -265,18 +270,18 @@ proptest! {
 #[test]
 fn a_newer_api_versions_is_answered_in_the_oldest_form_with_error_35() {
     let fixture = fixture();
-    let api = shape::find(18).expect("ApiVersions");
-    let reply = fixture.ask(frame(api, 4, &[1, 1, 0])).expect("answered").expect("a reply");
+    let reply =
+        fixture.ask(frame(api(ApiKey::ApiVersions), 4, &[1, 1, 0])).expect("answered").expect("a reply");
     assert_eq!(reply[8..10], 35_i16.to_be_bytes());
     let count = i32::from_be_bytes(reply[10..14].try_into().expect("four"));
-    assert_eq!(count as usize, shape::APIS.len());
-    assert_eq!(reply.len(), 14 + 6 * shape::APIS.len());
+    assert_eq!(count as usize, apis::APIS.len());
+    assert_eq!(reply.len(), 14 + 6 * apis::APIS.len());
 }
 
 #[test]
 fn what_the_broker_does_not_have_is_refused_by_name() {
     let fixture = fixture();
-    let mut heartbeat = frame(shape::find(12).expect("Heartbeat"), 0, &[]);
+    let mut heartbeat = frame(api(ApiKey::Heartbeat), 0, &[]);
     heartbeat[..2].copy_from_slice(&68_i16.to_be_bytes());
     assert!(fixture.ask(heartbeat).is_err_and(|e| e.contains("api key 68")));
 }

@@ -1,34 +1,39 @@
-//! The group coordinator: all groups, the clock, and who waits for an answer.
+//! The group coordinator: all groups, the clock, and the requests that wait for an answer.
 
 pub mod group;
+pub mod member;
+pub mod messages;
 pub mod offsets;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::dev::code::{self, Code};
-use group::{Answer, Group, Join, Joined, Member, Millis, Sync, Synced, Waiter, Who};
+use crate::lock::{Guard, Lock};
+use group::Group;
+use member::Member;
+use messages::{Answer, Join, Joined, Millis, Sync, Synced, Waiter, Who};
 use offsets::{Committed, GroupOffsets, Offsets, Place};
 
-/// Groups at once; a new one above it is refused. Bounds what made-up names can cost.
+/// The most groups at a time; a further one is refused. Bounds the cost of invented names.
 const MAX_GROUPS: usize = 100_000;
 /// Bytes of metadata that a commit may carry, as Kafka's default.
 const MAX_METADATA: usize = 4096;
-/// Bytes that all members may hold together: metadata, assignments, ids. As many may the offsets.
+/// Bytes that all members may hold together: metadata, assignments, ids. The committed offsets may hold
+/// as many.
 const MAX_BYTES: usize = 64 << 20;
 /// The longest name of a group.
 pub const MAX_ID: usize = 1024;
 
 /// All groups of the broker.
 pub struct Coordinator {
-    inner: Mutex<Inner>,
-    /// A deadline may have moved.
+    inner: Lock<Inner>,
+    /// Notified when a deadline may have changed.
     moved: Notify,
     began: Instant,
 }
@@ -81,7 +86,7 @@ impl Inner {
 
     fn deliver(&mut self, answers: Vec<Answer>) {
         for answer in answers {
-            // Who went away in the meantime gets nothing; its session will end.
+            // A member whose connection is gone gets no answer; its session will time out.
             match answer {
                 Answer::Join(waiter, joined) => {
                     if let Some(Waiting::Join(to)) = self.waiting.remove(&waiter) {
@@ -107,7 +112,7 @@ impl Inner {
         Some(result)
     }
 
-    /// Whether the group is there, or one more may be.
+    /// Whether the group exists, or one more may be added.
     fn may_add(&self, id: &str) -> bool {
         self.groups.contains_key(id)
             || self.offsets.of(id).is_some()
@@ -151,11 +156,11 @@ impl Coordinator {
             asked: 0,
             bytes: 0,
         };
-        Ok(Self { inner: Mutex::new(inner), moved: Notify::new(), began: Instant::now() })
+        Ok(Self { inner: Lock::new(inner), moved: Notify::new(), began: Instant::now() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Guard<'_, Inner> {
+        self.inner.lock()
     }
 
     fn now(&self) -> Millis {
@@ -201,7 +206,7 @@ impl Coordinator {
         }
     }
 
-    /// Joins a group; waits for the rebalance to have all its members.
+    /// Joins a group; waits until all members have joined the rebalance.
     pub async fn join(&self, id: &str, request: Join) -> Joined {
         let refused = |error, member: &str| Joined {
             error,
@@ -216,9 +221,10 @@ impl Coordinator {
         let (to, answer) = oneshot::channel();
         {
             let mut inner = self.lock();
-            // Who joins again takes the place that it has.
+            // A member that joins again replaces its own entry.
             let member = inner.groups.get(id).and_then(|group| group.members.get(&request.member_id));
-            let more = request.bytes().saturating_sub(member.map_or(0, Member::bytes));
+            let more =
+                (size_of::<Member>() + request.bytes()).saturating_sub(member.map_or(0, Member::bytes));
             if inner.bytes + more > MAX_BYTES || !inner.may_add(id) {
                 return refused(code::GROUP_MAX_SIZE_REACHED, &request.member_id);
             }
@@ -238,7 +244,7 @@ impl Coordinator {
         answer.await.unwrap_or_else(|_| refused(code::UNKNOWN_MEMBER_ID, &member_id))
     }
 
-    /// Brings or asks for an assignment; waits for the leader's.
+    /// Sends the assignment or asks for it; waits until the leader has sent it.
     pub async fn sync(&self, id: &str, request: Sync) -> Synced {
         let refused = |error| Synced { error, ..Synced::default() };
         let unknown = || refused(code::UNKNOWN_MEMBER_ID);
@@ -263,7 +269,7 @@ impl Coordinator {
         answer.await.unwrap_or_else(|_| unknown())
     }
 
-    /// A sign of life of a member.
+    /// A heartbeat of a member.
     pub fn heartbeat(&self, id: &str, who: &Who) -> Code {
         if id.is_empty() {
             return code::INVALID_GROUP_ID;
@@ -283,7 +289,7 @@ impl Coordinator {
         left.unwrap_or(code::UNKNOWN_MEMBER_ID)
     }
 
-    /// Commits offsets for a member, or for nobody where the group is empty. One code for each.
+    /// Commits offsets for a member, or for an empty group without one. One code per offset.
     pub fn commit(&self, id: &str, who: &Who, offsets: Vec<(String, i32, Committed)>) -> Vec<Code> {
         let all = |error| vec![error; offsets.len()];
         if id.is_empty() || id.len() > MAX_ID {
@@ -302,7 +308,7 @@ impl Coordinator {
         }
         let allowed = match inner.with(id, |group| group.may_commit(who, now)) {
             Some(allowed) => allowed,
-            // After a restart members are unknown; who uses no membership always may.
+            // After a restart members are unknown; a client without a membership may always commit.
             None if who.generation < 0 => code::NONE,
             None if inner.offsets.of(id).is_some() => code::UNKNOWN_MEMBER_ID,
             None => code::ILLEGAL_GENERATION,
@@ -358,7 +364,7 @@ impl Coordinator {
         self.lock().offsets.forget_topic(topic)
     }
 
-    /// A group's state and members; none where there is no such group.
+    /// State and members of a group; none if there is no such group.
     pub fn describe(&self, id: &str) -> Option<Described> {
         self.lock().describe(id)
     }

@@ -1,8 +1,8 @@
 //! Committed offsets: in memory, and in one append-only file that survives a kill.
 //!
-//! A line of the file is the CRC-32C of what follows, eight hexadecimal digits, a
-//! space, and a [`Change`] as JSON. A line that does not hold ends the file:
-//! it was being written when the process died, so nobody was told that it was done.
+//! A line of the file is the CRC-32C of the JSON as eight hexadecimal digits, a space, and a
+//! [`Change`] as JSON. The first line with a wrong CRC ends the file: the process was killed while it
+//! wrote that line, and the commit was not acknowledged.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -47,16 +47,16 @@ pub struct Offsets {
     bytes: usize,
     path: PathBuf,
     file: File,
-    /// Bytes in the file now, and when it was last written anew.
+    /// Bytes in the file now, and after it was last compacted.
     size: u64,
     compact_size: u64,
 }
 
-/// Below this size the file is not written anew while the broker runs.
+/// Below this size the file is not compacted while the broker runs.
 const COMPACT_FROM: u64 = 8 << 20;
 
 impl Offsets {
-    /// Reads the file at `path`, or begins it, and writes it anew without what is outdated.
+    /// Reads the file at `path`, or creates it, and compacts it.
     pub fn open(path: PathBuf) -> io::Result<Self> {
         let mut groups = BTreeMap::new();
         let mut held = 0;
@@ -70,11 +70,11 @@ impl Offsets {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
         }
-        let (file, size) = write_anew(&path, &groups)?;
+        let (file, size) = compact(&path, &groups)?;
         Ok(Self { groups, bytes: held, path, file, size, compact_size: size })
     }
 
-    /// The offsets of a group; none where nothing is committed.
+    /// The offsets of a group; none if nothing is committed.
     pub fn of(&self, group: &str) -> Option<&GroupOffsets> {
         self.groups.get(group)
     }
@@ -132,7 +132,7 @@ impl Offsets {
         self.size += line.len() as u64;
         apply(&mut self.groups, &mut self.bytes, change);
         if self.size > COMPACT_FROM && self.size > self.compact_size.saturating_mul(4) {
-            (self.file, self.size) = write_anew(&self.path, &self.groups)?;
+            (self.file, self.size) = compact(&self.path, &self.groups)?;
             self.compact_size = self.size;
         }
         Ok(())
@@ -176,7 +176,7 @@ fn parse(line: &[u8]) -> Option<Change> {
     if holds { serde_json::from_str(json).ok() } else { None }
 }
 
-fn write_anew(path: &PathBuf, groups: &BTreeMap<String, GroupOffsets>) -> io::Result<(File, u64)> {
+fn compact(path: &PathBuf, groups: &BTreeMap<String, GroupOffsets>) -> io::Result<(File, u64)> {
     let next = path.with_extension("new");
     let mut bytes = Vec::new();
     for (group, offsets) in groups {

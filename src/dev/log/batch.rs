@@ -1,10 +1,8 @@
-//! A record batch: its header, its checks, and the times of its records. Pure: no clock, no IO.
+//! A record batch: its header and its checks. Pure: no clock, no IO.
 //!
 //! The layout is that of `org.apache.kafka.common.record.DefaultRecordBatch`
-//! (magic 2). Base offset, length and leader epoch lie outside the CRC, so the
-//! broker stamps the offset and leaves everything else as it came.
-
-use std::io::{self, Read};
+//! (magic 2). The CRC does not cover base offset, length and leader epoch, so the broker sets the
+//! offset and leaves everything else unchanged.
 
 use crate::dev::code::{self, Code};
 
@@ -12,11 +10,8 @@ use crate::dev::code::{self, Code};
 pub const HEADER: usize = 61;
 /// Bytes before what the length field counts.
 pub const PREFIX: usize = 12;
-/// What the CRC covers begins here.
+/// The CRC covers the bytes from here on.
 const CRC_FROM: usize = 21;
-/// A batch's records are looked at one by one (for times) up to this many bytes, decompressed. An
-/// honest batch of 1 MB has less; a few KiB of zeros can claim gigabytes.
-pub const MAX_DECODED: u64 = 32 << 20;
 
 /// The header of a record batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +37,13 @@ pub struct Header {
     pub count: i32,
 }
 
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+/// `N` bytes from position `at`; none if `bytes` ends before.
+pub fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at + N)?.try_into().ok()
 }
 
 impl Header {
-    /// Reads the header at the start of `bytes`; none where they are too few.
+    /// Reads the header at the start of `bytes`; none if they are too few.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         if bytes.len() < HEADER {
             return None;
@@ -79,12 +75,12 @@ impl Header {
         self.attributes & 0x07
     }
 
-    /// Whether the broker's clock gave the time of all records.
+    /// Whether all records have the time of the broker's clock.
     pub fn is_log_append_time(&self) -> bool {
         self.attributes & 0x08 != 0
     }
 
-    /// Whether the batch could stand in a log: magic 2, sizes and counts in agreement.
+    /// Whether this can be a batch of a log: magic 2, and consistent sizes and counts.
     pub fn is_plausible(&self) -> bool {
         self.magic == 2
             && self.size >= HEADER
@@ -155,14 +151,14 @@ pub fn check(bytes: &[u8], max_size: usize, version: i16) -> Result<Header, Refu
     Ok(header)
 }
 
-/// Why a batch was not taken.
+/// Why a batch was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub code: Code,
     pub why: String,
 }
 
-/// Writes the broker's own time into a batch and makes its CRC right again.
+/// Writes the broker's time into a batch and updates its CRC.
 pub fn stamp_log_append_time(batch: &mut [u8], now_ms: i64) {
     if batch.len() < HEADER {
         return;
@@ -171,135 +167,6 @@ pub fn stamp_log_append_time(batch: &mut [u8], now_ms: i64) {
     batch[35..43].copy_from_slice(&now_ms.to_be_bytes());
     let crc = crc32c::crc32c(&batch[CRC_FROM..]);
     batch[17..21].copy_from_slice(&crc.to_be_bytes());
-}
-
-/// Time and offset of the first record of `batch` at or after a time, and at or after an offset.
-/// `budget` is how many bytes of records may still be looked at, and is lessened by those that were.
-/// Records that can't be decoded, or are too many, count as one with the header's latest time.
-pub fn find_record(batch: &[u8], time: i64, offset: i64, budget: &mut u64) -> Option<(i64, i64)> {
-    let header = Header::parse(batch)?;
-    let mut found = None;
-    let wanted = |t: i64, o: i64| {
-        found = (t >= time && o >= offset).then_some((t, o));
-        found.is_some()
-    };
-    match walk(&header, batch, budget, wanted) {
-        Ok(()) => found,
-        Err(_) => as_one(&header, offset).filter(|(latest, _)| *latest >= time),
-    }
-}
-
-/// The latest time of a record of `batch` at or after an offset, as [`find_record`] would find it.
-pub fn latest_time(batch: &[u8], offset: i64, budget: &mut u64) -> Option<i64> {
-    let header = Header::parse(batch)?;
-    let mut latest = None;
-    let looked = walk(&header, batch, budget, |t, o| {
-        if o >= offset {
-            latest = latest.max(Some(t));
-        }
-        false
-    });
-    looked.map_or_else(|_| as_one(&header, offset).map(|(time, _)| time), |()| latest)
-}
-
-fn as_one(header: &Header, offset: i64) -> Option<(i64, i64)> {
-    let first = header.base_offset.max(offset);
-    (first <= header.last_offset()).then_some((header.max_timestamp, first))
-}
-
-/// Shows time and offset of each record until `stop` says that it is enough. An error where they can't be told.
-fn walk(
-    header: &Header,
-    batch: &[u8],
-    budget: &mut u64,
-    mut stop: impl FnMut(i64, i64) -> bool,
-) -> io::Result<()> {
-    if header.is_log_append_time() {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
-    let most = MAX_DECODED.min(*budget);
-    let records = decompress(header.codec(), batch.get(HEADER..).unwrap_or_default(), most)?;
-    let mut records = records.take(most);
-    let walked = walk_records(header, &mut records, &mut stop);
-    *budget -= most - records.limit();
-    walked
-}
-
-fn walk_records(
-    header: &Header,
-    records: &mut impl Read,
-    stop: &mut impl FnMut(i64, i64) -> bool,
-) -> io::Result<()> {
-    for _ in 0..header.count {
-        let length = varint(records)?;
-        let length = u64::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        let mut record = records.by_ref().take(length);
-        let mut attributes = [0];
-        record.read_exact(&mut attributes)?;
-        let time = header.base_timestamp.saturating_add(varint(&mut record)?);
-        let offset = header.base_offset.saturating_add(varint(&mut record)?);
-        if stop(time, offset) {
-            return Ok(());
-        }
-        let left = record.limit();
-        if io::copy(&mut record, &mut io::sink())? != left {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(())
-}
-
-/// A zigzag varint of at most ten bytes.
-fn varint(from: &mut impl Read) -> io::Result<i64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let mut byte = [0];
-        from.read_exact(&mut byte)?;
-        value |= u64::from(byte[0] & 0x7f) << shift;
-        if byte[0] < 0x80 {
-            return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
-        }
-    }
-    Err(io::ErrorKind::InvalidData.into())
-}
-
-fn decompress(codec: i16, records: &[u8], most: u64) -> io::Result<Box<dyn Read + '_>> {
-    let stream: Box<dyn Read + '_> = match codec {
-        0 => return Ok(Box::new(records)),
-        1 => Box::new(flate2::read::GzDecoder::new(records)),
-        2 => return Ok(Box::new(io::Cursor::new(snappy(records, most)?))),
-        3 => Box::new(lz4_flex::frame::FrameDecoder::new(records)),
-        4 => Box::new(zstd::stream::read::Decoder::new(records)?),
-        _ => return Err(io::ErrorKind::Unsupported.into()),
-    };
-    Ok(Box::new(io::BufReader::new(stream)))
-}
-
-/// Snappy as clients write it: Java's xerial framing, or one raw block.
-fn snappy(bytes: &[u8], most: u64) -> io::Result<Vec<u8>> {
-    const XERIAL: &[u8] = b"\x82SNAPPY\0";
-    let bad = |e: snap::Error| io::Error::new(io::ErrorKind::InvalidData, e);
-    let block = |block: &[u8], out: &mut Vec<u8>| {
-        let size = snap::raw::decompress_len(block).map_err(bad)?;
-        if (out.len() + size) as u64 > most {
-            return Err(io::Error::from(io::ErrorKind::InvalidData));
-        }
-        out.extend_from_slice(&snap::raw::Decoder::new().decompress_vec(block).map_err(bad)?);
-        Ok(())
-    };
-    let mut out = Vec::new();
-    if !bytes.starts_with(XERIAL) {
-        block(bytes, &mut out)?;
-        return Ok(out);
-    }
-    let mut rest = bytes.get(16..).unwrap_or_default();
-    while !rest.is_empty() {
-        let size = array::<4>(rest, 0).map(u32::from_be_bytes);
-        let size = size.ok_or(io::ErrorKind::UnexpectedEof)? as usize;
-        block(rest.get(4..4 + size).ok_or(io::ErrorKind::UnexpectedEof)?, &mut out)?;
-        rest = &rest[4 + size..];
-    }
-    Ok(out)
 }
 
 /// Builds a batch for tests: one record a time, values of one byte.
@@ -354,7 +221,7 @@ mod tests {
     const NOBODY: (i64, i16, i32) = (-1, -1, -1);
 
     #[test]
-    fn a_whole_batch_is_taken_and_a_flipped_bit_is_not() {
+    fn a_whole_batch_is_accepted_and_a_flipped_bit_is_not() {
         let batch = sample(0, &[10, 20, 30], NOBODY);
         assert_eq!(check(&batch, 1000, 8).map(|h| h.count), Ok(3));
         for at in CRC_FROM..batch.len() {
@@ -378,46 +245,6 @@ mod tests {
     }
 
     #[test]
-    fn the_first_record_at_or_after_a_time_is_found_per_record() {
-        let batch = sample(100, &[10, 30, 20, 40], NOBODY);
-        let find = |time| find_record(&batch, time, 0, &mut 1000);
-        assert_eq!(find(15), Some((30, 101)));
-        assert_eq!(find(40), Some((40, 103)));
-        assert_eq!(find(41), None);
-        assert_eq!(latest_time(&batch, 0, &mut 1000), Some(40));
-    }
-
-    #[test]
-    fn a_budget_that_is_used_up_makes_a_batch_count_as_one() {
-        let batch = sample(100, &[10, 30, 20, 40], NOBODY);
-        let mut budget = 1000;
-        assert_eq!(find_record(&batch, 41, 0, &mut budget), None);
-        assert_eq!(budget, 1000 - (batch.len() - HEADER) as u64);
-        assert_eq!(find_record(&batch, 15, 0, &mut 3), Some((40, 100)));
-        assert_eq!(find_record(&batch, 41, 0, &mut 3), None);
-    }
-
-    #[test]
-    fn a_batch_that_unpacks_to_more_than_an_honest_one_is_not_unpacked() {
-        use std::io::Write as _;
-        // 64 MiB of records of a zero byte each, whose times are below what the header says.
-        let mut zeros = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        let record = [10, 0, 0, 0, 0, 0];
-        (0..64).for_each(|_| zeros.write_all(&record.repeat((1 << 20) / record.len())).expect("pack"));
-        let mut batch = sample(0, &[10], NOBODY);
-        batch.truncate(HEADER);
-        batch[22] = 1;
-        batch[35..43].copy_from_slice(&1000_i64.to_be_bytes());
-        batch[57..61].copy_from_slice(&i32::MAX.to_be_bytes());
-        batch.extend(zeros.finish().expect("packed"));
-        let size = batch.len() as i32 - PREFIX as i32;
-        batch[8..12].copy_from_slice(&size.to_be_bytes());
-        let mut budget = 1 << 30;
-        assert_eq!(find_record(&batch, 500, 0, &mut budget), Some((1000, 0)));
-        assert_eq!(budget, (1 << 30) - MAX_DECODED);
-    }
-
-    #[test]
     fn log_append_time_keeps_the_crc_right() {
         let mut batch = sample(0, &[10, 20], NOBODY);
         stamp_log_append_time(&mut batch, 99);
@@ -429,21 +256,6 @@ mod tests {
         #[test]
         fn any_bytes_are_answered_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = check(&bytes, 1000, 8);
-            let _ = find_record(&bytes, 1, 0, &mut 1000);
-        }
-
-        #[test]
-        fn records_of_any_bytes_and_codec_are_walked_without_a_panic(
-            tail in proptest::collection::vec(any::<u8>(), 0..300),
-            codec in 0_i16..8,
-            count in any::<i32>(),
-        ) {
-            let mut batch = sample(0, &[10], NOBODY);
-            batch.truncate(HEADER);
-            batch[21..23].copy_from_slice(&codec.to_be_bytes());
-            batch[57..61].copy_from_slice(&count.to_be_bytes());
-            batch.extend(tail);
-            let _ = find_record(&batch, i64::MAX, 0, &mut 1000);
         }
     }
 }

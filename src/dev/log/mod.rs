@@ -1,7 +1,9 @@
 //! The log of one partition: segments, offsets, retention, recovery.
 
 pub mod batch;
+pub mod config;
 pub mod producers;
+mod records;
 mod segment;
 pub mod times;
 
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use segment::Slice;
 
+use self::config::LogConfig;
 use batch::{Header, Refusal};
 use producers::{Producers, Sequence, Verdict};
 use segment::{Segment, Stretch};
@@ -18,25 +21,6 @@ use super::code;
 
 /// File that holds the log start offset where records were deleted.
 const START_FILE: &str = "log-start-offset";
-
-/// What a topic's configuration says about its logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// `max.message.bytes`
-    pub max_message_bytes: usize,
-    /// `segment.bytes`
-    pub segment_bytes: u64,
-    /// `retention.bytes`, none for no limit.
-    pub retention_bytes: Option<u64>,
-    /// `retention.ms`, none for no limit.
-    pub retention_ms: Option<i64>,
-    /// `message.timestamp.type=LogAppendTime`
-    pub log_append_time: bool,
-    /// `message.timestamp.before.max.ms`
-    pub timestamp_before_ms: i64,
-    /// `message.timestamp.after.max.ms`
-    pub timestamp_after_ms: i64,
-}
 
 /// Where an append went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,15 +33,15 @@ pub struct Appended {
 /// What a read found.
 #[derive(Debug)]
 pub struct Read {
-    /// None at the end of the log, and where the first batch is larger than was asked for.
+    /// None at the end of the log, and if the first batch is larger than the limit of the read.
     pub slice: Option<Slice>,
-    /// Whether there is more than the slice shows: a later segment, or a batch that was too large.
+    /// Whether there is more than the slice has: a later segment, or a batch that was too large.
     pub more: bool,
 }
 
 /// The log of one partition. Every record in it is committed: the end is the high watermark.
 #[derive(Debug)]
-pub struct Log {
+pub struct PartitionLog {
     folder: PathBuf,
     segments: Vec<Segment>,
     start: i64,
@@ -65,9 +49,9 @@ pub struct Log {
     producers: Producers,
 }
 
-impl Log {
-    /// Opens the log in `folder`, which is made where it is not there. The
-    /// second result says what had to be cut off to get a log of whole batches.
+impl PartitionLog {
+    /// Opens the log in `folder`, which is created if it does not exist. The second result says what
+    /// had to be removed to get a log of whole batches.
     pub fn open(folder: PathBuf) -> io::Result<(Self, Option<String>)> {
         std::fs::create_dir_all(&folder)?;
         let mut files = Vec::new();
@@ -86,7 +70,7 @@ impl Log {
         let newest = files.len().saturating_sub(1);
         for (i, (base, path)) in files.into_iter().enumerate() {
             if !this.segments.is_empty() && base != this.end {
-                // Only a damaged earlier segment leaves a gap; what is behind it can't be served.
+                // Only a damaged earlier segment leaves a gap; what follows the gap can't be served.
                 let aside = path.with_extension("log.unreadable");
                 std::fs::rename(&path, &aside)?;
                 lost.get_or_insert_with(|| format!("records from offset {} to {base} are damaged", this.end));
@@ -106,7 +90,7 @@ impl Log {
         let kept = kept.and_then(|text| text.trim().parse::<i64>().ok()).unwrap_or(0);
         let first = this.segments.first().map_or(0, |segment| segment.base_offset);
         this.start = kept.max(first);
-        // Records deleted up to the end, and the end's own segment lost: offsets never go back.
+        // All records were deleted and the last segment is lost: offsets must never go back.
         if this.end < this.start {
             for segment in this.segments.drain(..) {
                 segment.remove()?;
@@ -132,18 +116,18 @@ impl Log {
         self.producers.highest_id()
     }
 
-    /// Checks and appends what a producer sent: one batch. A batch that is here already
-    /// is acknowledged with its old offset and not stored again.
+    /// Checks and appends the one batch that a producer sent. A batch that the log has already is
+    /// acknowledged with its old offset and not stored again.
     pub fn append(
         &mut self,
         bytes: &[u8],
-        limits: &Limits,
+        config: &LogConfig,
         version: i16,
         now_ms: i64,
     ) -> Result<Appended, Refusal> {
-        let mut header = batch::check(bytes, limits.max_message_bytes, version)?;
-        let log_append_time = if limits.log_append_time { now_ms } else { -1 };
-        check_times(&header, limits, now_ms)?;
+        let mut header = batch::check(bytes, config.max_message_bytes, version)?;
+        let log_append_time = if config.log_append_time { now_ms } else { -1 };
+        check_times(&header, config, now_ms)?;
         match self.producers.judge(sequence(&header)) {
             Verdict::New => {}
             Verdict::Duplicate(base_offset) => return Ok(Appended { base_offset, log_append_time }),
@@ -156,7 +140,7 @@ impl Log {
             }
         }
         let stamped;
-        let bytes = if limits.log_append_time {
+        let bytes = if config.log_append_time {
             let mut copy = bytes.to_vec();
             batch::stamp_log_append_time(&mut copy, now_ms);
             header = Header::parse(&copy).unwrap_or(header);
@@ -166,7 +150,7 @@ impl Log {
             bytes
         };
         let base_offset = self.end;
-        self.write(&header, bytes, limits, now_ms).map_err(|e| Refusal {
+        self.write(&header, bytes, config, now_ms).map_err(|e| Refusal {
             code: code::KAFKA_STORAGE_ERROR,
             why: format!("write {}: {e}", self.folder.display()),
         })?;
@@ -175,11 +159,11 @@ impl Log {
         Ok(Appended { base_offset, log_append_time })
     }
 
-    fn write(&mut self, header: &Header, bytes: &[u8], limits: &Limits, now_ms: i64) -> io::Result<()> {
+    fn write(&mut self, header: &Header, bytes: &[u8], config: &LogConfig, now_ms: i64) -> io::Result<()> {
         let full = self
             .segments
             .last()
-            .is_none_or(|active| active.size > 0 && active.size + bytes.len() as u64 > limits.segment_bytes);
+            .is_none_or(|active| active.size > 0 && active.size + bytes.len() as u64 > config.segment_bytes);
         if full {
             self.segments.push(Segment::create(&self.folder, self.end)?);
         }
@@ -187,12 +171,12 @@ impl Log {
         self.segments.last_mut().map_or(Ok(()), |active| active.append(header, bytes, end, now_ms))
     }
 
-    /// The batches from `offset` on, of one segment. None where the offset is out of range.
+    /// The batches from `offset` on, of one segment. None if the offset is out of range.
     pub fn read(&self, offset: i64, max_bytes: u64, whole_first: bool) -> io::Result<Option<Read>> {
         if offset < self.start || offset > self.end {
             return Ok(None);
         }
-        // Most fetches wait at the end: they read nothing, not even a header.
+        // Most fetches wait at the end of the log: they read nothing, not even a header.
         if offset == self.end {
             return Ok(Some(Read { slice: None, more: false }));
         }
@@ -206,7 +190,7 @@ impl Log {
         Ok(Some(Read { slice: None, more: false }))
     }
 
-    /// The first run from `offset` on in which a record may be of `time` or later, and where to go on behind it.
+    /// The first run from `offset` on that may have a record of `time` or later, and the offset after it.
     pub fn stretch(&self, time: i64, offset: i64) -> Option<(Stretch, i64)> {
         let after = self.segments.partition_point(|segment| segment.base_offset <= offset);
         let first = after.saturating_sub(1);
@@ -218,7 +202,7 @@ impl Log {
         Some((stretch, next))
     }
 
-    /// The latest time in the runs behind the one that holds `offset`.
+    /// The latest time in the runs after the one that holds `offset`.
     pub fn latest_time_behind(&self, offset: i64) -> i64 {
         self.segments.iter().map(|segment| segment.latest_time_behind(offset)).max().unwrap_or(-1)
     }
@@ -238,10 +222,10 @@ impl Log {
         Ok(())
     }
 
-    /// Deletes the oldest segments that the limits no longer keep.
-    pub fn retain(&mut self, limits: &Limits, now_ms: i64) -> io::Result<()> {
+    /// Deletes the oldest segments that the configuration no longer keeps.
+    pub fn retain(&mut self, config: &LogConfig, now_ms: i64) -> io::Result<()> {
         let expired = |segment: &Segment| {
-            limits
+            config
                 .retention_ms
                 .is_some_and(|ms| segment.size > 0 && now_ms.saturating_sub(segment.latest_ms()) > ms)
         };
@@ -251,7 +235,7 @@ impl Log {
         let mut total: u64 = self.segments.iter().map(|segment| segment.size).sum();
         let mut start = self.start;
         for pair in self.segments.windows(2) {
-            let too_many = limits.retention_bytes.is_some_and(|bytes| total - pair[0].size >= bytes);
+            let too_many = config.retention_bytes.is_some_and(|bytes| total - pair[0].size >= bytes);
             if !too_many && !expired(&pair[0]) {
                 break;
             }
@@ -266,24 +250,24 @@ impl Log {
         self.segments.iter().map(|segment| segment.size).sum()
     }
 
-    /// Where the log lives.
+    /// The folder with the files of the log.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 }
 
-/// Whether the producer's times are near enough to the broker's. The records are not unpacked for
-/// it: the header has the latest time, and the first record's.
-fn check_times(header: &Header, limits: &Limits, now_ms: i64) -> Result<(), Refusal> {
-    let late = header.max_timestamp.saturating_sub(now_ms) > limits.timestamp_after_ms;
+/// Whether the producer's times are close enough to the broker's. The records are not decompressed
+/// for it: the header has the latest time, and that of the first record.
+fn check_times(header: &Header, config: &LogConfig, now_ms: i64) -> Result<(), Refusal> {
+    let late = header.max_timestamp.saturating_sub(now_ms) > config.timestamp_after_ms;
     let early = header.base_timestamp >= 0
-        && now_ms.saturating_sub(header.base_timestamp) > limits.timestamp_before_ms;
-    if limits.log_append_time || !(late || early) {
+        && now_ms.saturating_sub(header.base_timestamp) > config.timestamp_before_ms;
+    if config.log_append_time || !(late || early) {
         return Ok(());
     }
     let why = format!(
         "Timestamps {} to {} of a batch are out of range: at most {} ms before and {} ms after the broker's {now_ms}",
-        header.base_timestamp, header.max_timestamp, limits.timestamp_before_ms, limits.timestamp_after_ms
+        header.base_timestamp, header.max_timestamp, config.timestamp_before_ms, config.timestamp_after_ms
     );
     Err(Refusal { code: code::INVALID_TIMESTAMP, why })
 }

@@ -1,19 +1,19 @@
 //! The idempotence window: which batches of a producer a partition has already. Pure: no clock, no IO.
 //!
-//! After `ProducerStateManager` and `ProducerAppendInfo` of Apache Kafka: the
-//! last five batches a producer are kept; one of them again is acknowledged
-//! with its old offset; anything but the next sequence number is refused.
+//! As `ProducerStateManager` and `ProducerAppendInfo` of Apache Kafka do it: the last five batches of a
+//! producer are remembered; a repeated one is acknowledged with its old offset; any other sequence
+//! number than the next one is refused.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::dev::code::{self, Code};
 
-/// Batches a producer may have in flight, and so may retry.
+/// Batches that a producer may have in flight, and so may retry.
 const KEPT: usize = 5;
-/// Producers remembered a partition; the one silent for longest goes first.
+/// Producers that are remembered per partition; the one that was silent for longest is dropped first.
 const MAX_PRODUCERS: usize = 4096;
-/// A producer id from here on was made up by its client.
-const MADE_UP: i64 = 1 << 62;
+/// Producer ids from here on were invented by a client, not assigned by a broker.
+const INVENTED: i64 = 1 << 62;
 
 #[derive(Clone, Copy, Debug)]
 struct Kept {
@@ -30,10 +30,10 @@ struct Producer {
     touched: u64,
 }
 
-/// What a batch is to the window.
+/// What to do with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// To be appended.
+    /// Append it.
     New,
     /// Stored already, at this base offset.
     Duplicate(i64),
@@ -81,7 +81,7 @@ impl Producers {
             return Verdict::Refused(code::INVALID_RECORD);
         }
         let Some(producer) = self.by_id.get(&batch.producer_id) else {
-            // Nothing is known of it (its records may have been deleted): any start is a start.
+            // An unknown producer (its records may be deleted): any sequence number is a valid start.
             return Verdict::New;
         };
         if batch.epoch < producer.epoch {
@@ -107,7 +107,7 @@ impl Producers {
         }
     }
 
-    /// Notes a batch that was appended at `base_offset`.
+    /// Records a batch that was appended at `base_offset`.
     pub fn appended(&mut self, batch: Sequence, base_offset: i64) {
         if batch.producer_id < 0 {
             return;
@@ -133,10 +133,10 @@ impl Producers {
         producer.touched = self.appends;
     }
 
-    /// The highest producer id that wrote here, -1 for none. Ids that no broker gave out don't
-    /// count: behind one of them there would be no room for others.
+    /// The highest producer id that wrote here, -1 for none. Ids that no broker assigned are ignored:
+    /// after the largest of them no other id would be left.
     pub fn highest_id(&self) -> i64 {
-        self.by_id.keys().copied().filter(|id| *id < MADE_UP).max().unwrap_or(-1)
+        self.by_id.keys().copied().filter(|id| *id < INVENTED).max().unwrap_or(-1)
     }
 }
 
@@ -184,9 +184,9 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_was_made_up_is_no_highest_id() {
+    fn an_invented_id_is_not_the_highest_id() {
         let mut window = Producers::default();
-        for producer_id in [5, i64::MAX, MADE_UP, 3] {
+        for producer_id in [5, i64::MAX, INVENTED, 3] {
             window.appended(Sequence { producer_id, ..batch(0, 1) }, 0);
         }
         assert_eq!(window.highest_id(), 5);

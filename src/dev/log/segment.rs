@@ -11,10 +11,10 @@ use super::batch::{self, HEADER, Header};
 
 /// Bytes between two entries of the index.
 const STRIDE: u64 = 64 * 1024;
-/// Bytes read at once where headers are walked.
+/// Bytes that are read at once to walk headers.
 const SCAN: usize = 64 * 1024;
 
-/// Where a run of batches begins, and the latest time in it.
+/// The start of a run of batches, and the latest time in it.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     offset: i64,
@@ -49,12 +49,12 @@ pub struct Slice {
 #[derive(Debug)]
 pub struct Stretch {
     slice: Slice,
-    /// Offset at which the next one begins, none at the end of the segment.
+    /// Offset at which the next run begins, none at the end of the segment.
     pub next: Option<i64>,
 }
 
 impl Stretch {
-    /// Shows each batch (header and bytes, where `wanted`) until `stop` gives something.
+    /// Calls `stop` with header and bytes of each `wanted` batch until it returns something.
     pub fn look<T>(
         &self,
         mut wanted: impl FnMut(&Header) -> bool,
@@ -85,7 +85,7 @@ impl Segment {
         Self { base_offset, size: 0, max_timestamp: -1, appended_ms, file, path, index: Vec::new() }
     }
 
-    /// The latest time of a record, or when it was appended where no record has a time.
+    /// The latest time of a record, or the time of the last append if no record has a time.
     pub fn latest_ms(&self) -> i64 {
         if self.max_timestamp >= 0 { self.max_timestamp } else { self.appended_ms }
     }
@@ -94,15 +94,15 @@ impl Segment {
     pub fn create(folder: &Path, base_offset: i64) -> io::Result<Self> {
         let path = folder.join(format!("{base_offset:020}.log"));
         let file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
-        // What a dead process may have left under this name was never acknowledged.
+        // A file that a killed process left under this name was never acknowledged.
         file.set_len(0)?;
         Ok(Self::new(base_offset, 0, file, path))
     }
 
-    /// Opens a segment and walks its batches, each of which is shown to `seen`.
+    /// Opens a segment and calls `seen` with the header of each of its batches.
     ///
-    /// What follows the last whole batch is cut off: the number of bytes cut is
-    /// the second result. `check_crc` reads the records too, not the headers only.
+    /// What follows the last whole batch is cut off: the second result is the number of those bytes.
+    /// `check_crc` reads the records too, not only the headers.
     pub fn open(
         path: PathBuf,
         base_offset: i64,
@@ -140,8 +140,8 @@ impl Segment {
         Ok((this, cut))
     }
 
-    /// Appends one batch under `base_offset`, with leader epoch 0. On failure the
-    /// file is as it was.
+    /// Appends one batch under `base_offset`, with leader epoch 0. After a failure the file is as
+    /// before.
     pub fn append(&mut self, header: &Header, batch: &[u8], base_offset: i64, now_ms: i64) -> io::Result<()> {
         let mut prefix = [0; 16];
         prefix[..8].copy_from_slice(&base_offset.to_be_bytes());
@@ -161,8 +161,8 @@ impl Segment {
     }
 
     /// The run that begins with the batch that holds `offset`, or the first batch after it.
-    /// At most `max_bytes`. Where the first batch is larger: the whole of it where `whole_first` is
-    /// set, else nothing (a run of no bytes), for a reader can't use a part.
+    /// At most `max_bytes`. If the first batch is larger: the whole batch if `whole_first` is set, else
+    /// nothing (a run of no bytes), because a reader can't use a part of a batch.
     pub fn read(&self, offset: i64, max_bytes: u64, whole_first: bool) -> io::Result<Option<Slice>> {
         let after = self.index.partition_point(|entry| entry.offset <= offset);
         let from = self.index.get(after.saturating_sub(1)).map_or(0, |entry| entry.position);
@@ -183,7 +183,7 @@ impl Segment {
         Ok(None)
     }
 
-    /// The first run from the batch that holds `offset` on in which a record may be of `time` or later.
+    /// The first run, from the batch that holds `offset` on, that may have a record of `time` or later.
     pub fn stretch(&self, time: i64, offset: i64) -> Option<Stretch> {
         let after = self.index.partition_point(|entry| entry.offset <= offset);
         let first = after.saturating_sub(1);
@@ -196,13 +196,13 @@ impl Segment {
         Some(Stretch { slice, next: next.map(|next| next.offset) })
     }
 
-    /// The latest time in the runs behind the one that holds `offset`.
+    /// The latest time in the runs after the one that holds `offset`.
     pub fn latest_time_behind(&self, offset: i64) -> i64 {
         let behind = self.index.partition_point(|entry| entry.offset <= offset);
         self.index.iter().skip(behind).map(|entry| entry.max_timestamp).max().unwrap_or(-1)
     }
 
-    /// Empties the file behind the segment's back.
+    /// Empties the file without the segment's knowledge.
     #[cfg(test)]
     pub fn lose_file(&self) {
         self.file.set_len(0).expect("truncate");
@@ -214,7 +214,7 @@ impl Segment {
     }
 }
 
-/// Whether the batch at `position` has the CRC that its header says.
+/// Whether the batch at `position` has the CRC of its header.
 fn whole(file: &File, position: u64, header: &Header, body: &mut Vec<u8>) -> io::Result<bool> {
     body.resize(header.size, 0);
     file.read_exact_at(body, position)?;
@@ -270,7 +270,7 @@ impl<'a> Scan<'a> {
         Self { file, next: from, end, buffer: Vec::new(), buffer_at: from }
     }
 
-    /// Position and header of the next batch; none at the end, or where less than a header is left.
+    /// Position and header of the next batch; none at the end, or if less than a header is left.
     fn next(&mut self) -> io::Result<Option<(u64, Header)>> {
         let position = self.next;
         if position + HEADER as u64 > self.end {

@@ -6,7 +6,7 @@ use super::batch::sample;
 use super::*;
 use proptest::prelude::*;
 
-const LIMITS: Limits = Limits {
+const CONFIG: LogConfig = LogConfig {
     max_message_bytes: 1 << 20,
     segment_bytes: 1 << 20,
     retention_bytes: None,
@@ -17,24 +17,24 @@ const LIMITS: Limits = Limits {
 };
 const NOBODY: (i64, i16, i32) = (-1, -1, -1);
 
-fn log(folder: &Path) -> Log {
-    Log::open(folder.to_owned()).expect("open").0
+fn log(folder: &Path) -> PartitionLog {
+    PartitionLog::open(folder.to_owned()).expect("open").0
 }
 
-fn append(log: &mut Log, times: &[i64], limits: &Limits) -> i64 {
-    log.append(&sample(0, times, NOBODY), limits, 8, 0).expect("append").base_offset
+fn append(log: &mut PartitionLog, times: &[i64], config: &LogConfig) -> i64 {
+    log.append(&sample(0, times, NOBODY), config, 8, 0).expect("append").base_offset
 }
 
-fn find_time(log: &Log, time: i64) -> io::Result<Option<(i64, i64)>> {
+fn find_time(log: &PartitionLog, time: i64) -> io::Result<Option<(i64, i64)>> {
     times::find(|| log, time, &mut times::BUDGET.clone())
 }
 
-fn find_latest_time(log: &Log) -> io::Result<Option<(i64, i64)>> {
+fn find_latest_time(log: &PartitionLog) -> io::Result<Option<(i64, i64)>> {
     times::find_latest(|| log, &mut times::BUDGET.clone())
 }
 
 /// Base offsets of the batches that a read from `offset` gives.
-fn batches(log: &Log, offset: i64) -> Vec<i64> {
+fn batches(log: &PartitionLog, offset: i64) -> Vec<i64> {
     let slice = log.read(offset, 1 << 20, true).expect("read").expect("in range").slice;
     let Some(slice) = slice else { return Vec::new() };
     let mut bytes = vec![0; slice.len as usize];
@@ -53,8 +53,8 @@ fn batches(log: &Log, offset: i64) -> Vec<i64> {
 fn offsets_are_counted_by_records_and_read_from_the_batch_that_holds_them() {
     let folder = tempfile::tempdir().expect("folder");
     let mut log = log(folder.path());
-    assert_eq!(append(&mut log, &[1, 2, 3], &LIMITS), 0);
-    assert_eq!(append(&mut log, &[4], &LIMITS), 3);
+    assert_eq!(append(&mut log, &[1, 2, 3], &CONFIG), 0);
+    assert_eq!(append(&mut log, &[4], &CONFIG), 3);
     assert_eq!((log.start(), log.end()), (0, 4));
     assert_eq!(batches(&log, 0), [0, 3]);
     assert_eq!(batches(&log, 2), [0, 3]);
@@ -67,8 +67,8 @@ fn offsets_are_counted_by_records_and_read_from_the_batch_that_holds_them() {
 fn a_first_batch_that_does_not_fit_is_given_whole_or_not_at_all() {
     let folder = tempfile::tempdir().expect("folder");
     let mut log = log(folder.path());
-    append(&mut log, &[1, 2, 3], &LIMITS);
-    append(&mut log, &[4], &LIMITS);
+    append(&mut log, &[1, 2, 3], &CONFIG);
+    append(&mut log, &[4], &CONFIG);
     let first = sample(0, &[1, 2, 3], NOBODY).len() as u64;
     let read = |max, whole| {
         let read = log.read(0, max, whole).expect("read").expect("in range");
@@ -85,7 +85,7 @@ fn a_first_batch_that_does_not_fit_is_given_whole_or_not_at_all() {
 fn a_read_at_the_end_reads_no_file() {
     let folder = tempfile::tempdir().expect("folder");
     let mut log = log(folder.path());
-    append(&mut log, &[1], &LIMITS);
+    append(&mut log, &[1], &CONFIG);
     // A file that is gone from under it would fail a read.
     log.segments[0].lose_file();
     assert!(log.read(0, 1, true).is_err());
@@ -97,14 +97,14 @@ fn a_torn_tail_is_cut_at_the_start_and_nothing_else() {
     let folder = tempfile::tempdir().expect("folder");
     {
         let mut log = log(folder.path());
-        append(&mut log, &[1, 2], &LIMITS);
-        append(&mut log, &[3, 4], &LIMITS);
+        append(&mut log, &[1, 2], &CONFIG);
+        append(&mut log, &[3, 4], &CONFIG);
     }
     let path = folder.path().join("00000000000000000000.log");
     let whole = std::fs::read(&path).expect("read");
     for keep in whole.len() / 2 + 1..whole.len() {
         std::fs::write(&path, &whole[..keep]).expect("write");
-        let (log, lost) = Log::open(folder.path().to_owned()).expect("open");
+        let (log, lost) = PartitionLog::open(folder.path().to_owned()).expect("open");
         assert_eq!(log.end(), 2, "{keep} bytes kept");
         assert!(lost.is_some());
     }
@@ -113,7 +113,7 @@ fn a_torn_tail_is_cut_at_the_start_and_nothing_else() {
     std::fs::write(&path, &flipped).expect("write");
     assert_eq!(log(folder.path()).end(), 2);
     std::fs::write(&path, &whole).expect("write");
-    let (log, lost) = Log::open(folder.path().to_owned()).expect("open");
+    let (log, lost) = PartitionLog::open(folder.path().to_owned()).expect("open");
     assert_eq!((log.end(), lost), (4, None));
 }
 
@@ -121,11 +121,11 @@ fn a_torn_tail_is_cut_at_the_start_and_nothing_else() {
 fn a_duplicate_is_known_after_a_restart_too() {
     let folder = tempfile::tempdir().expect("folder");
     let first = sample(0, &[1, 2], (9, 0, 0));
-    log(folder.path()).append(&first, &LIMITS, 8, 0).expect("append");
+    log(folder.path()).append(&first, &CONFIG, 8, 0).expect("append");
     let mut again = log(folder.path());
-    assert_eq!(again.append(&first, &LIMITS, 8, 0).expect("known").base_offset, 0);
+    assert_eq!(again.append(&first, &CONFIG, 8, 0).expect("known").base_offset, 0);
     assert_eq!(again.end(), 2);
-    let gap = again.append(&sample(0, &[1], (9, 0, 3)), &LIMITS, 8, 0);
+    let gap = again.append(&sample(0, &[1], (9, 0, 3)), &CONFIG, 8, 0);
     assert_eq!(gap.map_err(|r| r.code), Err(code::OUT_OF_ORDER_SEQUENCE_NUMBER));
     assert_eq!(again.highest_producer_id(), 9);
 }
@@ -134,7 +134,7 @@ fn a_duplicate_is_known_after_a_restart_too() {
 fn times_are_found_across_segments_and_after_a_deletion() {
     let folder = tempfile::tempdir().expect("folder");
     let mut log = log(folder.path());
-    let small = Limits { segment_bytes: 200, ..LIMITS };
+    let small = LogConfig { segment_bytes: 200, ..CONFIG };
     for i in 0..10 {
         append(&mut log, &[i * 100, i * 100 + 50], &small);
     }
@@ -153,19 +153,19 @@ fn times_are_found_across_segments_and_after_a_deletion() {
 #[test]
 fn records_without_a_time_are_kept_from_when_they_were_appended() {
     let folder = tempfile::tempdir().expect("folder");
-    let limits = Limits { retention_ms: Some(1000), ..LIMITS };
+    let config = LogConfig { retention_ms: Some(1000), ..CONFIG };
     let now = crate::clock::now_ms();
     {
         let mut log = log(folder.path());
-        log.append(&sample(0, &[-1], NOBODY), &limits, 8, now).expect("append");
-        log.retain(&limits, now + 1000).expect("retain");
+        log.append(&sample(0, &[-1], NOBODY), &config, 8, now).expect("append");
+        log.retain(&config, now + 1000).expect("retain");
         assert_eq!(log.start(), 0);
     }
     // After a restart the file says when.
     let mut log = log(folder.path());
-    log.retain(&limits, now + 500).expect("retain");
+    log.retain(&config, now + 500).expect("retain");
     assert_eq!(log.start(), 0);
-    log.retain(&limits, now + 60_000).expect("retain");
+    log.retain(&config, now + 60_000).expect("retain");
     assert_eq!(log.start(), 1);
 }
 
@@ -174,27 +174,27 @@ fn times_too_far_from_the_brokers_are_refused() {
     let folder = tempfile::tempdir().expect("folder");
     let mut log = log(folder.path());
     let now = 10_000_000;
-    let mut taken = |times: &[i64], limits: &Limits| {
-        log.append(&sample(0, times, NOBODY), limits, 8, now).map(|_| ()).map_err(|refused| refused.code)
+    let mut taken = |times: &[i64], config: &LogConfig| {
+        log.append(&sample(0, times, NOBODY), config, 8, now).map(|_| ()).map_err(|refused| refused.code)
     };
-    assert_eq!(taken(&[0, now + 3_600_000], &LIMITS), Ok(()));
-    assert_eq!(taken(&[0, now + 3_600_001], &LIMITS), Err(code::INVALID_TIMESTAMP));
-    assert_eq!(taken(&[i64::MAX], &LIMITS), Err(code::INVALID_TIMESTAMP));
-    assert_eq!(taken(&[-1], &LIMITS), Ok(()));
-    let near = Limits { timestamp_before_ms: 1000, timestamp_after_ms: i64::MAX, ..LIMITS };
+    assert_eq!(taken(&[0, now + 3_600_000], &CONFIG), Ok(()));
+    assert_eq!(taken(&[0, now + 3_600_001], &CONFIG), Err(code::INVALID_TIMESTAMP));
+    assert_eq!(taken(&[i64::MAX], &CONFIG), Err(code::INVALID_TIMESTAMP));
+    assert_eq!(taken(&[-1], &CONFIG), Ok(()));
+    let near = LogConfig { timestamp_before_ms: 1000, timestamp_after_ms: i64::MAX, ..CONFIG };
     assert_eq!(taken(&[now - 1001], &near), Err(code::INVALID_TIMESTAMP));
     assert_eq!(taken(&[-1], &near), Ok(()));
     assert_eq!(taken(&[now - 1000, i64::MAX], &near), Ok(()));
-    assert_eq!(taken(&[i64::MAX], &Limits { log_append_time: true, ..LIMITS }), Ok(()));
+    assert_eq!(taken(&[i64::MAX], &LogConfig { log_append_time: true, ..CONFIG }), Ok(()));
 }
 
 #[test]
 fn the_latest_time_is_one_of_a_record_that_is_there() {
     let folder = tempfile::tempdir().expect("folder");
     let mut log = log(folder.path());
-    append(&mut log, &[900, 800], &LIMITS);
-    append(&mut log, &[10, 30, 20], &LIMITS);
-    append(&mut log, &[25], &LIMITS);
+    append(&mut log, &[900, 800], &CONFIG);
+    append(&mut log, &[10, 30, 20], &CONFIG);
+    append(&mut log, &[25], &CONFIG);
     for (start, latest) in [(0, (900, 0)), (1, (800, 1)), (2, (30, 3)), (3, (30, 3)), (4, (25, 5))] {
         log.delete_before(start).expect("delete");
         assert_eq!(find_latest_time(&log).expect("find"), Some(latest), "from {start}");
@@ -207,16 +207,16 @@ fn the_latest_time_is_one_of_a_record_that_is_there() {
 fn retention_by_size_and_by_time_deletes_the_oldest_segments() {
     let folder = tempfile::tempdir().expect("folder");
     let mut log = log(folder.path());
-    let small = Limits { segment_bytes: 100, ..LIMITS };
+    let small = LogConfig { segment_bytes: 100, ..CONFIG };
     for i in 0..10 {
         append(&mut log, &[i * 100], &small);
     }
     let size = log.size() / 10;
-    log.retain(&Limits { retention_bytes: Some(3 * size), ..small }, 0).expect("retain");
+    log.retain(&LogConfig { retention_bytes: Some(3 * size), ..small }, 0).expect("retain");
     assert_eq!((log.start(), log.end()), (7, 10));
-    log.retain(&Limits { retention_ms: Some(150), ..small }, 1000).expect("retain");
+    log.retain(&LogConfig { retention_ms: Some(150), ..small }, 1000).expect("retain");
     assert_eq!((log.start(), log.end()), (9, 10));
-    log.retain(&Limits { retention_ms: Some(1), ..small }, 10_000).expect("retain");
+    log.retain(&LogConfig { retention_ms: Some(1), ..small }, 10_000).expect("retain");
     assert_eq!((log.start(), log.end()), (10, 10));
     drop(log);
     let mut log = self::log(folder.path());
@@ -236,7 +236,7 @@ proptest! {
         let folder = tempfile::tempdir().expect("folder");
         let mut log = log(folder.path());
         for times in &batches {
-            append(&mut log, times, &Limits { segment_bytes, ..LIMITS });
+            append(&mut log, times, &LogConfig { segment_bytes, ..CONFIG });
         }
         let deleted = deleted.min(log.end());
         log.delete_before(deleted).expect("delete");
@@ -256,12 +256,12 @@ proptest! {
         segment_bytes in 100_u64..2000,
     ) {
         let folder = tempfile::tempdir().expect("folder");
-        let limits = Limits { segment_bytes, ..LIMITS };
+        let config = LogConfig { segment_bytes, ..CONFIG };
         let mut bases = Vec::new();
         {
             let mut log = log(folder.path());
             for count in &counts {
-                bases.push(append(&mut log, &vec![5; *count], &limits));
+                bases.push(append(&mut log, &vec![5; *count], &config));
             }
         }
         let log = log(folder.path());

@@ -1,16 +1,17 @@
-//! Records by time: the search, which holds a log only to learn where to look next.
+//! The search for a record by its time. It locks a log only to find where to read next.
 
 use std::io;
 use std::ops::Deref;
 
-use super::{Log, batch};
+use super::{PartitionLog, records};
 
-/// Bytes that all searches of one request may read and unpack. What is behind that is told by the
-/// headers of its batches alone.
+/// Bytes that all searches of one request may read and decompress. Beyond that only the headers of
+/// batches are used.
 pub const BUDGET: u64 = 128 << 20;
 
-/// Time and offset of the first record whose time is at or after `time`. `log` lends the log, for a moment each time.
-pub fn find<L: Deref<Target = Log>>(
+/// Time and offset of the first record whose time is at or after `time`. `log` locks the log, for a
+/// moment each time.
+pub fn find<L: Deref<Target = PartitionLog>>(
     log: impl Fn() -> L,
     time: i64,
     budget: &mut u64,
@@ -27,7 +28,7 @@ pub fn find<L: Deref<Target = Log>>(
             |header| header.max_timestamp >= time && header.last_offset() >= start,
             |header, body| {
                 *budget = budget.saturating_sub(header.size as u64);
-                batch::find_record(body, time, start, budget)
+                records::find_record(body, time, start, budget)
             },
         )?;
         if found.is_some() {
@@ -39,7 +40,7 @@ pub fn find<L: Deref<Target = Log>>(
 }
 
 /// Time and offset of the first record with the latest time.
-pub fn find_latest<L: Deref<Target = Log>>(
+pub fn find_latest<L: Deref<Target = PartitionLog>>(
     log: impl Fn() -> L,
     budget: &mut u64,
 ) -> io::Result<Option<(i64, i64)>> {
@@ -47,7 +48,7 @@ pub fn find_latest<L: Deref<Target = Log>>(
         let log = log();
         (log.start(), log.stretch(i64::MIN, log.start()), log.latest_time_behind(log.start()))
     };
-    // The index says nothing of the run that holds the start: its latest record may be deleted.
+    // The index does not help in the run that holds the start: its latest record may be deleted.
     if let Some((stretch, _)) = first {
         let mut whole = -1;
         let mut cut = -1;
@@ -59,7 +60,7 @@ pub fn find_latest<L: Deref<Target = Log>>(
                 header.base_offset < start && header.last_offset() >= start
             },
             |_, body| {
-                cut = batch::latest_time(body, start, budget).unwrap_or(-1);
+                cut = records::latest_time(body, start, budget).unwrap_or(-1);
                 None::<()>
             },
         )?;

@@ -3,8 +3,8 @@
 mod cause;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -13,8 +13,10 @@ use rdkafka::types::RDKafkaErrorCode;
 /// An error code, of the protocol or of the client itself.
 pub type Code = RDKafkaErrorCode;
 
-use super::ffi::Observer;
+use super::client::Observer;
 use crate::clock::duration;
+use crate::config;
+use crate::lock::Lock;
 use crate::terminal::notes::Log;
 use cause::{Cause, split_broker};
 
@@ -23,7 +25,7 @@ use cause::{Cause, split_broker};
 #[derive(Clone, Debug, Default)]
 pub struct Causes {
     log: Log,
-    known: Arc<Mutex<BTreeMap<String, Cause>>>,
+    known: Arc<Lock<BTreeMap<String, Cause>>>,
     all_down: Arc<AtomicBool>,
     no_protocol: Arc<AtomicBool>,
     topic_gone: Arc<AtomicBool>,
@@ -74,7 +76,7 @@ impl Causes {
     /// Forgets what is known: a broker has answered.
     pub fn clear(&self) {
         self.all_down.store(false, Ordering::Relaxed);
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.known.lock().clear();
     }
 
     /// Takes a line of librdkafka's log; `level` as in syslog.
@@ -93,7 +95,7 @@ impl Causes {
     fn note(&self, code: Option<RDKafkaErrorCode>, text: &str) {
         let Some((protocol, broker, words)) = split_broker(text) else { return };
         let Some(cause) = Cause::read(code, protocol, words) else { return };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         // A refused login is followed by a disconnect, which explains nothing.
         let weaker = matches!(cause, Cause::Closed | Cause::Other(_) | Cause::WantsLogin);
         if !(weaker && known.get(broker).is_some_and(Cause::is_final)) {
@@ -104,14 +106,14 @@ impl Causes {
     /// Whether nothing is left to hope for: each of the `brokers` (`host:port,…`) has
     /// failed in a way that trying again won't mend.
     pub fn are_final(&self, brokers: &str) -> bool {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         let hopeless = known.values().filter(|cause| cause.is_final()).count();
         hopeless > 0 && hopeless == known.len() && hopeless >= brokers.split(',').count()
     }
 
     /// The causes so far in one clause: `a:9092: connection refused; b:9092: …`.
     pub fn last(&self) -> Option<String> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         let parts: Vec<String> =
             by_cause(&known).map(|(brokers, cause)| format!("{brokers}: {}", cause.sentence().0)).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
@@ -124,7 +126,7 @@ impl Causes {
             return anyhow!("{brokers}: {}", words(code));
         }
         let timeout = duration::format(timeout);
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         let mut causes = by_cause(&known);
         match (causes.next(), causes.next()) {
             (None, _) => anyhow!(
@@ -152,7 +154,12 @@ impl Causes {
 impl Causes {
     /// The error for a request about one topic that the cluster refused.
     pub fn explain_topic(&self, code: RDKafkaErrorCode, topic: &str) -> anyhow::Error {
-        anyhow!("topic {topic}: {}", words(code))
+        match code {
+            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+                anyhow!(config::topic::absent(topic))
+            }
+            code => anyhow!("topic {topic}: {}", words(code)),
+        }
     }
 }
 
@@ -213,7 +220,7 @@ fn by_cause(known: &BTreeMap<String, Cause>) -> impl Iterator<Item = (String, &C
 pub fn words(code: RDKafkaErrorCode) -> String {
     match code {
         RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
-            "there is no such topic".to_owned()
+            "the topic does not exist".to_owned()
         }
         RDKafkaErrorCode::TopicAlreadyExists => "the topic exists already".to_owned(),
         RDKafkaErrorCode::TopicAuthorizationFailed => {

@@ -1,16 +1,10 @@
-//! Values that were compressed by themselves: which codec, and undoing it within a bound. Pure: no clock, no IO.
+//! Values that were compressed by themselves: the codecs, and decompressing within a bound. Pure: no clock, no IO.
 
 use std::fmt;
 use std::io::{self, Read};
 use std::str::FromStr;
 
-use anyhow::{Result, bail};
-
-/// The header that says how a value was compressed by itself.
-pub const CONTENT_ENCODING: &[u8] = b"content-encoding";
-
-/// The most bytes that one value may decode to unless `--max-decoded` says otherwise.
-pub const MAX_DECODED: usize = 64 << 20;
+use anyhow::{Context as _, Result};
 
 /// Opens a stream in Snappy's framing format: the stream identifier chunk (`framing_format.txt`, 4.1).
 const SNAPPY_FRAMED: &[u8] = b"\xff\x06\x00\x00sNaPpY";
@@ -30,6 +24,12 @@ pub enum Codec {
 }
 
 impl Codec {
+    /// Every codec, in the order of help and errors.
+    pub const ALL: [Self; 4] = [Self::Snappy, Self::Gzip, Self::Zstd, Self::Lz4];
+
+    /// The codecs that a value can be compressed with: `--value-codec`.
+    pub const COMPRESSES: [Self; 1] = [Self::Snappy];
+
     /// The name, as flags and the header `content-encoding` have it.
     pub fn name(self) -> &'static str {
         match self {
@@ -38,6 +38,21 @@ impl Codec {
             Self::Zstd => "zstd",
             Self::Lz4 => "lz4",
         }
+    }
+
+    /// Other names that the header `content-encoding` has for it.
+    fn aliases(self) -> &'static [&'static str] {
+        match self {
+            Self::Snappy => &["x-snappy", "x-snappy-framed"],
+            Self::Gzip => &["x-gzip"],
+            Self::Zstd | Self::Lz4 => &[],
+        }
+    }
+
+    /// The codec that a coding of `content-encoding` names, in any letter case.
+    pub fn of_coding(coding: &[u8]) -> Option<Self> {
+        let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
+        Self::ALL.into_iter().find(|codec| is(codec.name()) || codec.aliases().iter().any(|name| is(name)))
     }
 }
 
@@ -51,285 +66,115 @@ impl FromStr for Codec {
     type Err = anyhow::Error;
 
     fn from_str(s: &str) -> Result<Self> {
-        Ok(match s {
-            "snappy" => Self::Snappy,
-            "gzip" => Self::Gzip,
-            "zstd" => Self::Zstd,
-            "lz4" => Self::Lz4,
-            _ => bail!("unknown codec {s:?}: give snappy, gzip, zstd or lz4"),
-        })
+        let known = Self::ALL.into_iter().find(|codec| codec.name() == s);
+        known.with_context(|| format!("unknown codec {s:?}: give {}", one_of(Self::ALL.map(Self::name))))
     }
 }
 
-impl clap::ValueEnum for Codec {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Snappy, Self::Gzip, Self::Zstd, Self::Lz4]
-    }
-
-    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        Some(clap::builder::PossibleValue::new(self.name()))
-    }
-}
-
-/// What to undo: `--decode`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Decode {
-    /// What the header `content-encoding` or an unmistakable magic says.
-    #[default]
-    Auto,
-    /// Nothing.
-    None,
-    /// This codec, for every value.
-    Named(Codec),
-}
-
-impl fmt::Display for Decode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::None => "none",
-            Self::Named(codec) => codec.name(),
-        })
+/// Names as a sentence has them: `a, b or c`.
+pub fn one_of(names: impl IntoIterator<Item = &'static str>) -> String {
+    let names: Vec<_> = names.into_iter().collect();
+    match names.as_slice() {
+        [before @ .., last] if !before.is_empty() => format!("{} or {last}", before.join(", ")),
+        names => names.concat(),
     }
 }
 
-impl FromStr for Decode {
-    type Err = anyhow::Error;
-
-    fn from_str(s: &str) -> Result<Self> {
-        match s {
-            "auto" => Ok(Self::Auto),
-            "none" => Ok(Self::None),
-            _ => match s.parse() {
-                Ok(codec) => Ok(Self::Named(codec)),
-                Err(_) => bail!("unknown way to decode {s:?}: give auto, none, snappy, gzip, zstd or lz4"),
-            },
-        }
-    }
-}
-
-impl clap::ValueEnum for Decode {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[
-            Self::Auto,
-            Self::None,
-            Self::Named(Codec::Snappy),
-            Self::Named(Codec::Gzip),
-            Self::Named(Codec::Zstd),
-            Self::Named(Codec::Lz4),
-        ]
-    }
-
-    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        Some(clap::builder::PossibleValue::new(match self {
-            Self::Auto => "auto",
-            Self::None => "none",
-            Self::Named(codec) => codec.name(),
-        }))
-    }
-}
-
-/// What became of a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decoded<'a> {
-    /// Not compressed, or nothing said so: the value is as it came.
-    AsIs,
-    /// The value as it was before it was compressed.
-    Undone(&'a [u8]),
-    /// Said to be compressed, and could not be undone: why. The value is to be
-    /// written as it came, and counted.
-    Failed(String),
-}
-
-/// Why a value was not undone.
-enum Undoing {
-    /// It decodes to more than the bound, and to how many bytes that is.
+/// Why a value was not decompressed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It decodes to more than the bound, which is this.
     TooLarge(usize),
+    /// It is not what the codec writes, and why.
     Corrupt(String),
 }
 
-impl From<io::Error> for Undoing {
+impl From<io::Error> for Failure {
     fn from(e: io::Error) -> Self {
         Self::Corrupt(e.to_string())
     }
 }
 
-impl From<snap::Error> for Undoing {
+impl From<snap::Error> for Failure {
     fn from(e: snap::Error) -> Self {
         Self::Corrupt(e.to_string())
     }
 }
 
-/// Undoes the compression of one value.
-///
-/// With [`Decode::Auto`], the header `content-encoding` decides (`snappy`,
-/// `x-snappy-framed`, `gzip`, `x-gzip`, `zstd`, `lz4`; `identity` says that there
-/// is nothing to undo; a list of several can't be undone), and where it is absent or no codec's name, the magic of
-/// framed or of Java's xerial Snappy. Magics of two or four bytes (gzip, zstd,
-/// LZ4) prove nothing about a value of any bytes, so they are not looked at.
-/// A magic that led astray gives [`Decoded::AsIs`]; a header, a named codec, or a
-/// value larger than `max_decoded` bytes gives [`Decoded::Failed`]. An empty
-/// value, which no codec writes, is as it is.
-///
-/// `scratch` is cleared, filled and lent; reuse it. It is never filled beyond
-/// `max_decoded` by more than one byte, nor made large on the word of a length field.
-pub fn undo<'b>(
-    decode: Decode,
-    content_encoding: Option<&[u8]>,
-    value: &[u8],
-    max_decoded: usize,
-    scratch: &'b mut Vec<u8>,
-) -> Decoded<'b> {
-    if value.is_empty() {
-        return Decoded::AsIs;
-    }
-    let (codec, said_by) = match decode {
-        Decode::None => return Decoded::AsIs,
-        Decode::Named(codec) => (codec, "--decode"),
-        Decode::Auto => match content_encoding.map_or(Encoding::Unknown, encoding) {
-            Encoding::Identity => return Decoded::AsIs,
-            Encoding::Codec(codec) => (codec, "header content-encoding"),
-            Encoding::Foreign(name) => {
-                return Decoded::Failed(format!("header content-encoding says {name}, which kq can't undo"));
-            }
-            Encoding::Several => {
-                return Decoded::Failed(
-                    "header content-encoding says more than one codec, and kq undoes one alone \
-                     (--decode names it, or none)"
-                        .into(),
-                );
-            }
-            Encoding::Unknown => return undo_by_magic(value, max_decoded, scratch),
-        },
-    };
-    match undo_codec(codec, value, max_decoded, scratch) {
-        Ok(()) => Decoded::Undone(scratch),
-        Err(Undoing::TooLarge(max)) => too_large(codec, max),
-        Err(Undoing::Corrupt(why)) => Decoded::Failed(format!("{said_by} says {codec}, but: {why}")),
-    }
-}
-
-fn undo_by_magic<'b>(value: &[u8], max_decoded: usize, scratch: &'b mut Vec<u8>) -> Decoded<'b> {
-    let outcome = if value.starts_with(SNAPPY_FRAMED) {
-        undo_snappy_framed(value, max_decoded, scratch)
+/// Decompresses what begins like framed or like Java's xerial Snappy; `None` for any other value.
+/// The magic can lead astray: then the failure is [`Failure::Corrupt`].
+pub fn decompress_by_magic(value: &[u8], max: usize, out: &mut Vec<u8>) -> Option<Result<(), Failure>> {
+    if value.starts_with(SNAPPY_FRAMED) {
+        Some(decompress_snappy_framed(value, max, out))
     } else if value.starts_with(SNAPPY_XERIAL) {
-        undo_snappy_xerial(value, max_decoded, scratch)
+        Some(decompress_snappy_xerial(value, max, out))
     } else {
-        return Decoded::AsIs;
-    };
-    match outcome {
-        Ok(()) => Decoded::Undone(scratch),
-        Err(Undoing::TooLarge(max)) => too_large(Codec::Snappy, max),
-        Err(Undoing::Corrupt(_)) => Decoded::AsIs,
+        None
     }
 }
 
-fn too_large<'b>(codec: Codec, max: usize) -> Decoded<'b> {
-    Decoded::Failed(format!("{codec} decodes to more than {max} bytes; --max-decoded allows more"))
-}
-
-/// What a `content-encoding` says.
-enum Encoding {
-    Codec(Codec),
-    Identity,
-    /// A compression of HTTP's registry that kq has not.
-    Foreign(&'static str),
-    /// A list, as HTTP has it, with a compression in it that is not all of it.
-    Several,
-    /// Anything else, as a charset that some put there.
-    Unknown,
-}
-
-fn encoding(text: &[u8]) -> Encoding {
-    let names = text.split(|byte| *byte == b',').filter(|name| !name.trim_ascii().is_empty());
-    let listed = names.map(one_encoding).reduce(|before, after| match (before, after) {
-        (Encoding::Identity, other) | (other, Encoding::Identity) => other,
-        (Encoding::Unknown, Encoding::Unknown) => Encoding::Unknown,
-        _ => Encoding::Several,
-    });
-    listed.unwrap_or(Encoding::Unknown)
-}
-
-fn one_encoding(name: &[u8]) -> Encoding {
-    let name = name.trim_ascii();
-    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-    let codecs = [
-        ("snappy", Codec::Snappy),
-        ("x-snappy", Codec::Snappy),
-        ("x-snappy-framed", Codec::Snappy),
-        ("gzip", Codec::Gzip),
-        ("x-gzip", Codec::Gzip),
-        ("zstd", Codec::Zstd),
-        ("lz4", Codec::Lz4),
-    ];
-    if let Some((_, codec)) = codecs.iter().find(|(known, _)| is(known)) {
-        return Encoding::Codec(*codec);
-    }
-    if is("identity") {
-        return Encoding::Identity;
-    }
-    let foreign = ["br", "deflate", "compress"].into_iter().find(|known| is(known));
-    foreign.map_or(Encoding::Unknown, Encoding::Foreign)
-}
-
-fn undo_codec(codec: Codec, value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Undoing> {
-    match codec {
-        Codec::Snappy => undo_snappy(value, max, out),
-        Codec::Gzip => read_bounded(flate2::bufread::MultiGzDecoder::new(value), max, out),
-        Codec::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(value)?;
-            // A frame's header asks for its window: what the bound needs, and at
-            // least the 8 MiB that every decoder is to support (RFC 8878, 3.1.1.1.2).
-            let window = max.checked_next_power_of_two().map_or(27, usize::ilog2).clamp(23, 27);
-            decoder.window_log_max(window)?;
-            read_bounded(decoder, max, out)
+impl Codec {
+    /// Decompresses a value into `out`, which is cleared first. It is never filled beyond `max` by
+    /// more than one byte, nor made large on the word of a length field.
+    pub fn decompress(self, value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
+        match self {
+            Self::Snappy => decompress_snappy(value, max, out),
+            Self::Gzip => read_bounded(flate2::bufread::MultiGzDecoder::new(value), max, out),
+            Self::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(value)?;
+                // A frame's header asks for its window: what the bound needs, and at
+                // least the 8 MiB that every decoder is to support (RFC 8878, 3.1.1.1.2).
+                let window = max.checked_next_power_of_two().map_or(27, usize::ilog2).clamp(23, 27);
+                decoder.window_log_max(window)?;
+                read_bounded(decoder, max, out)
+            }
+            Self::Lz4 => decompress_lz4(value, max, out),
         }
-        Codec::Lz4 => undo_lz4(value, max, out),
     }
 }
 
 /// Reads to the end, or fails at the first byte beyond `max`.
-fn read_bounded(reader: impl Read, max: usize, out: &mut Vec<u8>) -> Result<(), Undoing> {
+fn read_bounded(reader: impl Read, max: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
     out.clear();
     append_bounded(reader, max, out)
 }
 
-fn append_bounded(reader: impl Read, max: usize, out: &mut Vec<u8>) -> Result<(), Undoing> {
+fn append_bounded(reader: impl Read, max: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
     reader.take(((max - out.len()) as u64).saturating_add(1)).read_to_end(out)?;
-    if out.len() > max { Err(Undoing::TooLarge(max)) } else { Ok(()) }
+    if out.len() > max { Err(Failure::TooLarge(max)) } else { Ok(()) }
 }
 
 /// The framing format, else Java's, else a raw block, which has no magic: so raw
 /// is the last resort even where a magic was seen, for a block may begin like one.
-fn undo_snappy(value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Undoing> {
+fn decompress_snappy(value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
     let by_magic = if value.starts_with(SNAPPY_FRAMED) {
-        undo_snappy_framed(value, max, out)
+        decompress_snappy_framed(value, max, out)
     } else if value.starts_with(SNAPPY_XERIAL) {
-        undo_snappy_xerial(value, max, out)
+        decompress_snappy_xerial(value, max, out)
     } else {
         out.clear();
         return append_snappy_block(value, max, out);
     };
     by_magic.or_else(|e| {
         out.clear();
-        if matches!(e, Undoing::Corrupt(_)) && append_snappy_block(value, max, out).is_ok() {
+        if matches!(e, Failure::Corrupt(_)) && append_snappy_block(value, max, out).is_ok() {
             return Ok(());
         }
         Err(e)
     })
 }
 
-fn undo_snappy_framed(value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Undoing> {
+fn decompress_snappy_framed(value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
     read_bounded(snap::read::FrameDecoder::new(value), max, out)
 }
 
 /// After the header, blocks that each follow their length (32 bits, big-endian).
-fn undo_snappy_xerial(value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Undoing> {
-    let truncated = || Undoing::Corrupt("the xerial stream is truncated".into());
+fn decompress_snappy_xerial(value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
+    let truncated = || Failure::Corrupt("the xerial stream is truncated".into());
     out.clear();
     let mut rest = value.get(XERIAL_HEADER..).ok_or_else(truncated)?;
     while !rest.is_empty() {
-        // Streams that were appended to one another begin anew.
+        // Streams that were appended to one another each have a header.
         if rest.starts_with(SNAPPY_XERIAL) {
             rest = rest.get(XERIAL_HEADER..).ok_or_else(truncated)?;
             continue;
@@ -343,18 +188,18 @@ fn undo_snappy_xerial(value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(),
 }
 
 /// Appends what one raw block holds, so that `out` stays within `max` bytes.
-fn append_snappy_block(block: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Undoing> {
+fn append_snappy_block(block: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
     let length = snap::raw::decompress_len(block)?;
     // Three bytes copy 64 at the most (`format_description.txt`, 2.2), so that a
     // length beyond it is a lie, found before anything is allocated for it.
     if length > block.len().saturating_mul(22) {
-        return Err(Undoing::Corrupt(format!(
+        return Err(Failure::Corrupt(format!(
             "a Snappy block of {} bytes can't hold the {length} that it claims",
             block.len()
         )));
     }
     if length > max - out.len() {
-        return Err(Undoing::TooLarge(max));
+        return Err(Failure::TooLarge(max));
     }
     let before = out.len();
     out.resize(before + length, 0);
@@ -368,14 +213,14 @@ const LZ4_LEGACY: &[u8] = b"\x02\x21\x4c\x18";
 
 /// One LZ4 frame after another, to the value's end. The decoder takes an input that
 /// ends between two blocks for a whole one, so what it asked for in vain is noted.
-fn undo_lz4(value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Undoing> {
+fn decompress_lz4(value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
     out.clear();
     let mut input = Input { rest: value, starved: false };
     while !input.rest.is_empty() {
         let legacy = input.rest.starts_with(LZ4_LEGACY);
         append_bounded(lz4_flex::frame::FrameDecoder::new(&mut input), max, out)?;
         if input.starved && !legacy {
-            return Err(Undoing::Corrupt("the LZ4 frame is truncated".into()));
+            return Err(Failure::Corrupt("the LZ4 frame is truncated".into()));
         }
     }
     Ok(())
@@ -411,4 +256,4 @@ pub fn snappy_block(value: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,17 +1,16 @@
-//! What a record looks like on stdout: kcat's format strings, compiled once; escapes for a terminal. Pure: no clock, no IO.
+//! What a record looks like on stdout: kcat's format strings, compiled once. Pure: no clock, no IO.
+
+mod tokens;
 
 use anyhow::{Result, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::fmt::temporal::DateTimePrinter;
 
 use crate::record::RecordRef;
-use crate::record::framing::escape;
+use crate::record::bytes::{append_base64, append_hex, append_integer};
+use crate::record::escape::escape;
+use tokens::{Coding, Field};
 
-/// The tokens that a format knows, for help and errors.
-pub const TOKENS: &str = "%t %p %o %k %K %s %v %S %R %T %h %% and \
-    %{topic} %{partition} %{offset} %{key} %{value} %{timestamp} %{time} %{headers} %{header:NAME}, \
-    the last and %{key} and %{value} with :hex or :base64 too, as %{key:hex}";
+pub use tokens::{TOKENS, Token, table};
 
 /// Milliseconds always, so that lines stay aligned: `2023-11-14T22:13:20.000Z`.
 const TIME: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
@@ -41,32 +40,10 @@ enum Part {
     Header(Box<[u8]>, Coding),
 }
 
-/// How bytes are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Coding {
-    Plain,
-    Hex,
-    Base64,
-}
-
 impl Template {
-    /// Compiles a format string.
+    /// Compiles a format string: the tokens of [`TOKENS`].
     ///
-    /// | token | is |
-    /// |---|---|
-    /// | `%t` `%{topic}` | topic |
-    /// | `%p` `%{partition}`, `%o` `%{offset}` | partition, offset |
-    /// | `%k` `%{key}`, `%s` `%v` `%{value}` | the key's, the value's bytes; nothing, or the null token, for null |
-    /// | `%K`, `%S` | the key's, the value's length in bytes; -1 for null |
-    /// | `%R` | the value's length as a big-endian 32-bit integer in binary; -1 for null |
-    /// | `%T` `%{timestamp}` | timestamp in milliseconds since the epoch; -1 for none |
-    /// | `%{time}` | timestamp in RFC 3339, UTC, with milliseconds; nothing for none |
-    /// | `%h` `%{headers}` | headers as `name=value,name=NULL`, as kcat has them |
-    /// | `%{header:NAME}` | the value of the last header of this name, as Java's `lastHeader`; as null if there is none |
-    /// | `%{key:hex}`, `%{value:base64}`, `%{header:NAME:hex}` | bytes in hexadecimal, in base64 (with padding) |
-    /// | `%%` | `%` |
-    ///
-    /// Between them stands text with the escapes of [`crate::record::framing::unescape`].
+    /// Between them stands text with the escapes of [`crate::record::escape::unescape`].
     /// The error for another token names it and where it stands, and lists these.
     pub fn parse(format: &str) -> Result<Self> {
         let mut template = Self { parts: Vec::new(), null: None };
@@ -172,91 +149,61 @@ fn place(format: &str, at: usize) -> String {
 /// The token that `s` begins with, and its length. `%%` is a literal.
 fn token(s: &str) -> Result<(Part, usize)> {
     let Some(letter) = s[1..].chars().next() else {
-        bail!("a % at the end is no token: %% is a percent sign; the tokens are {TOKENS}");
+        bail!("a % at the end is no token: %% is a percent sign; the tokens are {}", tokens::list());
     };
-    let part = match letter {
-        't' => Part::Topic,
-        'p' => Part::Partition,
-        'o' => Part::Offset,
-        'k' => Part::Key(Coding::Plain),
-        'K' => Part::KeyLength,
-        's' | 'v' => Part::Value(Coding::Plain),
-        'S' => Part::ValueLength,
-        'R' => Part::ValueLengthBinary,
-        'T' => Part::Timestamp,
-        'h' => Part::Headers,
-        '%' => Part::Literal(b"%".to_vec()),
-        '{' => {
-            let Some(end) = s.find('}') else {
-                bail!("%{{ without its }}: the tokens are {TOKENS}");
-            };
-            return Ok((named(&s[2..end])?, end + 1));
-        }
-        other => bail!("unknown token %{other}: the tokens are {TOKENS}"),
-    };
-    Ok((part, 2))
+    if letter == '{' {
+        let Some(end) = s.find('}') else {
+            bail!("%{{ without its }}: the tokens are {}", tokens::list());
+        };
+        return Ok((named(&s[2..end])?, end + 1));
+    }
+    match TOKENS.iter().find(|token| token.letters.contains(letter)) {
+        Some(token) => Ok((part(token.field, Coding::Plain, ""), 2)),
+        None => bail!("unknown token %{letter}: the tokens are {}", tokens::list()),
+    }
 }
 
 /// The token of `%{name}`.
 fn named(name: &str) -> Result<Part> {
-    let coded = |suffix: &str| match suffix {
-        "hex" => Some(Coding::Hex),
-        "base64" => Some(Coding::Base64),
-        _ => None,
+    let split =
+        |text| str::rsplit_once(text, ':').and_then(|(text, name)| Some((text, Coding::named(name)?)));
+    let known = if let Some(header) = name.strip_prefix("header:").filter(|header| !header.is_empty()) {
+        // A header's name may hold a colon itself.
+        let (header, coding) = split(header).unwrap_or((header, Coding::Plain));
+        Some(part(Field::Header, coding, header))
+    } else {
+        let (name, coding) = split(name).unwrap_or((name, Coding::Plain));
+        let token = TOKENS.iter().find(|token| token.name == Some(name));
+        let token = token.filter(|token| coding == Coding::Plain || token.field.is_bytes());
+        token.map(|token| part(token.field, coding, ""))
     };
-    let part = match name {
-        "topic" => Some(Part::Topic),
-        "partition" => Some(Part::Partition),
-        "offset" => Some(Part::Offset),
-        "timestamp" => Some(Part::Timestamp),
-        "time" => Some(Part::Time),
-        "headers" => Some(Part::Headers),
-        "key" => Some(Part::Key(Coding::Plain)),
-        "value" => Some(Part::Value(Coding::Plain)),
-        _ => match name.split_once(':') {
-            Some(("key", coding)) => coded(coding).map(Part::Key),
-            Some(("value", coding)) => coded(coding).map(Part::Value),
-            Some(("header", header)) if !header.is_empty() => {
-                // A header's name may hold a colon itself.
-                let (header, coding) = header
-                    .rsplit_once(':')
-                    .and_then(|(header, coding)| Some((header, coded(coding)?)))
-                    .unwrap_or((header, Coding::Plain));
-                Some(Part::Header(header.as_bytes().into(), coding))
-            }
-            _ => None,
-        },
-    };
-    match part {
+    match known {
         Some(part) => Ok(part),
-        None => bail!("unknown token %{{{name}}}: the tokens are {TOKENS}"),
+        None => bail!("unknown token %{{{name}}}: the tokens are {}", tokens::list()),
+    }
+}
+
+/// A token's part of a format; `header` is the name of [`Field::Header`].
+fn part(field: Field, coding: Coding, header: &str) -> Part {
+    match field {
+        Field::Topic => Part::Topic,
+        Field::Partition => Part::Partition,
+        Field::Offset => Part::Offset,
+        Field::Key => Part::Key(coding),
+        Field::Value => Part::Value(coding),
+        Field::KeyLength => Part::KeyLength,
+        Field::ValueLength => Part::ValueLength,
+        Field::ValueLengthBinary => Part::ValueLengthBinary,
+        Field::Timestamp => Part::Timestamp,
+        Field::Time => Part::Time,
+        Field::Headers => Part::Headers,
+        Field::Header => Part::Header(header.as_bytes().into(), coding),
+        Field::Percent => Part::Literal(b"%".to_vec()),
     }
 }
 
 fn length(bytes: Option<&[u8]>) -> i64 {
     bytes.map_or(-1, |bytes| bytes.len() as i64)
-}
-
-/// Appends an integer in decimal.
-pub fn append_integer(n: i64, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
-}
-
-/// Appends bytes in base64, with padding.
-pub fn append_base64(bytes: &[u8], out: &mut Vec<u8>) {
-    let before = out.len();
-    out.resize(before + bytes.len().div_ceil(3) * 4, 0);
-    // Cannot fail: there is room for every group of four.
-    let written = BASE64.encode_slice(bytes, &mut out[before..]).unwrap_or_default();
-    out.truncate(before + written);
-}
-
-fn append_hex(bytes: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.reserve(bytes.len() * 2);
-    for byte in bytes {
-        out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    }
 }
 
 /// Appends a time in RFC 3339; before its year 0, or at the end of its year 9999 (jiff
@@ -294,69 +241,6 @@ fn append_headers(record: &RecordRef<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(header.name);
         out.push(b'=');
         out.extend_from_slice(header.value.unwrap_or(b"NULL"));
-    }
-}
-
-/// Appends bytes so that they cannot command a terminal: printable UTF-8, newline
-/// and tab stay; other control bytes and what is not UTF-8 become `\xNN`; C1
-/// controls, line separators, and characters that turn the direction of text or
-/// hide it become `\u{…}`. It is for reading, not for reading back: a backslash stays one.
-pub fn escape_for_terminal(bytes: &[u8], out: &mut Vec<u8>) {
-    for chunk in bytes.utf8_chunks() {
-        let text = chunk.valid();
-        let mut copied = 0;
-        for (at, c) in text.char_indices().filter(|(_, c)| !is_plain(*c)) {
-            out.extend_from_slice(&text.as_bytes()[copied..at]);
-            copied = at + c.len_utf8();
-            if c.is_ascii() {
-                append_byte_escape(c as u8, out);
-            } else {
-                out.extend_from_slice(format!("\\u{{{:x}}}", u32::from(c)).as_bytes());
-            }
-        }
-        out.extend_from_slice(&text.as_bytes()[copied..]);
-        for byte in chunk.invalid() {
-            append_byte_escape(*byte, out);
-        }
-    }
-}
-
-/// The same for JSON, which stays what it is: a character that can't be shown is inside of a string.
-pub fn escape_json_for_terminal(json: &[u8], out: &mut Vec<u8>) {
-    for chunk in json.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if is_plain(c) {
-                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            } else {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
-                }
-            }
-        }
-        for byte in chunk.invalid() {
-            append_byte_escape(*byte, out);
-        }
-    }
-}
-
-fn append_byte_escape(byte: u8, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"\\x");
-    append_hex(&[byte], out);
-}
-
-/// Whether a character can be shown as it is.
-fn is_plain(c: char) -> bool {
-    match c {
-        ' '..='~' | '\n' | '\t' => true,
-        c if c.is_control() => false,
-        // Marks and overrides of direction (UAX #9), separators, tags, the byte order mark.
-        '\u{61c}'
-        | '\u{200e}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}'
-        | '\u{feff}'
-        | '\u{e0000}'..='\u{e007f}' => false,
-        _ => true,
     }
 }
 

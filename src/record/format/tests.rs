@@ -1,8 +1,11 @@
 //! What formats are to do, token by token and for arbitrary records.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use proptest::prelude::*;
+
 use super::*;
 use crate::record::{Header, Timestamp};
-use proptest::prelude::*;
 
 /// Two days before the year 10000.
 const LAST: i64 = 253_402_127_999_999;
@@ -56,6 +59,23 @@ fn every_token_shows_its_part_of_the_record() {
 }
 
 #[test]
+fn each_token_of_the_table_is_understood_by_every_name_and_named_in_errors_and_help() {
+    let (error, table) = (format!("{:#}", Template::parse("%z").unwrap_err()), table());
+    for token in &TOKENS {
+        let letters = token.letters.chars().map(|letter| format!("%{letter}"));
+        let names = token.name.into_iter().map(|name| format!("%{{{name}}}"));
+        let spellings: Vec<String> = letters.chain(names).collect();
+        assert!(!spellings.is_empty());
+        for spelling in &spellings {
+            let same = Template::parse(spelling).unwrap() == Template::parse(&spellings[0]).unwrap();
+            assert!(same && error.contains(spelling), "{spelling}");
+            let row = table.lines().find(|row| row.split(' ').any(|word| word == spelling));
+            assert!(row.is_some_and(|row| row.ends_with(token.meaning)), "{spelling}: {table}");
+        }
+    }
+}
+
+#[test]
 fn headers_are_as_in_kcat_and_one_of_them_is_the_last_of_its_name() {
     assert_eq!(shown("%h", &RECORD), b"h=1,n=NULL,a:b=,h=\x01\xff");
     assert_eq!(shown("%{headers}", &RECORD), shown("%h", &RECORD));
@@ -100,6 +120,9 @@ fn a_bad_format_is_named_with_its_place_and_the_tokens_listed() {
         ("%{key:hexx}", "unknown token %{key:hexx}"),
         ("%{topic:hex}", "unknown token %{topic:hex}"),
         ("%{header:}", "unknown token %{header:}"),
+        ("%{header:NAME", "without its }"),
+        ("%{header}", "unknown token %{header}"),
+        ("%{headers:hex}", "unknown token %{headers:hex}"),
         ("%{}", "unknown token %{}"),
         ("%{key", "without its }"),
         ("%é", "unknown token %é"),
@@ -144,21 +167,6 @@ fn a_time_beyond_rfc_3339_is_in_milliseconds() {
     assert_eq!(at(YEAR_0 - 1), (YEAR_0 - 1).to_string());
 }
 
-fn escaped(bytes: &[u8]) -> String {
-    let mut out = Vec::new();
-    escape_for_terminal(bytes, &mut out);
-    String::from_utf8(out).unwrap()
-}
-
-#[test]
-fn a_terminal_gets_text_and_no_commands() {
-    assert_eq!(escaped("plain é 漢 🦀\n\tnext".as_bytes()), "plain é 漢 🦀\n\tnext");
-    assert_eq!(escaped(b"\x1b[31m\x07\0\r\x7f"), r"\x1b[31m\x07\x00\x0d\x7f");
-    assert_eq!(escaped(b"a\xffb\xc3"), r"a\xffb\xc3");
-    assert_eq!(escaped("\u{9b}31m".as_bytes()), r"\u{9b}31m");
-    assert_eq!(escaped("\u{202e}x\u{2066}\u{feff}".as_bytes()), r"\u{202e}x\u{2066}\u{feff}");
-}
-
 proptest! {
     #[test]
     fn no_format_panics(format in any::<String>(), likely in "[%\\\\{}:a-zSKTRx0-9]{0,20}") {
@@ -190,26 +198,5 @@ proptest! {
         let shown = text("%{time}", &RecordRef { timestamp: Timestamp::Create(ms), ..RECORD });
         prop_assert_eq!(shown.parse::<jiff::Timestamp>().unwrap().as_millisecond(), ms);
         prop_assert_eq!(shown.len(), 24);
-    }
-
-    #[test]
-    fn nothing_for_a_terminal_holds_a_control_byte(bytes in any::<Vec<u8>>(), s in any::<String>()) {
-        for bytes in [bytes.as_slice(), s.as_bytes()] {
-            prop_assert!(escaped(bytes).chars().all(|c| !c.is_control() || c == '\n' || c == '\t'));
-        }
-    }
-}
-
-proptest! {
-    #[test]
-    fn json_for_a_terminal_is_the_same_json_without_a_control_character(
-        text in prop_oneof![any::<String>(), "[\\x00-\\x9f\u{200e}\u{202e}\u{e0041}a]{0,20}"],
-    ) {
-        let json = serde_json::to_string(&text).unwrap();
-        let mut shown = Vec::new();
-        escape_json_for_terminal(json.as_bytes(), &mut shown);
-        let shown = String::from_utf8(shown).unwrap();
-        prop_assert!(shown.chars().all(is_plain), "{shown:?}");
-        prop_assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
     }
 }

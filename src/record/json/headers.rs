@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::parse::{Base64, Once};
+use super::fields::{Base64, Once};
 use crate::record::OwnedHeader;
 
 /// Headers in any of their shapes, told apart element by element: a pair, an

@@ -1,5 +1,6 @@
 //! The JSON record, both ways: what is written can be read back without loss. Pure: no clock, no IO.
 
+mod fields;
 mod headers;
 mod parse;
 #[cfg(test)]

@@ -3,10 +3,9 @@
 use std::fmt;
 
 use anyhow::{Result, anyhow};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::{self, DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 
+use super::fields::{Base64, Once, Partition, Text, Time};
 use super::headers::Headers;
 use super::{JsonRecord, short};
 
@@ -153,7 +152,7 @@ impl<'de> Visitor<'de> for RecordVisitor {
                 }
             }
         }
-        if value.name.is_none() {
+        if !value.is_set() {
             return Err(A::Error::custom(
                 "no value: give \"value\" or \"value_base64\"; a tombstone is \"value\":null",
             ));
@@ -167,170 +166,5 @@ impl<'de> Visitor<'de> for RecordVisitor {
             value: value.content,
             headers: headers.content.unwrap_or_default(),
         })
-    }
-}
-
-/// What may be said once, under whichever of its names.
-pub(super) struct Once<T> {
-    what: &'static str,
-    name: Option<&'static str>,
-    pub(super) content: Option<T>,
-}
-
-impl<T> Once<T> {
-    pub(super) fn new(what: &'static str) -> Self {
-        Self { what, name: None, content: None }
-    }
-
-    pub(super) fn set<E: de::Error>(&mut self, name: &'static str, content: Option<T>) -> Result<(), E> {
-        match self.name.replace(name) {
-            None => {
-                self.content = content;
-                Ok(())
-            }
-            Some(first) if first == name => Err(E::custom(format_args!("{name:?} stands twice"))),
-            Some(first) => {
-                let what = self.what;
-                Err(E::custom(format_args!("both {first:?} and {name:?} give the {what}: give one")))
-            }
-        }
-    }
-}
-
-/// A string or null, as bytes.
-struct Text {
-    field: &'static str,
-}
-
-impl<'de> DeserializeSeed<'de> for Text {
-    type Value = Option<Vec<u8>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Visitor<'_> for Text {
-    type Value = Option<Vec<u8>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a string or null as {:?}", self.field)?;
-        match self.field {
-            "value" | "payload" | "key" => f.write_str(" (JSON within it is written as a string)"),
-            _ => Ok(()),
-        }
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(text.as_bytes().to_vec()))
-    }
-
-    fn visit_string<E: de::Error>(self, text: String) -> Result<Self::Value, E> {
-        Ok(Some(text.into_bytes()))
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-}
-
-/// A string of base64 or null, as the bytes that it stands for.
-pub(super) struct Base64 {
-    pub(super) field: &'static str,
-}
-
-impl<'de> DeserializeSeed<'de> for Base64 {
-    type Value = Option<Vec<u8>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Visitor<'_> for Base64 {
-    type Value = Option<Vec<u8>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a string of base64 or null as {:?}", self.field)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        match BASE64.decode(text) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(e) => Err(E::custom(format_args!(
-                "{:?} is not base64 (standard alphabet, padded): {e}",
-                self.field
-            ))),
-        }
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-}
-
-struct Partition;
-
-impl<'de> DeserializeSeed<'de> for Partition {
-    type Value = Option<i32>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Visitor<'_> for Partition {
-    type Value = Option<i32>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number from 0 on or null as \"partition\"")
-    }
-
-    fn visit_u64<E: de::Error>(self, n: u64) -> Result<Self::Value, E> {
-        i32::try_from(n).map(Some).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(n), &self))
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-}
-
-struct Time {
-    field: &'static str,
-}
-
-impl<'de> DeserializeSeed<'de> for Time {
-    type Value = Option<i64>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Visitor<'_> for Time {
-    type Value = Option<i64>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "whole milliseconds since the epoch, RFC 3339, or null as {:?}", self.field)
-    }
-
-    fn visit_u64<E: de::Error>(self, n: u64) -> Result<Self::Value, E> {
-        i64::try_from(n).map(Some).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(n), &self))
-    }
-
-    fn visit_i64<E: de::Error>(self, n: i64) -> Result<Self::Value, E> {
-        // Kafka's own word for no timestamp.
-        Ok((n != -1).then_some(n))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        match text.parse::<jiff::Timestamp>() {
-            Ok(time) => Ok(Some(time.as_millisecond())),
-            Err(_) => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
-        }
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
     }
 }

@@ -1,7 +1,7 @@
 //! A record to JSON, appended by hand: the hot path of `consume -J`. Pure: no clock, no IO.
 
 use crate::record::RecordRef;
-use crate::record::format::{append_base64, append_integer};
+use crate::record::bytes::{append_base64, append_integer};
 
 /// Appends a record as one JSON object, without a newline:
 /// `{"topic":"foo","partition":0,"offset":42,"timestamp":1700000000000,"key":"a","value":"b","headers":[["h","v"],["h",null]]}`.

@@ -24,6 +24,31 @@ pub(super) struct Running {
     pub(super) since: Instant,
 }
 
+/// What the client delivered and was not taken yet, in the order of offsets.
+#[derive(Debug)]
+pub(super) enum Parked {
+    Record(Arc<Record>),
+    /// A record that no command runs for.
+    Filtered(i64),
+}
+
+impl Parked {
+    pub(super) fn offset(&self) -> i64 {
+        match self {
+            Self::Record(record) => record.offset,
+            Self::Filtered(offset) => *offset,
+        }
+    }
+
+    /// What holding it costs, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Record(record) => weight(record),
+            Self::Filtered(_) => size_of::<Self>(),
+        }
+    }
+}
+
 /// Records and their bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Load {
@@ -72,7 +97,7 @@ pub(super) struct Partition {
     pub(super) name: Name,
     pub(super) tracker: Tracker,
     /// Delivered by the client, and not taken: its queue is full or the span is reached.
-    pub(super) parked: VecDeque<Arc<Record>>,
+    pub(super) parked: VecDeque<Parked>,
     pub(super) lanes: Lanes<Item>,
     pub(super) running: HashMap<i64, Running>,
     pub(super) retrying: usize,
@@ -114,7 +139,7 @@ impl Partition {
 
     /// The offset after all that came, where that is known.
     pub(super) fn read_to(&self) -> Option<i64> {
-        let parked = self.parked.back().map(|record| record.offset + 1);
+        let parked = self.parked.back().map(|parked| parked.offset() + 1);
         parked.max(self.tracker.read_to()).max(self.end_behind).max(self.position)
     }
 
@@ -123,7 +148,7 @@ impl Partition {
     pub(super) fn drop_parked(&mut self) -> (usize, usize) {
         self.end_behind = None;
         let dropped = std::mem::take(&mut self.parked);
-        (dropped.len(), dropped.iter().map(|record| weight(record)).sum())
+        (dropped.len(), dropped.iter().map(Parked::weight).sum())
     }
 
     /// Lets an end count that nothing parked is before any more.

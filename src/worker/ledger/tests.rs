@@ -29,6 +29,14 @@ fn deliver(ledger: &mut Ledger, partition: i32, offset: i64, key: Option<u8>) {
     });
 }
 
+/// Delivers a record that a filter keeps from the commands.
+fn pass(ledger: &mut Ledger, offset: i64) {
+    let timestamp = Timestamp::None;
+    let record =
+        RecordRef { topic: "t", partition: 0, offset, timestamp, key: None, value: None, headers: &[] };
+    ledger.pass(&record);
+}
+
 #[test]
 fn a_ticket_of_an_ended_epoch_is_void() {
     let mut ledger = Ledger::new(Order::Key, limits(4));
@@ -40,6 +48,57 @@ fn a_ticket_of_an_ended_epoch_is_void() {
     deliver(&mut ledger, 0, 7, None);
     assert!(!ledger.finish(job.ticket, Outcome::Resolved));
     assert_eq!(ledger.store_list(), [("t".into(), 0, 7)]);
+}
+
+#[test]
+fn a_filtered_record_runs_nothing_is_committed_past_and_does_not_count() {
+    let mut ledger = Ledger::new(Order::Key, Limits { count: Some(2), ..limits(4) });
+    ledger.assign(&name(0), None, None);
+    pass(&mut ledger, 0);
+    deliver(&mut ledger, 0, 1, None);
+    pass(&mut ledger, 2);
+    assert_eq!((ledger.filtered(), ledger.store_list()), (2, vec![("t".into(), 0, 1)]));
+    let first = ledger.next(Instant::now()).unwrap();
+    assert_eq!(first.ticket.offset, 1);
+    assert!(ledger.next(Instant::now()).is_none());
+    ledger.finish(first.ticket, Outcome::Resolved);
+    assert_eq!(ledger.store_list(), [("t".into(), 0, 3)]);
+    assert!(!ledger.is_complete(), "one of two is done");
+    deliver(&mut ledger, 0, 3, None);
+    let second = ledger.next(Instant::now()).unwrap();
+    ledger.finish(second.ticket, Outcome::Resolved);
+    assert!(ledger.is_complete());
+}
+
+#[test]
+fn a_filtered_record_waits_behind_what_is_parked_and_is_dropped_with_it() {
+    let mut ledger = Ledger::new(Order::Key, Limits { max_span: 2, ..limits(1) });
+    ledger.assign(&name(0), None, None);
+    for offset in 0..3 {
+        deliver(&mut ledger, 0, offset, None);
+    }
+    pass(&mut ledger, 3);
+    assert_eq!((ledger.filtered(), ledger.queued()), (0, 4));
+    let first = ledger.next(Instant::now()).unwrap();
+    ledger.finish(first.ticket, Outcome::Resolved);
+    assert_eq!(ledger.filtered(), 0, "2 was taken, and the span is reached again");
+    let (paused, _) = ledger.flow(true);
+    assert_eq!(paused, [(name(0), Some(3))], "it is to be read again");
+    pass(&mut ledger, 3);
+    let second = ledger.next(Instant::now()).unwrap();
+    ledger.finish(second.ticket, Outcome::Resolved);
+    assert_eq!(ledger.filtered(), 1);
+}
+
+#[test]
+fn the_last_record_before_the_end_may_be_a_filtered_one() {
+    let mut ledger = Ledger::new(Order::Key, limits(1));
+    ledger.assign(&name(0), Some(0), Some(2));
+    pass(&mut ledger, 0);
+    assert!(!ledger.is_complete());
+    pass(&mut ledger, 1);
+    assert!(ledger.is_complete());
+    assert_eq!((ledger.filtered(), ledger.store_list()), (2, vec![("t".into(), 0, 2)]));
 }
 
 #[test]

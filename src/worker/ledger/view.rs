@@ -71,6 +71,11 @@ impl Ledger {
         self.running
     }
 
+    /// How many records were resolved without a command.
+    pub fn filtered(&self) -> u64 {
+        self.filtered
+    }
+
     /// How many records are queued or wait for a retry.
     pub fn queued(&self) -> usize {
         self.queued + self.parked

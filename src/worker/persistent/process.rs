@@ -11,7 +11,8 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::Parts;
 use crate::process::{Group, Lines, Owners, PIPES_AFTER_END, Program};
-use crate::record::{Header, Record, RecordRef, codec};
+use crate::record::decode::Scratch;
+use crate::record::{Record, RecordRef};
 use crate::terminal::notes::Log;
 use crate::worker::protocol;
 
@@ -99,23 +100,12 @@ impl Process {
 
     /// Hands a record over under this id: it is written as the process reads.
     pub fn send(&mut self, id: u64, attempt: u32, record: &Record, parts: &Parts) {
-        let mut scratch = Vec::new();
-        let (value, undone) = parts.runner.decoded(record, &mut scratch, &parts.shared);
-        let value = record.value.is_some().then_some(value);
+        let mut scratch = Scratch::default();
+        let decoded = parts.runner.decoded(record, &mut scratch, &parts.shared);
         record.with_ref(|shown| {
-            let mut append = |headers: &[Header<'_>]| {
-                let RecordRef { topic, partition, offset, timestamp, key, .. } = shown;
-                let shown = RecordRef { topic, partition, offset, timestamp, key, value, headers };
-                protocol::append_request(id, attempt, &shown, &mut self.unwritten);
-            };
-            if undone {
-                // The value is not encoded any more.
-                let is_left = |header: &&Header<'_>| header.name != codec::CONTENT_ENCODING;
-                let left: Vec<Header<'_>> = shown.headers.iter().filter(is_left).copied().collect();
-                append(&left);
-            } else {
-                append(shown.headers);
-            }
+            let headers = decoded.form.headers(shown.headers);
+            let shown = RecordRef { value: decoded.value, headers: &headers, ..shown };
+            protocol::append_request(id, attempt, &shown, &mut self.unwritten);
         });
     }
 

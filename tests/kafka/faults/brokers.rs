@@ -8,8 +8,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
 use super::lab::LONG;
-use super::support::{Cluster, wait_for, wait_until};
 use super::watch::client;
+use crate::support::{Cluster, wait_for, wait_until};
 
 /// Partitions of the topic that groups commit to, as lib.sh configures it.
 const GROUP_PARTITIONS: i32 = 6;

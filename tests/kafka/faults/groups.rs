@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::lab::{Case, LONG, running_of, sized};
-use super::support::{Running, wait_until};
+use crate::support::{Running, wait_until};
 
 /// A rebalance is noticed soon.
 const QUICK: [&str; 2] = ["-X", "heartbeat.interval.ms=300"];

@@ -8,7 +8,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::lab::{Case, LONG, ONE_SHOT, create, running_of};
 use super::oracle::Sent;
-use super::support::wait_until;
+use crate::support::wait_until;
 
 /// The handler, with this done before it appends; `$v` is the value.
 fn first(script: &str) -> String {

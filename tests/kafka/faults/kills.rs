@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::lab::{Case, sized};
-use super::support::Running;
+use crate::support::Running;
 
 /// How often the worker does not live long enough to hand out a record.
 const AT_ONCE: u64 = 5;

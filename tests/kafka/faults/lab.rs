@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::oracle::{Evidence, Handled, Place, Sent};
-use super::support::{Cluster, Kq, Output, Running, wait_until};
 use super::watch::{LOOK, Watch, client, count_lines, lag};
+use crate::support::{Cluster, Kq, Output, Running, wait_until};
 
 /// What a wait is given at most: generous, since a slow machine is no failure.
 pub const LONG: Duration = Duration::from_mins(1);

@@ -6,7 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::lab::{Case, LONG, ONE_SHOT};
-use super::support::wait_until;
+use crate::support::wait_until;
 
 /// `--max-span` of a worker that is held back.
 const SPAN: i64 = 4;

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::brokers::Brokers;
 use super::lab::{Case, LONG, ONE_SHOT, create, running_of, sized};
-use super::support::{Cluster, Output, Running, wait_for, wait_until};
 use super::watch::{client, committed};
+use crate::support::{Cluster, Output, Running, wait_for, wait_until};
 
 /// What is done to a broker.
 #[derive(Clone, Copy, PartialEq)]

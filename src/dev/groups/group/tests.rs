@@ -1,6 +1,9 @@
 //! The life of a group, step by step on a clock of its own.
 
+use super::join::MAX_PENDING;
 use super::*;
+use crate::dev::groups::messages::{Join, Sync, Waiter};
+use bytes::Bytes;
 use proptest::prelude::*;
 
 /// A group and the number of the next request.

@@ -1,0 +1,93 @@
+//! Flags of what is read and as whom.
+
+use std::time::Duration;
+
+use crate::cli::values;
+use crate::clock::duration;
+use crate::reading::isolation::Isolation;
+use crate::reading::membership::{Assignor, GroupProtocol};
+
+/// Which topics are read, from where to where.
+#[derive(clap::Args, Debug)]
+pub struct ReadingArgs {
+    /// Topics (or KQ_TOPIC); `^…` is a regular expression
+    #[arg(value_name = "TOPIC")]
+    pub topics: Vec<String>,
+
+    /// A topic, as the positional
+    #[arg(short, long = "topic", value_name = "TOPIC")]
+    pub topic: Vec<String>,
+
+    /// Read as a member of this group and commit what was written [env: KQ_GROUP]
+    #[arg(short, long, value_name = "GROUP")]
+    pub group: Option<String>,
+
+    /// Where to start: beginning, end, OFFSET, -N before the end, @TIME, -DURATION; in a group
+    /// only where nothing is committed
+    #[arg(
+        short = 'o',
+        long,
+        value_name = "WHERE",
+        allow_hyphen_values = true,
+        help_heading = "From and until"
+    )]
+    pub from: Vec<String>,
+
+    /// With --from: the whole group starts there, whatever it has committed; refused where it has members
+    #[arg(long, help_heading = "From and until")]
+    pub reset: bool,
+
+    /// Where to stop, exclusive: end, OFFSET, @TIME, -DURATION (so long ago)
+    #[arg(
+        long,
+        value_name = "WHERE",
+        allow_hyphen_values = true,
+        conflicts_with = "end",
+        help_heading = "From and until"
+    )]
+    pub until: Option<String>,
+
+    /// Stop at the end, as it is when a partition is first assigned
+    #[arg(short, long, help_heading = "From and until")]
+    pub end: bool,
+
+    /// Stop after COUNT records were written
+    #[arg(
+        short = 'n',
+        visible_short_alias = 'c',
+        long,
+        value_name = "COUNT",
+        help_heading = "From and until"
+    )]
+    pub count: Option<u64>,
+
+    /// Stop when no record came for so long
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "From and until")]
+    pub idle: Option<Duration>,
+}
+
+/// How a reader takes part in its group, and in others' transactions.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Group and limits")]
+pub struct GroupArgs {
+    /// Which records of transactions: read-committed or read-uncommitted [default: read-committed]
+    #[arg(long, value_name = "LEVEL", value_parser = values::one_of::<Isolation>(), hide_short_help = true)]
+    pub isolation: Option<Isolation>,
+
+    /// How the group shares partitions: all its members must speak it [default: cooperative-sticky]
+    ///
+    /// kafka-go's group readers share with no other client: beside a member of kq they get no
+    /// partition, whatever is chosen here.
+    #[arg(long, value_name = "NAME", value_parser = values::one_of::<Assignor>(), hide_short_help = true)]
+    pub assignor: Option<Assignor>,
+
+    /// Who assigns the partitions: the members of the group, or the brokers
+    #[arg(
+        long,
+        value_name = "PROTOCOL",
+        default_value = "classic",
+        value_parser = values::group_protocol(),
+        hide_short_help = true
+    )]
+    pub group_protocol: GroupProtocol,
+}

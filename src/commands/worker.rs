@@ -1,0 +1,152 @@
+//! `kq worker`: from its flags to the engine's settings.
+
+use std::num::NonZeroUsize;
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::cli::worker::Args;
+use crate::commands::selection::{decoder, filter};
+use crate::config::{Config, topic};
+use crate::exit::{self, Exit};
+use crate::process::Program;
+use crate::reading::bounds::End;
+use crate::reading::membership::Sharing;
+use crate::reading::topics::Selection;
+use crate::record::decode::Decode;
+use crate::worker::settings::{Credentials, Ending, Failing, Mode, OutputTopic, Reading, Running};
+use crate::worker::{self, OnFailure, Policy, Settings};
+
+/// Runs the worker to its end.
+pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
+    let mut config = config.clone();
+    config.log = config.log.with_live_line().with_writer();
+    let outcome = settings(args, &config).and_then(|settings| worker::run(settings, &config));
+    if !config.log.flush() {
+        exit::unheard(&outcome);
+    }
+    outcome
+}
+
+/// What the flags ask for, as far as that can be told without the cluster.
+fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
+    let program = program(args).map_err(|e| exit::with(Exit::CannotRun, e))?;
+    let named: Vec<&String> = args.topics.iter().chain(&args.topic_flags).collect();
+    let topics = Selection::given_or(&named, config.env_topic.as_deref())?;
+    let group = group(args, config, &topics)?;
+    let policy = policy(args, &topics)?;
+    let output = output(args, &topics)?;
+    Ok(Settings {
+        program,
+        topics,
+        reading: Reading {
+            group,
+            sharing: Sharing { protocol: args.sharing.group_protocol, assignor: args.sharing.assignor },
+            isolation: args.sharing.isolation,
+            instance_id: args.instance_id.clone(),
+            start: args.from,
+            reset: args.reset,
+            until: args.until.or(args.end.then_some(End::End)),
+            count: args.count,
+            idle: args.idle,
+            decoder: decoder(&args.decoding, Decode::Auto),
+            filter: filter(&args.filter)?,
+        },
+        running: Running {
+            jobs: args.jobs.map_or_else(cores, NonZeroUsize::get),
+            mode: if args.persistent {
+                Mode::Persistent { window: args.window.get() }
+            } else {
+                Mode::OneShot
+            },
+            order: args.order,
+            command_timeout: args.command_timeout,
+            max_span: args.max_span,
+            output,
+            credentials: if args.pass_credentials { Credentials::Pass } else { Credentials::Withhold },
+        },
+        failing: Failing {
+            policy,
+            backoff: args.backoff,
+            dead_letters: args.dlq.clone(),
+            max_consecutive_failures: args.max_consecutive_failures,
+        },
+        ending: Ending {
+            drain: args.drain,
+            shutdown_timeout: args.shutdown_timeout,
+            stall_timeout: args.stall_timeout,
+        },
+        metrics: args.metrics.clone(),
+    })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// The command to run.
+fn program(args: &Args) -> anyhow::Result<Program> {
+    if let Some(script) = &args.shell {
+        ensure!(!script.to_string_lossy().trim().is_empty(), "--shell: the command is empty");
+        return Ok(Program::shell(script));
+    }
+    // Without a working directory, commands are still found through PATH.
+    let cwd = std::env::current_dir().unwrap_or_default();
+    Program::resolve(&args.command, std::env::var_os("PATH").as_deref(), &cwd)
+}
+
+/// `-g`, else `KQ_GROUP`, else a name made from the one topic.
+fn group(args: &Args, config: &Config, topics: &Selection) -> anyhow::Result<String> {
+    if let Some(group) = args.group.as_deref().or(config.group.as_deref()) {
+        ensure!(!group.is_empty(), "-g/--group is empty (give a name, or leave the flag out)");
+        return Ok(group.to_owned());
+    }
+    match topics.only_name() {
+        Some(topic) => {
+            let group = format!("kq-worker-{topic}");
+            config.log.note(format_args!("group {group} (-g GROUP or KQ_GROUP for another)"));
+            Ok(group)
+        }
+        None => bail!("several topics or a pattern: name the group with -g GROUP or KQ_GROUP"),
+    }
+}
+
+/// What becomes of records whose command failed.
+fn policy(args: &Args, topics: &Selection) -> anyhow::Result<Policy> {
+    let default = if args.dlq.is_some() { OnFailure::Dlq } else { OnFailure::Stop };
+    let policy = Policy {
+        exit_map: args.exit_map.clone().unwrap_or_default(),
+        retries: args.retries,
+        on_failure: args.on_failure.unwrap_or(default),
+    };
+    match &args.dlq {
+        None => ensure!(!policy.needs_dead_letters(), "--on-failure dlq needs --dlq TOPIC"),
+        Some(dlq) => {
+            ensure!(
+                policy.needs_dead_letters(),
+                "--dlq {dlq} is of no use with this --on-failure: leave one of them out"
+            );
+            topic::check(dlq).context("--dlq")?;
+            ensure!(
+                !topics.matches(dlq),
+                "--dlq {dlq}: the worker reads that topic itself: its dead letters would come back for ever"
+            );
+        }
+    }
+    Ok(policy)
+}
+
+/// Where the commands' output goes.
+fn output(args: &Args, topics: &Selection) -> anyhow::Result<Option<OutputTopic>> {
+    let Some(output) = &args.output_topic else { return Ok(None) };
+    ensure!(
+        !args.persistent,
+        "--output-topic takes what a command prints, and one of --persistent answers instead: leave one of \
+         the two out, or have the command produce to {output} itself before it answers"
+    );
+    topic::check(output).context("--output-topic")?;
+    ensure!(
+        !topics.matches(output),
+        "--output-topic {output}: the worker reads that topic itself: its output would come back for ever"
+    );
+    Ok(Some(OutputTopic { topic: output.clone(), lines: args.output_lines, copy_headers: args.copy_headers }))
+}

@@ -1,0 +1,110 @@
+//! The one node: its settings, its data, and what all its connections share.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::configs::Defaults;
+use super::groups::Coordinator;
+use super::topics::Topics;
+use crate::lock::Lock;
+use crate::terminal::notes::Log;
+
+/// The one node's id.
+pub const NODE_ID: i32 = 1;
+/// What clients see as the cluster's id.
+pub const CLUSTER_ID: &str = "kq-dev";
+
+/// How a broker behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Partitions of a topic that is created without a number.
+    pub partitions: i32,
+    /// Whether topics are created on first use.
+    pub auto_create: bool,
+    /// Whether more than one replica is refused, as a single Kafka node does.
+    pub strict: bool,
+    pub defaults: Defaults,
+}
+
+/// One broker. Handlers and connections share it.
+pub struct Broker {
+    pub settings: Settings,
+    pub log: Log,
+    pub topics: Topics,
+    pub coordinator: Coordinator,
+    /// Held by the one request that searches logs by time.
+    pub searching: Arc<tokio::sync::Mutex<()>>,
+    /// Limits the notes about topics that can't be created on first use.
+    pub cannot_make: Seldom,
+    /// The next producer id to give out.
+    pub next_producer_id: AtomicI64,
+    /// A serial number for members.
+    pub next_member: AtomicU64,
+    /// Milliseconds since the epoch.
+    pub started_ms: i64,
+}
+
+impl Broker {
+    /// Opens the data in `folder`; writes a note for each repair.
+    pub fn open(folder: &Path, settings: Settings, log: Log) -> anyhow::Result<Self> {
+        let context = || format!("open the data folder {}", folder.display());
+        let topics =
+            Topics::open(folder, settings.defaults, |repaired| log.note(repaired)).with_context(context)?;
+        let coordinator = Coordinator::open(folder.join("offsets")).with_context(context)?;
+        let started_ms = crate::clock::now_ms();
+        let partitions = topics.all().into_iter().flat_map(|topic| topic.partitions());
+        let highest = partitions.map(|partition| partition.log().highest_producer_id()).max().unwrap_or(-1);
+        // A thousand ids per millisecond: a restarted broker never repeats an id.
+        let first = started_ms.saturating_mul(1000).max(highest.saturating_add(1));
+        Ok(Self {
+            settings,
+            log,
+            topics,
+            coordinator,
+            searching: Arc::default(),
+            cannot_make: Seldom::default(),
+            next_producer_id: AtomicI64::new(first),
+            next_member: AtomicU64::new(0),
+            started_ms,
+        })
+    }
+
+    /// Creates a topic, unless it exists with that number of partitions.
+    pub fn ensure_topic(&self, name: &str, partitions: Option<i32>) -> anyhow::Result<()> {
+        if let Some(topic) = self.topics.find(name) {
+            let there = topic.partition_count();
+            match partitions {
+                Some(wanted) if usize::try_from(wanted) != Ok(there) => anyhow::bail!(
+                    "topic {name} is there with {there} partitions, not {wanted}; leave out :{wanted}, or delete the topic"
+                ),
+                _ => return Ok(()),
+            }
+        }
+        let partitions = partitions.unwrap_or(self.settings.partitions);
+        match self.topics.create(name, partitions, BTreeMap::new()) {
+            Ok(_) => Ok(()),
+            Err((_, why)) => anyhow::bail!("make topic {name}: {why}"),
+        }
+    }
+}
+
+/// Limits a note to once a minute, however often its cause occurs.
+#[derive(Default)]
+pub struct Seldom(Lock<Option<Instant>>);
+
+impl Seldom {
+    /// Whether the note is due. If it is, the minute starts again.
+    pub fn is_due(&self) -> bool {
+        let mut said = self.0.lock();
+        let due = said.is_none_or(|said| said.elapsed() >= Duration::from_mins(1));
+        if due {
+            *said = Some(Instant::now());
+        }
+        due
+    }
+}

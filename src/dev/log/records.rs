@@ -1,0 +1,211 @@
+//! The times and offsets of the records in a batch, decompressed. Pure: no clock, no IO.
+
+use std::io::{self, Read};
+
+use super::batch::{HEADER, Header, array};
+
+/// The records of one batch are read (for their times) up to this many bytes, decompressed. An
+/// ordinary batch of 1 MB has less; a few KiB of zeros can decompress to gigabytes.
+pub const MAX_DECODED: u64 = 32 << 20;
+
+/// Time and offset of the first record of `batch` at or after a time, and at or after an offset.
+/// `budget` is the number of bytes of records that may still be read; those that were read are
+/// subtracted. Records that can't be decoded, or are too many, count as one record with the latest
+/// time of the header.
+pub fn find_record(batch: &[u8], time: i64, offset: i64, budget: &mut u64) -> Option<(i64, i64)> {
+    let header = Header::parse(batch)?;
+    let mut found = None;
+    let wanted = |t: i64, o: i64| {
+        found = (t >= time && o >= offset).then_some((t, o));
+        found.is_some()
+    };
+    match walk(&header, batch, budget, wanted) {
+        Ok(()) => found,
+        Err(_) => as_one(&header, offset).filter(|(latest, _)| *latest >= time),
+    }
+}
+
+/// The latest time of a record of `batch` at or after an offset, as [`find_record`] would find it.
+pub fn latest_time(batch: &[u8], offset: i64, budget: &mut u64) -> Option<i64> {
+    let header = Header::parse(batch)?;
+    let mut latest = None;
+    let looked = walk(&header, batch, budget, |t, o| {
+        if o >= offset {
+            latest = latest.max(Some(t));
+        }
+        false
+    });
+    looked.map_or_else(|_| as_one(&header, offset).map(|(time, _)| time), |()| latest)
+}
+
+fn as_one(header: &Header, offset: i64) -> Option<(i64, i64)> {
+    let first = header.base_offset.max(offset);
+    (first <= header.last_offset()).then_some((header.max_timestamp, first))
+}
+
+/// Calls `stop` with time and offset of each record until it returns true. An error if the records
+/// can't be read.
+fn walk(
+    header: &Header,
+    batch: &[u8],
+    budget: &mut u64,
+    mut stop: impl FnMut(i64, i64) -> bool,
+) -> io::Result<()> {
+    if header.is_log_append_time() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let most = MAX_DECODED.min(*budget);
+    let records = decompress(header.codec(), batch.get(HEADER..).unwrap_or_default(), most)?;
+    let mut records = records.take(most);
+    let walked = walk_records(header, &mut records, &mut stop);
+    *budget -= most - records.limit();
+    walked
+}
+
+fn walk_records(
+    header: &Header,
+    records: &mut impl Read,
+    stop: &mut impl FnMut(i64, i64) -> bool,
+) -> io::Result<()> {
+    for _ in 0..header.count {
+        let length = varint(records)?;
+        let length = u64::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        let mut record = records.by_ref().take(length);
+        let mut attributes = [0];
+        record.read_exact(&mut attributes)?;
+        let time = header.base_timestamp.saturating_add(varint(&mut record)?);
+        let offset = header.base_offset.saturating_add(varint(&mut record)?);
+        if stop(time, offset) {
+            return Ok(());
+        }
+        let left = record.limit();
+        if io::copy(&mut record, &mut io::sink())? != left {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
+}
+
+/// A zigzag varint of at most ten bytes.
+fn varint(from: &mut impl Read) -> io::Result<i64> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let mut byte = [0];
+        from.read_exact(&mut byte)?;
+        value |= u64::from(byte[0] & 0x7f) << shift;
+        if byte[0] < 0x80 {
+            return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+        }
+    }
+    Err(io::ErrorKind::InvalidData.into())
+}
+
+fn decompress(codec: i16, records: &[u8], most: u64) -> io::Result<Box<dyn Read + '_>> {
+    let stream: Box<dyn Read + '_> = match codec {
+        0 => return Ok(Box::new(records)),
+        1 => Box::new(flate2::read::GzDecoder::new(records)),
+        2 => return Ok(Box::new(io::Cursor::new(snappy(records, most)?))),
+        3 => Box::new(lz4_flex::frame::FrameDecoder::new(records)),
+        4 => Box::new(zstd::stream::read::Decoder::new(records)?),
+        _ => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    Ok(Box::new(io::BufReader::new(stream)))
+}
+
+/// Snappy as clients write it: Java's xerial framing, or one raw block.
+fn snappy(bytes: &[u8], most: u64) -> io::Result<Vec<u8>> {
+    const XERIAL: &[u8] = b"\x82SNAPPY\0";
+    let bad = |e: snap::Error| io::Error::new(io::ErrorKind::InvalidData, e);
+    let block = |block: &[u8], out: &mut Vec<u8>| {
+        let size = snap::raw::decompress_len(block).map_err(bad)?;
+        if (out.len() + size) as u64 > most {
+            return Err(io::Error::from(io::ErrorKind::InvalidData));
+        }
+        out.extend_from_slice(&snap::raw::Decoder::new().decompress_vec(block).map_err(bad)?);
+        Ok(())
+    };
+    let mut out = Vec::new();
+    if !bytes.starts_with(XERIAL) {
+        block(bytes, &mut out)?;
+        return Ok(out);
+    }
+    let mut rest = bytes.get(16..).unwrap_or_default();
+    while !rest.is_empty() {
+        let size = array::<4>(rest, 0).map(u32::from_be_bytes);
+        let size = size.ok_or(io::ErrorKind::UnexpectedEof)? as usize;
+        block(rest.get(4..4 + size).ok_or(io::ErrorKind::UnexpectedEof)?, &mut out)?;
+        rest = &rest[4 + size..];
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dev::log::batch::{PREFIX, sample};
+    use proptest::prelude::*;
+
+    const NOBODY: (i64, i16, i32) = (-1, -1, -1);
+
+    #[test]
+    fn the_first_record_at_or_after_a_time_is_found_per_record() {
+        let batch = sample(100, &[10, 30, 20, 40], NOBODY);
+        let find = |time| find_record(&batch, time, 0, &mut 1000);
+        assert_eq!(find(15), Some((30, 101)));
+        assert_eq!(find(40), Some((40, 103)));
+        assert_eq!(find(41), None);
+        assert_eq!(latest_time(&batch, 0, &mut 1000), Some(40));
+    }
+
+    #[test]
+    fn a_budget_that_is_used_up_makes_a_batch_count_as_one() {
+        let batch = sample(100, &[10, 30, 20, 40], NOBODY);
+        let mut budget = 1000;
+        assert_eq!(find_record(&batch, 41, 0, &mut budget), None);
+        assert_eq!(budget, 1000 - (batch.len() - HEADER) as u64);
+        assert_eq!(find_record(&batch, 15, 0, &mut 3), Some((40, 100)));
+        assert_eq!(find_record(&batch, 41, 0, &mut 3), None);
+    }
+
+    #[test]
+    fn a_batch_that_decompresses_to_too_much_is_not_decompressed() {
+        use std::io::Write as _;
+        // 64 MiB of records of a zero byte each, whose times are below what the header says.
+        let mut zeros = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let record = [10, 0, 0, 0, 0, 0];
+        (0..64).for_each(|_| zeros.write_all(&record.repeat((1 << 20) / record.len())).expect("compress"));
+        let mut batch = sample(0, &[10], NOBODY);
+        batch.truncate(HEADER);
+        batch[22] = 1;
+        batch[35..43].copy_from_slice(&1000_i64.to_be_bytes());
+        batch[57..61].copy_from_slice(&i32::MAX.to_be_bytes());
+        batch.extend(zeros.finish().expect("compressed"));
+        let size = batch.len() as i32 - PREFIX as i32;
+        batch[8..12].copy_from_slice(&size.to_be_bytes());
+        let mut budget = 1 << 30;
+        assert_eq!(find_record(&batch, 500, 0, &mut budget), Some((1000, 0)));
+        assert_eq!(budget, (1 << 30) - MAX_DECODED);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_searched_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = find_record(&bytes, 1, 0, &mut 1000);
+            let _ = latest_time(&bytes, 0, &mut 1000);
+        }
+
+        #[test]
+        fn records_of_any_bytes_and_codec_are_walked_without_a_panic(
+            tail in proptest::collection::vec(any::<u8>(), 0..300),
+            codec in 0_i16..8,
+            count in any::<i32>(),
+        ) {
+            let mut batch = sample(0, &[10], NOBODY);
+            batch.truncate(HEADER);
+            batch[21..23].copy_from_slice(&codec.to_be_bytes());
+            batch[57..61].copy_from_slice(&count.to_be_bytes());
+            batch.extend(tail);
+            let _ = find_record(&batch, i64::MAX, 0, &mut 1000);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Kafka as kq sees it: kafka's own types, and the traits that the engines are written against.
+//!
+//! [`super::ffi`] implements the traits with librdkafka, `super::fake` in memory for tests. No rdkafka
+//! type is in a signature here, but [`Code`] under its own name.
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::kafka::errors::Code;
+use crate::record::{Outgoing, RecordRef, TopicPartition};
+
+/// Hears what a client reports besides records; called from several threads.
+pub trait Observer: Send + Sync {
+    /// A broker is away, a login was refused, the client is fenced …
+    fn error(&self, code: Code, reason: &str);
+    /// A line of the client's own log; `level` as in syslog, 0 (emergency) to 7 (debug).
+    fn log(&self, level: i32, facility: &str, message: &str);
+}
+
+/// Where reading starts in a partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StartAt {
+    /// At the group's committed offset.
+    #[default]
+    Committed,
+    /// At the first record that is still there, which the client finds by itself.
+    Beginning,
+    Offset(i64),
+}
+
+/// A partition that a consumer is given, or chooses, and where it starts in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    pub topic: Arc<str>,
+    pub partition: i32,
+    pub start: StartAt,
+}
+
+impl Assigned {
+    /// The partition without its start.
+    pub fn topic_partition(&self) -> TopicPartition {
+        TopicPartition::new(Arc::clone(&self.topic), self.partition)
+    }
+}
+
+/// What the thread inside [`ConsumerClient::poll`] does when the group's assignment changes.
+pub trait Rebalance {
+    /// Partitions arrive. `start` says where reading starts: left as it is, at the committed offset.
+    fn assigned(&mut self, partitions: &mut [Assigned]);
+    /// Partitions go. What is stored before this returns is committed, unless `lost`: then another
+    /// member has them already and nothing may be stored.
+    fn revoked(&mut self, partitions: &[Assigned], lost: bool);
+}
+
+/// One partition of a topic, as the cluster's metadata has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionMetadata {
+    pub id: i32,
+    /// The leader's broker id, -1 where there is none.
+    pub leader: i32,
+    pub error: Option<Code>,
+}
+
+/// One topic of the cluster's metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicMetadata {
+    pub name: String,
+    pub partitions: Vec<PartitionMetadata>,
+    pub error: Option<Code>,
+}
+
+/// Something that a consumer's queue held.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    Record(RecordRef<'a>),
+    /// The partition has nothing more now; the next record there gets an offset ≥ `offset`.
+    End {
+        topic: &'a str,
+        partition: i32,
+        offset: i64,
+    },
+    /// An error of a partition, or of the consumer where `topic` is empty and `partition` -1.
+    Error {
+        topic: &'a str,
+        partition: i32,
+        offset: i64,
+        code: Code,
+        reason: &'a str,
+    },
+}
+
+/// The events of one [`ConsumerClient::poll`].
+pub trait Events {
+    /// Whether the time passed without an event.
+    fn is_empty(&self) -> bool;
+
+    /// Hands each event over, in order. Headers are read only `with_headers`: they cost a
+    /// parse of each record.
+    fn for_each<E>(&self, with_headers: bool, each: impl FnMut(Event<'_>) -> Result<(), E>) -> Result<(), E>;
+}
+
+/// A consumer, of a group or of partitions that it chose itself.
+///
+/// Every question takes no longer than its `timeout`.
+pub trait ConsumerClient {
+    /// What one poll gave; freed as one.
+    type Batch<'a>: Events
+    where
+        Self: 'a;
+
+    /// The cluster's view of one topic, or of all.
+    fn metadata(&self, topic: Option<&str>, timeout: Duration) -> Result<Vec<TopicMetadata>, Code>;
+
+    /// The partition's low watermark, and its high watermark (the last stable offset for a
+    /// read-committed client), asked from the broker.
+    fn watermarks(&self, topic: &str, partition: i32, timeout: Duration) -> Result<(i64, i64), Code>;
+
+    /// The partition's end for a reader of what is not committed yet, whatever this consumer reads.
+    fn unstable_end(&self, topic: &str, partition: i32, timeout: Duration) -> Result<i64, Code>;
+
+    /// The partition's high watermark as the last fetch had it, without asking; `None` before one.
+    fn seen_end(&self, topic: &str, partition: i32) -> Option<i64>;
+
+    /// For each partition and time (ms since the epoch), in their order: the offset of the first
+    /// record at or after that time, `None` where there is none.
+    fn offsets_for_times(
+        &self,
+        times: &[(TopicPartition, i64)],
+        timeout: Duration,
+    ) -> Result<Vec<Option<i64>>, Code>;
+
+    /// The group's committed offset of each of these partitions, in their order; `None` where it
+    /// has none.
+    fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<i64>>, Code>;
+
+    /// How many members the group has now; 0 where there is no such group.
+    fn group_members(&self, group: &str, timeout: Duration) -> Result<usize, Code>;
+
+    /// Joins the group for these topics; `^…` is a regular expression.
+    fn subscribe(&self, topics: &[String]) -> Result<(), Code>;
+
+    /// Reads these partitions, without a group.
+    fn assign(&self, partitions: &[Assigned]) -> Result<(), Code>;
+
+    /// Reads these partitions besides those that are assigned, without a group.
+    fn assign_more(&self, partitions: &[Assigned]) -> Result<(), Code>;
+
+    /// Goes on from `offset` in an assigned partition; what is queued from before is dropped.
+    /// `State`: it is not assigned (any more), or the client gave it up with `AutoOffsetReset`
+    /// ([`ConsumerClient::restart`]).
+    fn seek(&self, topic: &str, partition: i32, offset: i64, timeout: Duration) -> Result<(), Code>;
+
+    /// Starts an assigned partition again, at `offset`, after the client gave it up with
+    /// `AutoOffsetReset`. A partition that left meanwhile is `InvalidArgument`.
+    fn restart(&self, topic: &str, partition: i32, offset: i64) -> Result<(), Code>;
+
+    /// Stops fetching these partitions and drops what was fetched ahead.
+    fn pause(&self, partitions: &[TopicPartition]) -> Result<(), Code>;
+
+    /// Fetches these partitions again, from where they were paused.
+    fn resume(&self, partitions: &[TopicPartition]) -> Result<(), Code>;
+
+    /// Stores, for the next commit, the next offset to read of each partition. Partitions that this
+    /// member does not own are left out; `State` where it owns none of them.
+    fn store(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), Code>;
+
+    /// Commits what is stored and waits for the broker's answer. It serves no rebalance: in the
+    /// middle of one it fails, and the caller polls and tries again. `OperationTimedOut` where no
+    /// answer came.
+    fn commit_stored(&self, timeout: Duration) -> Result<(), Code>;
+
+    /// Commits these offsets and waits for the broker's answer. A consumer that has not joined its
+    /// group may do so while the group has no members.
+    fn commit(&self, offsets: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), Code>;
+
+    /// Waits up to `timeout` for the first event, then takes what is there, up to `most`.
+    /// Rebalances are served by `handler` meanwhile; must be called at least every
+    /// `max.poll.interval.ms`.
+    fn poll(&self, timeout: Duration, most: usize, handler: &mut dyn Rebalance) -> Self::Batch<'_>;
+
+    /// Leaves the group, serving the last rebalance, and waits until that is done or `timeout`
+    /// has passed; says which. Offsets that were stored are committed on the way.
+    fn close(&self, timeout: Duration, handler: &mut dyn Rebalance) -> bool;
+}
+
+/// The topic that a record was sent to: its name is read where it is asked for, not for each record.
+pub trait DeliveredTopic: Debug {
+    fn name(&self) -> Cow<'_, str>;
+}
+
+impl DeliveredTopic for &str {
+    fn name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self)
+    }
+}
+
+/// What became of one record given to a [`ProducerClient`].
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// The number that the record was sent with.
+    pub tag: u64,
+    /// `None`: acknowledged.
+    pub error: Option<Code>,
+    pub topic: &'a dyn DeliveredTopic,
+    pub partition: i32,
+    /// The record's offset; negative where it is not known (`acks=0`, or an error).
+    pub offset: i64,
+    /// Bytes of its key and its value.
+    pub bytes: usize,
+    /// Bytes of its headers' names and values.
+    pub header_bytes: usize,
+}
+
+/// A producer: queues records, reports what became of each in [`ProducerClient::poll`].
+pub trait ProducerClient {
+    /// A topic to produce to with this producer.
+    type Topic<'a>: TopicClient
+    where
+        Self: 'a;
+
+    /// The cluster's view of one topic, or of all.
+    fn metadata(&self, topic: Option<&str>, timeout: Duration) -> Result<Vec<TopicMetadata>, Code>;
+
+    /// The effective value of one configuration of a topic, asked from this broker; `None` where
+    /// it has none of that name.
+    fn topic_config(
+        &self,
+        topic: &str,
+        name: &str,
+        broker: i32,
+        timeout: Duration,
+    ) -> Result<Option<String>, Code>;
+
+    /// A handle to produce to `name` with.
+    fn topic(&self, name: &str) -> anyhow::Result<Self::Topic<'_>>;
+
+    /// Serves delivery reports for up to `timeout` (returns after the first round of them).
+    fn poll(&self, timeout: Duration, deliveries: &mut dyn FnMut(Delivery<'_>));
+
+    /// Records that were queued and of which nothing is reported yet.
+    fn in_flight(&self) -> usize;
+}
+
+/// A topic of a producer: spares a look-up by name for each record.
+pub trait TopicClient {
+    /// Queues one record; its bytes are copied. `QueueFull` means poll and try again.
+    fn send(&self, record: &Outgoing<'_>) -> Result<(), Code>;
+
+    /// Queues many values without key or header for one partition, in order: half the cost of
+    /// [`TopicClient::send`]. Gives how many of them are dealt with: what a full queue held back,
+    /// and all after it, still belongs to the caller, who polls and tries again. A value that
+    /// can't be queued for another reason is dealt with, and handed to `refused` with its tag.
+    fn send_values<'v>(
+        &self,
+        partition: i32,
+        values: impl Iterator<Item = (&'v [u8], u64)>,
+        refused: &mut dyn FnMut(u64, Code),
+    ) -> usize;
+}

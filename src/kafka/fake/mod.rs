@@ -1,0 +1,292 @@
+//! A cluster in memory for tests of the engines: topics, committed offsets, and what a test has it do.
+//!
+//! ```ignore
+//! let cluster = Cluster::new().with_topic("orders", 2);
+//! cluster.append("orders", 0, ["a", "b"]);
+//! cluster.refuse(Question::Watermarks, [Code::LeaderNotAvailable]);
+//! cluster.then([Step::Records(1), Step::Revoke(vec![("orders", 1)])]);
+//! // … an engine with `cluster.consumer()` or `cluster.producer()` …
+//! assert_eq!(cluster.calls_of("store"), ["store orders[0]@2"]);
+//! ```
+//!
+//! Nothing waits: a poll without an event returns at once.
+
+mod consumer;
+mod producer;
+
+pub use consumer::FakeConsumer;
+pub use producer::FakeProducer;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use crate::kafka::client::{PartitionMetadata, TopicMetadata};
+use crate::kafka::errors::Code;
+use crate::record::{Record, Timestamp, TopicPartition};
+
+/// One partition's log.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// The first offset that is still there.
+    pub low: i64,
+    /// The offset of the next record.
+    pub high: i64,
+    /// Where a read-committed reader stops: `None` is at `high`.
+    pub stable: Option<i64>,
+    /// Whether nobody leads it.
+    pub is_leaderless: bool,
+    /// Where an unclean election cut it last.
+    cut: Option<i64>,
+    records: BTreeMap<i64, Record>,
+}
+
+impl Log {
+    /// The end for a read-committed reader.
+    fn end(&self) -> i64 {
+        self.stable.unwrap_or(self.high)
+    }
+
+    fn append(&mut self, record: Record) -> i64 {
+        let offset = self.high;
+        self.records.insert(offset, Record { offset, ..record });
+        self.high += 1;
+        offset
+    }
+}
+
+/// A question that a test can have refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Question {
+    Metadata,
+    Watermarks,
+    Times,
+    Committed,
+    Members,
+    Commit,
+    Seek,
+    Restart,
+}
+
+/// What a poll does; one that yields an event, or [`Step::Nothing`], ends it. With no step left, a poll
+/// gives what there is.
+pub enum Step {
+    /// Up to so many events of what was assigned.
+    Records(usize),
+    /// No event: the time has passed.
+    Nothing,
+    /// The group gives these partitions.
+    Assign(Vec<(&'static str, i32)>),
+    /// The group asks for these partitions.
+    Revoke(Vec<(&'static str, i32)>),
+    /// The group has taken these partitions.
+    Lose(Vec<(&'static str, i32)>),
+    /// An error of a partition, or of the consumer for the topic "".
+    Error(&'static str, i32, Code, &'static str),
+    /// Something happens to the cluster.
+    Do(Box<dyn FnOnce(&Cluster)>),
+}
+
+#[derive(Default)]
+struct State {
+    topics: BTreeMap<String, Vec<Log>>,
+    committed: BTreeMap<TopicPartition, i64>,
+    members: usize,
+    script: VecDeque<Step>,
+    refusals: BTreeMap<Question, VecDeque<Code>>,
+    calls: Vec<String>,
+    /// Records that a producer holds at most.
+    room: Option<usize>,
+    /// What becomes of the next records that are produced; then all are acknowledged.
+    outcomes: VecDeque<Result<(), Code>>,
+    configs: BTreeMap<(String, String), String>,
+}
+
+/// The cluster; clones share it.
+#[derive(Clone, Default)]
+pub struct Cluster {
+    state: Rc<RefCell<State>>,
+}
+
+impl Cluster {
+    /// A cluster without a topic.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with an empty topic of so many partitions.
+    #[must_use]
+    pub fn with_topic(self, name: &str, partitions: usize) -> Self {
+        self.state.borrow_mut().topics.insert(name.to_owned(), vec![Log::default(); partitions]);
+        self
+    }
+
+    /// Removes a topic.
+    pub fn delete_topic(&self, name: &str) {
+        self.state.borrow_mut().topics.remove(name);
+    }
+
+    /// Changes a partition, or reads of it.
+    pub fn log<T>(&self, topic: &str, partition: i32, f: impl FnOnce(&mut Log) -> T) -> T {
+        let mut state = self.state.borrow_mut();
+        let logs = state.topics.get_mut(topic).unwrap_or_else(|| panic!("there is no topic {topic}"));
+        f(&mut logs[partition as usize])
+    }
+
+    /// Appends records with these values; the timestamp of each is its offset.
+    pub fn append<'v>(&self, topic: &str, partition: i32, values: impl IntoIterator<Item = &'v str>) {
+        for value in values {
+            self.log(topic, partition, |log| {
+                log.append(Record {
+                    topic: topic.into(),
+                    partition,
+                    timestamp: Timestamp::Create(log.high),
+                    value: Some(value.into()),
+                    ..Record::default()
+                })
+            });
+        }
+    }
+
+    /// The values in a partition.
+    pub fn values(&self, topic: &str, partition: i32) -> Vec<String> {
+        let text =
+            |record: &Record| String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into();
+        self.log(topic, partition, |log| log.records.values().map(text).collect())
+    }
+
+    /// Retention takes what stands before `low`.
+    pub fn expire(&self, topic: &str, partition: i32, low: i64) {
+        self.log(topic, partition, |log| {
+            log.low = low;
+            log.high = log.high.max(low);
+            log.records.retain(|offset, _| *offset >= low);
+        });
+    }
+
+    /// An unclean election cuts a log: what stands at `end` and after it is lost.
+    pub fn cut(&self, topic: &str, partition: i32, end: i64) {
+        self.log(topic, partition, |log| {
+            log.high = end;
+            log.cut = Some(end);
+            log.records.retain(|offset, _| *offset < end);
+        });
+    }
+
+    /// Has the group commit an offset.
+    pub fn commit(&self, topic: &str, partition: i32, offset: i64) {
+        self.state.borrow_mut().committed.insert(TopicPartition::new(topic, partition), offset);
+    }
+
+    /// What the group has committed.
+    pub fn committed(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.state.borrow().committed.get(&TopicPartition::new(topic, partition)).copied()
+    }
+
+    /// How many members the group has besides.
+    pub fn set_members(&self, members: usize) {
+        self.state.borrow_mut().members = members;
+    }
+
+    /// Gives a topic a configuration.
+    pub fn configure(&self, topic: &str, name: &str, value: &str) {
+        self.state.borrow_mut().configs.insert((topic.to_owned(), name.to_owned()), value.to_owned());
+    }
+
+    /// A producer holds at most so many records.
+    pub fn set_room(&self, records: usize) {
+        self.state.borrow_mut().room = Some(records);
+    }
+
+    /// What becomes of the next records that are produced.
+    pub fn deliver(&self, outcomes: impl IntoIterator<Item = Result<(), Code>>) {
+        self.state.borrow_mut().outcomes.extend(outcomes);
+    }
+
+    /// What the next polls of a consumer do.
+    pub fn then(&self, steps: impl IntoIterator<Item = Step>) {
+        self.state.borrow_mut().script.extend(steps);
+    }
+
+    /// Whether the polls have done all that they were to do.
+    pub fn is_done(&self) -> bool {
+        self.state.borrow().script.is_empty()
+    }
+
+    /// Refuses the next questions of a kind, each with one of these codes.
+    pub fn refuse(&self, question: Question, codes: impl IntoIterator<Item = Code>) {
+        self.state.borrow_mut().refusals.entry(question).or_default().extend(codes);
+    }
+
+    /// The calls that changed something, in their order: `store orders[0]@3`.
+    pub fn calls(&self) -> Vec<String> {
+        self.state.borrow().calls.clone()
+    }
+
+    /// Those of them that begin with this word.
+    pub fn calls_of(&self, word: &str) -> Vec<String> {
+        self.calls().into_iter().filter(|call| call.split(' ').next() == Some(word)).collect()
+    }
+
+    /// A consumer of this cluster.
+    pub fn consumer(&self) -> FakeConsumer {
+        FakeConsumer::new(self.clone())
+    }
+
+    /// A producer to this cluster.
+    pub fn producer(&self) -> FakeProducer {
+        FakeProducer::new(self.clone())
+    }
+
+    /// All topics.
+    pub fn topics(&self) -> Vec<TopicMetadata> {
+        self.state.borrow().topics.iter().map(|(name, logs)| described(name, logs)).collect()
+    }
+
+    /// One topic as a broker describes it, though it is not there, or all.
+    fn metadata(&self, topic: Option<&str>) -> Result<Vec<TopicMetadata>, Code> {
+        self.answer(Question::Metadata)?;
+        let Some(name) = topic else { return Ok(self.topics()) };
+        let state = self.state.borrow();
+        Ok(vec![state.topics.get(name).map_or_else(
+            || TopicMetadata {
+                name: name.to_owned(),
+                partitions: Vec::new(),
+                error: Some(Code::UnknownTopicOrPartition),
+            },
+            |logs| described(name, logs),
+        )])
+    }
+
+    /// Whether a question is answered.
+    fn answer(&self, question: Question) -> Result<(), Code> {
+        let mut state = self.state.borrow_mut();
+        let code = state.refusals.get_mut(&question).and_then(VecDeque::pop_front);
+        code.map_or(Ok(()), Err)
+    }
+
+    /// Reads a partition that is there and has a leader.
+    fn led<T>(&self, topic: &str, partition: i32, f: impl FnOnce(&Log) -> T) -> Result<T, Code> {
+        let state = self.state.borrow();
+        let log = state.topics.get(topic).and_then(|logs| logs.get(partition as usize));
+        // The client says the same of both.
+        log.filter(|log| !log.is_leaderless).map(f).ok_or(Code::UnknownPartition)
+    }
+
+    fn note(&self, call: String) {
+        self.state.borrow_mut().calls.push(call);
+    }
+}
+
+fn described(name: &str, logs: &[Log]) -> TopicMetadata {
+    let partition = |(id, log): (usize, &Log)| PartitionMetadata {
+        id: id as i32,
+        leader: if log.is_leaderless { -1 } else { 1 },
+        error: log.is_leaderless.then_some(Code::LeaderNotAvailable),
+    };
+    TopicMetadata {
+        name: name.to_owned(),
+        partitions: logs.iter().enumerate().map(partition).collect(),
+        error: None,
+    }
+}

@@ -1,0 +1,343 @@
+//! A consumer: questions, positions, commits, and its way out of a group.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::ptr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use rdkafka::TopicPartitionList;
+use rdkafka::bindings as sys;
+
+use super::batch::Batch;
+use super::handle::Handle;
+use super::{check, check_object, list, millis, slice, text};
+use crate::config::Properties;
+use crate::kafka::client::{Assigned, ConsumerClient, Observer, Rebalance, TopicMetadata};
+use crate::kafka::errors::Code;
+use crate::kafka::properties::native;
+use crate::record::TopicPartition;
+
+/// A consumer, of a group or of partitions that it chose itself.
+///
+/// Not `Sync`: rebalances are served on the thread that polls.
+pub struct Consumer {
+    pub(super) handle: Handle,
+    /// What it was made with, for [`ConsumerClient::unstable_end`].
+    config: Properties,
+    observer: Arc<dyn Observer>,
+    pub(super) queue: *mut sys::rd_kafka_queue_t,
+    /// Whether fetching may go on from the application's position: in a group, or after a pause.
+    pub(super) resumes: bool,
+    /// Whether it leaves its group at the end: a static member stays in it for its next start.
+    leaves: bool,
+    /// The memory of the last batch, used again for the next.
+    pub(super) spare: RefCell<Vec<*mut sys::rd_kafka_message_t>>,
+    /// Where the client was last told to begin in a partition, and its position then: that is of
+    /// what it delivered last, and stays until something comes from where it was told to begin.
+    begins: RefCell<HashMap<(String, i32), (i64, i64)>>,
+}
+
+impl Consumer {
+    /// Starts a consumer; it neither subscribes nor assigns yet. One that commits by itself
+    /// (`enable.auto.commit`) is taken for a member of a group.
+    /// `config` must name a `group.id`, which librdkafka wants even for partitions of one's own.
+    pub fn new(config: &Properties, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
+        let kind = sys::rd_kafka_type_t::RD_KAFKA_CONSUMER;
+        let handle = Handle::new(&native(config)?, kind, Arc::clone(&observer))?;
+        // SAFETY: the client is live; the queue is a reference of ours that is kept for good.
+        let queue = unsafe {
+            check(sys::rd_kafka_poll_set_consumer(handle.rk)).context("redirect the main queue")?;
+            sys::rd_kafka_queue_get_consumer(handle.rk)
+        };
+        if queue.is_null() {
+            bail!("a consumer needs a group.id");
+        }
+        let resumes = config.get("enable.partition.eof") == Some("true")
+            && config.get("enable.auto.commit") == Some("true");
+        let leaves = config.get("group.instance.id").is_none();
+        Ok(Self {
+            handle,
+            config: config.clone(),
+            observer,
+            queue,
+            resumes,
+            leaves,
+            spare: RefCell::default(),
+            begins: RefCell::default(),
+        })
+    }
+
+    /// Takes note of where a partition was told to begin, as librdkafka has it.
+    pub(super) fn begin(&self, topic: &str, partition: i32, raw: i64) {
+        let list = list::of_one(topic, partition, sys::RD_KAFKA_OFFSET_INVALID.into());
+        // SAFETY: client and list are live; the one element is read while the list is.
+        let position = unsafe {
+            match check(sys::rd_kafka_position(self.handle.rk, list.ptr())) {
+                Ok(()) => (*(*list.ptr()).elems).offset,
+                Err(_) => sys::RD_KAFKA_OFFSET_INVALID.into(),
+            }
+        };
+        self.begins.borrow_mut().insert((topic.to_owned(), partition), (raw, position));
+    }
+
+    /// # Safety
+    /// `list` is null or a live list; it is copied.
+    unsafe fn commit_list(
+        &self,
+        list: *const sys::rd_kafka_topic_partition_list_t,
+        timeout: Duration,
+    ) -> Result<(), Code> {
+        // SAFETY: the client is live, the queue is ours and given up at the end, the event is
+        // freed after its errors were read.
+        unsafe {
+            let answers = sys::rd_kafka_queue_new(self.handle.rk);
+            let asked =
+                check(sys::rd_kafka_commit_queue(self.handle.rk, list, answers, None, ptr::null_mut()));
+            let outcome = asked.and_then(|()| {
+                let event = sys::rd_kafka_queue_poll(answers, millis(timeout));
+                if event.is_null() {
+                    return Err(Code::OperationTimedOut);
+                }
+                // The event's own error is set only where every partition failed.
+                let partitions = sys::rd_kafka_event_topic_partition_list(event);
+                let all = if partitions.is_null() {
+                    &[][..]
+                } else {
+                    slice((*partitions).elems, (*partitions).cnt)
+                };
+                let outcome = check(sys::rd_kafka_event_error(event))
+                    .and_then(|()| all.iter().try_for_each(|partition| check(partition.err)));
+                sys::rd_kafka_event_destroy(event);
+                outcome
+            });
+            sys::rd_kafka_queue_destroy(answers);
+            match outcome {
+                // Nothing was stored since the last commit: all is committed.
+                Err(Code::NoOffset) => Ok(()),
+                other => other,
+            }
+        }
+    }
+
+    fn has_partitions(&self) -> bool {
+        let mut all = ptr::null_mut();
+        // SAFETY: the client is live; the list that it makes is read and destroyed here.
+        unsafe {
+            if check(sys::rd_kafka_assignment(self.handle.rk, &raw mut all)).is_err() {
+                return false;
+            }
+            let any = (*all).cnt > 0;
+            sys::rd_kafka_topic_partition_list_destroy(all);
+            any
+        }
+    }
+}
+
+impl ConsumerClient for Consumer {
+    type Batch<'a> = Batch<'a>;
+
+    fn metadata(&self, topic: Option<&str>, timeout: Duration) -> Result<Vec<TopicMetadata>, Code> {
+        self.handle.metadata(topic, timeout)
+    }
+
+    fn watermarks(&self, topic: &str, partition: i32, timeout: Duration) -> Result<(i64, i64), Code> {
+        let topic = CString::new(topic).map_err(|_| Code::InvalidTopic)?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: the client is live; the name and both numbers outlive the call.
+        unsafe {
+            check(sys::rd_kafka_query_watermark_offsets(
+                self.handle.rk,
+                topic.as_ptr(),
+                partition,
+                &raw mut low,
+                &raw mut high,
+                millis(timeout),
+            ))?;
+        }
+        Ok((low, high))
+    }
+
+    fn unstable_end(&self, topic: &str, partition: i32, timeout: Duration) -> Result<i64, Code> {
+        let mut config = self.config.clone();
+        config.set("isolation.level", "read_uncommitted");
+        // A client's isolation is for its lifetime, so this takes another one, which joins no group.
+        let other = Self::new(&config, Arc::clone(&self.observer)).map_err(|_| Code::Fail)?;
+        other.watermarks(topic, partition, timeout).map(|(_, high)| high)
+    }
+
+    fn seen_end(&self, topic: &str, partition: i32) -> Option<i64> {
+        let topic = CString::new(topic).ok()?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: the client is live; the name and both numbers outlive the call.
+        let known = check(unsafe {
+            sys::rd_kafka_get_watermark_offsets(
+                self.handle.rk,
+                topic.as_ptr(),
+                partition,
+                &raw mut low,
+                &raw mut high,
+            )
+        });
+        known.ok().and((high >= 0).then_some(high))
+    }
+
+    fn offsets_for_times(
+        &self,
+        times: &[(TopicPartition, i64)],
+        timeout: Duration,
+    ) -> Result<Vec<Option<i64>>, Code> {
+        let list = list::of_offsets(times);
+        // SAFETY: client and list are live; the list is ours alone, and librdkafka writes into it
+        // only until it returns.
+        check(unsafe { sys::rd_kafka_offsets_for_times(self.handle.rk, list.ptr(), millis(timeout)) })?;
+        Ok(list::offsets(&list, times.iter().map(|(partition, _)| partition)))
+    }
+
+    fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<i64>>, Code> {
+        let list = list::of_partitions(partitions);
+        // SAFETY: as in `offsets_for_times`.
+        check(unsafe { sys::rd_kafka_committed(self.handle.rk, list.ptr(), millis(timeout)) })?;
+        Ok(list::offsets(&list, partitions.iter()))
+    }
+
+    fn group_members(&self, group: &str, timeout: Duration) -> Result<usize, Code> {
+        self.count_members(group, timeout)
+    }
+
+    fn subscribe(&self, topics: &[String]) -> Result<(), Code> {
+        let mut list = TopicPartitionList::new();
+        for topic in topics {
+            list.add_topic_unassigned(topic);
+        }
+        // SAFETY: client and list are live; the list is copied.
+        check(unsafe { sys::rd_kafka_subscribe(self.handle.rk, list.ptr()) })
+    }
+
+    fn assign(&self, partitions: &[Assigned]) -> Result<(), Code> {
+        let list = list::of_starts(partitions);
+        // SAFETY: client and list are live; the list is copied.
+        check(unsafe { sys::rd_kafka_assign(self.handle.rk, list.ptr()) })
+    }
+
+    fn assign_more(&self, partitions: &[Assigned]) -> Result<(), Code> {
+        let list = list::of_starts(partitions);
+        // SAFETY: client and list are live; the list is copied; an error object is ours.
+        unsafe { check_object(sys::rd_kafka_incremental_assign(self.handle.rk, list.ptr())) }
+    }
+
+    fn seek(&self, topic: &str, partition: i32, offset: i64, timeout: Duration) -> Result<(), Code> {
+        let list = list::of_one(topic, partition, offset);
+        // SAFETY: client and list are live; an error object is ours.
+        unsafe { check_object(sys::rd_kafka_seek_partitions(self.handle.rk, list.ptr(), millis(timeout))) }?;
+        list.elements()
+            .first()
+            .map_or(Ok(()), |e| e.error().map_err(|e| e.rdkafka_error_code().unwrap_or(Code::Unknown)))?;
+        self.begin(topic, partition, offset);
+        Ok(())
+    }
+
+    fn restart(&self, topic: &str, partition: i32, offset: i64) -> Result<(), Code> {
+        // It takes no seek now: `rd_kafka_toppar_seek` wants a fetcher that was started, and
+        // `rd_kafka_offset_reset` has stopped it. So it is assigned again.
+        let list = list::of_one(topic, partition, offset);
+        // SAFETY: client and list are live, and lists are copied; error objects are
+        // ours; the assignment is ours, and is freed after its last use.
+        unsafe {
+            let rk = self.handle.rk;
+            if text(sys::rd_kafka_rebalance_protocol(rk)) != "EAGER" {
+                check_object(sys::rd_kafka_incremental_unassign(rk, list.ptr()))?;
+                return check_object(sys::rd_kafka_incremental_assign(rk, list.ptr()));
+            }
+            // Here there is only all or nothing: the others go on from where they are. What was told
+            // to begin and has brought nothing yet begins there still.
+            let mut all = ptr::null_mut();
+            check(sys::rd_kafka_assignment(rk, &raw mut all))?;
+            let outcome = check(sys::rd_kafka_position(rk, all)).and_then(|()| {
+                let mut begins = self.begins.borrow_mut();
+                let mut is_there = false;
+                for i in 0..(*all).cnt as usize {
+                    let element = &mut *(*all).elems.add(i);
+                    let name = (text(element.topic).into_owned(), element.partition);
+                    if name.0 == topic && name.1 == partition {
+                        is_there = true;
+                        begins.insert(name, (offset, element.offset));
+                        element.offset = offset;
+                    } else if let Some(&(begin, position)) = begins.get(&name)
+                        && position == element.offset
+                    {
+                        element.offset = begin;
+                    }
+                }
+                if !is_there {
+                    return Err(Code::InvalidArgument);
+                }
+                check(sys::rd_kafka_assign(rk, all))
+            });
+            sys::rd_kafka_topic_partition_list_destroy(all);
+            outcome
+        }
+    }
+
+    fn pause(&self, partitions: &[TopicPartition]) -> Result<(), Code> {
+        let list = list::of_partitions(partitions);
+        // SAFETY: client and list are live.
+        check(unsafe { sys::rd_kafka_pause_partitions(self.handle.rk, list.ptr()) })
+    }
+
+    fn resume(&self, partitions: &[TopicPartition]) -> Result<(), Code> {
+        let list = list::of_partitions(partitions);
+        // SAFETY: client and list are live.
+        check(unsafe { sys::rd_kafka_resume_partitions(self.handle.rk, list.ptr()) })
+    }
+
+    fn store(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), Code> {
+        let list = list::of_offsets(offsets);
+        // SAFETY: client and list are live; the list is ours alone, and librdkafka writes each
+        // entry's error into it until it returns.
+        check(unsafe { sys::rd_kafka_offsets_store(self.handle.rk, list.ptr()) })
+    }
+
+    fn commit_stored(&self, timeout: Duration) -> Result<(), Code> {
+        // SAFETY: a null list means: what is stored.
+        unsafe { self.commit_list(ptr::null(), timeout) }
+    }
+
+    fn commit(&self, offsets: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), Code> {
+        let list = list::of_offsets(offsets);
+        // SAFETY: the list is live.
+        unsafe { self.commit_list(list.ptr(), timeout) }
+    }
+
+    fn poll(&self, timeout: Duration, most: usize, handler: &mut dyn Rebalance) -> Batch<'_> {
+        self.take(timeout, most, handler)
+    }
+
+    fn close(&self, timeout: Duration, handler: &mut dyn Rebalance) -> bool {
+        let deadline = Instant::now() + timeout;
+        if self.leaves && !self.has_partitions() {
+            // A member without a partition that closes says nothing (rdkafka_cgrp.c: "consumer is
+            // terminating, skipping rejoin"), and the group's next rebalance waits for it until
+            // its session ends. One that unsubscribes first says that it leaves.
+            // SAFETY: the client is live.
+            let _ = check(unsafe { sys::rd_kafka_unsubscribe(self.handle.rk) });
+        }
+        // SAFETY: client and queue are live; an error object is ours.
+        let closing = unsafe { check_object(sys::rd_kafka_consumer_close_queue(self.handle.rk, self.queue)) };
+        if closing.is_err() {
+            return false;
+        }
+        loop {
+            // SAFETY: the client is live.
+            if unsafe { sys::rd_kafka_consumer_closed(self.handle.rk) } != 0 {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            drop(self.poll(Duration::from_millis(2), 1000, handler));
+        }
+    }
+}

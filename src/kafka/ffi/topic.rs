@@ -1,0 +1,47 @@
+//! A topic: librdkafka's handle of one, and the topic of a producer.
+
+use std::ffi::CString;
+use std::marker::PhantomData;
+use std::ptr;
+
+use anyhow::{Context as _, bail};
+use rdkafka::bindings as sys;
+
+use super::handle::Handle;
+use super::producer::Producer;
+use crate::kafka::errors::Code;
+
+/// librdkafka's handle of a topic.
+pub(super) struct NativeTopic<'a> {
+    pub(super) rkt: *mut sys::rd_kafka_topic_t,
+    client: PhantomData<&'a Handle>,
+}
+
+impl<'a> NativeTopic<'a> {
+    pub(super) fn new(handle: &'a Handle, name: &str) -> anyhow::Result<Self> {
+        let c_name = CString::new(name).with_context(|| format!("topic {name:?}"))?;
+        // SAFETY: the client is live, the name outlives the call, null means the client's own
+        // default topic configuration.
+        let rkt = unsafe { sys::rd_kafka_topic_new(handle.rk, c_name.as_ptr(), ptr::null_mut()) };
+        if rkt.is_null() {
+            // SAFETY: no arguments; reads a thread-local.
+            let code: Code = unsafe { sys::rd_kafka_last_error() }.into();
+            bail!("topic {name:?}: {code}");
+        }
+        Ok(Self { rkt, client: PhantomData })
+    }
+}
+
+impl Drop for NativeTopic<'_> {
+    fn drop(&mut self) {
+        // SAFETY: made by rd_kafka_topic_new, given up once; the client outlives it by 'a.
+        unsafe { sys::rd_kafka_topic_destroy(self.rkt) };
+    }
+}
+
+/// A topic to produce to: spares a look-up by name for each record. It sends by the producer that made
+/// it, so that the handle of one client never reaches another.
+pub struct Topic<'a> {
+    pub(super) producer: &'a Producer,
+    pub(super) native: NativeTopic<'a>,
+}

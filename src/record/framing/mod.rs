@@ -1,0 +1,237 @@
+//! Bytes to frames: delimiters, the key's delimiter, the tail at the end. Pure: no clock, no IO.
+
+use std::ops::Range;
+
+use memchr::{memchr, memchr_iter, memmem};
+
+/// Above this size the buffer grows by an eighth and not twofold, so that one
+/// large frame costs its own length of memory and a little more.
+const GROW_GENTLY_ABOVE: usize = 1 << 20;
+
+/// A buffer larger than this is given back once what it holds is small again.
+const SHRINK_ABOVE: usize = 4 << 20;
+
+/// Cuts a stream of bytes into frames at a delimiter of one or more bytes.
+///
+/// The caller reads into [`Framer::space`], says how much came with
+/// [`Framer::advance`], takes frames until there is none, and reads again.
+/// At the end of the input [`Framer::finish`] gives the tail. Frames are
+/// borrowed from the buffer, so nothing is copied or allocated per frame, and
+/// every byte is searched once, however long a frame is. Bytes in are bytes
+/// out: a carriage return before a newline stays.
+///
+/// Memory is bounded by the longest frame; who reads input that may hold no
+/// delimiter at all compares [`Framer::buffered`] with its own limit, and lets
+/// go of a frame that is too long with [`Framer::discard`].
+pub struct Framer {
+    delimiter: Delimiter,
+    /// All of it is initialised: bytes `start..end` are input, the rest is room.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// No delimiter begins in `start..scanned`.
+    scanned: usize,
+    /// What comes up to the next delimiter belongs to a frame that was let go of.
+    discarding: bool,
+}
+
+enum Delimiter {
+    /// Nothing delimits: the whole input is one frame.
+    Never,
+    Byte(u8),
+    Bytes(Box<memmem::Finder<'static>>),
+}
+
+impl Delimiter {
+    fn len(&self) -> usize {
+        match self {
+            Self::Never => 0,
+            Self::Byte(_) => 1,
+            Self::Bytes(finder) => finder.needle().len(),
+        }
+    }
+
+    fn find(&self, haystack: &[u8]) -> Option<usize> {
+        match self {
+            Self::Never => None,
+            Self::Byte(byte) => memchr(*byte, haystack),
+            Self::Bytes(finder) => finder.find(haystack),
+        }
+    }
+}
+
+impl Framer {
+    /// A framer for this delimiter. With an empty one nothing is ever cut:
+    /// [`Framer::finish`] gives the whole input.
+    pub fn new(delimiter: &[u8]) -> Self {
+        let delimiter = match delimiter {
+            [] => Delimiter::Never,
+            [byte] => Delimiter::Byte(*byte),
+            bytes => Delimiter::Bytes(Box::new(memmem::Finder::new(bytes).into_owned())),
+        };
+        Self { delimiter, buffer: Vec::new(), start: 0, end: 0, scanned: 0, discarding: false }
+    }
+
+    /// Room for at least `min` bytes of input, after which [`Framer::advance`] is due.
+    /// Ranges that [`Framer::take_frames`] gave end their life here.
+    pub fn space(&mut self, min: usize) -> &mut [u8] {
+        let live = self.end - self.start;
+        if self.buffer.len() > SHRINK_ABOVE && (live + min).saturating_mul(8) < self.buffer.len() {
+            let mut smaller = vec![0; (live + min).max(SHRINK_ABOVE / 4)];
+            smaller[..live].copy_from_slice(&self.buffer[self.start..self.end]);
+            self.buffer = smaller;
+            self.moved_to_front(live);
+        } else if live == 0 {
+            self.moved_to_front(0);
+        }
+        if self.buffer.len() - self.end < min {
+            // Moving costs at most what was consumed before; where it does not
+            // make enough room, growth pays for it.
+            if self.start > 0 {
+                self.buffer.copy_within(self.start..self.end, 0);
+                self.moved_to_front(live);
+            }
+            let needed = live + min;
+            // Half of the buffer free after a move, or moves would be frequent.
+            let wanted = if self.buffer.len() < GROW_GENTLY_ABOVE { needed.max(live * 2) } else { needed };
+            if self.buffer.len() < wanted {
+                let step = if wanted < GROW_GENTLY_ABOVE { wanted } else { self.buffer.len() / 8 };
+                self.buffer.reserve_exact((wanted - self.buffer.len()).max(step));
+                self.buffer.resize(self.buffer.capacity(), 0);
+            }
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    fn moved_to_front(&mut self, live: usize) {
+        self.scanned -= self.start;
+        self.start = 0;
+        self.end = live;
+    }
+
+    /// Takes in the first `n` bytes that were written to [`Framer::space`].
+    ///
+    /// # Panics
+    /// If there was no room for `n` bytes.
+    pub fn advance(&mut self, n: usize) {
+        assert!(n <= self.buffer.len() - self.end, "advanced past the space");
+        self.end += n;
+    }
+
+    /// The next whole frame, without its delimiter. `None` is no failure: read more.
+    pub fn next_frame(&mut self) -> Option<&[u8]> {
+        let range = self.next_range()?;
+        Some(&self.buffer[range])
+    }
+
+    /// Lets go of the frame that is not whole yet: what was read of it, and what comes of it up to
+    /// its delimiter or the end of the input. False where it was let go of before.
+    pub fn discard(&mut self) -> bool {
+        // The last bytes may be the first of a delimiter.
+        self.start = self.scanned;
+        !std::mem::replace(&mut self.discarding, true)
+    }
+
+    /// The next whole frame as a range of [`Framer::buffer`], valid until the
+    /// next [`Framer::space`].
+    pub fn next_range(&mut self) -> Option<Range<usize>> {
+        if self.discarding {
+            self.next_discarded()?;
+        }
+        self.cut()
+    }
+
+    fn cut(&mut self) -> Option<Range<usize>> {
+        if let Some(found) = self.delimiter.find(&self.buffer[self.scanned..self.end]) {
+            let at = self.scanned + found;
+            let frame = self.start..at;
+            self.start = at + self.delimiter.len();
+            self.scanned = self.start;
+            return Some(frame);
+        }
+        // A delimiter may have come in part.
+        let partial = self.delimiter.len().saturating_sub(1);
+        self.scanned = self.scanned.max(self.end.saturating_sub(partial)).max(self.start);
+        None
+    }
+
+    /// Appends the ranges of up to `max` whole frames to `out` and says how many.
+    /// They index [`Framer::buffer`] and are valid until the next [`Framer::space`].
+    pub fn take_frames(&mut self, max: usize, out: &mut Vec<Range<usize>>) -> usize {
+        let before = out.len();
+        if max == 0 || (self.discarding && self.next_discarded().is_none()) {
+            return 0;
+        }
+        let Delimiter::Byte(byte) = self.delimiter else {
+            while out.len() - before < max {
+                let Some(range) = self.next_range() else { break };
+                out.push(range);
+            }
+            return out.len() - before;
+        };
+        let base = self.scanned;
+        let mut start = self.start;
+        for found in memchr_iter(byte, &self.buffer[base..self.end]) {
+            let at = base + found;
+            out.push(start..at);
+            start = at + 1;
+            if out.len() - before == max {
+                self.start = start;
+                self.scanned = start;
+                return max;
+            }
+        }
+        self.start = start;
+        self.scanned = self.end;
+        out.len() - before
+    }
+
+    /// Passes the end of a frame that was let go of, where it has come.
+    fn next_discarded(&mut self) -> Option<()> {
+        self.cut()?;
+        self.discarding = false;
+        Some(())
+    }
+
+    /// What the ranges of [`Framer::take_frames`] index.
+    pub fn buffer(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// At the end of the input, once [`Framer::next_frame`] gives `None`: the tail
+    /// that no delimiter ended, if there is one. An input that ends in a delimiter has
+    /// no extra empty frame. The framer is then ready for another input.
+    pub fn finish(&mut self) -> Option<&[u8]> {
+        let range = self.finish_range()?;
+        Some(&self.buffer[range])
+    }
+
+    /// [`Framer::finish`] as a range of [`Framer::buffer`].
+    pub fn finish_range(&mut self) -> Option<Range<usize>> {
+        let tail = self.start..self.end;
+        self.start = self.end;
+        self.scanned = self.end;
+        let discarded = std::mem::take(&mut self.discarding);
+        (!tail.is_empty() && !discarded).then_some(tail)
+    }
+
+    /// How many bytes are held that no call has given out: after `next_frame`
+    /// gave `None`, those of an incomplete frame.
+    pub fn buffered(&self) -> usize {
+        self.end - self.start
+    }
+}
+
+/// Splits `key<delimiter>value` at the first delimiter. `None` where there is
+/// none, or where the delimiter is empty.
+pub fn split_key<'a>(frame: &'a [u8], delimiter: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = match delimiter {
+        [] => None,
+        [byte] => memchr(*byte, frame),
+        bytes => memmem::find(frame, bytes),
+    }?;
+    Some((&frame[..at], &frame[at + delimiter.len()..]))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! The polling thread against a cluster in memory.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::ledger::{Job, Outcome};
+use super::*;
+use crate::kafka::errors::Code;
+use crate::kafka::fake::{Cluster, FakeConsumer, Question, Step};
+use crate::reading::bounds::{End, Start};
+use crate::reading::membership::GroupProtocol;
+use crate::terminal::notes::Log;
+
+/// What a worker's polling thread shares with the commands, which a test runs by hand.
+struct Worker {
+    shared: Arc<Shared>,
+    stderr: File,
+}
+
+impl Worker {
+    fn new() -> Self {
+        let stderr = tempfile::tempfile().unwrap();
+        let log = Log::default().to_file(stderr.try_clone().unwrap());
+        let limits = Limits { jobs: 4, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: None };
+        let ledger = Ledger::new(Order::Key, limits);
+        Self { shared: Arc::new(Shared::new(ledger, Groups::default(), log)), stderr }
+    }
+
+    /// The polling thread's part, with the flags' defaults.
+    fn poller<'a>(
+        &self,
+        consumer: &'a FakeConsumer,
+        from: Start,
+        until: Option<End>,
+    ) -> Poller<'a, FakeConsumer> {
+        let second = Duration::from_secs(1);
+        Poller::new(Parts {
+            consumer,
+            rebalancer: Rebalancer {
+                consumer,
+                shared: Arc::clone(&self.shared),
+                from,
+                until,
+                timeout: second,
+                patience: Patience::new(second, Duration::from_mins(5)),
+                shutdown: Shutdown::default(),
+                ending: second,
+                ride_out: second,
+                ends: Ends::default(),
+                wanted: HashMap::new(),
+                joining: Joining::new(GroupProtocol::Classic, Instant::now()),
+            },
+            watch: Arc::new(Watch::new(Arc::clone(&self.shared), None)),
+            filtering: Filtering::default(),
+            idle: None,
+            stall: None,
+            brokers: "localhost:9092".to_owned(),
+            has_end: until.is_some(),
+            subscription: Subscription::new(consumer, Selection::new(["orders"]).unwrap(), &[]).unwrap(),
+        })
+    }
+
+    /// Takes the records that may run now, as a command would.
+    fn jobs(&self) -> Vec<Job> {
+        let mut ledger = self.shared.ledger();
+        std::iter::from_fn(|| ledger.next(Instant::now())).collect()
+    }
+
+    /// Brings all that may run to its end; gives the offsets.
+    fn run_all(&self) -> Vec<i64> {
+        let mut offsets = Vec::new();
+        loop {
+            let jobs = self.jobs();
+            if jobs.is_empty() {
+                return offsets;
+            }
+            for job in jobs {
+                offsets.push(job.record.offset);
+                self.shared.ledger().finish(job.ticket, Outcome::Resolved);
+            }
+        }
+    }
+
+    fn said(&mut self) -> String {
+        assert!(self.shared.log.flush());
+        let mut said = String::new();
+        self.stderr.rewind().unwrap();
+        self.stderr.read_to_string(&mut said).unwrap();
+        said
+    }
+}
+
+/// A topic of one partition with six records, and a consumer that has subscribed to it.
+fn subscribed() -> (Cluster, FakeConsumer) {
+    let cluster = Cluster::new().with_topic("orders", 1);
+    cluster.append("orders", 0, ["a", "b", "c", "d", "e", "f"]);
+    let consumer = cluster.consumer();
+    consumer.subscribe(&["orders".to_owned()]).unwrap();
+    (cluster, consumer)
+}
+
+#[test]
+fn what_is_done_is_stored_and_committed_as_the_partition_leaves() {
+    let (cluster, consumer) = subscribed();
+    let worker = Worker::new();
+    let mut poller = worker.poller(&consumer, Start::Beginning, None);
+    poller.poll(Duration::ZERO, 3);
+    assert_eq!(worker.run_all(), [0, 1, 2]);
+    cluster.then([Step::Revoke(vec![("orders", 0)]), Step::Nothing]);
+    poller.poll(Duration::ZERO, 3);
+    assert_eq!(cluster.calls_of("store"), ["store orders[0]@3"]);
+    assert_eq!(cluster.committed("orders", 0), Some(3));
+    assert!(!worker.shared.ledger().has_partitions());
+}
+
+#[test]
+fn a_start_before_the_first_record_is_counted_and_passed() {
+    let (cluster, consumer) = subscribed();
+    cluster.commit("orders", 0, 1);
+    cluster.expire("orders", 0, 4);
+    let mut worker = Worker::new();
+    let mut poller = worker.poller(&consumer, Start::Beginning, None);
+    poller.poll(Duration::ZERO, 500);
+    poller.poll(Duration::ZERO, 500);
+    assert_eq!(worker.run_all(), [4, 5]);
+    assert_eq!(worker.shared.tally.lost.load(Relaxed), 3);
+    assert_eq!(cluster.calls_of("restart"), ["restart orders[0]@4"]);
+    assert!(worker.said().contains("orders[0]: 1..4 gone"), "{}", worker.said());
+}
+
+#[test]
+fn a_start_past_the_end_goes_back_to_the_first_record_for_the_group_too() {
+    let (cluster, consumer) = subscribed();
+    cluster.commit("orders", 0, 99);
+    let mut worker = Worker::new();
+    let mut poller = worker.poller(&consumer, Start::Beginning, None);
+    poller.poll(Duration::ZERO, 500);
+    assert_eq!(cluster.committed("orders", 0), Some(0));
+    poller.poll(Duration::ZERO, 500);
+    assert_eq!(worker.run_all(), [0, 1, 2, 3, 4, 5]);
+    assert!(worker.said().contains("orders[0]: offset 99 is beyond the end 6"), "{}", worker.said());
+}
+
+#[test]
+fn a_log_that_was_cut_is_read_on_from_the_cut() {
+    let (cluster, consumer) = subscribed();
+    let mut worker = Worker::new();
+    let mut poller = worker.poller(&consumer, Start::Beginning, None);
+    poller.poll(Duration::ZERO, 5);
+    assert_eq!(worker.run_all(), [0, 1, 2, 3, 4]);
+    poller.settle();
+    cluster.cut("orders", 0, 3);
+    poller.poll(Duration::ZERO, 500);
+    cluster.append("orders", 0, ["D"]);
+    poller.poll(Duration::ZERO, 500);
+    assert_eq!(worker.run_all(), [3]);
+    assert!(worker.said().contains("its log was cut at 3"), "{}", worker.said());
+    assert_eq!(cluster.calls_of("commit"), ["commit orders[0]@3"]);
+}
+
+#[test]
+fn a_first_start_is_where_it_was_asked_for() {
+    for (from, offsets) in [
+        (Start::Beginning, &[0, 1, 2, 3, 4, 5][..]),
+        (Start::Relative(2), &[4, 5]),
+        (Start::Time(3), &[3, 4, 5]),
+        (Start::End, &[]),
+    ] {
+        let (_, consumer) = subscribed();
+        let worker = Worker::new();
+        worker.poller(&consumer, from, None).poll(Duration::ZERO, 500);
+        assert_eq!(worker.run_all(), offsets, "{from:?}");
+    }
+}
+
+#[test]
+fn a_leader_that_is_away_is_asked_again() {
+    let (cluster, consumer) = subscribed();
+    cluster.refuse(Question::Watermarks, [Code::LeaderNotAvailable]);
+    let worker = Worker::new();
+    worker.poller(&consumer, Start::Relative(1), None).poll(Duration::ZERO, 500);
+    assert_eq!((worker.run_all(), worker.shared.stopping()), (vec![5], None));
+}
+
+#[test]
+fn a_group_that_is_not_permitted_ends_the_worker() {
+    let (cluster, consumer) = subscribed();
+    cluster.then([Step::Error("", -1, Code::GroupAuthorizationFailed, "Group authorization failed")]);
+    let worker = Worker::new();
+    worker.poller(&consumer, Start::Beginning, None).poll(Duration::ZERO, 500);
+    assert_eq!(worker.shared.stopping(), Some(Stop::Failed("Group authorization failed".to_owned())));
+}
+
+#[test]
+fn an_end_that_is_reached_commits_and_leaves() {
+    let (cluster, consumer) = subscribed();
+    let worker = Worker::new();
+    let mut poller = worker.poller(&consumer, Start::Beginning, Some(End::Offset(4)));
+    poller.poll(Duration::ZERO, 500);
+    assert_eq!(worker.run_all(), [0, 1, 2, 3]);
+    assert!(worker.shared.ledger().is_complete());
+    let exit = ending::end(&mut poller, Stop::Complete, true).unwrap();
+    assert_eq!((exit, cluster.committed("orders", 0)), (Exit::Done, Some(4)));
+    let calls = cluster.calls();
+    assert_eq!(calls[1], "store orders[0]@4");
+    assert!(calls.ends_with(&["commit_stored".to_owned(), "close".to_owned()]), "{calls:?}");
+}

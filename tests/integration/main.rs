@@ -1,0 +1,36 @@
+//! What `cargo test` runs besides the unit tests: the real binary, a file a topic. `cargo test --test integration consume::` runs one.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cli;
+mod completions;
+mod compose;
+mod conformance;
+mod consume;
+mod consume_bounds;
+mod decode;
+mod dev;
+mod harness;
+mod layout;
+/// The oracle of the fault lab can fail: its own tests, which need no cluster.
+#[path = "../kafka/faults/oracle.rs"]
+mod oracle;
+mod outage;
+mod produce;
+mod produce_limits;
+mod produce_progress;
+mod reading_flags;
+mod reading_topics;
+mod readme;
+mod retention;
+mod targets;
+mod topic;
+mod worker;
+mod worker_ending;
+mod worker_group;
+mod worker_lanes;
+mod worker_output;
+mod worker_persistent;
+mod worker_seeing;
+mod worker_starting;

@@ -1,0 +1,63 @@
+//! Where a command's output goes: which statuses send it, and what goes along.
+
+use crate::support::{Cluster, Kq};
+
+/// A worker that works off what is there, sends what its command prints, and ends.
+fn sends(cluster: &Cluster, topic: &str, output: &str, flags: &[&str], script: &str) -> Kq {
+    let worker = cluster.kq(["worker", topic, "-e", "--output-topic", output]);
+    worker.args(flags).args(["--backoff", "1ms..1ms", "--", "sh", "-c", script])
+}
+
+#[test]
+fn output_is_sent_where_the_status_means_success() {
+    let cluster = Cluster::get();
+    let (topic, output) = (cluster.create("map", 1), cluster.create("output", 1));
+    cluster.kq(["produce", &topic]).stdin("a\n").run().success();
+    let read = || cluster.kq(["consume", &output, "-e"]).run().success();
+    sends(&cluster, &topic, &output, &["-g", "skip", "--exit-map", "0=skip"], "cat").run().success();
+    sends(&cluster, &topic, &output, &["-g", "fail", "--exit-map", "0=fail"], "cat").run().status(1);
+    let retry = ["-g", "retry", "--exit-map", "0=retry", "--retries", "1"];
+    sends(&cluster, &topic, &output, &retry, "cat").run().status(1);
+    read().stdout("");
+    sends(&cluster, &topic, &output, &["-g", "ok", "--exit-map", "3=ok"], "cat; exit 3").run().success();
+    read().stdout("a\n");
+}
+
+#[test]
+fn a_value_that_was_undone_says_so_no_more() {
+    let cluster = Cluster::get();
+    let (topic, output) = (cluster.create("packed", 1), cluster.create("output", 1));
+    let produce = |flags: &[&str]| {
+        cluster.kq(["produce", &topic, "-H", "h=v"]).args(flags).stdin("value\n").run().success()
+    };
+    produce(&["--value-codec", "snappy"]);
+    let script = "echo $KQ_RECORD_HEADERS >&2; cat";
+    let worker = || sends(&cluster, &topic, &output, &["--copy-headers"], script);
+    worker().run().success().stderr_has(r#"@0: [["h","v"]]"#);
+    cluster
+        .kq(["consume", &output, "-e", "--decode", "none", "-f", "%h %s\\n"])
+        .run()
+        .success()
+        .stdout("h=v value\n");
+    // One that was not undone is passed on with what it says.
+    produce(&["-H", "content-encoding=unheard"]);
+    worker().run().success().stderr_has(r#"["content-encoding","unheard"]"#);
+}
+
+#[test]
+fn a_stdout_that_does_not_block_is_waited_for() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("nonblocking", 1);
+    let line = "x".repeat(500_000);
+    cluster.kq(["produce", &topic]).stdin(format!("{line}\n")).run().success();
+    for command in ["worker -g g -e nonblocking -- cat", "consume -e nonblocking"] {
+        let args = command.split(' ').map(|arg| if arg == "nonblocking" { topic.as_str() } else { arg });
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        let kq = cluster.kq(args).stdout_to(writer).spawn();
+        let mut read = Vec::new();
+        std::io::Read::read_to_end(&mut reader, &mut read).unwrap();
+        kq.wait().success();
+        assert_eq!(read.trim_ascii_end().len(), line.len(), "{command}");
+    }
+}

@@ -1,0 +1,15 @@
+//! The fault lab of `kq worker`: what it must survive, on three Apache Kafka brokers. Started by tests/kafka/run faults.
+//!
+//! Each case sends keyed sequence numbers, lets handlers append what they did to
+//! one file, does harm, and has the [`oracle`] judge. `outages` harm the brokers
+//! themselves and run alone; all others share the cluster.
+
+mod brokers;
+mod groups;
+mod handlers;
+mod kills;
+mod lab;
+mod logs;
+mod oracle;
+mod outages;
+mod watch;
