@@ -77,8 +77,10 @@ fn every_test_that_a_command_names_is_there() {
         Regex::new(r"--test[ =]([a-z_]+)(?: ([a-z_]+)::)?|\btests ([a-z_]+) ([a-z_]+)::").expect("a pattern");
     let mut found = 0;
     let folders = [".ci", "tests", "examples", "bench"].map(|folder| files(&root().join(folder)));
-    for file in
-        folders.concat().into_iter().chain(["README.md", "CHANGELOG.md"].map(|name| root().join(name)))
+    for file in folders
+        .concat()
+        .into_iter()
+        .chain(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name)))
     {
         // What is no text names no test.
         let Ok(text) = fs::read_to_string(&file) else { continue };
@@ -94,4 +96,13 @@ fn every_test_that_a_command_names_is_there() {
         }
     }
     assert!(found > 5, "only {found} were found");
+}
+
+#[test]
+fn every_path_that_contributing_names_is_there() {
+    let contributing = text("CONTRIBUTING.md");
+    let paths = all(r"`((?:src|tests|bench|\.ci|completions|man)/[^` ]*)[` ]", &contributing);
+    assert!(paths.len() > 30, "{paths:?}");
+    let missing: Vec<_> = paths.iter().filter(|path| !root().join(path).exists()).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
