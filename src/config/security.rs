@@ -8,7 +8,7 @@ use super::{Setting, property};
 use crate::config::flags::ConnectionArgs;
 use crate::config::secret::Secret;
 
-/// Properties that are one thing each: whom to trust, and who this client is.
+/// Groups of properties that describe one thing each: whom to trust, and who this client is.
 pub(super) const GROUPS: [&[&str]; 2] = [
     &["ssl.ca.location", "ssl.ca.pem"],
     &[
@@ -39,8 +39,8 @@ impl Decider {
 ///
 /// TLS is on with `--tls` or any `--tls-…` flag, and with SASL unless every one of
 /// `brokers` is on loopback; `--no-tls` turns it off. Flags decide before the environment.
-/// What a file or `-X` says of a property, `given`, is completed and not undone: a login's other
-/// half may stand there, and a protocol with TLS stays one.
+/// Properties of a file or of `-X`, `given`, are completed and not removed: the other half of a
+/// login may be there, and a protocol with TLS keeps TLS.
 pub(super) fn resolve<'g>(
     args: &ConnectionArgs,
     env: Lookup<'_>,
@@ -87,7 +87,7 @@ pub(super) fn resolve<'g>(
     let mut deciders: Vec<Decider> = tls.map(|(_, decider)| decider).into_iter().chain(sasl).collect();
     deciders.sort();
     deciders.dedup();
-    // Where the protocol itself is all that was given, it stands already.
+    // Where only the protocol itself was given, it is in the settings already.
     if let Some(highest) = deciders.last().filter(|last| protocol.is_none_or(|p| of_protocol(p) != **last)) {
         let source = highest.source;
         let origins: Vec<&str> = deciders.iter().rev().map(|decider| decider.origin.as_str()).collect();
@@ -100,7 +100,7 @@ fn setting(source: Source, origin: &str, name: &str, value: String) -> Setting {
     Setting::new(source, origin, property(name, value))
 }
 
-/// The certificate and key settings, and who of those that gave them ranks highest.
+/// The certificate and key settings, and the source of the highest rank among them.
 fn tls_files(
     args: &ConnectionArgs,
     env: Lookup<'_>,
@@ -118,7 +118,7 @@ fn tls_files(
     if let Some(ca) = &ca {
         let pem = readable(ca)?;
         if !std::path::Path::new(&ca.value).is_dir() && !holds(&pem, b"CERTIFICATE-----") {
-            bail!("{} {} holds no certificate in PEM form", ca.name, ca.value);
+            bail!("{} {} contains no certificate in PEM form", ca.name, ca.value);
         }
         set(ca, "ssl.ca.location", ca.value.clone());
     }
@@ -128,13 +128,13 @@ fn tls_files(
     if let Some(cert) = &cert {
         let pem = readable(cert)?;
         if !holds(&pem, b"CERTIFICATE-----") {
-            bail!("{} {} holds no certificate in PEM form", cert.name, cert.value);
+            bail!("{} {} contains no certificate in PEM form", cert.name, cert.value);
         }
         set(cert, "ssl.certificate.location", cert.value.clone());
         if key.is_none() {
             // One PEM file may hold both.
             if !holds(&pem, b"PRIVATE KEY-----") {
-                bail!("{} {} holds no private key: give it with --tls-key", cert.name, cert.value);
+                bail!("{} {} contains no private key: give it with --tls-key", cert.name, cert.value);
             }
             key = Some(cert.clone());
         }
@@ -144,7 +144,7 @@ fn tls_files(
             bail!("{} needs the certificate too: give it with --tls-cert", key.name);
         }
         if !holds(&readable(key)?, b"PRIVATE KEY-----") {
-            bail!("{} {} holds no private key in PEM form", key.name, key.value);
+            bail!("{} {} contains no private key in PEM form", key.name, key.value);
         }
         set(key, "ssl.key.location", key.value.clone());
     }
@@ -168,7 +168,7 @@ fn tls_files(
             set(&given, "enable.ssl.certificate.verification", "false".to_owned());
             set(&given, "ssl.endpoint.identification.algorithm", "none".to_owned());
         }
-        // Above a file that turns it off; that TLS is wanted it does not say.
+        // It ranks above a file that turns verification off. It does not turn TLS on.
         Some(false) => {
             settings.push(setting(source, name, "enable.ssl.certificate.verification", "true".to_owned()));
             settings.push(setting(source, name, "ssl.endpoint.identification.algorithm", "https".to_owned()));
@@ -182,8 +182,8 @@ fn holds(file: &[u8], mark: &[u8]) -> bool {
     memchr::memmem::find(file, mark).is_some()
 }
 
-/// The content of a file that a setting names: a bad path fails before any connection
-/// is tried. A folder (of CA certificates) counts as empty.
+/// The content of a file that a setting names: a bad path fails before kq tries to
+/// connect. A folder (of CA certificates) counts as empty.
 fn readable(given: &Given) -> anyhow::Result<Vec<u8>> {
     if std::path::Path::new(&given.value).is_dir() {
         return Ok(Vec::new());
@@ -191,8 +191,8 @@ fn readable(given: &Given) -> anyhow::Result<Vec<u8>> {
     std::fs::read(&given.value).with_context(|| format!("{} {}", given.name, given.value))
 }
 
-/// The SASL settings, and who gave the mechanism: SASL is on where it is given by a flag or a variable,
-/// and where a file or `-X` gives it and nobody the protocol.
+/// The SASL settings, and the source of the mechanism. SASL is on where a flag or a variable gives the
+/// mechanism, and where a file or `-X` gives it and the protocol is not given.
 fn sasl<'g>(
     args: &ConnectionArgs,
     env: Lookup<'_>,
@@ -230,7 +230,7 @@ fn sasl<'g>(
         "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512" => true,
         "OAUTHBEARER" if given(UNSECURE).is_some_and(|unsecure| unsecure.property.value == "true") => false,
         "OAUTHBEARER" => bail!(
-            "{origin} OAUTHBEARER: nothing gives it a token, since this build has no OIDC \
+            "{origin} OAUTHBEARER: there is no source of tokens, since this build has no OIDC \
              (-X {UNSECURE}=true makes unsecured ones, for tests)"
         ),
         "GSSAPI" => bail!("{origin} GSSAPI: this build has no Kerberos; it has {MECHANISMS}"),
@@ -254,7 +254,7 @@ const UNSECURE: &str = "enable.sasl.oauthbearer.unsecure.jwt";
 
 const MECHANISMS: &str = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER";
 
-/// The password, given as it is or as a file that holds it (one newline at its end is no part of it).
+/// The password, given directly or as a file that contains it (one newline at its end is removed).
 fn sasl_password(args: &ConnectionArgs, env: Lookup<'_>) -> anyhow::Result<Option<Given>> {
     let direct = args.sasl_password.as_ref().map(Secret::reveal);
     let direct = pick(env, direct, "--sasl-password", "KQ_SASL_PASSWORD")?;
