@@ -47,7 +47,7 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// Several partitions as a person reads them: `orders[0] orders[1]`.
+/// Several partitions in a message: `orders[0] orders[1]`.
 pub fn shown<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> String {
     partitions.into_iter().map(TopicPartition::to_string).collect::<Vec<_>>().join(" ")
 }

@@ -158,11 +158,11 @@ fn a_worker_that_is_overtaken_goes_on() {
     }
 }
 
-/// As after a topic was made anew under its old name.
+/// As after a topic was recreated under its old name.
 #[test]
 fn an_offset_past_the_end_is_said_and_all_that_is_there_is_read() {
     let cluster = Cluster::get();
-    let (topic, group) = (cluster.create("anew", 1), cluster.topic("g"));
+    let (topic, group) = (cluster.create("recreated", 1), cluster.topic("g"));
     cluster.kq(["produce", &topic]).stdin(numbers(0, 10)).run().success();
     for reader in [
         cluster.kq(["consume", &topic, "-g", &group, "-n", "10", "-f", "0:%s\n"]),

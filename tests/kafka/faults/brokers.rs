@@ -14,7 +14,7 @@ use crate::support::{Cluster, wait_for, wait_until};
 /// Partitions of the topic that groups commit to, as lib.sh configures it.
 const GROUP_PARTITIONS: i32 = 6;
 
-/// The cluster that tests/kafka/run started, to be harmed. Dropped, it is whole again.
+/// The cluster that tests/kafka/run started, whose brokers a case kills or stops. When it is dropped, all of them run again.
 pub struct Brokers {
     client: BaseConsumer,
     dir: PathBuf,

@@ -119,7 +119,7 @@ fn aborted_records_are_not_handled_and_markers_hold_nothing_back() {
             let (key, value) = (format!("k{}", number % 3), number.to_string());
             producer.send(BaseRecord::to(&case.topic).key(&key).payload(&value)).expect("send");
         }
-        // Its delivery reports want to be fetched first.
+        // Its delivery reports must be fetched first.
         producer.flush(LONG).expect("flush");
         let end = if commits { producer.commit_transaction(LONG) } else { producer.abort_transaction(LONG) };
         end.expect("end a transaction");

@@ -1,4 +1,4 @@
-//! Brokers that are killed or stopped. These cases run alone: nobody else could pass meanwhile.
+//! Brokers that are killed or stopped. These cases run alone: no other case could pass meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -345,7 +345,7 @@ fn stop_a_copy(brokers: &mut Brokers, case: &Case, topic: &str) {
     });
 }
 
-/// How many copies of partition 0 of a topic are in sync; `None` where nobody says.
+/// How many copies of partition 0 of a topic are in sync; `None` where no broker answers.
 fn in_sync(cluster: &Cluster, topic: &str) -> Option<usize> {
     let metadata = cluster.kcat(["-L", "-t", topic]).run().success();
     metadata.text().lines().find_map(|line| Some(line.split_once("isrs: ")?.1.split(',').count()))
