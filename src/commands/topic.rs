@@ -130,6 +130,7 @@ fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
     } else {
         names.into_iter().map(|name| (name, None)).collect()
     };
+    let form = if args.json { Form::Json } else { Form::Table };
     let mut text = Vec::new();
     let outcome = each(config.log, topics, |name, topic| {
         let topic = match topic {
@@ -138,20 +139,27 @@ fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
                 .topic(name)?
                 .ok_or_else(|| anyhow!("{}{}", topic::absent(name), topic::or_a_file(name)))?,
         };
-        describe_one(&admin, &topic, args.json, &mut text)
+        describe_one(&admin, &topic, form, &mut text)
     });
     print(&text)?;
     outcome
 }
 
+/// How a topic is described.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Table,
+}
+
 /// Appends a topic's description.
-fn describe_one(admin: &Admin, topic: &Topic, json: bool, text: &mut Vec<u8>) -> anyhow::Result<()> {
+fn describe_one(admin: &Admin, topic: &Topic, form: Form, text: &mut Vec<u8>) -> anyhow::Result<()> {
     let configs =
         admin.configs(&topic.name).with_context(|| format!("configuration of topic {}", topic.name))?;
     let led: Vec<i32> = topic.partitions.iter().filter(|p| p.leader >= 0).map(|p| p.id).collect();
     let marks: BTreeMap<i32, (i64, i64)> =
         led.iter().copied().zip(admin.watermarks(&topic.name, &led)?).collect();
-    if json {
+    if form == Form::Json {
         let partitions = topic.partitions.iter().map(|p| PartitionDescription {
             partition: p.id,
             leader: (p.leader >= 0).then_some(p.leader),

@@ -44,46 +44,15 @@ const TWINS: &[(&str, &str)] = &[
 /// the file says.
 pub fn parse(text: &str, path: &str, catalogue: &dyn Catalogue) -> anyhow::Result<File> {
     let entries = entries(text);
-    let value = |name: &str| entries.iter().rfind(|e| e.name == name).map(|e| e.value.as_str());
     let mut file = File::default();
-    for Entry { line, name, value: text } in &entries {
-        let origin = format!("{path}:{line}");
-        let pem = |kind: &str| value(kind).is_some_and(|kind| kind.eq_ignore_ascii_case("PEM"));
-        let mapped: Vec<(&str, String)> = match name.as_str() {
-            "ssl.endpoint.identification.algorithm" if text.is_empty() => vec![(name, "none".into())],
-            _ if text.is_empty() => continue,
-            "ssl.truststore.type" | "ssl.keystore.type" => continue,
-            "ssl.truststore.location" if pem("ssl.truststore.type") => {
-                vec![("ssl.ca.location", text.clone())]
-            }
-            "ssl.truststore.location" => bail!(
-                "{origin} {name}: only a PEM file can be read (ssl.truststore.type=PEM, or ssl.ca.location); \
-                 `keytool -exportcert -rfc` converts a JKS or PKCS12 store to one"
-            ),
-            "ssl.keystore.location" if pem("ssl.keystore.type") => {
-                vec![("ssl.certificate.location", text.clone()), ("ssl.key.location", text.clone())]
-            }
-            "ssl.keystore.location"
-                if value("ssl.keystore.type").is_some_and(|kind| kind.eq_ignore_ascii_case("JKS")) =>
-            {
-                bail!("{origin} {name}: a JKS store can't be read; convert it to a PKCS12 or PEM file")
-            }
-            JAAS => login(text).map_err(|e| anyhow!("{origin} {name}: {e}"))?,
-            "buffer.memory" => match text.parse::<u64>() {
-                Ok(bytes) => vec![("queue.buffering.max.kbytes", (bytes / 1024).max(1).to_string())],
-                Err(_) => bail!("{origin} {name}={text}: give a number of bytes"),
-            },
+    for entry in &entries {
+        let origin = format!("{path}:{}", entry.line);
+        if entry.name == ASSIGNOR && !entry.value.is_empty() {
             // Java's values are names of classes; kq has a flag for it.
-            "partition.assignment.strategy" => {
-                file.unused.push(format!("{name} (use --assignor)"));
-                continue;
-            }
-            _ => match TWINS.iter().find(|(java, _)| java == name) {
-                Some((_, twin)) => vec![(twin, text.clone())],
-                None => vec![(name, text.clone())],
-            },
-        };
-        for (name, value) in mapped {
+            file.unused.push(format!("{ASSIGNOR} (use --assignor)"));
+            continue;
+        }
+        for (name, value) in mapped(entry, &entries, &origin)? {
             if let Some(instead) = properties::reserved(name) {
                 file.unused.push(format!("{name} ({instead})"));
             } else if properties::is_known(name) {
@@ -102,6 +71,42 @@ pub fn parse(text: &str, path: &str, catalogue: &dyn Catalogue) -> anyhow::Resul
         }
     }
     Ok(file)
+}
+
+const ASSIGNOR: &str = "partition.assignment.strategy";
+
+/// What an entry is in librdkafka's properties: none, one or two; `entries` are those of the whole file.
+fn mapped<'e>(entry: &'e Entry, entries: &[Entry], origin: &str) -> anyhow::Result<Vec<(&'e str, String)>> {
+    let Entry { name, value: text, .. } = entry;
+    let value = |name: &str| entries.iter().rfind(|e| e.name == name).map(|e| e.value.as_str());
+    let is = |name: &str, kind: &str| value(name).is_some_and(|given| given.eq_ignore_ascii_case(kind));
+    Ok(match name.as_str() {
+        "ssl.endpoint.identification.algorithm" if text.is_empty() => vec![(name, "none".into())],
+        _ if text.is_empty() => Vec::new(),
+        "ssl.truststore.type" | "ssl.keystore.type" => Vec::new(),
+        "ssl.truststore.location" if is("ssl.truststore.type", "PEM") => {
+            vec![("ssl.ca.location", text.clone())]
+        }
+        "ssl.truststore.location" => bail!(
+            "{origin} {name}: only a PEM file can be read (ssl.truststore.type=PEM, or ssl.ca.location); \
+             `keytool -exportcert -rfc` converts a JKS or PKCS12 store to one"
+        ),
+        "ssl.keystore.location" if is("ssl.keystore.type", "PEM") => {
+            vec![("ssl.certificate.location", text.clone()), ("ssl.key.location", text.clone())]
+        }
+        "ssl.keystore.location" if is("ssl.keystore.type", "JKS") => {
+            bail!("{origin} {name}: a JKS store can't be read; convert it to a PKCS12 or PEM file")
+        }
+        JAAS => login(text).map_err(|e| anyhow!("{origin} {name}: {e}"))?,
+        "buffer.memory" => match text.parse::<u64>() {
+            Ok(bytes) => vec![("queue.buffering.max.kbytes", (bytes / 1024).max(1).to_string())],
+            Err(_) => bail!("{origin} {name}={text}: give a number of bytes"),
+        },
+        _ => match TWINS.iter().find(|(java, _)| java == name) {
+            Some((_, twin)) => vec![(twin, text.clone())],
+            None => vec![(name, text.clone())],
+        },
+    })
 }
 
 /// The entries of a `.properties` text, in their order.
@@ -143,7 +148,7 @@ fn entries(text: &str) -> Vec<Entry> {
     entries
 }
 
-/// Whether an odd number of backslashes ends the line: it goes on in the next.
+/// Whether an odd number of backslashes ends the line: it continues in the next.
 fn ends_open(line: &str) -> bool {
     line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1
 }

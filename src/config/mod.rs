@@ -96,33 +96,7 @@ impl Config {
         let variable = |name: &str| env(name).filter(|value| !value.is_empty());
 
         let log = Log::new(args.quiet, args.verbose);
-        let mut settings = Vec::new();
-        if let Some(file) = pick(env, args.config_file.as_deref(), "-F/--config-file", "KQ_CONFIG_FILE")? {
-            let path = &file.value;
-            let text = std::fs::read_to_string(path).with_context(|| format!("{} {path}", file.name))?;
-            let found = file::parse(&text, path, catalogue)?;
-            settings.extend(found.properties.into_iter().map(|p| Setting::new(Source::File, path, p)));
-            if !found.unused.is_empty() {
-                log.note(format_args!("{path}: not used: {}", found.unused.join(", ")));
-            }
-        }
-        if let Some(x) = variable("KQ_X") {
-            let properties = environment::split_x(&x, catalogue)?;
-            settings.extend(properties.into_iter().map(|p| Setting::new(Source::EnvX, "KQ_X", p)));
-        }
-        for x in &args.properties {
-            let properties = Property::parse_given(x.reveal(), "-X", catalogue)?;
-            settings.extend(properties.into_iter().map(|p| Setting::new(Source::X, "-X", p)));
-        }
-
-        let brokers = pick(env, args.brokers.as_deref(), "-b/--brokers", "KQ_BROKERS")?;
-        if let Some(Given { value, source, name }) = brokers {
-            settings.push(Setting::new(source, name, property("bootstrap.servers", value)));
-        }
-        let client_id = pick(env, args.client_id.as_deref(), "--client-id", "KQ_CLIENT_ID")?;
-        if let Some(Given { value, source, name }) = client_id {
-            settings.push(Setting::new(source, name, property("client.id", value)));
-        }
+        let mut settings = given_settings(args, env, log, catalogue)?;
         let timeout = pick(env, args.timeout.as_deref(), "--timeout", "KQ_TIMEOUT")?;
         let timeout_origin = timeout.as_ref().map_or("default", |given| given.name).to_owned();
         let timeout = timeout.map_or(Ok(DEFAULT_TIMEOUT), |given| check_timeout(&given))?;
@@ -323,6 +297,43 @@ impl Config {
             properties.set("socket.timeout.ms", timeout.to_string());
         }
     }
+}
+
+/// The properties of the file, of `KQ_X` and `-X`, and of the flags and variables that are one property each.
+fn given_settings(
+    args: &ConnectionArgs,
+    env: Lookup<'_>,
+    log: Log,
+    catalogue: &dyn Catalogue,
+) -> anyhow::Result<Vec<Setting>> {
+    let mut settings = Vec::new();
+    if let Some(file) = pick(env, args.config_file.as_deref(), "-F/--config-file", "KQ_CONFIG_FILE")? {
+        let path = &file.value;
+        let text = std::fs::read_to_string(path).with_context(|| format!("{} {path}", file.name))?;
+        let found = file::parse(&text, path, catalogue)?;
+        settings.extend(found.properties.into_iter().map(|p| Setting::new(Source::File, path, p)));
+        if !found.unused.is_empty() {
+            log.note(format_args!("{path}: not used: {}", found.unused.join(", ")));
+        }
+    }
+    if let Some(x) = env("KQ_X").filter(|x| !x.is_empty()) {
+        let properties = environment::split_x(&x, catalogue)?;
+        settings.extend(properties.into_iter().map(|p| Setting::new(Source::EnvX, "KQ_X", p)));
+    }
+    for x in &args.properties {
+        let properties = Property::parse_given(x.reveal(), "-X", catalogue)?;
+        settings.extend(properties.into_iter().map(|p| Setting::new(Source::X, "-X", p)));
+    }
+
+    let brokers = pick(env, args.brokers.as_deref(), "-b/--brokers", "KQ_BROKERS")?;
+    if let Some(Given { value, source, name }) = brokers {
+        settings.push(Setting::new(source, name, property("bootstrap.servers", value)));
+    }
+    let client_id = pick(env, args.client_id.as_deref(), "--client-id", "KQ_CLIENT_ID")?;
+    if let Some(Given { value, source, name }) = client_id {
+        settings.push(Setting::new(source, name, property("client.id", value)));
+    }
+    Ok(settings)
 }
 
 /// The setting of a property with the highest rank; `settings` are in ascending rank.

@@ -100,82 +100,104 @@ fn setting(source: Source, origin: &str, name: &str, value: String) -> Setting {
     Setting::new(source, origin, property(name, value))
 }
 
-/// The certificate and key settings, and the source of the highest rank among them.
+/// The settings of TLS, and the source of the highest rank among those that turn it on.
 fn tls_files(
     args: &ConnectionArgs,
     env: Lookup<'_>,
     settings: &mut Vec<Setting>,
 ) -> anyhow::Result<Option<Decider>> {
-    let mut highest: Option<Decider> = None;
-    let mut set = |given: &Given, name, value: String| {
-        if highest.as_ref().is_none_or(|highest| highest.source < given.source) {
-            highest = Some(Decider::new(given.source, given.name));
-        }
-        settings.push(setting(given.source, given.name, name, value));
-    };
+    let mut tls = Tls { settings, highest: None };
+    tls.authorities(args, env)?;
+    tls.certificate_and_key(args, env)?;
+    tls.verification(args, env)?;
+    Ok(tls.highest)
+}
 
-    let ca = pick(env, args.tls_ca.as_deref(), "--tls-ca", "KQ_TLS_CA")?;
-    if let Some(ca) = &ca {
-        let pem = readable(ca)?;
+/// The settings of TLS as they are collected.
+struct Tls<'s> {
+    settings: &'s mut Vec<Setting>,
+    highest: Option<Decider>,
+}
+
+impl Tls<'_> {
+    /// Adds a setting that turns TLS on.
+    fn set(&mut self, given: &Given, name: &str, value: String) {
+        if self.highest.as_ref().is_none_or(|highest| highest.source < given.source) {
+            self.highest = Some(Decider::new(given.source, given.name));
+        }
+        self.settings.push(setting(given.source, given.name, name, value));
+    }
+
+    fn authorities(&mut self, args: &ConnectionArgs, env: Lookup<'_>) -> anyhow::Result<()> {
+        let Some(ca) = pick(env, args.tls_ca.as_deref(), "--tls-ca", "KQ_TLS_CA")? else { return Ok(()) };
+        let pem = readable(&ca)?;
         if !std::path::Path::new(&ca.value).is_dir() && !holds(&pem, b"CERTIFICATE-----") {
             bail!("{} {} contains no certificate in PEM form", ca.name, ca.value);
         }
-        set(ca, "ssl.ca.location", ca.value.clone());
+        self.set(&ca, "ssl.ca.location", ca.value.clone());
+        Ok(())
     }
 
-    let cert = pick(env, args.tls_cert.as_deref(), "--tls-cert", "KQ_TLS_CERT")?;
-    let mut key = pick(env, args.tls_key.as_deref(), "--tls-key", "KQ_TLS_KEY")?;
-    if let Some(cert) = &cert {
-        let pem = readable(cert)?;
-        if !holds(&pem, b"CERTIFICATE-----") {
-            bail!("{} {} contains no certificate in PEM form", cert.name, cert.value);
-        }
-        set(cert, "ssl.certificate.location", cert.value.clone());
-        if key.is_none() {
-            // One PEM file may hold both.
-            if !holds(&pem, b"PRIVATE KEY-----") {
-                bail!("{} {} contains no private key: give it with --tls-key", cert.name, cert.value);
+    fn certificate_and_key(&mut self, args: &ConnectionArgs, env: Lookup<'_>) -> anyhow::Result<()> {
+        let cert = pick(env, args.tls_cert.as_deref(), "--tls-cert", "KQ_TLS_CERT")?;
+        let mut key = pick(env, args.tls_key.as_deref(), "--tls-key", "KQ_TLS_KEY")?;
+        if let Some(cert) = &cert {
+            let pem = readable(cert)?;
+            if !holds(&pem, b"CERTIFICATE-----") {
+                bail!("{} {} contains no certificate in PEM form", cert.name, cert.value);
             }
-            key = Some(cert.clone());
+            self.set(cert, "ssl.certificate.location", cert.value.clone());
+            if key.is_none() {
+                // One PEM file may contain both.
+                if !holds(&pem, b"PRIVATE KEY-----") {
+                    bail!("{} {} contains no private key: give it with --tls-key", cert.name, cert.value);
+                }
+                key = Some(cert.clone());
+            }
         }
-    }
-    if let Some(key) = &key {
-        if cert.is_none() {
-            bail!("{} needs the certificate too: give it with --tls-cert", key.name);
+        if let Some(key) = &key {
+            if cert.is_none() {
+                bail!("{} needs the certificate too: give it with --tls-cert", key.name);
+            }
+            if !holds(&readable(key)?, b"PRIVATE KEY-----") {
+                bail!("{} {} contains no private key in PEM form", key.name, key.value);
+            }
+            self.set(key, "ssl.key.location", key.value.clone());
         }
-        if !holds(&readable(key)?, b"PRIVATE KEY-----") {
-            bail!("{} {} contains no private key in PEM form", key.name, key.value);
+        let password = args.tls_key_password.as_ref().map(Secret::reveal);
+        if let Some(password) = pick(env, password, "--tls-key-password", "KQ_TLS_KEY_PASSWORD")? {
+            if key.is_none() {
+                bail!("{} is for a key: give that with --tls-key", password.name);
+            }
+            self.set(&password, "ssl.key.password", password.value.clone());
         }
-        set(key, "ssl.key.location", key.value.clone());
+        Ok(())
     }
 
-    let password = args.tls_key_password.as_ref().map(Secret::reveal);
-    if let Some(password) = pick(env, password, "--tls-key-password", "KQ_TLS_KEY_PASSWORD")? {
-        if key.is_none() {
-            bail!("{} is for a key: give that with --tls-key", password.name);
+    fn verification(&mut self, args: &ConnectionArgs, env: Lookup<'_>) -> anyhow::Result<()> {
+        let (insecure, source, name) = if args.tls_insecure {
+            (Some(true), Source::Flag, "--tls-insecure")
+        } else {
+            (environment::switch(env, "KQ_TLS_INSECURE")?, Source::Env, "KQ_TLS_INSECURE")
+        };
+        let properties = ["enable.ssl.certificate.verification", "ssl.endpoint.identification.algorithm"];
+        match insecure {
+            Some(true) => {
+                let given = Given { value: String::new(), source, name };
+                for (property, value) in properties.into_iter().zip(["false", "none"]) {
+                    self.set(&given, property, value.to_owned());
+                }
+            }
+            // It ranks above a file that turns verification off. It does not turn TLS on.
+            Some(false) => {
+                let on = properties.into_iter().zip(["true", "https"]);
+                self.settings
+                    .extend(on.map(|(property, value)| setting(source, name, property, value.into())));
+            }
+            None => {}
         }
-        set(&password, "ssl.key.password", password.value.clone());
+        Ok(())
     }
-
-    let (insecure, source, name) = if args.tls_insecure {
-        (Some(true), Source::Flag, "--tls-insecure")
-    } else {
-        (environment::switch(env, "KQ_TLS_INSECURE")?, Source::Env, "KQ_TLS_INSECURE")
-    };
-    match insecure {
-        Some(true) => {
-            let given = Given { value: String::new(), source, name };
-            set(&given, "enable.ssl.certificate.verification", "false".to_owned());
-            set(&given, "ssl.endpoint.identification.algorithm", "none".to_owned());
-        }
-        // It ranks above a file that turns verification off. It does not turn TLS on.
-        Some(false) => {
-            settings.push(setting(source, name, "enable.ssl.certificate.verification", "true".to_owned()));
-            settings.push(setting(source, name, "ssl.endpoint.identification.algorithm", "https".to_owned()));
-        }
-        None => {}
-    }
-    Ok(highest)
 }
 
 fn holds(file: &[u8], mark: &[u8]) -> bool {
