@@ -516,7 +516,7 @@ complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print every value of the connection and where it came from'
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kq -n "__fish_kq_using_subcommand dev" -l port -d 'Port to listen on, 0 for a free one [default: 9092, with COMMAND a free one]' -r
-complete -c kq -n "__fish_kq_using_subcommand dev" -l listen -d 'Address to listen on; without loopback, anyone who can reach it can read and write' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l listen -d 'Address to listen on; anyone who can reach it can read and write' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l data -d 'Keep topics, records and offsets in this folder across restarts [default: a temporary folder]' -r -F
 complete -c kq -n "__fish_kq_using_subcommand dev" -l topic -d 'Create this topic at the start; repeatable' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l partitions -d 'Partitions of a new topic whose number of partitions is not given' -r

@@ -109,9 +109,9 @@ WHERE, of -o/--from and --until, is a position in each partition:
   end          the end of the partition, as it is when reading begins
   stored       the offset that the group has committed (not for --until)
   OFFSET       this offset
-  -N           N records before the end, as in -10 (not for --until)
+  -N           N offsets before the end, as in -10 (not for --until)
   @TIME        the first record with this timestamp or a later one
-  -DURATION    the same, for the time that was so long ago, as in -1h
+  -DURATION    the same for a time this long before now, as in -1h
 Records are read from --from on and up to --until, without the record at --until. A time is looked up in each \
 partition, and reading follows the offsets from there: where timestamps are out of order, a record after that \
 position may have an earlier timestamp, and one before it a later timestamp.
@@ -123,7 +123,7 @@ TIME is one of these; without an offset from UTC, it is in UTC:
   2024-05-01T12:30:00+02:00    with the offset from UTC, or Z for UTC
 
 DURATION is a number with a unit, ms, s, m, h or d, or a sum of these: 500ms, 90s, 1h30m, 2d. A number without \
-a unit is in seconds (not after the - of WHERE, where it is a number of records).
+a unit is in seconds (not after the - of WHERE, where it is a number of offsets).
 ";
 
 /// Examples, the values of flags, and the tokens of a format.

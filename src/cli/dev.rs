@@ -38,7 +38,7 @@ pub struct Args {
     /// Port to listen on, 0 for a free one [default: 9092, with COMMAND a free one]
     #[arg(long)]
     pub port: Option<u16>,
-    /// Address to listen on; without loopback, anyone who can reach it can read and write
+    /// Address to listen on; anyone who can reach it can read and write
     #[arg(long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1")]
     pub listen: Listen,
     /// Keep topics, records and offsets in this folder across restarts [default: a temporary folder]

@@ -220,7 +220,7 @@ fn tls_to_a_plain_text_port_is_a_mismatch_and_ends_at_once() {
 
 #[test]
 fn plain_text_to_a_tls_port_is_a_mismatch_and_ends_within_the_timeout() {
-    // What a TLS server sends to whom it does not understand: an alert.
+    // A TLS server answers a client that it does not understand with an alert.
     let tls = answering(&[0x15, 3, 3, 0, 2, 2, 70]);
     unreachable(&tls, "1s", &["-q"]).stderr_has("TLS mismatch").stderr_has("--tls");
 }
@@ -283,8 +283,11 @@ fn a_property_that_is_none_draws_the_nearest_right_name() {
 #[test]
 fn a_property_that_would_lose_records_or_make_topics_is_refused_and_of_a_file_not_used() {
     for (property, instead) in [
-        ("auto.offset.reset=latest", "kq says which records are gone; use --from, and --reset for a group"),
-        ("allow.auto.create.topics=true", "`kq topic create` makes topics"),
+        (
+            "auto.offset.reset=latest",
+            "kq reports records that were deleted; use --from, and --reset for a group",
+        ),
+        ("allow.auto.create.topics=true", "`kq topic create` creates topics"),
     ] {
         let name = property.split('=').next().expect("a name");
         Kq::new(["consume", "foo", "-X", property]).run().status(2).stderr_has(&format!("-X `{name}`"));

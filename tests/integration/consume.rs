@@ -216,7 +216,7 @@ fn a_second_member_takes_its_share_and_nothing_is_lost_or_read_twice() {
 
 #[test]
 fn an_end_of_partition_before_a_rebalance_skips_no_record() {
-    // librdkafka's batch call counts an end of partition as a record; see kafka/ffi.rs.
+    // librdkafka's batch call counts an end of partition as a record; see src/kafka/ffi/.
     let cluster = Cluster::get();
     let topic = cluster.create("eof", 2);
     let group = cluster.topic("g");

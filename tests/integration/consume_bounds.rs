@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::{CONT, Cluster, Kq, Running, STOP, is_full, numbers, wait_until};
 
-/// What a wait is given at most.
+/// The limit of a wait.
 const LONG: Duration = Duration::from_secs(30);
 
 #[test]

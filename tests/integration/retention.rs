@@ -1,4 +1,4 @@
-//! Offsets that are not in the topic any more, or not yet: said, counted in the status, and passed once.
+//! Offsets that are no longer in the topic, or not yet: reported, counted in the status, and skipped once.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -99,7 +99,7 @@ fn a_worker_goes_on_after_a_gap_before_its_first_record() {
     no_lag(&cluster, &topic, &group);
 }
 
-/// Reads while retention takes records from under it, and goes on with both partitions.
+/// Reads while retention takes records from under it, and continues with both partitions.
 #[track_caller]
 fn overtaken(cluster: &Cluster, topic: &str, reader: Kq) -> Output {
     let produce = |partition: &str, from: usize, to: usize| {

@@ -1,4 +1,4 @@
-//! The names of tests in scripts, texts and reasons: each is one that there is, and none is left out.
+//! The names of tests and files in scripts and texts: each exists, and none is left out.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -82,7 +82,7 @@ fn every_test_that_a_command_names_is_there() {
         .into_iter()
         .chain(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name)))
     {
-        // What is no text names no test.
+        // A file that is not text names no test.
         let Ok(text) = fs::read_to_string(&file) else { continue };
         for names in named.captures_iter(&text) {
             let group =

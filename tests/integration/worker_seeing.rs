@@ -153,7 +153,7 @@ fn metrics_say_what_runs_and_what_waits() {
     assert_eq!(all["kq_worker_queued_records"], 3.0);
     assert_eq!(all[&of_partition("kq_worker_span_records")], 3.0);
     assert!(all["kq_worker_oldest_in_flight_seconds"] > 0.0);
-    // The partition is paused by now: what comes in later is seen all the same.
+    // The partition is paused by now: what comes in later is seen too.
     // Twice, since a fetch that was on its way may still return the first.
     for lag in [5.0, 6.0] {
         cluster.kq(["produce", &topic]).stdin("e\n").run().success();

@@ -1,4 +1,4 @@
-//! The brokers of the lab's cluster, one by one: who leads, who coordinates; kill, start, stop, go on.
+//! The brokers of the lab's cluster, one by one: who leads, who coordinates; kill, start, stop, continue.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -73,7 +73,7 @@ impl Brokers {
         self.stopped.push(broker);
     }
 
-    /// Starts what was killed, lets go on what was stopped, and waits until all copies are in sync.
+    /// Starts what was killed, continues what was stopped, and waits until all copies are in sync.
     pub fn heal(&mut self) {
         for broker in std::mem::take(&mut self.stopped) {
             self.script(&["continue"], broker);
