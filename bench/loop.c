@@ -1,7 +1,7 @@
 /* The bare client: what librdkafka costs without a program around it.
  *
  *     loop produce BROKERS TOPIC FILE     each line of FILE is a record; Snappy, idempotent
- *     loop consume BROKERS TOPIC          all records of now, one line each on stdout
+ *     loop consume BROKERS TOPIC          the records up to now, one line each on stdout
  *
  * Built by bench/run with cc against Debian's librdkafka-dev, the library that kcat uses there.
  * Produce hands over 1,000 lines at a time to one partition, in turn; consume asks the batch

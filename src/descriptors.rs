@@ -39,7 +39,7 @@ extern "C" fn note_closed() {
     }
     const F_GETFD: c_int = 1;
     for (descriptor, was_closed) in [(0, &STDIN_WAS_CLOSED), (1, &STDOUT_WAS_CLOSED)] {
-        // SAFETY: F_GETFD reads a flag of the descriptor and no memory; of a closed one it says so.
+        // SAFETY: F_GETFD reads a flag of the descriptor and no memory; for a closed one it fails.
         let flags = unsafe { fcntl(descriptor, F_GETFD) };
         was_closed.store(flags < 0, Ordering::Relaxed);
     }

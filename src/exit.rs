@@ -40,7 +40,7 @@ impl Exit {
     }
 }
 
-/// An exit status as help and README have it.
+/// An exit status in the words of help and README.
 #[derive(Debug)]
 pub struct Status {
     /// The number, or `128+n`.

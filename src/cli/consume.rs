@@ -95,7 +95,7 @@ const EXAMPLES: &str = "\
 Examples:
   kq consume foo --group g                     read as a member of group g
   kq consume foo -g g --reset -o beginning     the same, from the beginning
-  kq consume foo -e                            all records of now, then stop
+  kq consume foo -e                            the records up to now, then stop
   kq consume foo -o -10 -e                     the last ten of each partition
   kq consume foo -o -1h --until -5m -J         a range of time, as JSON
   kq consume foo -f '%p %o %k %s\\n' | head     partition, offset, key and value

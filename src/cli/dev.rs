@@ -28,7 +28,7 @@ Examples:
 
 The session time-out of a group member may be as short as 100 ms here (Kafka: 6 s), so that tests need not wait.";
 
-/// Partitions that the broker holds, in all topics together.
+/// The most partitions of the broker, in all topics together.
 const MAX_PARTITIONS: i32 = 10_000;
 
 /// Run an embedded Kafka-compatible broker, for development

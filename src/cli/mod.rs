@@ -66,7 +66,7 @@ fn after_help() -> String {
 /// The subcommands.
 #[derive(clap::Subcommand, Debug)]
 #[allow(clippy::large_enum_variant, reason = "there is one in a process")]
-// A comment on a variant would be its short help and hide the long one, which stands at each Args.
+// A comment on a variant would be its short help, and hide the long help of its Args.
 pub enum Command {
     Topic(topic::Args),
     Produce(produce::Args),

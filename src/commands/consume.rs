@@ -65,7 +65,7 @@ fn bounds(args: &Args, now: i64) -> anyhow::Result<Bounds> {
     Ok(bounds)
 }
 
-/// Where `--reset` has the group start: it needs a group and a start.
+/// The start to which `--reset` moves the group: the flag needs a group and a start.
 fn reset(group: Option<&str>, bounds: &Bounds) -> anyhow::Result<Start> {
     match (group, bounds.from) {
         (None, _) => bail!("--reset: name the group to move with -g or KQ_GROUP"),

@@ -142,7 +142,7 @@ impl Config {
     ///
     /// `role` lists the properties that the command sets as its defaults: they rank
     /// below what the environment, flags and `-X` say of the same property. Names in
-    /// the result are canonical ([`canonical`]), so that aliases never meet in it.
+    /// the result are canonical ([`canonical`]), so that no property is in it twice.
     pub fn client(&self, role: &[(&str, &str)]) -> Properties {
         self.client_with(role, &[])
     }

@@ -43,7 +43,7 @@ impl Decode {
         [Self::Auto, Self::None].into_iter().chain(Codec::ALL.map(Self::Named))
     }
 
-    /// The name, as `--decode` has it.
+    /// The name in `--decode`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",

@@ -1,4 +1,4 @@
-//! Where a record stands: a partition of a topic, and an offset in it. Pure: no clock, no IO.
+//! The place of a record: a partition of a topic, and an offset in it. Pure: no clock, no IO.
 
 use std::fmt;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use crate::support::{Cluster, Kq};
 
-/// A worker that handles all records of now, sends what its command prints, and ends.
+/// A worker that handles the records up to now, sends what its command prints, and ends.
 fn sends(cluster: &Cluster, topic: &str, output: &str, flags: &[&str], script: &str) -> Kq {
     let worker = cluster.kq(["worker", topic, "-e", "--output-topic", output]);
     worker.args(flags).args(["--backoff", "1ms..1ms", "--", "sh", "-c", script])

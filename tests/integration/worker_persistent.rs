@@ -20,7 +20,7 @@ fn worker(cluster: &Cluster, topic: &str, flags: &[&str], script: &str) -> Kq {
     kq.args(flags).args(["--", "sh", "-c", script]).limit(LONG)
 }
 
-/// The same, which handles all records of now and ends.
+/// The same, which handles the records up to now and ends.
 fn once(cluster: &Cluster, topic: &str, flags: &[&str], script: &str) -> Kq {
     worker(cluster, topic, &[&["-e"], flags].concat(), script)
 }
