@@ -13,16 +13,16 @@ use rdkafka::admin::{
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
+use super::code::Code;
 use super::connect::{PATIENCE, note_waiting};
 use super::errors::{Causes, is_contact_lost, words};
 use super::ffi;
 use super::properties::native;
 use crate::clock::duration;
 use crate::config::{Config, topic};
-use crate::kafka::metadata::{Cluster, Topic};
+use crate::kafka::metadata::{Cluster, TopicMetadata};
 
 /// Between two looks at something that is awaited.
 const STEP: Duration = Duration::from_millis(20);
@@ -54,7 +54,7 @@ impl ClientContext for Ear {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.error(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown), reason);
+        self.0.error(error.rdkafka_error_code().unwrap_or(Code::Unknown), reason);
     }
 }
 
@@ -94,7 +94,7 @@ impl Admin {
             // No id in time; or none at all, from a broker older than 0.10.1, which answers this.
             let left = timeout.saturating_sub(start.elapsed());
             if left.is_zero() {
-                return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut));
+                return Err(KafkaError::MetadataFetch(Code::OperationTimedOut));
             }
             client.fetch_metadata(None, left).map(|_| ())
         })?;
@@ -125,11 +125,11 @@ impl Admin {
     }
 
     /// One topic, where it is there.
-    pub fn topic(&self, name: &str) -> anyhow::Result<Option<Topic>> {
+    pub fn topic(&self, name: &str) -> anyhow::Result<Option<TopicMetadata>> {
         let topic = self.metadata(Some(name))?.topics.into_iter().find(|topic| topic.name == name);
         match topic {
-            Some(Topic { error: Some(code), .. }) if is_absence(code) => Ok(None),
-            Some(Topic { error: Some(code), .. }) if code != RDKafkaErrorCode::LeaderNotAvailable => {
+            Some(TopicMetadata { error: Some(code), .. }) if is_absence(code) => Ok(None),
+            Some(TopicMetadata { error: Some(code), .. }) if code != Code::LeaderNotAvailable => {
                 bail!("topic {name}: {}", words(code))
             }
             topic => Ok(topic),
@@ -165,7 +165,7 @@ impl Admin {
         topic: &str,
         partitions: &[i32],
         at: Offset,
-    ) -> anyhow::Result<Result<Vec<i64>, (i32, RDKafkaErrorCode)>> {
+    ) -> anyhow::Result<Result<Vec<i64>, (i32, Code)>> {
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for &partition in partitions {
             list.add_partition_offset(topic, partition, at)?;
@@ -188,9 +188,9 @@ impl Admin {
             .iter()
             .map(|e| match (e.error(), e.offset()) {
                 (Ok(()), Offset::Offset(offset)) => Ok(offset),
-                (Ok(()), _) => Err((e.partition(), RDKafkaErrorCode::LeaderNotAvailable)),
+                (Ok(()), _) => Err((e.partition(), Code::LeaderNotAvailable)),
                 (Err(error), _) => {
-                    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::LeaderNotAvailable);
+                    let code = error.rdkafka_error_code().unwrap_or(Code::LeaderNotAvailable);
                     Err((e.partition(), code))
                 }
             })
@@ -220,7 +220,7 @@ impl Admin {
             .into_iter()
             .map(|outcome| match outcome {
                 Ok(name) => (name, Ok(())),
-                Err((name, RDKafkaErrorCode::TopicAlreadyExists)) => (name, Err(CreateError::Exists)),
+                Err((name, Code::TopicAlreadyExists)) => (name, Err(CreateError::Exists)),
                 Err((name, code)) => {
                     let e = self.creation_words(code, creation);
                     (name, Err(CreateError::Other(e)))
@@ -261,10 +261,10 @@ impl Admin {
     pub fn configure(&self, name: &str, changes: &[(&str, Option<&str>)]) -> anyhow::Result<()> {
         let client = self.changer().map_err(|e| self.request_words(code_of(&e)))?;
         ffi::alter_topic_configs(client, name, changes, self.config.timeout).map_err(|(code, why)| match code {
-            RDKafkaErrorCode::UnsupportedFeature => anyhow!(
+            Code::UnsupportedFeature => anyhow!(
                 "the broker does not understand it: to change single configurations takes Apache Kafka 2.3 or later"
             ),
-            RDKafkaErrorCode::InvalidConfig if !why.is_empty() => anyhow!("the broker refuses it: {why}"),
+            Code::InvalidConfig if !why.is_empty() => anyhow!("the broker refuses it: {why}"),
             code => self.change_words(code),
         })
     }
@@ -288,7 +288,7 @@ impl Admin {
 
     /// Waits until every broker knows the topic with all its leaders, and with `partitions`
     /// where that is given, and until those leaders serve it: until any client can use it.
-    pub fn await_usable(&self, name: &str, partitions: Option<usize>) -> anyhow::Result<Topic> {
+    pub fn await_usable(&self, name: &str, partitions: Option<usize>) -> anyhow::Result<TopicMetadata> {
         let usable = |cluster: &Cluster| {
             let topic = cluster.topics.iter().find(|topic| topic.name == name)?;
             (topic.is_led() && partitions.is_none_or(|n| topic.partitions.len() == n)).then(|| topic.clone())
@@ -354,14 +354,14 @@ impl Admin {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(e)) => {
                     self.serve();
-                    let code = e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::OperationTimedOut);
+                    let code = e.rdkafka_error_code().unwrap_or(Code::OperationTimedOut);
                     return Err(self.causes.explain(code, &self.config.brokers, timeout));
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => self.serve(),
                 Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the question to the cluster was lost"),
             }
             if self.causes.are_final(&self.config.brokers) || start.elapsed() > timeout {
-                let code = RDKafkaErrorCode::OperationTimedOut;
+                let code = Code::OperationTimedOut;
                 return Err(self.causes.explain(code, &self.config.brokers, timeout));
             }
             if patient && start.elapsed() > PATIENCE {
@@ -378,10 +378,7 @@ impl Admin {
 
     /// Sends a request that changes something (or that only admin clients can send), and
     /// waits for the outcome within the time-out.
-    fn change<T, F>(
-        &self,
-        request: impl FnOnce(&AdminClient<Silent>, &AdminOptions) -> F,
-    ) -> Result<T, RDKafkaErrorCode>
+    fn change<T, F>(&self, request: impl FnOnce(&AdminClient<Silent>, &AdminOptions) -> F) -> Result<T, Code>
     where
         F: Future<Output = KafkaResult<T>>,
     {
@@ -390,7 +387,7 @@ impl Admin {
         let code = |e: KafkaError| code_of(&e);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
-            .map_err(|_| RDKafkaErrorCode::CriticalSystemResource)?;
+            .map_err(|_| Code::CriticalSystemResource)?;
         let client = self.changer().map_err(code)?;
         runtime.block_on(request(client, &options)).map_err(code)
     }
@@ -405,21 +402,21 @@ impl Admin {
     }
 
     /// Why a request failed: lost contact is explained by what was heard of the brokers.
-    fn request_words(&self, code: RDKafkaErrorCode) -> anyhow::Error {
+    fn request_words(&self, code: Code) -> anyhow::Error {
         if !is_contact_lost(code) {
             return anyhow!(words(code));
         }
         self.serve();
         // Of a connection that was up librdkafka says no more than that it is not any longer.
-        if code == RDKafkaErrorCode::BrokerTransportFailure && self.causes.last().is_none() {
+        if code == Code::BrokerTransportFailure && self.causes.last().is_none() {
             return anyhow!("{}: the connection was closed before an answer came", self.config.brokers);
         }
         self.causes.explain(code, &self.config.brokers, self.config.timeout)
     }
 
     /// Why a request to change something failed: it may have been carried out though no answer came.
-    fn change_words(&self, code: RDKafkaErrorCode) -> anyhow::Error {
-        use RDKafkaErrorCode as E;
+    fn change_words(&self, code: Code) -> anyhow::Error {
+        use crate::kafka::code::Code as E;
         let e = self.request_words(code);
         if matches!(code, E::OperationTimedOut | E::RequestTimedOut | E::BrokerTransportFailure) {
             return anyhow!(
@@ -430,9 +427,9 @@ impl Admin {
     }
 
     /// Why a topic could not be made, with what to do.
-    fn creation_words(&self, code: RDKafkaErrorCode, creation: &Creation<'_>) -> anyhow::Error {
+    fn creation_words(&self, code: Code, creation: &Creation<'_>) -> anyhow::Error {
         match code {
-            RDKafkaErrorCode::InvalidReplicationFactor => {
+            Code::InvalidReplicationFactor => {
                 let brokers = self.metadata(None).map_or(0, |cluster| cluster.brokers.len());
                 let asked = creation.replication_factor.map_or_else(String::new, |n| format!("{n} "));
                 let are = if brokers == 1 { "1 broker" } else { &format!("{brokers} brokers") };
@@ -441,7 +438,7 @@ impl Admin {
                      (give --rf {brokers} or less)"
                 )
             }
-            RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion
+            Code::UnsupportedFeature | Code::UnsupportedVersion
                 if creation.partitions.is_none() || creation.replication_factor.is_none() =>
             {
                 anyhow!(
@@ -449,8 +446,8 @@ impl Admin {
                      (give --partitions and --rf)"
                 )
             }
-            RDKafkaErrorCode::InvalidPartitions => anyhow!("{} (give --partitions 1 or more)", words(code)),
-            RDKafkaErrorCode::InvalidConfig => {
+            Code::InvalidPartitions => anyhow!("{} (give --partitions 1 or more)", words(code)),
+            Code::InvalidConfig => {
                 let configs: Vec<String> =
                     creation.configs.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 anyhow!(
@@ -458,7 +455,7 @@ impl Admin {
                     configs.join(" --config ")
                 )
             }
-            RDKafkaErrorCode::PolicyViolation => {
+            Code::PolicyViolation => {
                 anyhow!("a policy of the cluster forbids it (create.topic.policy.class.name)")
             }
             code => self.change_words(code),
@@ -467,10 +464,10 @@ impl Admin {
 }
 
 /// The code of an error; where a request failed as a whole, the admin client keeps it apart.
-fn code_of(e: &KafkaError) -> RDKafkaErrorCode {
+fn code_of(e: &KafkaError) -> Code {
     match e {
         KafkaError::AdminOp(code) => *code,
-        e => e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail),
+        e => e.rdkafka_error_code().unwrap_or(Code::Fail),
     }
 }
 
@@ -488,8 +485,8 @@ fn creation_error(e: &KafkaError) -> anyhow::Error {
     }
 }
 
-fn is_absence(code: RDKafkaErrorCode) -> bool {
-    matches!(code, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)
+fn is_absence(code: Code) -> bool {
+    matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic)
 }
 
 /// Looks again and again until there is an answer or the deadline is past.

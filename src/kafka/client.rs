@@ -8,7 +8,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
+pub use crate::kafka::metadata::TopicMetadata;
 use crate::record::{Outgoing, RecordRef, TopicPartition};
 
 /// Hears what a client reports besides records; called from several threads.
@@ -52,23 +53,6 @@ pub trait Rebalance {
     /// Partitions go. What is stored before this returns is committed, unless `lost`: then another
     /// member has them already and nothing may be stored.
     fn revoked(&mut self, partitions: &[Assigned], lost: bool);
-}
-
-/// One partition of a topic, as the cluster's metadata has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionMetadata {
-    pub id: i32,
-    /// The leader's broker id, -1 where there is none.
-    pub leader: i32,
-    pub error: Option<Code>,
-}
-
-/// One topic of the cluster's metadata.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicMetadata {
-    pub name: String,
-    pub partitions: Vec<PartitionMetadata>,
-    pub error: Option<Code>,
 }
 
 /// Something that a consumer's queue held.

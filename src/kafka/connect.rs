@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::types::RDKafkaErrorCode;
-
 use crate::clock::duration;
 use crate::config::Config;
-use crate::kafka::client::TopicMetadata;
+use crate::kafka::code::Code;
 use crate::kafka::errors::{Causes, is_contact_lost};
+use crate::kafka::metadata::TopicMetadata;
 
 /// How long the first attempt may take; each further one takes twice as long. In between is
 /// looked at what librdkafka reported: a refused login needs no waiting for the time-out.
@@ -26,7 +25,7 @@ pub fn note_waiting(config: &Config, causes: &Causes) {
 pub fn metadata(
     config: &Config,
     causes: &Causes,
-    ask: impl Fn(Duration) -> Result<Vec<TopicMetadata>, RDKafkaErrorCode>,
+    ask: impl Fn(Duration) -> Result<Vec<TopicMetadata>, Code>,
 ) -> anyhow::Result<Vec<TopicMetadata>> {
     let start = Instant::now();
     let deadline = start + config.timeout;

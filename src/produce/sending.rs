@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::tally::Place;
 use super::{OnInvalid, Session, Stop, TICK};
 use crate::kafka::client::{ProducerClient, TopicClient as _};
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
 
 /// Unkeyed records that go to one partition before the next one's turn, as Java's sticky
 /// partitioner does: one look-up and one queue for all of them.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::config::topic;
 use crate::kafka::client::Delivery;
-use crate::kafka::errors::{Code, words};
+use crate::kafka::code::Code;
+use crate::kafka::errors::words;
 use crate::record::json::short;
 
 /// Where in the input a record stood, packed into the number that librdkafka hands back.

@@ -8,10 +8,11 @@ use anyhow::anyhow;
 
 use crate::config::{self, Config, Properties};
 use crate::kafka::client::{ProducerClient, TopicMetadata};
+use crate::kafka::code::Code;
 use crate::kafka::connect;
-use crate::kafka::errors::{Causes, Code, words};
+use crate::kafka::errors::{Causes, words};
 use crate::kafka::ffi::Producer;
-use crate::sending::settings::{Missing, Settings};
+use crate::sending::settings::{Acks, Missing, Settings};
 
 /// What kq wants of every producer unless somebody says otherwise: nothing lost, nothing twice.
 ///
@@ -43,28 +44,6 @@ const CREATION: Duration = Duration::from_secs(3);
 
 /// How long the topic's `max.message.bytes` is asked for: it is known without delay, or not needed.
 const QUESTION: Duration = Duration::from_secs(1);
-
-/// When a record counts as delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acks {
-    /// Once all replicas in sync have it.
-    All,
-    /// Once some have it, the leader among them.
-    Some,
-    /// As soon as it was sent: nobody says that it arrived.
-    None,
-}
-
-impl Acks {
-    /// The value of the client's `acks`.
-    pub fn property(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Some => "1",
-            Self::None => "0",
-        }
-    }
-}
 
 /// A producer whose cluster answered and whose topic is there.
 pub struct Connected<P = Producer> {

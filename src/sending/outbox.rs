@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
 use crate::kafka::client::{Observer, ProducerClient, TopicClient as _};
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
 use crate::kafka::ffi::Producer;
 use crate::record::{Header, Outgoing, OwnedHeader};
 use crate::sending::client;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::named::Named;
 use crate::record::codec::{Codec, one_of};
-use crate::sending::client::Acks;
 
 /// The highest level that librdkafka has of a codec; they count from 0. `None`: it has no levels.
 fn highest_level(codec: Codec) -> Option<u8> {
@@ -94,6 +93,28 @@ pub enum Missing {
     Create,
     /// It is an error.
     Refuse,
+}
+
+/// When a record counts as delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// Once all replicas in sync have it.
+    All,
+    /// Once some have it, the leader among them.
+    Some,
+    /// As soon as it was sent: nobody says that it arrived.
+    None,
+}
+
+impl Acks {
+    /// The value of the client's `acks`.
+    pub fn property(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Some => "1",
+            Self::None => "0",
+        }
+    }
 }
 
 /// What a command asks of its producer; what it leaves open, the environment or a file may say.

@@ -1,6 +1,6 @@
 //! What librdkafka's words about a broker mean, and what to do about it. Pure: no clock, no IO.
 
-use rdkafka::types::RDKafkaErrorCode;
+use crate::kafka::code::Code;
 
 /// Why a broker can't be used, by what librdkafka last said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,19 +55,19 @@ impl Cause {
 
     /// Reads the cause out of librdkafka's words, without the broker's name before them;
     /// `protocol` is that of the connection, empty for plain text.
-    pub fn read(code: Option<RDKafkaErrorCode>, protocol: &str, text: &str) -> Option<Self> {
+    pub fn read(code: Option<Code>, protocol: &str, text: &str) -> Option<Self> {
         let lower = text.to_ascii_lowercase();
         let has = |part: &str| lower.contains(part);
         let words = || strip_circumstances(text).to_owned();
-        Some(if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+        Some(if code == Some(Code::AllBrokersDown) {
             return None;
         } else if let Some((_, offered)) = text.split_once("supported mechanisms:") {
             Self::Mechanisms(strip_circumstances(offered).trim().to_owned())
-        } else if code == Some(RDKafkaErrorCode::Authentication) || has("authentication fail") {
+        } else if code == Some(Code::Authentication) || has("authentication fail") {
             Self::Login(login_words(strip_circumstances(text)))
         } else if has("connection refused") {
             Self::Refused
-        } else if code == Some(RDKafkaErrorCode::Resolve) || has("failed to resolve") {
+        } else if code == Some(Code::Resolve) || has("failed to resolve") {
             let why = words();
             Self::Unresolved(why.rsplit_once("': ").map_or(why.clone(), |(_, why)| why.to_owned()))
         } else if has("timed out in state ssl_handshake") {

@@ -8,12 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::anyhow;
-use rdkafka::types::RDKafkaErrorCode;
-
-/// An error code, of the protocol or of the client itself.
-pub type Code = RDKafkaErrorCode;
 
 use super::client::Observer;
+pub use super::code::Code;
 use crate::clock::duration;
 use crate::config;
 use crate::lock::Lock;
@@ -44,10 +41,10 @@ impl Causes {
     }
 
     /// Takes an error event: `reason` is librdkafka's, `BROKER/ID: what happened`.
-    pub fn error(&self, code: RDKafkaErrorCode, reason: &str) {
-        use RDKafkaErrorCode as E;
+    pub fn error(&self, code: Code, reason: &str) {
+        use Code as E;
         self.log.verbose(2, format_args!("librdkafka: {reason}"));
-        if code == RDKafkaErrorCode::AllBrokersDown {
+        if code == Code::AllBrokersDown {
             self.all_down.store(true, Ordering::Relaxed);
         }
         if matches!(code, E::UnknownPartition | E::UnknownTopic | E::UnknownTopicOrPartition) {
@@ -92,7 +89,7 @@ impl Causes {
         }
     }
 
-    fn note(&self, code: Option<RDKafkaErrorCode>, text: &str) {
+    fn note(&self, code: Option<Code>, text: &str) {
         let Some((protocol, broker, words)) = split_broker(text) else { return };
         let Some(cause) = Cause::read(code, protocol, words) else { return };
         let mut known = self.known.lock();
@@ -121,7 +118,7 @@ impl Causes {
 
     /// The error for `brokers` that could not be used: `code` is what the request ended with,
     /// after `timeout` at the most.
-    pub fn explain(&self, code: RDKafkaErrorCode, brokers: &str, timeout: Duration) -> anyhow::Error {
+    pub fn explain(&self, code: Code, brokers: &str, timeout: Duration) -> anyhow::Error {
         if !is_contact_lost(code) {
             return anyhow!("{brokers}: {}", words(code));
         }
@@ -153,9 +150,9 @@ impl Causes {
 
 impl Causes {
     /// The error for a request about one topic that the cluster refused.
-    pub fn explain_topic(&self, code: RDKafkaErrorCode, topic: &str) -> anyhow::Error {
+    pub fn explain_topic(&self, code: Code, topic: &str) -> anyhow::Error {
         match code {
-            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+            Code::UnknownTopicOrPartition | Code::UnknownTopic => {
                 anyhow!(config::topic::absent(topic))
             }
             code => anyhow!("topic {topic}: {}", words(code)),
@@ -164,7 +161,7 @@ impl Causes {
 }
 
 impl Observer for Causes {
-    fn error(&self, code: RDKafkaErrorCode, reason: &str) {
+    fn error(&self, code: Code, reason: &str) {
         Self::error(self, code, reason);
     }
 
@@ -174,29 +171,29 @@ impl Observer for Causes {
 }
 
 /// Whether a code says no more than that the brokers are out of reach.
-pub fn is_contact_lost(code: RDKafkaErrorCode) -> bool {
+pub fn is_contact_lost(code: Code) -> bool {
     matches!(
         code,
-        RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::AllBrokersDown
-            | RDKafkaErrorCode::OperationTimedOut
-            | RDKafkaErrorCode::Resolve
-            | RDKafkaErrorCode::Authentication
-            | RDKafkaErrorCode::SSL
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::OperationTimedOut
+            | Code::Resolve
+            | Code::Authentication
+            | Code::SSL
     )
 }
 
 /// Whether a question may be answered when it is asked again: [`is_contact_lost`], or a partition or a
 /// group has nobody who answers for it, as while brokers fail.
-pub fn is_passing(code: RDKafkaErrorCode) -> bool {
+pub fn is_passing(code: Code) -> bool {
     is_contact_lost(code)
         || matches!(
             code,
-            RDKafkaErrorCode::LeaderNotAvailable
-                | RDKafkaErrorCode::NotLeaderForPartition
-                | RDKafkaErrorCode::NotCoordinator
-                | RDKafkaErrorCode::CoordinatorNotAvailable
-                | RDKafkaErrorCode::CoordinatorLoadInProgress
+            Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+                | Code::NotCoordinator
+                | Code::CoordinatorNotAvailable
+                | Code::CoordinatorLoadInProgress
         )
 }
 
@@ -217,25 +214,23 @@ fn by_cause(known: &BTreeMap<String, Cause>) -> impl Iterator<Item = (String, &C
 
 /// An error code of a request, in a person's words: what it means where librdkafka's
 /// description alone would not say.
-pub fn words(code: RDKafkaErrorCode) -> String {
+pub fn words(code: Code) -> String {
     match code {
-        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
-            "the topic does not exist".to_owned()
-        }
-        RDKafkaErrorCode::TopicAlreadyExists => "the topic exists already".to_owned(),
-        RDKafkaErrorCode::TopicAuthorizationFailed => {
+        Code::UnknownTopicOrPartition | Code::UnknownTopic => "the topic does not exist".to_owned(),
+        Code::TopicAlreadyExists => "the topic exists already".to_owned(),
+        Code::TopicAuthorizationFailed => {
             "not authorised for this topic (ask for the ACL, or log in as somebody else)".to_owned()
         }
-        RDKafkaErrorCode::ClusterAuthorizationFailed => {
+        Code::ClusterAuthorizationFailed => {
             "not authorised on this cluster (ask for the ACL, or log in as somebody else)".to_owned()
         }
-        RDKafkaErrorCode::GroupAuthorizationFailed => {
+        Code::GroupAuthorizationFailed => {
             "not authorised for this group (ask for the ACL, or log in as somebody else)".to_owned()
         }
-        RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut => {
+        Code::OperationTimedOut | Code::RequestTimedOut => {
             "the cluster did not answer in time (give --timeout more)".to_owned()
         }
-        RDKafkaErrorCode::LeaderNotAvailable => {
+        Code::LeaderNotAvailable => {
             "no leader at present (`kq topic describe` shows where its replicas are)".to_owned()
         }
         // librdkafka's description begins with who speaks: "Broker: Invalid configuration".

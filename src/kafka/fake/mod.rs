@@ -21,8 +21,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use crate::kafka::client::{PartitionMetadata, TopicMetadata};
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
+use crate::kafka::metadata::{PartitionMetadata, TopicMetadata};
 use crate::record::{Record, Timestamp, TopicPartition};
 
 /// One partition's log.
@@ -282,6 +282,8 @@ fn described(name: &str, logs: &[Log]) -> TopicMetadata {
     let partition = |(id, log): (usize, &Log)| PartitionMetadata {
         id: id as i32,
         leader: if log.is_leaderless { -1 } else { 1 },
+        replicas: vec![1],
+        isr: if log.is_leaderless { Vec::new() } else { vec![1] },
         error: log.is_leaderless.then_some(Code::LeaderNotAvailable),
     };
     TopicMetadata {

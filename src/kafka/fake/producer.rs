@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Cluster;
 use crate::kafka::client::{Delivery, ProducerClient, TopicClient, TopicMetadata};
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
 use crate::record::{Outgoing, Record, Timestamp};
 
 /// Writes to the cluster in memory: a poll acknowledges all that is queued.

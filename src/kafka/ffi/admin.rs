@@ -9,8 +9,8 @@ use rdkafka::admin::AdminClient;
 use rdkafka::bindings as sys;
 
 use super::handle::Handle;
-use super::{Consumer, Producer, check, check_object, millis, slice, text};
-use crate::kafka::errors::Code;
+use super::{check, check_object, millis, slice, text};
+use crate::kafka::code::Code;
 
 /// An answer; what is read from it lives as long as it.
 struct Answer(*mut sys::rd_kafka_event_t);
@@ -137,85 +137,81 @@ pub fn alter_topic_configs<C: ClientContext>(
     }
 }
 
-impl Producer {
-    /// What [`topic_config`](crate::kafka::client::ProducerClient::topic_config) does.
-    pub(super) fn describe_topic(
-        &self,
-        topic: &str,
-        name: &str,
-        broker: i32,
-        timeout: Duration,
-    ) -> Result<Option<String>, Code> {
-        let c_topic = CString::new(topic).map_err(|_| Code::InvalidTopic)?;
-        let c_name = CString::new(name).map_err(|_| Code::InvalidArgument)?;
-        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS;
-        // SAFETY: the resource is made and given up here, with names that outlive its making; the
-        // request copies it. What is read belongs to the answer, which lives to the end.
-        unsafe {
-            let resource = sys::rd_kafka_ConfigResource_new(
-                sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC,
-                c_topic.as_ptr(),
-            );
-            if resource.is_null() {
-                return Err(Code::InvalidTopic);
-            }
-            // In a question, the entry's name says what is asked for.
-            sys::rd_kafka_ConfigResource_set_config(resource, c_name.as_ptr(), c"".as_ptr());
-            let answer = self.handle.ask(kind, Some(broker), timeout, |options, queue| {
-                let mut resources = [resource];
-                sys::rd_kafka_DescribeConfigs(self.handle.rk, resources.as_mut_ptr(), 1, options, queue);
-            });
-            sys::rd_kafka_ConfigResource_destroy(resource);
-            let answer = answer?;
-            let result = sys::rd_kafka_event_DescribeConfigs_result(answer.0);
-            if result.is_null() {
-                return Err(Code::Fail);
-            }
+/// What [`ProducerClient::topic_config`](crate::kafka::client::ProducerClient::topic_config) does.
+pub(super) fn describe_topic(
+    handle: &Handle,
+    topic: &str,
+    name: &str,
+    broker: i32,
+    timeout: Duration,
+) -> Result<Option<String>, Code> {
+    let c_topic = CString::new(topic).map_err(|_| Code::InvalidTopic)?;
+    let c_name = CString::new(name).map_err(|_| Code::InvalidArgument)?;
+    let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS;
+    // SAFETY: the resource is made and given up here, with names that outlive its making; the
+    // request copies it. What is read belongs to the answer, which lives to the end.
+    unsafe {
+        let resource = sys::rd_kafka_ConfigResource_new(
+            sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC,
+            c_topic.as_ptr(),
+        );
+        if resource.is_null() {
+            return Err(Code::InvalidTopic);
+        }
+        // In a question, the entry's name says what is asked for.
+        sys::rd_kafka_ConfigResource_set_config(resource, c_name.as_ptr(), c"".as_ptr());
+        let answer = handle.ask(kind, Some(broker), timeout, |options, queue| {
+            let mut resources = [resource];
+            sys::rd_kafka_DescribeConfigs(handle.rk, resources.as_mut_ptr(), 1, options, queue);
+        });
+        sys::rd_kafka_ConfigResource_destroy(resource);
+        let answer = answer?;
+        let result = sys::rd_kafka_event_DescribeConfigs_result(answer.0);
+        if result.is_null() {
+            return Err(Code::Fail);
+        }
+        let mut count = 0;
+        let resources = sys::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
+        for &resource in slice(resources, count as i32) {
+            check(sys::rd_kafka_ConfigResource_error(resource))?;
             let mut count = 0;
-            let resources = sys::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
-            for &resource in slice(resources, count as i32) {
-                check(sys::rd_kafka_ConfigResource_error(resource))?;
-                let mut count = 0;
-                let entries = sys::rd_kafka_ConfigResource_configs(resource, &raw mut count);
-                for &entry in slice(entries, count as i32) {
-                    if text(sys::rd_kafka_ConfigEntry_name(entry)) == name {
-                        let value = sys::rd_kafka_ConfigEntry_value(entry);
-                        return Ok((!value.is_null()).then(|| text(value).into_owned()));
-                    }
+            let entries = sys::rd_kafka_ConfigResource_configs(resource, &raw mut count);
+            for &entry in slice(entries, count as i32) {
+                if text(sys::rd_kafka_ConfigEntry_name(entry)) == name {
+                    let value = sys::rd_kafka_ConfigEntry_value(entry);
+                    return Ok((!value.is_null()).then(|| text(value).into_owned()));
                 }
             }
-            Ok(None)
         }
+        Ok(None)
     }
 }
 
-impl Consumer {
-    /// What [`group_members`](crate::kafka::client::ConsumerClient::group_members) does.
-    pub(super) fn count_members(&self, group: &str, timeout: Duration) -> Result<usize, Code> {
-        let c_group = CString::new(group).map_err(|_| Code::InvalidGroupId)?;
-        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-        // SAFETY: the name outlives the call, which copies it; what is read belongs to the answer,
-        // which lives to the end.
-        unsafe {
-            let answer = self.handle.ask(kind, None, timeout, |options, queue| {
-                let mut groups = [c_group.as_ptr()];
-                sys::rd_kafka_DescribeConsumerGroups(self.handle.rk, groups.as_mut_ptr(), 1, options, queue);
-            })?;
-            let result = sys::rd_kafka_event_DescribeConsumerGroups_result(answer.0);
-            if result.is_null() {
-                return Err(Code::Fail);
-            }
-            let mut count = 0;
-            let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
-            let Some(&group) = slice(groups, count as i32).first() else { return Ok(0) };
-            let error = sys::rd_kafka_ConsumerGroupDescription_error(group);
-            if !error.is_null() {
-                match check(sys::rd_kafka_error_code(error)) {
-                    Ok(()) | Err(Code::GroupIdNotFound) => {}
-                    Err(code) => return Err(code),
-                }
-            }
-            Ok(sys::rd_kafka_ConsumerGroupDescription_member_count(group))
+/// What [`ConsumerClient::group_members`](crate::kafka::client::ConsumerClient::group_members) does.
+pub(super) fn count_members(handle: &Handle, group: &str, timeout: Duration) -> Result<usize, Code> {
+    let c_group = CString::new(group).map_err(|_| Code::InvalidGroupId)?;
+    let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+    // SAFETY: the name outlives the call, which copies it; what is read belongs to the answer,
+    // which lives to the end.
+    unsafe {
+        let answer = handle.ask(kind, None, timeout, |options, queue| {
+            let mut groups = [c_group.as_ptr()];
+            sys::rd_kafka_DescribeConsumerGroups(handle.rk, groups.as_mut_ptr(), 1, options, queue);
+        })?;
+        let result = sys::rd_kafka_event_DescribeConsumerGroups_result(answer.0);
+        if result.is_null() {
+            return Err(Code::Fail);
         }
+        let mut count = 0;
+        let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
+        let Some(&group) = slice(groups, count as i32).first() else { return Ok(0) };
+        let error = sys::rd_kafka_ConsumerGroupDescription_error(group);
+        if !error.is_null() {
+            match check(sys::rd_kafka_error_code(error)) {
+                Ok(()) | Err(Code::GroupIdNotFound) => {}
+                Err(code) => return Err(code),
+            }
+        }
+        Ok(sys::rd_kafka_ConsumerGroupDescription_member_count(group))
     }
 }

@@ -17,18 +17,20 @@
 
 mod admin;
 mod batch;
+mod begins;
 mod consumer;
 mod handle;
 mod list;
+mod metadata;
 mod producer;
+mod queue;
 mod rebalance;
 mod topic;
 
 pub use admin::alter_topic_configs;
 pub use batch::Batch;
 pub use consumer::Consumer;
-pub use producer::Producer;
-pub use topic::Topic;
+pub use producer::{Producer, Topic};
 
 use std::ffi::{CStr, c_char, c_int};
 use std::time::Duration;
@@ -36,7 +38,7 @@ use std::time::Duration;
 use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
 
 fn code_of(err: RDKafkaRespErr) -> Option<Code> {
     (err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| err.into())

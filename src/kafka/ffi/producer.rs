@@ -13,12 +13,13 @@ use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::batch::read_headers;
-use super::handle::{Handle, Lent, Receiver};
-use super::topic::{NativeTopic, Topic};
-use super::{check, check_object, code_of, millis, text};
+use super::handle::{Handle, Lent, Receiver, Role};
+use super::metadata::metadata;
+use super::topic::NativeTopic;
+use super::{admin, check, check_object, code_of, millis, text};
 use crate::config::Properties;
 use crate::kafka::client::{DeliveredTopic, Delivery, Observer, ProducerClient, TopicClient, TopicMetadata};
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
 use crate::kafka::properties::native;
 use crate::record::{Header, Outgoing};
 
@@ -48,7 +49,7 @@ impl fmt::Debug for MessageTopic<'_> {
 ///
 /// Not `Sync`: deliveries are reported to the thread that polls.
 pub struct Producer {
-    pub(super) handle: Handle,
+    handle: Handle,
     /// Bytes of the records that are queued and not reported: keys, values and headers.
     queued: Cell<usize>,
     /// How many of them there may be, unless one record alone has more.
@@ -67,7 +68,7 @@ impl Producer {
         let most = config.get(BOUND).and_then(|kbytes| kbytes.parse::<usize>().ok()).unwrap_or(1 << 20) << 10;
         let mut config = native(config)?;
         config.set(BOUND, c_int::MAX.to_string());
-        let handle = Handle::new(&config, sys::rd_kafka_type_t::RD_KAFKA_PRODUCER, observer)?;
+        let handle = Handle::new(&config, Role::Producer(on_delivery), observer)?;
         Ok(Self { handle, queued: Cell::new(0), most, scratch: RefCell::default() })
     }
 
@@ -77,11 +78,18 @@ impl Producer {
     }
 }
 
+/// A topic to produce to: spares a look-up by name for each record. It sends by the producer that made
+/// it, so that the handle of one client never reaches another.
+pub struct Topic<'a> {
+    producer: &'a Producer,
+    native: NativeTopic<'a>,
+}
+
 impl ProducerClient for Producer {
     type Topic<'a> = Topic<'a>;
 
     fn metadata(&self, topic: Option<&str>, timeout: Duration) -> Result<Vec<TopicMetadata>, Code> {
-        self.handle.metadata(topic, timeout)
+        metadata(&self.handle, topic, timeout)
     }
 
     fn topic_config(
@@ -91,7 +99,7 @@ impl ProducerClient for Producer {
         broker: i32,
         timeout: Duration,
     ) -> Result<Option<String>, Code> {
-        self.describe_topic(topic, name, broker, timeout)
+        admin::describe_topic(&self.handle, topic, name, broker, timeout)
     }
 
     fn topic(&self, name: &str) -> anyhow::Result<Topic<'_>> {
