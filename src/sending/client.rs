@@ -12,31 +12,8 @@ use crate::kafka::code::Code;
 use crate::kafka::connect;
 use crate::kafka::errors::{Causes, words};
 use crate::kafka::ffi::Producer;
+use crate::sending::properties::{self, DEFAULTS};
 use crate::sending::settings::{Acks, Missing, Settings};
-
-/// What kq wants of every producer unless somebody says otherwise: nothing lost, nothing twice.
-///
-/// - `message.max.bytes` is out of the way: the broker's limit decides, and an oversized record
-///   fails alone.
-/// - `batch.size` stays under the broker's default `max.message.bytes` (1,048,588), and is made
-///   smaller where the topic's own is lower: a batch above it is refused with all that is in it.
-/// - `reconnect.backoff.ms`: half of it is what librdkafka waits before it connects to the second
-///   broker, the one that it learned from the first; 50 ms by default, for each start.
-/// - The queue is bounded by bytes, so that memory stays flat whatever the record size; one record
-///   that is larger than all of it travels alone.
-pub const DEFAULTS: [(&str, &str); 11] = [
-    ("acks", "all"),
-    ("enable.idempotence", "true"),
-    ("compression.codec", "snappy"),
-    ("partitioner", "murmur2_random"),
-    ("linger.ms", "5"),
-    ("message.timeout.ms", "120000"),
-    ("message.max.bytes", "1000000000"),
-    ("batch.size", "1000000"),
-    ("queue.buffering.max.messages", "50000"),
-    ("queue.buffering.max.kbytes", "24576"),
-    ("reconnect.backoff.ms", "20"),
-];
 
 /// How long a topic may be unknown before it counts as missing: a broker that creates it on
 /// first use says "unknown" a few times first.
@@ -90,10 +67,8 @@ pub fn connect(config: &Config, settings: &Settings, topic: &str) -> anyhow::Res
     let (connected, leader) = connect_with(&client, config, topic, settings.missing)?;
     let limit = smaller_batch(&connected.producer, &client, config, topic, leader);
     let Some(limit) = limit else { return Ok(connected) };
-    // A client's batch.size is for its lifetime, so this takes another one. As a default: what
-    // the user says of it counts more.
-    let defaults = DEFAULTS.map(|(name, value)| (name, if name == "batch.size" { &limit } else { value }));
-    let client = config.client_with(&defaults, &flags);
+    // A client's batch.size is for its lifetime, so this takes another one.
+    let client = config.client_with(&properties::with_batch_size(&DEFAULTS, &limit), &flags);
     connect_with(&client, config, topic, settings.missing).map(|(connected, _)| connected)
 }
 

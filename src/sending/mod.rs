@@ -2,4 +2,5 @@
 
 pub mod client;
 pub mod outbox;
+pub mod properties;
 pub mod settings;

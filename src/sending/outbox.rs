@@ -12,7 +12,7 @@ use crate::kafka::client::{Observer, ProducerClient, TopicClient as _};
 use crate::kafka::code::Code;
 use crate::kafka::ffi::Producer;
 use crate::record::{Header, Outgoing, OwnedHeader};
-use crate::sending::client;
+use crate::sending::{client, properties};
 
 /// A record to send.
 #[derive(Clone, Debug, Default)]
@@ -33,19 +33,6 @@ type Reply = oneshot::Sender<Result<(), Code>>;
 pub struct Outbox {
     letters: mpsc::Sender<(Letter, Reply)>,
 }
-
-/// What every letter needs: acknowledged by all in-sync replicas, never twice,
-/// to the partition that any other producer of kq's would choose, and a broker's
-/// own limit on size rather than the client's.
-const ROLE: [(&str, &str); 7] = [
-    ("enable.idempotence", "true"),
-    ("acks", "all"),
-    ("partitioner", "murmur2_random"),
-    ("message.max.bytes", "1000000000"),
-    ("batch.size", "1000000"),
-    ("message.timeout.ms", "30000"),
-    ("linger.ms", "1"),
-];
 
 impl Outbox {
     /// Starts a producer to these topics on a thread of its own, which ends when the last sender is gone.
@@ -82,12 +69,12 @@ impl Outbox {
 /// A producer whose batches fit each of these topics: one above a topic's limit is refused with all
 /// that is in it.
 fn connect(config: &Config, observer: &Arc<dyn Observer>, topics: &[String]) -> anyhow::Result<Producer> {
-    let client = config.client(&ROLE);
+    let client = config.client(&properties::letters());
     let producer = Producer::new(&client, Arc::clone(observer))?;
     let Some(limit) = client::smallest_batch(&producer, &client, config, topics) else {
         return Ok(producer);
     };
-    let client = config.client(&[&ROLE[..], &[("batch.size", &limit)]].concat());
+    let client = config.client(&properties::with_batch_size(&properties::letters(), &limit));
     Producer::new(&client, Arc::clone(observer))
 }
 
