@@ -123,10 +123,8 @@ impl<'a, P: ProducerClient> Session<'a, P> {
         let inputs = settings.inputs.as_slice();
         let topics = HashMap::from([(topic.to_owned(), connected.producer.topic(topic)?)]);
         let now = Instant::now();
-        match connected.acks {
-            Acks::All => {}
-            Acks::Some => config.log.note("acks 1: idempotence is off, a retry may duplicate a record"),
-            Acks::None => config.log.note("acks 0: nobody says whether a record arrived; one may be lost"),
+        if let Some(doubt) = connected.acks.doubt() {
+            config.log.note(doubt);
         }
         let tally = Tally::new(settings.topic_from_record, settings.keep_partition);
         Ok(Self {

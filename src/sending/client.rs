@@ -151,11 +151,7 @@ pub(crate) fn await_topic<P: ProducerClient>(
                     random: is("partitioner").ends_with("random"),
                     max_message_bytes: is("message.max.bytes").parse().unwrap_or(usize::MAX),
                     partition_ids: ids(&metadata, topic),
-                    acks: match is("acks") {
-                        "all" | "-1" => Acks::All,
-                        "0" => Acks::None,
-                        _ => Acks::Some,
-                    },
+                    acks: Acks::of(is("acks")),
                     hurried: Cell::new((0, Instant::now())),
                 };
                 return Ok((connected, leader));

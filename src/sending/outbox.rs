@@ -12,6 +12,7 @@ use crate::kafka::client::{Observer, ProducerClient, TopicClient as _};
 use crate::kafka::code::Code;
 use crate::kafka::ffi::Producer;
 use crate::record::{Header, Outgoing, OwnedHeader};
+use crate::sending::settings::Acks;
 use crate::sending::{client, properties};
 
 /// A record to send.
@@ -70,6 +71,9 @@ impl Outbox {
 /// that is in it.
 fn connect(config: &Config, observer: &Arc<dyn Observer>, topics: &[String]) -> anyhow::Result<Producer> {
     let client = config.client(&properties::letters());
+    if let Some(doubt) = client.get("acks").and_then(|acks| Acks::of(acks).doubt()) {
+        config.log.note(format_args!("--dlq, --output-topic: {doubt}"));
+    }
     let producer = Producer::new(&client, Arc::clone(observer))?;
     let Some(limit) = client::smallest_batch(&producer, &client, config, topics) else {
         return Ok(producer);

@@ -115,6 +115,24 @@ impl Acks {
             Self::None => "0",
         }
     }
+
+    /// What a client's `acks` asks for.
+    pub fn of(property: &str) -> Self {
+        match property {
+            "all" | "-1" => Self::All,
+            "0" => Self::None,
+            _ => Self::Some,
+        }
+    }
+
+    /// What is not certain of a record that counts as delivered; `None`: all is.
+    pub fn doubt(self) -> Option<&'static str> {
+        match self {
+            Self::All => None,
+            Self::Some => Some("acks 1: idempotence is off, a retry may duplicate a record"),
+            Self::None => Some("acks 0: nobody says whether a record arrived; one may be lost"),
+        }
+    }
 }
 
 /// What a command asks of its producer; what it leaves open, the environment or a file may say.
@@ -169,6 +187,15 @@ mod tests {
         ] {
             assert!(text.parse::<Compression>().unwrap_err().contains(why), "{text}");
         }
+    }
+
+    #[test]
+    fn acks_are_read_as_they_are_written() {
+        for acks in [Acks::All, Acks::Some, Acks::None] {
+            assert_eq!(Acks::of(acks.property()), acks);
+            assert_eq!(acks.doubt().is_none(), acks == Acks::All);
+        }
+        assert_eq!((Acks::of("-1"), Acks::of("2")), (Acks::All, Acks::Some));
     }
 
     #[test]

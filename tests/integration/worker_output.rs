@@ -87,3 +87,13 @@ fn what_a_worker_sends_is_compressed_as_what_produce_sends_is() {
         assert!(size <= produced + more, "{topic}: {size} bytes, {produced} by produce");
     }
 }
+
+#[test]
+fn acks_that_promise_less_are_named() {
+    let cluster = Cluster::get();
+    let (topic, output) = (cluster.create("map", 1), cluster.create("output", 1));
+    sends(&cluster, &topic, &output, &["-g", "g", "-X", "acks=0"], "cat")
+        .run()
+        .success()
+        .stderr_has("--dlq, --output-topic: acks 0: nobody says whether a record arrived; one may be lost");
+}
