@@ -94,6 +94,13 @@ impl fmt::Display for Cause {
     }
 }
 
+/// What records name themselves: what is wrong with it says nothing about the other records.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Own {
+    pub topics: bool,
+    pub partitions: bool,
+}
+
 /// Counts of one run.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -108,10 +115,7 @@ pub struct Tally {
     pub first_invalid: Option<(Place, String)>,
     /// An error after which no other record can succeed.
     pub hopeless: Option<Code>,
-    /// Records name their own topics or partitions, so that what is wrong with one of those
-    /// says nothing about the others.
-    own_topics: bool,
-    own_partitions: bool,
+    own: Own,
     /// The first [`REPORTED`] failures, as far as nobody has taken them.
     fresh: Vec<(Place, Cause)>,
 }
@@ -120,9 +124,14 @@ pub struct Tally {
 const REPORTED: u64 = 10;
 
 impl Tally {
-    /// Nothing yet, of records that name their own topics, their own partitions, or neither.
-    pub fn new(own_topics: bool, own_partitions: bool) -> Self {
-        Self { own_topics, own_partitions, ..Self::default() }
+    /// Nothing yet, of records that name this themselves.
+    pub fn new(own: Own) -> Self {
+        Self { own, ..Self::default() }
+    }
+
+    /// Records of which a delivery report, or a refusal, is known.
+    pub fn reported(&self) -> u64 {
+        self.delivered + self.failed
     }
 
     /// Takes a delivery report in.
@@ -142,9 +151,9 @@ impl Tally {
     fn is_hopeless(&self, code: Code) -> bool {
         use Code as E;
         match code {
-            E::UnknownPartition | E::UnknownTopicOrPartition => !self.own_partitions && !self.own_topics,
+            E::UnknownPartition | E::UnknownTopicOrPartition => !self.own.partitions && !self.own.topics,
             E::UnknownTopic | E::InvalidTopic | E::TopicAuthorizationFailed | E::PolicyViolation => {
-                !self.own_topics
+                !self.own.topics
             }
             code => matches!(
                 code,
@@ -175,7 +184,7 @@ impl Tally {
         if !is_fresh && !is_first {
             return;
         }
-        let topic = (self.own_topics || self.own_partitions).then(|| topic.to_owned());
+        let topic = (self.own.topics || self.own.partitions).then(|| topic.to_owned());
         let cause = Cause { code, topic, partition };
         if is_fresh {
             self.fresh.push((place, cause.clone()));
@@ -246,7 +255,7 @@ mod tests {
             tally.fail(Place { input: 0, line: 1 }, code, topic, partition);
             tally.take_fresh().pop().unwrap().1.to_string()
         };
-        let mut own = Tally::new(true, true);
+        let mut own = Tally::new(Own { topics: true, partitions: true });
         let absent = topic::absent("foo");
         for (code, topic, partition, expected) in [
             (E::UnknownTopic, "foo", -1, absent.as_str()),
@@ -269,7 +278,7 @@ mod tests {
             assert_eq!(why(&mut own, code, topic, partition), expected);
         }
         for code in [E::InvalidTopic, E::UnknownTopic, E::UnknownTopicOrPartition] {
-            let illegal = why(&mut Tally::new(true, true), code, "bad name", -1);
+            let illegal = why(&mut Tally::new(Own { topics: true, partitions: true }), code, "bad name", -1);
             assert!(illegal.starts_with("`bad name` can't be a topic's name: it holds ' '"), "{illegal}");
         }
         assert!(

@@ -36,7 +36,8 @@ fn produce(cluster: &Cluster, text: &str, arguments: &[&str]) -> (anyhow::Result
     settings.inputs = Input::all(&[input.path().to_owned()]).unwrap();
     let shape = commands::produce::shape(args, None).unwrap();
     let shutdown = Shutdown::default();
-    let session = Session::new(&settings, &config, &connected, &shutdown, shape, None).unwrap();
+    let reporter = Reporter::new(None, &settings.inputs).unwrap();
+    let session = Session::new(&settings, &config, &connected, &shutdown, shape, reporter).unwrap();
     let outcome = session.run(Framer::new(&settings.delimiter));
     assert!(config.log.flush());
     let mut said = String::new();
