@@ -81,7 +81,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_rate_is_kept(rate in 0.5f64..1e6, ms in 1u64..20_000) {
+        fn a_rate_is_kept(rate in 0.5f64..1e4, ms in 1u64..1_000) {
             let start = Instant::now();
             let time = Duration::from_millis(ms);
             let sent = send_for(&mut Pace::new(rate, start), start, time) as f64;

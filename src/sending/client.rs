@@ -188,21 +188,4 @@ fn readiness(metadata: &[TopicMetadata], topic: &str) -> Result<(Vec<i32>, i32),
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_limit_below_the_batch_size_changes_it() {
-        assert_eq!(smaller("2000", Some("1000000")).as_deref(), Some("2000"));
-        assert_eq!(smaller("0", Some("1000000")).as_deref(), Some("1"));
-        for (limit, holds) in [
-            ("1048588", Some("1000000")),
-            ("2000", Some("2000")),
-            ("-1", Some("5")),
-            ("", Some("5")),
-            ("1", None),
-        ] {
-            assert_eq!(smaller(limit, holds), None, "{limit} {holds:?}");
-        }
-    }
-}
+mod tests;

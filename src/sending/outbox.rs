@@ -147,24 +147,70 @@ fn poll(producer: &impl ProducerClient, waiting: &mut HashMap<u64, Reply>, timeo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::fake::Cluster;
+    use crate::kafka::fake::{Cluster, Serving};
+
+    /// Sends a letter for each topic and value, and gives what became of each.
+    fn send<const N: usize>(cluster: &Cluster, letters: [(&str, &str); N]) -> [Result<(), Code>; N] {
+        let (sender, inbox) = mpsc::channel(8);
+        let answers = letters.map(|(topic, value)| {
+            let (reply, answer) = oneshot::channel();
+            let letter = Letter { topic: topic.into(), value: Some(value.into()), ..Letter::default() };
+            sender.blocking_send((letter, reply)).unwrap();
+            answer
+        });
+        drop(sender);
+        serve(&cluster.producer(), inbox);
+        answers.map(|mut answer| answer.try_recv().unwrap())
+    }
 
     #[test]
     fn each_letter_is_answered_with_what_became_of_it() {
         let cluster = Cluster::new().with_topic("dead", 1);
         cluster.set_room(1);
         cluster.deliver([Ok(()), Err(Code::MessageSizeTooLarge)]);
-        let (letters, inbox) = mpsc::channel(8);
-        let answers = ["a", "b", "c"].map(|value| {
-            let (reply, answer) = oneshot::channel();
-            let letter = Letter { topic: "dead".into(), value: Some(value.into()), ..Letter::default() };
-            letters.blocking_send((letter, reply)).unwrap();
-            answer
-        });
-        drop(letters);
-        serve(&cluster.producer(), inbox);
-        let answers = answers.map(|mut answer| answer.try_recv().unwrap());
+        let answers = send(&cluster, [("dead", "a"), ("dead", "b"), ("dead", "c")]);
         assert_eq!(answers, [Ok(()), Err(Code::MessageSizeTooLarge), Ok(())]);
         assert_eq!(cluster.values("dead", 0), ["a", "c"]);
+    }
+
+    #[test]
+    fn reports_in_any_order_reach_the_senders_of_their_letters() {
+        let cluster = Cluster::new().with_topic("dead", 1);
+        cluster.deliver([Ok(()), Err(Code::MessageTimedOut), Ok(())]);
+        cluster.serve([Serving::Backwards]);
+        let answers = send(&cluster, [("dead", "a"), ("dead", "b"), ("dead", "c")]);
+        assert_eq!(answers, [Ok(()), Err(Code::MessageTimedOut), Ok(())]);
+        assert_eq!(cluster.values("dead", 0), ["c", "a"]);
+    }
+
+    #[test]
+    fn a_topic_that_can_not_be_fails_its_own_letters_alone() {
+        let cluster = Cluster::new().with_topic("dead", 1);
+        let answers = send(&cluster, [("a\0b", "a"), ("missing", "b"), ("dead", "c")]);
+        assert_eq!(answers, [Err(Code::InvalidTopic), Err(Code::UnknownTopicOrPartition), Ok(())]);
+    }
+
+    #[test]
+    fn letters_that_are_on_their_way_are_answered_after_the_last_sender_is_gone() {
+        let cluster = Cluster::new().with_topic("dead", 1);
+        cluster.serve([Serving::Nothing, Serving::Nothing, Serving::Nothing]);
+        assert_eq!(send(&cluster, [("dead", "a")]), [Ok(())]);
+        assert_eq!(cluster.calls_of("poll").len(), 4);
+    }
+
+    #[test]
+    fn a_letter_to_an_outbox_that_ended_is_purged() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (letters, inbox) = mpsc::channel(1);
+        let outbox = Outbox { letters };
+        drop(inbox);
+        assert_eq!(runtime.block_on(outbox.send(Letter::default())), Err(Code::PurgeQueue));
+        // One that was taken, and of which nobody hears any more.
+        let (letters, mut inbox) = mpsc::channel(1);
+        let outbox = Outbox { letters };
+        let (answer, ()) = runtime.block_on(async {
+            tokio::join!(outbox.send(Letter::default()), async { drop(inbox.recv().await) })
+        });
+        assert_eq!(answer, Err(Code::PurgeQueue));
     }
 }

@@ -87,6 +87,16 @@ pub enum Step {
     Do(Box<dyn FnOnce(&Cluster)>),
 }
 
+/// What a poll of a producer does. With none left, it delivers what is queued, in its order.
+pub enum Serving {
+    /// Nothing is delivered.
+    Nothing,
+    /// The reports come in the opposite order.
+    Backwards,
+    /// Something happens, and nothing is delivered.
+    Do(Box<dyn FnOnce(&Cluster)>),
+}
+
 #[derive(Default)]
 struct State {
     topics: BTreeMap<String, Vec<Log>>,
@@ -100,6 +110,7 @@ struct State {
     /// What becomes of the next records that are produced; then all are acknowledged.
     outcomes: VecDeque<Result<(), Code>>,
     configs: BTreeMap<(String, String), String>,
+    serving: VecDeque<Serving>,
 }
 
 /// The cluster; clones share it.
@@ -196,6 +207,11 @@ impl Cluster {
     /// A producer holds at most so many records.
     pub fn set_room(&self, records: usize) {
         self.state.borrow_mut().room = Some(records);
+    }
+
+    /// What the next polls of a producer do.
+    pub fn serve(&self, steps: impl IntoIterator<Item = Serving>) {
+        self.state.borrow_mut().serving.extend(steps);
     }
 
     /// What becomes of the next records that are produced.
