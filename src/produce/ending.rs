@@ -9,7 +9,7 @@ use crate::sending::settings::Acks;
 use crate::terminal::notes::Log;
 
 impl<P: ProducerClient> Session<'_, P> {
-    /// Says how it went, and gives the exit status. `at` is the last record that was read, `unread`
+    /// Prints the result, and gives the exit status. `at` is the last record that was read, `unread`
     /// the error that ended the reading.
     pub(super) fn finish(mut self, at: Place, unread: Option<anyhow::Error>) -> anyhow::Result<Exit> {
         let report_error = self.reporter.take_error();
@@ -60,7 +60,7 @@ impl<P: ProducerClient> Session<'_, P> {
     }
 }
 
-/// Says why reading stopped before the input ended. `at` names the last record that was read.
+/// Prints why reading stopped before the input ended. `at` names the last record that was read.
 fn say_why(stop: Stop, failed: u64, at: &str, log: Log) {
     match stop {
         Stop::Invalid => {
@@ -78,7 +78,7 @@ fn say_why(stop: Stop, failed: u64, at: &str, log: Log) {
     }
 }
 
-/// How a run ended. What the cluster does not let this client do counts before what failed of it.
+/// How a run ended. A refusal by the cluster counts more than the records that failed by it.
 fn status(tally: &Tally, stop: Option<Stop>) -> Exit {
     match (tally.hopeless, stop) {
         (Some(Code::Fatal), _) => Exit::Fenced,
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_status_says_the_gravest_of_what_happened() {
+    fn the_status_is_that_of_the_gravest_event() {
         let of = |failed, invalid, hopeless, stop| {
             let mut tally = Tally::default();
             (tally.failed, tally.invalid, tally.hopeless) = (failed, invalid, hopeless);

@@ -38,14 +38,14 @@ pub use settings::{OnInvalid, Report, Settings};
 
 /// How much is read at once.
 const READ: usize = 256 * 1024;
-/// How long an idle input is watched before signals are looked at again.
+/// How long an idle input is awaited before signals are checked again.
 const TICK: Duration = Duration::from_millis(50);
-/// How long a failure waits for the summary, which tells of the first one, before it is told of alone.
+/// How long a failure waits for the summary, which names the first one, before it is reported by itself.
 const UNTOLD: Duration = Duration::from_secs(1);
-/// How long no delivery report may come before it is said why.
+/// How long delivery reports may be absent before the reason is printed.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// Produces all that the inputs hold and says what came of it.
+/// Produces all records of the inputs and prints the result.
 pub fn run(settings: &Settings, shape: Shape, config: &Config) -> anyhow::Result<Exit> {
     let reporter = Reporter::new(settings.report, &settings.inputs)?;
     let shutdown = Shutdown::install()?;
@@ -55,7 +55,7 @@ pub fn run(settings: &Settings, shape: Shape, config: &Config) -> anyhow::Result
     Session::new(settings, config, &connected, &shutdown, shape, reporter)?.run(framer)
 }
 
-/// A producer whose topic is there, and has the partition that is asked for.
+/// A producer whose topic exists, and has the partition of `-p`.
 fn connect(settings: &Settings, config: &Config) -> anyhow::Result<Connected> {
     let topic = &settings.topic;
     let connected = client::connect(config, &settings.producer, topic)?;
@@ -101,10 +101,10 @@ struct Extent {
     queued: u64,
 }
 
-/// What people were told while records are on their way.
+/// What was reported while records are in flight.
 #[derive(Debug)]
 struct News {
-    /// Since when there are failures that nobody was told of.
+    /// Since when there are failures that were not reported.
     untold: Option<Instant>,
     /// When a delivery report came last, or a note about their absence was written.
     last: Instant,
@@ -115,7 +115,7 @@ struct News {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Reading,
-    /// All inputs were read, or are not read on: the summary is near.
+    /// All inputs were read, or are not read further. The summary comes next.
     Draining,
 }
 
@@ -255,7 +255,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
         }
     }
 
-    /// Writes lines for people around the progress bar; they get a function that names a place.
+    /// Writes notes while the progress bar is hidden. They get a function that names a place.
     fn say(&self, lines: impl FnOnce(Log, &dyn Fn(Place) -> String)) {
         let name = |place: Place| match self.settings.inputs.get(place.input) {
             Some(input) => format!("{}:{}", input.name, place.line),
@@ -264,7 +264,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
         self.progress.aside(|| lines(self.config.log, &name));
     }
 
-    /// Takes delivery reports in, waiting up to `timeout` for the first.
+    /// Receives delivery reports, waiting up to `timeout` for the first.
     fn serve(&mut self, timeout: Duration) {
         let before = self.tally.reported();
         if before == 0 {
@@ -278,14 +278,14 @@ impl<'a, P: ProducerClient> Session<'a, P> {
             }
         });
         self.progress.update(self.extent.queued, self.tally.delivered);
-        self.heed_failures();
+        self.report_failures();
         self.note_silence(self.tally.reported() > before);
         if !self.reporter.flush() {
             self.stop.get_or_insert(Stop::ReportFailed);
         }
     }
 
-    /// Says why nothing is acknowledged, where that goes on for long.
+    /// Prints why nothing is acknowledged, once that lasts long.
     fn note_silence(&mut self, heard: bool) {
         let waiting = self.connected.producer.in_flight();
         if heard || waiting == 0 {
@@ -300,8 +300,8 @@ impl<'a, P: ProducerClient> Session<'a, P> {
         }
     }
 
-    /// Tells of records that failed while more is read, and stops where no other can succeed.
-    fn heed_failures(&mut self) {
+    /// Reports records that failed while more is read, and stops where no other can succeed.
+    fn report_failures(&mut self) {
         if self.tally.hopeless.is_some() && self.stop.is_none() {
             self.stop = Some(Stop::Hopeless);
         }
@@ -318,7 +318,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
     }
 
     /// Waits until each queued record was acknowledged or failed. In short steps, since the
-    /// client's own flush moves in steps of 100 ms. A second signal says what it leaves.
+    /// client's own flush waits in steps of 100 ms. A second signal prints how many are left.
     fn drain(&mut self, at: Place) {
         let waiting = Arc::new(AtomicUsize::new(0));
         self.say(|log, name| {
@@ -354,7 +354,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
 }
 
 /// What no record of these inputs can be longer than, in bytes of the input: the client's own limit;
-/// a value that is compressed before or a JSON text may be longer than what becomes of it.
+/// a value that is compressed first, or a JSON text, may be longer than its record.
 fn longest<P>(settings: &Settings, connected: &Connected<P>) -> usize {
     let most = connected.max_message_bytes;
     if settings.may_shrink { most.saturating_mul(4).min(u32::MAX as usize) } else { most }

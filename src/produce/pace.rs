@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// So much of what the rate allowed may be made up for at once: what a slow turn left.
+/// How much of an unused allowance may be used later, at once: what a slow turn left.
 const BURST: Duration = Duration::from_millis(50);
 
 /// How many records may be sent, and when.
@@ -30,8 +30,8 @@ impl Pace {
         Ok(wanted.min((late.as_secs_f64() * self.rate) as usize + 1))
     }
 
-    /// Counts records that were sent. What was not used before does not add up: after an idle hour
-    /// there is no burst.
+    /// Counts records that were sent. An unused allowance does not add up: there is no burst after an
+    /// idle hour.
     pub fn count(&mut self, sent: u64, now: Instant) {
         let late = now.checked_sub(BURST).unwrap_or(self.due);
         self.due = self.due.max(late) + Duration::from_secs_f64(sent as f64 / self.rate);
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_hour_is_not_made_up_for() {
+    fn an_idle_hour_allows_no_burst() {
         let start = Instant::now();
         let mut pace = Pace::new(1000.0, start);
         let later = start + Duration::from_hours(1);

@@ -9,16 +9,16 @@ use crate::kafka::client::Delivery;
 use crate::record::json;
 use crate::terminal::stdout::Output;
 
-/// Writes the report, as far as one is wanted and read.
+/// Writes the report, if one is wanted, until its reader leaves.
 pub struct Reporter<'a> {
-    /// `None`: no report is wanted, or nobody reads it any more.
+    /// `None`: no report is wanted, or its reader left.
     output: Option<Output>,
     inputs: &'a [Input],
     error: Option<io::Error>,
 }
 
 impl<'a> Reporter<'a> {
-    /// The report that is asked for; an error where stdout is closed.
+    /// The report that the settings ask for; an error where stdout is closed.
     pub fn new(report: Option<Report>, inputs: &'a [Input]) -> anyhow::Result<Self> {
         let output = report.map(|Report::Json| Output::stdout()).transpose()?;
         Ok(Self { output, inputs, error: None })
@@ -31,8 +31,8 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// Writes out what was reported. False where that failed; a reader that left is no failure: it has
-    /// seen enough, and the records still go where they are to go.
+    /// Writes the report out. False where that failed. A reader that left is no failure: the records are
+    /// still sent.
     pub fn flush(&mut self) -> bool {
         if let Some(output) = &mut self.output
             && let Err(e) = output.flush()
@@ -50,8 +50,8 @@ impl<'a> Reporter<'a> {
     }
 }
 
-/// `{"file":"stdin","line":1,"topic":"foo","partition":0,"offset":42}` and a newline; the offset is null where the
-/// broker did not say it (acks 0).
+/// `{"file":"stdin","line":1,"topic":"foo","partition":0,"offset":42}` and a newline. The offset is null
+/// where the broker did not confirm the record (acks 0).
 fn append(out: &mut Vec<u8>, inputs: &[Input], delivery: Delivery<'_>) {
     let place = Place::of(delivery.tag);
     let file = inputs.get(place.input).map_or("", |input| &input.name);

@@ -1,4 +1,4 @@
-//! From frames to queued records: which partition, how many at once, and what to do with a full queue.
+//! Queues frames as records: which partition, how many at once, and what to do with a full queue.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
         }
     }
 
-    /// Whether kq may put a record without a key where it likes: the partitioner would, too.
+    /// Whether kq may choose the partition of a record without a key: the partitioner would choose any.
     fn may_choose_partition(&self) -> bool {
         self.settings.partition.is_some() || self.connected.random
     }
@@ -55,7 +55,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
             }
             self.count_sent(taken as u64);
             frames = &frames[taken..];
-            self.heed_failures();
+            self.report_failures();
             if !frames.is_empty() && !self.wait_for_room() {
                 return;
             }
@@ -97,14 +97,14 @@ impl<'a, P: ProducerClient> Session<'a, P> {
                 }
                 Ok(Err((code, topic, partition))) => {
                     self.tally.fail(place, code, &topic, partition);
-                    return self.heed_failures();
+                    return self.report_failures();
                 }
                 Err(e) => return self.refuse(place, format!("{e:#}")),
             }
         }
     }
 
-    /// A frame that is no valid record: the end of reading, or reported and passed over.
+    /// A frame that is no valid record: reading ends, or it is reported and skipped.
     pub(super) fn refuse(&mut self, place: Place, why: String) {
         match self.settings.on_invalid {
             OnInvalid::Stop => self.stop = Some(Stop::Invalid),
@@ -139,7 +139,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
     }
 
     /// How many of `wanted` records may be sent now under `-n` and `--rate`; waits until it is
-    /// at least one. None where something says stop.
+    /// at least one. 0 where reading stops.
     fn allowance(&mut self, wanted: usize) -> usize {
         let left = self.settings.count.map_or(u64::MAX, |most| most - self.sent);
         let wanted = wanted.min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -156,7 +156,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
         wanted
     }
 
-    /// Waits for the queue to have room again; false where something says stop meanwhile.
+    /// Waits until the queue has room again. False where reading stops during that time.
     fn wait_for_room(&mut self) -> bool {
         self.serve(Duration::from_millis(10));
         self.look_for_signals();

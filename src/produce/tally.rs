@@ -44,7 +44,7 @@ pub struct Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(topic) = &self.topic {
-            // It may be longer than any line for a person.
+            // It may be too long for a line.
             let name = short(topic);
             match self.code {
                 // Of an illegal name librdkafka says the first where the record waited for the broker's
@@ -116,11 +116,11 @@ pub struct Tally {
     /// An error after which no other record can succeed.
     pub hopeless: Option<Code>,
     own: Own,
-    /// The first [`REPORTED`] failures, as far as nobody has taken them.
+    /// Those of the first [`REPORTED`] failures that were not taken yet.
     fresh: Vec<(Place, Cause)>,
 }
 
-/// So many failed records are told of one by one while there is more to read.
+/// So many failed records are reported one by one while there is more to read.
 const REPORTED: u64 = 10;
 
 impl Tally {
@@ -199,7 +199,7 @@ impl Tally {
         !self.fresh.is_empty()
     }
 
-    /// Failures that were not told of yet, of the first few.
+    /// Those of the first few failures that were not reported yet.
     pub fn take_fresh(&mut self) -> Vec<(Place, Cause)> {
         std::mem::take(&mut self.fresh)
     }

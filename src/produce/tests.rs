@@ -172,7 +172,7 @@ fn a_topic_that_a_record_names_fails_alone() {
 }
 
 #[test]
-fn what_is_no_record_ends_the_reading_or_is_passed_over() {
+fn an_invalid_record_ends_the_reading_or_is_skipped() {
     let text = "{\"value\":\"a\"}\nnone\n{\"value\":\"b\"}\n";
     for (arguments, expected) in [(&["-J"][..], &["a"][..]), (&["-J", "--on-invalid", "skip"], &["a", "b"])] {
         let cluster = Cluster::new().with_topic("orders", 1);

@@ -15,11 +15,11 @@ use crate::kafka::ffi::Producer;
 use crate::sending::properties::{self, DEFAULTS};
 use crate::sending::settings::{Acks, Missing, Settings};
 
-/// How long a topic may be unknown before it counts as missing: a broker that creates it on
-/// first use says "unknown" a few times first.
+/// How long a topic may be unknown before it counts as missing: a broker that creates it on first
+/// use answers "unknown" a few times.
 const CREATION: Duration = Duration::from_secs(3);
 
-/// How long the topic's `max.message.bytes` is asked for: it is known without delay, or not needed.
+/// How long kq waits for the topic's `max.message.bytes`: a broker knows it at once.
 const QUESTION: Duration = Duration::from_secs(1);
 
 /// A producer whose cluster answered and whose topic is there.
@@ -87,7 +87,7 @@ fn smaller_batch(
             config.log.verbose(1, format_args!("batches fit the max.message.bytes of {topic}, {limit}"));
             Some(limit)
         }
-        // Where it is not told, or not to this user, a topic is taken to have the broker's default.
+        // Where the limit is not known, or not readable by this user, the broker's default is assumed.
         Err(code) => {
             config.log.verbose(1, format_args!("max.message.bytes of {topic} is not known: {}", words(code)));
             None

@@ -1,4 +1,4 @@
-//! What every command that sends records needs: one producer, and single records with an answer.
+//! What every command that sends records uses: one producer, and single records with an answer.
 
 pub mod client;
 pub mod outbox;

@@ -1,4 +1,4 @@
-//! Sends single records to Kafka and tells each sender what became of its own.
+//! Sends single records to Kafka, and gives each sender the result of its record.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use crate::kafka::fake::{Cluster, Serving};
 
-    /// Sends a letter for each topic and value, and gives what became of each.
+    /// Sends a letter for each topic and value, and gives the result of each.
     fn send<const N: usize>(cluster: &Cluster, letters: [(&str, &str); N]) -> [Result<(), Code>; N] {
         let (sender, inbox) = mpsc::channel(8);
         let answers = letters.map(|(topic, value)| {
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn each_letter_is_answered_with_what_became_of_it() {
+    fn each_letter_is_answered_with_its_result() {
         let cluster = Cluster::new().with_topic("dead", 1);
         cluster.set_room(1);
         cluster.deliver([Ok(()), Err(Code::MessageSizeTooLarge)]);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_that_are_on_their_way_are_answered_after_the_last_sender_is_gone() {
+    fn letters_in_flight_are_answered_after_the_last_sender_is_gone() {
         let cluster = Cluster::new().with_topic("dead", 1);
         cluster.serve([Serving::Nothing, Serving::Nothing, Serving::Nothing]);
         assert_eq!(send(&cluster, [("dead", "a")]), [Ok(())]);
@@ -205,7 +205,7 @@ mod tests {
         let outbox = Outbox { letters };
         drop(inbox);
         assert_eq!(runtime.block_on(outbox.send(Letter::default())), Err(Code::PurgeQueue));
-        // One that was taken, and of which nobody hears any more.
+        // The thread took the letter and ended without an answer.
         let (letters, mut inbox) = mpsc::channel(1);
         let outbox = Outbox { letters };
         let (answer, ()) = runtime.block_on(async {

@@ -2,7 +2,7 @@
 //!
 //! They are defaults: what `-X`, `KQ_X`, a file and a command's own flags say of a property counts more.
 
-/// What kq wants of every producer unless somebody says otherwise: nothing lost, nothing twice.
+/// The properties of every producer unless the user sets others: nothing is lost, nothing is sent twice.
 ///
 /// - `message.max.bytes` is out of the way: the broker's limit decides, and an oversized record
 ///   fails alone.
@@ -26,12 +26,12 @@ pub const DEFAULTS: [(&str, &str); 11] = [
     ("reconnect.backoff.ms", "20"),
 ];
 
-/// [`DEFAULTS`] for letters, each of which somebody waits for.
+/// [`DEFAULTS`] for letters. A sender waits for each of them.
 ///
 /// - `linger.ms`: the record that a letter belongs to is done only when the letter is acknowledged, so
 ///   a letter waits no longer than letters of the same moment need to travel together.
 /// - `message.timeout.ms`: a letter is sent again until it is acknowledged, and each time the reason is
-///   printed. Two minutes without a word would be too long.
+///   printed. Two minutes without a message would be too long.
 pub fn letters() -> [(&'static str, &'static str); 11] {
     DEFAULTS.map(|(name, value)| match name {
         "linger.ms" => (name, "1"),

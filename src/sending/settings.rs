@@ -19,7 +19,8 @@ fn highest_level(codec: Codec) -> Option<u8> {
 /// No compression, as flags and the client's properties name it.
 const NONE: &str = "none";
 
-/// How batches are compressed on the wire: `none`, `CODEC` or `CODEC:LEVEL`, for the codecs and levels that librdkafka has.
+/// How batches are compressed on the wire: `none`, `CODEC` or `CODEC:LEVEL`, with the codecs and levels
+/// of librdkafka.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compression {
     /// `None`: batches are not compressed.
@@ -102,7 +103,7 @@ pub enum Acks {
     All,
     /// Once some have it, the leader among them.
     Some,
-    /// As soon as it was sent: nobody says that it arrived.
+    /// As soon as it is sent: no broker confirms it.
     None,
 }
 
@@ -125,17 +126,17 @@ impl Acks {
         }
     }
 
-    /// What is not certain of a record that counts as delivered; `None`: all is.
+    /// What is not certain of a record that counts as delivered; `None`: nothing.
     pub fn doubt(self) -> Option<&'static str> {
         match self {
             Self::All => None,
             Self::Some => Some("acks 1: idempotence is off, a retry may duplicate a record"),
-            Self::None => Some("acks 0: nobody says whether a record arrived; one may be lost"),
+            Self::None => Some("acks 0: no broker confirms a record, and one may be lost"),
         }
     }
 }
 
-/// What a command asks of its producer; what it leaves open, the environment or a file may say.
+/// What a command asks of its producer. The environment or a file may set what is `None` here.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub compression: Option<Compression>,

@@ -95,5 +95,5 @@ fn acks_that_promise_less_are_named() {
     sends(&cluster, &topic, &output, &["-g", "g", "-X", "acks=0"], "cat")
         .run()
         .success()
-        .stderr_has("--dlq, --output-topic: acks 0: nobody says whether a record arrived; one may be lost");
+        .stderr_has("--dlq, --output-topic: acks 0: no broker confirms a record, and one may be lost");
 }

@@ -1,4 +1,4 @@
-//! The two clients of an administrator: one asks, the other changes. Each answers or says why not, in bounded time.
+//! The two clients of an administrator: one asks, the other changes. Both answer in bounded time.
 
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -21,7 +21,7 @@ use crate::kafka::properties::native;
 /// Between two looks at something that is awaited.
 const STEP: Duration = Duration::from_millis(20);
 
-/// Hears what librdkafka reports to its application.
+/// Receives what librdkafka reports to its application.
 pub(super) struct Heard(Causes);
 
 impl ClientContext for Heard {
@@ -36,7 +36,7 @@ impl ClientContext for Heard {
 
 impl ConsumerContext for Heard {}
 
-/// An admin client is silent: what keeps it from its brokers is heard by the other client.
+/// An admin client is silent: the other client receives what keeps it from its brokers.
 pub(super) struct Silent;
 
 impl ClientContext for Silent {
@@ -50,7 +50,7 @@ impl ClientContext for Silent {
 pub(super) struct Connection {
     pub(super) config: Config,
     causes: Causes,
-    /// Asks, and hears of errors. A consumer, since a producer's questions create topics.
+    /// Sends questions, and receives errors. A consumer, since a producer's questions create topics.
     asker: Arc<ManuallyDrop<BaseConsumer<Heard>>>,
     changer: OnceLock<ManuallyDrop<AdminClient<Silent>>>,
 }
@@ -145,13 +145,13 @@ impl Connection {
         Ok(self.changer.get_or_init(|| ManuallyDrop::new(client)))
     }
 
-    /// Why a request failed: lost contact is explained by what was heard of the brokers.
+    /// Why a request failed: lost contact is explained by what the brokers reported.
     pub(super) fn request_words(&self, code: Code) -> anyhow::Error {
         if !is_contact_lost(code) {
             return anyhow!(words(code));
         }
         self.serve();
-        // Of a connection that was up librdkafka says no more than that it is not any longer.
+        // Of a connection that was up, librdkafka says only that it is down.
         if code == Code::BrokerTransportFailure && self.causes.last().is_none() {
             return anyhow!("{}: the connection was closed before an answer came", self.config.brokers);
         }
@@ -163,7 +163,7 @@ impl Connection {
         let e = self.request_words(code);
         if matches!(code, Code::OperationTimedOut | Code::RequestTimedOut | Code::BrokerTransportFailure) {
             return anyhow!(
-                "{e:#}; it may have been done all the same (`kq topic list` and `describe` show)"
+                "{e:#}; it may have been done nevertheless (`kq topic list` and `describe` show)"
             );
         }
         e

@@ -1,4 +1,4 @@
-//! The cluster as an administrator sees it: reached within the time-out or explained; its topics, their watermarks.
+//! The cluster as an administrator sees it: its topics and their watermarks, or why it can't be reached.
 
 mod connection;
 mod topics;

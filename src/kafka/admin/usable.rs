@@ -24,7 +24,7 @@ impl Admin {
             Ok(usable(&cluster).map(|topic| (topic, cluster.brokers)))
         })?
         .ok_or_else(|| self.not_usable(name))?;
-        // A broker hears of a change a little after the one that answered. A client that knows one
+        // A broker learns of a change a little after the one that answered. A client that knows one
         // broker only asks that one first.
         for broker in brokers.iter().filter(|_| brokers.len() > 1) {
             let other = Self { connection: Connection::new(&self.connection.config, broker)? };

@@ -15,32 +15,32 @@ pub(super) enum Cause {
     SilentHandshake,
     /// Connected, but the first request was not answered.
     Silent,
-    /// TLS was spoken to something that does not speak it.
+    /// The peer does not speak TLS.
     NoTlsThere,
     /// The connection was closed during the TLS handshake.
     ClosedInHandshake,
-    /// Plain text was spoken to something that wants TLS.
+    /// The peer expects TLS, and got plain text.
     WantsTls,
-    /// Something else than a Kafka broker answered.
+    /// The peer is no Kafka broker.
     NotKafka(&'static str),
-    /// The connection was closed right after it was made, before any answer.
+    /// The connection was closed right after it was opened, before any answer.
     Closed,
-    /// Closed on the first request: a listener that demands a login does so.
+    /// Closed at the first request: a listener that demands a login does this.
     WantsLogin,
     /// The broker's certificate can't be verified; holds why.
     Untrusted(String),
-    /// The broker wants a client certificate.
+    /// The broker demands a client certificate.
     WantsCertificate,
     /// The login was refused; holds the broker's words.
     Login(String),
     /// The broker offers other ways to log in; holds them, or nothing where there is none.
     Mechanisms(String),
-    /// Whatever else, in librdkafka's words.
+    /// Anything else, in librdkafka's words.
     Other(String),
 }
 
 impl Cause {
-    /// Whether trying again can't help, so that waiting for the time-out is for nothing.
+    /// Whether trying again can't help, so that it is useless to wait for the time-out.
     pub fn is_final(&self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! From librdkafka's errors and log lines to a sentence that a person can act on.
+//! Turns librdkafka's errors and log lines into a sentence that a person can act on.
 
 mod cause;
 
@@ -17,8 +17,8 @@ use crate::lock::Lock;
 use crate::terminal::notes::Log;
 use cause::{Cause, split_broker};
 
-/// What librdkafka last said of each broker: fed by a client's callbacks, read when
-/// something must be explained. Clones share what they know.
+/// What librdkafka last reported of each broker: written by a client's callbacks, read when an error
+/// must be explained. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Causes {
     log: Log,
@@ -59,13 +59,13 @@ impl Causes {
     }
 
     /// Whether librdkafka found every broker away since the last [`Causes::clear`]. It does
-    /// not say when they are back: who sees a sign of life clears it.
+    /// not say when they are back: the caller that gets an answer clears it.
     pub fn all_down(&self) -> bool {
         self.all_down.load(Ordering::Relaxed)
     }
 
     /// Whether the group's coordinator does not speak the group protocol that was asked for:
-    /// librdkafka waits for ever then, and says so in a debug line alone.
+    /// librdkafka then waits for ever, and says so only in a debug line.
     pub fn lacks_group_protocol(&self) -> bool {
         self.no_protocol.load(Ordering::Relaxed)
     }
@@ -83,7 +83,7 @@ impl Causes {
         if facility == "COORD" && is_unsupported(message) {
             self.no_protocol.store(true, Ordering::Relaxed);
         }
-        // Closed connections are no more than information (6) to librdkafka.
+        // librdkafka logs closed connections as information (6).
         if level <= 6 && facility == "FAIL" {
             self.note(None, message);
         }
@@ -93,15 +93,15 @@ impl Causes {
         let Some((protocol, broker, words)) = split_broker(text) else { return };
         let Some(cause) = Cause::read(code, protocol, words) else { return };
         let mut known = self.known.lock();
-        // A refused login is followed by a disconnect, which explains nothing.
+        // A disconnect follows a refused login, and explains nothing.
         let weaker = matches!(cause, Cause::Closed | Cause::Other(_) | Cause::WantsLogin);
         if !(weaker && known.get(broker).is_some_and(Cause::is_final)) {
             known.insert(broker.to_owned(), cause);
         }
     }
 
-    /// Whether nothing is left to hope for: each of the `brokers` (`host:port,…`) has
-    /// failed in a way that trying again won't mend.
+    /// Whether trying again is pointless: each of the `brokers` (`host:port,…`) failed in a way that
+    /// does not pass.
     pub fn are_final(&self, brokers: &str) -> bool {
         let known = self.known.lock();
         let hopeless = known.values().filter(|cause| cause.is_final()).count();
@@ -170,7 +170,7 @@ impl Observer for Causes {
     }
 }
 
-/// Whether a code says no more than that the brokers are out of reach.
+/// Whether a code says only that the brokers can't be reached.
 pub fn is_contact_lost(code: Code) -> bool {
     matches!(
         code,
@@ -184,7 +184,7 @@ pub fn is_contact_lost(code: Code) -> bool {
 }
 
 /// Whether a question may be answered when it is asked again: [`is_contact_lost`], or a partition or a
-/// group has nobody who answers for it, as while brokers fail.
+/// group has no leader or coordinator at the moment, as while brokers fail.
 pub fn is_passing(code: Code) -> bool {
     is_contact_lost(code)
         || matches!(
@@ -212,20 +212,20 @@ fn by_cause(known: &BTreeMap<String, Cause>) -> impl Iterator<Item = (String, &C
     groups.into_iter()
 }
 
-/// An error code of a request, in a person's words: what it means where librdkafka's
-/// description alone would not say.
+/// An error code of a request in plain words. Where librdkafka's description says too little, the
+/// words say what it means.
 pub fn words(code: Code) -> String {
     match code {
         Code::UnknownTopicOrPartition | Code::UnknownTopic => "the topic does not exist".to_owned(),
         Code::TopicAlreadyExists => "the topic exists already".to_owned(),
         Code::TopicAuthorizationFailed => {
-            "not authorised for this topic (ask for the ACL, or log in as somebody else)".to_owned()
+            "not authorised for this topic (ask for the ACL, or log in as another user)".to_owned()
         }
         Code::ClusterAuthorizationFailed => {
-            "not authorised on this cluster (ask for the ACL, or log in as somebody else)".to_owned()
+            "not authorised on this cluster (ask for the ACL, or log in as another user)".to_owned()
         }
         Code::GroupAuthorizationFailed => {
-            "not authorised for this group (ask for the ACL, or log in as somebody else)".to_owned()
+            "not authorised for this group (ask for the ACL, or log in as another user)".to_owned()
         }
         Code::OperationTimedOut | Code::RequestTimedOut => {
             "the cluster did not answer in time (give --timeout more)".to_owned()
@@ -242,7 +242,7 @@ pub fn words(code: Code) -> String {
     }
 }
 
-/// What to say where the cluster does not speak the consumer protocol.
+/// The error where the cluster does not support the consumer protocol.
 pub const UNSUPPORTED: &str = "the brokers do not speak --group-protocol consumer: that takes Apache Kafka 4.0 or \
      later, and `kq dev` has the classic one only; leave the flag out";
 

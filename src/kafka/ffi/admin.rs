@@ -1,4 +1,4 @@
-//! Single questions to a cluster through a client that is there anyway: one request, one answer, a bound in time.
+//! Single requests to a cluster through an existing client: one request, one answer, in bounded time.
 
 use std::ffi::{CString, c_char};
 use std::ptr;
@@ -17,7 +17,7 @@ struct Answer(*mut sys::rd_kafka_event_t);
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // SAFETY: given to us by the queue, given back once.
+        // SAFETY: returned by the queue, destroyed once.
         unsafe { sys::rd_kafka_event_destroy(self.0) };
     }
 }
@@ -49,7 +49,7 @@ unsafe fn ask(
     send: impl FnOnce(*const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
 ) -> Result<Answer, Code> {
     let mut reason = [0 as c_char; 128];
-    // SAFETY: the client is live; options and queue are made and given up here (the request
+    // SAFETY: the client is live; options and queue are created and destroyed here (the request
     // holds references of its own); the event becomes the answer's.
     unsafe {
         let options = sys::rd_kafka_AdminOptions_new(rk, kind);
@@ -88,7 +88,7 @@ pub fn alter_topic_configs<C: ClientContext>(
     let c_topic = CString::new(topic).map_err(|_| bare(Code::InvalidTopic))?;
     let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS;
     let rk = client.inner().native_ptr();
-    // SAFETY: the client is borrowed, and so live; the resource is made and given up here, with texts
+    // SAFETY: the client is borrowed, and so live; the resource is created and destroyed here, with texts
     // that outlive their use, which copies them, as the request copies the resource. What is read
     // belongs to the answer, which lives to the end.
     unsafe {
@@ -148,7 +148,7 @@ pub(super) fn describe_topic(
     let c_topic = CString::new(topic).map_err(|_| Code::InvalidTopic)?;
     let c_name = CString::new(name).map_err(|_| Code::InvalidArgument)?;
     let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS;
-    // SAFETY: the resource is made and given up here, with names that outlive its making; the
+    // SAFETY: the resource is created and destroyed here, with names that outlive its creation; the
     // request copies it. What is read belongs to the answer, which lives to the end.
     unsafe {
         let resource = sys::rd_kafka_ConfigResource_new(

@@ -1,4 +1,4 @@
-//! What a consumer's queue held, taken in one call and given back as one.
+//! The events of one poll, freed together.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_void};
@@ -78,7 +78,7 @@ impl Events for Batch<'_> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         for message in &mut self.messages[..self.length] {
-            // SAFETY: given to us by the batch call, given back once; the client is alive.
+            // SAFETY: returned by a poll, destroyed once; the client is live.
             unsafe { sys::rd_kafka_message_destroy(std::mem::replace(message, ptr::null_mut())) };
         }
         *self.spare.borrow_mut() = std::mem::take(&mut self.messages);

@@ -1,4 +1,4 @@
-//! Where each partition of a consumer was last told to begin.
+//! The start that each partition of a consumer was last given.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -7,14 +7,14 @@ use rdkafka::bindings as sys;
 
 use super::{check, list, text};
 
-/// Where the client was last told to begin in a partition, as librdkafka has it, and its position
-/// then: that is of what it delivered last, and stays until something comes from where it was told
-/// to begin.
+/// The start that each partition was last given, as librdkafka writes it, and the position at that
+/// time. The position is that of the last delivered record: it stays until a record arrives from the
+/// start that was given.
 #[derive(Debug, Default)]
 pub(super) struct Begins(RefCell<HashMap<(String, i32), (i64, i64)>>);
 
 impl Begins {
-    /// Notes where a partition was told to begin.
+    /// Notes the start that a partition was given.
     ///
     /// # Safety
     /// `rk` is a live consumer.
@@ -30,9 +30,9 @@ impl Begins {
         self.0.borrow_mut().insert((topic.to_owned(), partition), (raw, position));
     }
 
-    /// Has one partition of an assignment begin at `offset` and leaves the others where they are: at
-    /// their position, or, where nothing came since, at where they were told to begin. False where
-    /// the partition is not in the assignment.
+    /// Lets one partition of an assignment start at `offset`. The others keep their position, or, where
+    /// no record came since, the start that they were given. False where the partition is not in the
+    /// assignment.
     ///
     /// # Safety
     /// The elements are those of a live list.

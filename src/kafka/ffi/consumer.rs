@@ -1,4 +1,4 @@
-//! A consumer: questions, positions, commits, and its way out of a group.
+//! A consumer: questions, positions, commits, and how it leaves a group.
 
 use std::ffi::CString;
 use std::ptr;
@@ -35,8 +35,8 @@ pub struct Consumer {
 
 impl Consumer {
     /// Starts a consumer; it neither subscribes nor assigns yet. One that commits by itself
-    /// (`enable.auto.commit`) is taken for a member of a group.
-    /// `config` must name a `group.id`, which librdkafka wants even for partitions of one's own.
+    /// (`enable.auto.commit`) counts as a member of a group.
+    /// `config` must name a `group.id`, which librdkafka demands even without a group.
     pub fn new(config: &Properties, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
         let handle = Handle::new(&native(config)?, Role::Consumer(on_rebalance), Arc::clone(&observer))?;
         let may_resume = config.get("enable.partition.eof") == Some("true")
@@ -47,7 +47,7 @@ impl Consumer {
         Ok(Self { handle, config: config.clone(), observer, queue, leaves })
     }
 
-    /// Notes where a partition was told to begin, as librdkafka has it.
+    /// Notes the start that a partition was given, as librdkafka writes it.
     fn begin(&self, topic: &str, partition: i32, raw: i64) {
         // SAFETY: the client is live.
         unsafe { self.handle.polling().begins.note(self.handle.rk, topic, partition, raw) };
@@ -60,7 +60,7 @@ impl Consumer {
         list: *const sys::rd_kafka_topic_partition_list_t,
         timeout: Duration,
     ) -> Result<(), Code> {
-        // SAFETY: the client is live, the queue is ours and given up at the end, the event is
+        // SAFETY: the client is live, the queue is ours and destroyed at the end, the event is
         // freed after its errors were read.
         unsafe {
             let answers = sys::rd_kafka_queue_new(self.handle.rk);
@@ -210,7 +210,7 @@ impl ConsumerClient for Consumer {
     }
 
     fn restart(&self, topic: &str, partition: i32, offset: i64) -> Result<(), Code> {
-        // It takes no seek now: `rd_kafka_toppar_seek` wants a fetcher that was started, and
+        // A seek does not work here: `rd_kafka_toppar_seek` needs a fetcher that runs, and
         // `rd_kafka_offset_reset` has stopped it. So it is assigned again.
         let list = list::of_one(topic, partition, offset);
         // SAFETY: client and list are live, and lists are copied; error objects are

@@ -16,7 +16,7 @@ use super::text;
 use crate::kafka::client::{Assigned, Delivery, Observer, Rebalance};
 use crate::kafka::code::Code;
 
-/// Who is told of deliveries.
+/// Receives deliveries.
 pub(super) type Receiver = dyn FnMut(Delivery<'_>) + 'static;
 
 /// Whether a client produces or consumes, and what librdkafka calls on the thread that polls it.
@@ -50,13 +50,13 @@ struct Context {
 
 /// What serves the callbacks on the thread that uses the client.
 pub(super) struct Polling {
-    /// Who is told of deliveries, for the length of one `poll`.
+    /// Receives deliveries, for the length of one `poll`.
     pub(super) deliveries: Cell<Option<*mut Receiver>>,
-    /// Who is told of rebalances, for the length of one `poll`.
+    /// Receives rebalances, for the length of one `poll`.
     pub(super) rebalance: Cell<Option<*mut (dyn Rebalance + 'static)>>,
-    /// Where partitions were told to begin.
+    /// The starts that partitions were given.
     pub(super) begins: Begins,
-    /// Partitions that went during the poll that is under way.
+    /// Partitions that were revoked during the current poll.
     pub(super) revoked: RefCell<Vec<Assigned>>,
 }
 
@@ -80,7 +80,7 @@ impl<T: Copy> Drop for Lent<'_, T> {
 }
 
 /// A librdkafka client handle with its callbacks' context; neither is ever destroyed: a handle that
-/// is dropped leaves a client behind whose threads go on and call back.
+/// is dropped leaves a client behind whose threads still run and call back.
 pub(super) struct Handle {
     pub(super) rk: *mut sys::rd_kafka_t,
     context: &'static Context,
@@ -139,7 +139,7 @@ impl Handle {
         &self.context.polling
     }
 
-    /// Who hears what a client reports, for its callbacks on any thread.
+    /// The observer of a client, for its callbacks on any thread.
     ///
     /// # Safety
     /// `rk` is null, or a client made by [`Handle::new`], which gave it its context.

@@ -1,7 +1,7 @@
 //! librdkafka's calls for moving records, behind safe types.
 //!
-//! rust-rdkafka stays in charge of configuration, administration and error
-//! codes. What it does not offer is here: the batch calls of both directions
+//! rust-rdkafka is used for configuration, administration and error codes.
+//! What it does not offer is here: the batch calls of both directions
 //! (a third of the cost on the calling thread), the partition and offset of an
 //! end of partition, start offsets chosen inside a rebalance, and a close that
 //! has an upper bound in time.

@@ -1,4 +1,4 @@
-//! A producer: records in, and the fate of each out.
+//! A producer: takes records, and reports the result of each.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -45,7 +45,7 @@ impl fmt::Debug for MessageTopic<'_> {
     }
 }
 
-/// A producer: queues records, reports the fate of each in [`Producer::poll`].
+/// A producer: queues records, and reports the result of each in [`Producer::poll`].
 ///
 /// Not `Sync`: deliveries are reported to the thread that polls.
 pub struct Producer {
@@ -59,10 +59,10 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Starts a producer; connecting goes on in the background.
+    /// Starts a producer; it connects in the background.
     ///
-    /// `queue.buffering.max.kbytes` is heeded here: librdkafka counts values alone
-    /// (`rd_kafka_msg_new0`), and has a value that is larger wait for ever for room.
+    /// `queue.buffering.max.kbytes` is applied here: librdkafka counts only values
+    /// (`rd_kafka_msg_new0`), and a value that is larger than it would wait for ever.
     pub fn new(config: &Properties, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
         const BOUND: &str = "queue.buffering.max.kbytes";
         let most = config.get(BOUND).and_then(|kbytes| kbytes.parse::<usize>().ok()).unwrap_or(1 << 20) << 10;
@@ -161,7 +161,7 @@ impl TopicClient for Topic<'_> {
             ),
             vu(vtype::RD_KAFKA_VTYPE_HEADERS, sys::rd_kafka_vu_s__bindgen_ty_1 { headers }),
         ];
-        // Without headers the last argument, a null pointer, stays away.
+        // Without headers the last argument, a null pointer, is left out.
         let count = if headers.is_null() { arguments.len() - 1 } else { arguments.len() };
         // SAFETY: client and topic are live; key and value outlive the call, which copies them;
         // the headers become librdkafka's on success and are freed here otherwise.
@@ -254,7 +254,7 @@ const MSG_F_COPY: c_int = sys::RD_KAFKA_MSG_F_COPY as c_int;
 /// `RD_KAFKA_PARTITION_UA`, a macro with a cast that the bindings lack: the partitioner decides.
 const PARTITION_UA: i32 = -1;
 
-/// Pointer and length as librdkafka wants them: null is null, empty is not.
+/// Pointer and length as librdkafka takes them: null is null, empty is not.
 fn raw(bytes: Option<&[u8]>) -> (*mut c_void, usize) {
     bytes.map_or((ptr::null_mut(), 0), |b| (b.as_ptr().cast_mut().cast(), b.len()))
 }

@@ -12,12 +12,12 @@ use super::handle::Handle;
 use super::{check, millis, text};
 use crate::kafka::client::Assigned;
 
-/// How a consumer's positions go on.
+/// Whether a consumer continues from its positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Positions {
     /// Each partition is read from its start in one go.
     Once,
-    /// Fetching may go on from the application's position: in a group, or after a pause.
+    /// Fetching may continue from the application's position: in a group, or after a pause.
     Resumed,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Queue {
 impl Queue {
     /// The queue of this client, into which all of its events go from now on.
     pub(super) fn new(handle: &Handle, positions: Positions) -> anyhow::Result<Self> {
-        // SAFETY: the client is live; the queue is a reference of ours that is kept for good.
+        // SAFETY: the client is live; the queue is a reference of ours that is never released.
         let native = unsafe {
             check(sys::rd_kafka_poll_set_consumer(handle.rk)).context("redirect the main queue")?;
             sys::rd_kafka_queue_get_consumer(handle.rk)
@@ -61,8 +61,8 @@ impl Queue {
     /// The batch call, for partitions that are never paused nor shared with a group.
     ///
     /// It counts an end of partition as a record (`rd_kafka_q_serve_rkmessages` moves the
-    /// application's position one past it), so that whatever goes on from that position after a
-    /// pause or a rebalance would skip a record, or ask for an offset that is not there.
+    /// application's position one past it), so that fetching from that position after a
+    /// pause or a rebalance would skip a record, or ask for an offset that does not exist.
     fn take_batch(&self, timeout: Duration, room: &mut [*mut sys::rd_kafka_message_t]) -> usize {
         // It waits for a full batch or the whole time-out, so ask for one first.
         // SAFETY: the queue is live and the array has room for what is asked.
@@ -84,7 +84,7 @@ impl Queue {
     }
 }
 
-/// One record a call, which keeps the position right at an end of partition.
+/// One record a call, which keeps the position correct at an end of partition.
 fn take_singly(handle: &Handle, timeout: Duration, room: &mut [*mut sys::rd_kafka_message_t]) -> usize {
     let revoked = &handle.polling().revoked;
     revoked.borrow_mut().clear();
@@ -95,7 +95,7 @@ fn take_singly(handle: &Handle, timeout: Duration, room: &mut [*mut sys::rd_kafk
         let message = unsafe { sys::rd_kafka_consumer_poll(handle.rk, wait) };
         // A rebalance inside the call stands between what was taken before and this message,
         // which may be the first of the same partition's next assignment.
-        length = give_back(&mut room[..length], &std::mem::take(&mut *revoked.borrow_mut()));
+        length = drop_revoked(&mut room[..length], &std::mem::take(&mut *revoked.borrow_mut()));
         if message.is_null() {
             break;
         }
@@ -106,9 +106,9 @@ fn take_singly(handle: &Handle, timeout: Duration, room: &mut [*mut sys::rd_kafk
     length
 }
 
-/// Frees the messages of partitions that are somebody else's by now, moves the others together,
-/// and gives their number.
-fn give_back(messages: &mut [*mut sys::rd_kafka_message_t], revoked: &[Assigned]) -> usize {
+/// Frees the messages of partitions that another member has now, moves the others together, and
+/// gives their number.
+fn drop_revoked(messages: &mut [*mut sys::rd_kafka_message_t], revoked: &[Assigned]) -> usize {
     if revoked.is_empty() {
         return messages.len();
     }
@@ -116,7 +116,7 @@ fn give_back(messages: &mut [*mut sys::rd_kafka_message_t], revoked: &[Assigned]
     for index in 0..messages.len() {
         let message = messages[index];
         // SAFETY: each message is live and ours, with its topic; it is either kept in the array,
-        // once, or given back, once.
+        // once, or destroyed, once.
         unsafe {
             let rkt = (*message).rkt;
             let topic = text(if rkt.is_null() { ptr::null() } else { sys::rd_kafka_topic_name(rkt) });

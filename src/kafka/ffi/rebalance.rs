@@ -1,4 +1,4 @@
-//! A group's assignment as it changes: from librdkafka's callback to who handles it.
+//! Changes of a group's assignment: from librdkafka's callback to the handler.
 
 use std::ffi::c_void;
 use std::ptr;

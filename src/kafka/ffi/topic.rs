@@ -33,7 +33,7 @@ impl<'a> NativeTopic<'a> {
 
 impl Drop for NativeTopic<'_> {
     fn drop(&mut self) {
-        // SAFETY: made by rd_kafka_topic_new, given up once; the client outlives it by 'a.
+        // SAFETY: returned by rd_kafka_topic_new, destroyed once; the client outlives it by 'a.
         unsafe { sys::rd_kafka_topic_destroy(self.rkt) };
     }
 }
