@@ -21,6 +21,7 @@ use anyhow::{Context as _, bail};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::kafka::client::{Delivery, ProducerClient};
+use crate::reading::contact::Notes;
 use crate::record::framing::Framer;
 use crate::record::shape::Shape;
 use crate::sending::client::{self, Connected};
@@ -42,8 +43,6 @@ const READ: usize = 256 * 1024;
 const TICK: Duration = Duration::from_millis(50);
 /// How long a failure waits for the summary, which names the first one, before it is reported by itself.
 const UNTOLD: Duration = Duration::from_secs(1);
-/// How long delivery reports may be absent before the reason is printed.
-const SILENCE: Duration = Duration::from_secs(10);
 
 /// Produces all records of the inputs and prints the result.
 pub fn run(settings: &Settings, shape: Shape, config: &Config) -> anyhow::Result<Exit> {
@@ -106,8 +105,10 @@ struct Extent {
 struct News {
     /// Since when there are failures that were not reported.
     untold: Option<Instant>,
-    /// When a delivery report came last, or a note about their absence was written.
+    /// When a delivery report came last.
     last: Instant,
+    /// When to note that none comes.
+    notes: Notes,
     stage: Stage,
 }
 
@@ -161,7 +162,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
             reporter,
             progress: Progress::new(&settings.inputs, config.log),
             started: now,
-            news: News { untold: None, last: now, stage: Stage::Reading },
+            news: News { untold: None, last: now, notes: Notes::default(), stage: Stage::Reading },
             stop: (settings.count == Some(0)).then_some(Stop::Count),
         })
     }
@@ -287,11 +288,10 @@ impl<'a, P: ProducerClient> Session<'a, P> {
 
     /// Prints why nothing is acknowledged, once that lasts long.
     fn note_silence(&mut self, heard: bool) {
-        let waiting = self.connected.producer.in_flight();
-        if heard || waiting == 0 {
-            self.news.last = Instant::now();
-        } else if self.news.last.elapsed() >= SILENCE {
-            self.news.last = Instant::now();
+        if heard || self.connected.producer.in_flight() == 0 {
+            (self.news.last, self.news.notes) = (Instant::now(), Notes::default());
+        } else if self.news.notes.are_due(self.news.last.elapsed()) {
+            let waiting = self.connected.producer.in_flight();
             let cause = self.connected.causes.last().unwrap_or_else(|| "the brokers do not answer".into());
             let what = if waiting == 1 { "record waits" } else { "records wait" };
             self.say(|log, _| {
