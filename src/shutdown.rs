@@ -103,6 +103,14 @@ impl Shutdown {
         self.inner.begun.store(true, Ordering::SeqCst);
     }
 
+    /// Asks to stop, as the first signal does.
+    #[cfg(test)]
+    pub fn request(&self, signal: i32) {
+        self.inner.at.get_or_init(Instant::now);
+        self.inner.signal.store(signal, Ordering::SeqCst);
+        self.inner.notify.notify_waiters();
+    }
+
     /// The signal that asked to stop, if one came.
     pub fn signal(&self) -> Option<i32> {
         match self.inner.signal.load(Ordering::Relaxed) {

@@ -11,8 +11,7 @@ use crate::cli::values;
 use crate::clock::duration;
 use crate::produce::{OnInvalid, Report};
 use crate::record::codec::Codec;
-use crate::sending::client::Acks;
-use crate::sending::settings::{Compression, Partitioner};
+use crate::sending::settings::{Acks, Compression, Partitioner};
 
 /// Put records into a topic: lines of stdin or of files
 ///

@@ -7,7 +7,7 @@ use crate::produce::OnInvalid;
 use crate::reading::membership::GroupProtocol;
 use crate::record::codec::Codec;
 use crate::record::decode::Decode;
-use crate::sending::client::Acks;
+use crate::sending::settings::Acks;
 use crate::worker::{OnFailure, Order};
 
 /// A value of the list, by its name.

@@ -10,7 +10,7 @@ use crate::cli::topic::{Alter, Args, Command, Create, Delete, Describe, List, To
 use crate::config::{Config, topic};
 use crate::exit::Exit;
 use crate::kafka::admin::{Admin, CreateError, Creation};
-use crate::kafka::metadata::Topic;
+use crate::kafka::metadata::TopicMetadata;
 use crate::terminal::notes::Log;
 use crate::terminal::stdout;
 use crate::terminal::table::{Gap, json_lines, table};
@@ -100,7 +100,8 @@ fn create(args: &Create, config: &Config) -> anyhow::Result<Exit> {
 
 fn list(args: &List, config: &Config) -> anyhow::Result<Exit> {
     let cluster = Admin::connect(config)?.metadata(None)?;
-    let topics: Vec<&Topic> = cluster.topics.iter().filter(|t| args.internal || !t.is_internal()).collect();
+    let topics: Vec<&TopicMetadata> =
+        cluster.topics.iter().filter(|t| args.internal || !t.is_internal()).collect();
     if args.json {
         let lines = json_lines(topics.iter().map(|topic| Listed {
             topic: &topic.name,
@@ -124,7 +125,7 @@ fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
     let all = args.topics.names.is_empty() && args.topics.flags.is_empty() && config.env_topic.is_none();
     let names = if all { Vec::new() } else { named(&args.topics, config)? };
     let admin = Admin::connect(config)?;
-    let topics: Vec<(String, Option<Topic>)> = if all {
+    let topics: Vec<(String, Option<TopicMetadata>)> = if all {
         let topics = admin.metadata(None)?.topics.into_iter().filter(|topic| !topic.is_internal());
         topics.map(|topic| (topic.name.clone(), Some(topic))).collect()
     } else {
@@ -153,7 +154,7 @@ enum Form {
 }
 
 /// Appends a topic's description.
-fn describe_one(admin: &Admin, topic: &Topic, form: Form, text: &mut Vec<u8>) -> anyhow::Result<()> {
+fn describe_one(admin: &Admin, topic: &TopicMetadata, form: Form, text: &mut Vec<u8>) -> anyhow::Result<()> {
     let configs =
         admin.configs(&topic.name).with_context(|| format!("configuration of topic {}", topic.name))?;
     let led: Vec<i32> = topic.partitions.iter().filter(|p| p.leader >= 0).map(|p| p.id).collect();
@@ -290,7 +291,7 @@ fn each<T>(
 }
 
 /// `foo: 4 partitions, replication factor 2`
-fn shape(topic: &Topic) -> String {
+fn shape(topic: &TopicMetadata) -> String {
     format!(
         "{}: {}, replication factor {}",
         topic.name,

@@ -8,12 +8,13 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
+pub use crate::kafka::metadata::TopicMetadata;
 use crate::record::{Outgoing, RecordRef, TopicPartition};
 
-/// Hears what a client reports besides records; called from several threads.
+/// Receives what a client reports besides records. Called from several threads.
 pub trait Observer: Send + Sync {
-    /// A broker is away, a login was refused, the client is fenced …
+    /// A broker can't be reached, a login was refused, the client is fenced …
     fn error(&self, code: Code, reason: &str);
     /// A line of the client's own log; `level` as in syslog, 0 (emergency) to 7 (debug).
     fn log(&self, level: i32, facility: &str, message: &str);
@@ -52,23 +53,6 @@ pub trait Rebalance {
     /// Partitions go. What is stored before this returns is committed, unless `lost`: then another
     /// member has them already and nothing may be stored.
     fn revoked(&mut self, partitions: &[Assigned], lost: bool);
-}
-
-/// One partition of a topic, as the cluster's metadata has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionMetadata {
-    pub id: i32,
-    /// The leader's broker id, -1 where there is none.
-    pub leader: i32,
-    pub error: Option<Code>,
-}
-
-/// One topic of the cluster's metadata.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicMetadata {
-    pub name: String,
-    pub partitions: Vec<PartitionMetadata>,
-    pub error: Option<Code>,
 }
 
 /// Something that a consumer's queue held.
@@ -147,13 +131,13 @@ pub trait ConsumerClient {
     /// Reads these partitions besides those that are assigned, without a group.
     fn assign_more(&self, partitions: &[Assigned]) -> Result<(), Code>;
 
-    /// Goes on from `offset` in an assigned partition; what is queued from before is dropped.
+    /// Continues from `offset` in an assigned partition; records that are queued are dropped.
     /// `State`: it is not assigned (any more), or the client gave it up with `AutoOffsetReset`
     /// ([`ConsumerClient::restart`]).
     fn seek(&self, topic: &str, partition: i32, offset: i64, timeout: Duration) -> Result<(), Code>;
 
     /// Starts an assigned partition again, at `offset`, after the client gave it up with
-    /// `AutoOffsetReset`. A partition that left meanwhile is `InvalidArgument`.
+    /// `AutoOffsetReset`. A partition that is no longer assigned is `InvalidArgument`.
     fn restart(&self, topic: &str, partition: i32, offset: i64) -> Result<(), Code>;
 
     /// Stops fetching these partitions and drops what was fetched ahead.
@@ -176,7 +160,7 @@ pub trait ConsumerClient {
     fn commit(&self, offsets: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), Code>;
 
     /// Waits up to `timeout` for the first event, then takes what is there, up to `most`.
-    /// Rebalances are served by `handler` meanwhile; must be called at least every
+    /// `handler` serves rebalances during the call. It must be called at least every
     /// `max.poll.interval.ms`.
     fn poll(&self, timeout: Duration, most: usize, handler: &mut dyn Rebalance) -> Self::Batch<'_>;
 
@@ -185,7 +169,7 @@ pub trait ConsumerClient {
     fn close(&self, timeout: Duration, handler: &mut dyn Rebalance) -> bool;
 }
 
-/// The topic that a record was sent to: its name is read where it is asked for, not for each record.
+/// The topic that a record was sent to. Its name is read on demand, not for each record.
 pub trait DeliveredTopic: Debug {
     fn name(&self) -> Cow<'_, str>;
 }
@@ -196,7 +180,7 @@ impl DeliveredTopic for &str {
     }
 }
 
-/// What became of one record given to a [`ProducerClient`].
+/// The result of one record that was given to a [`ProducerClient`].
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery<'a> {
     /// The number that the record was sent with.
@@ -213,7 +197,7 @@ pub struct Delivery<'a> {
     pub header_bytes: usize,
 }
 
-/// A producer: queues records, reports what became of each in [`ProducerClient::poll`].
+/// A producer: queues records, and reports the result of each in [`ProducerClient::poll`].
 pub trait ProducerClient {
     /// A topic to produce to with this producer.
     type Topic<'a>: TopicClient
@@ -249,9 +233,9 @@ pub trait TopicClient {
     fn send(&self, record: &Outgoing<'_>) -> Result<(), Code>;
 
     /// Queues many values without key or header for one partition, in order: half the cost of
-    /// [`TopicClient::send`]. Gives how many of them are dealt with: what a full queue held back,
-    /// and all after it, still belongs to the caller, who polls and tries again. A value that
-    /// can't be queued for another reason is dealt with, and handed to `refused` with its tag.
+    /// [`TopicClient::send`]. Gives how many of them are done: what did not fit into a full
+    /// queue, and all after it, still belongs to the caller, who polls and tries again. A value that
+    /// can't be queued for another reason is done, and is handed to `refused` with its tag.
     fn send_values<'v>(
         &self,
         partition: i32,

@@ -1,22 +1,21 @@
-//! Asking a cluster for its metadata, honestly: an answer, or why there is none, in bounded time.
+//! Asks a cluster for its metadata: gives an answer, or the reason why there is none, in bounded time.
 
 use std::time::{Duration, Instant};
 
-use rdkafka::types::RDKafkaErrorCode;
-
 use crate::clock::duration;
 use crate::config::Config;
-use crate::kafka::client::TopicMetadata;
+use crate::kafka::code::Code;
 use crate::kafka::errors::{Causes, is_contact_lost};
+use crate::kafka::metadata::TopicMetadata;
 
-/// How long the first attempt may take; each further one takes twice as long. In between is
-/// looked at what librdkafka reported: a refused login needs no waiting for the time-out.
+/// How long the first attempt may take; each further one takes twice as long. Between attempts, the
+/// errors that librdkafka reported are checked: a refused login does not wait for the time-out.
 const FIRST: Duration = Duration::from_millis(400);
 
 /// How long a cluster may stay silent before the user is told why.
 pub const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// Tells why there is no answer yet, and for how long one is tried.
+/// Writes why there is no answer yet, and how long kq keeps trying.
 pub fn note_waiting(config: &Config, causes: &Causes) {
     let cause = causes.last().unwrap_or_else(|| format!("{}: no answer", config.brokers));
     config.log.note(format_args!("{cause}; trying for {}", duration::format(config.timeout)));
@@ -26,7 +25,7 @@ pub fn note_waiting(config: &Config, causes: &Causes) {
 pub fn metadata(
     config: &Config,
     causes: &Causes,
-    ask: impl Fn(Duration) -> Result<Vec<TopicMetadata>, RDKafkaErrorCode>,
+    ask: impl Fn(Duration) -> Result<Vec<TopicMetadata>, Code>,
 ) -> anyhow::Result<Vec<TopicMetadata>> {
     let start = Instant::now();
     let deadline = start + config.timeout;
@@ -45,7 +44,7 @@ pub fn metadata(
                 patience *= 2;
                 if patient && start.elapsed() >= PATIENCE {
                     patient = false;
-                    // The attempt that ended for the note's sake was a short one.
+                    // The attempt was cut short for the note.
                     patience = FIRST * 2;
                     note_waiting(config, causes);
                 }

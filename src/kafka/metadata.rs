@@ -1,11 +1,12 @@
-//! The cluster's metadata: its brokers, topics and partitions.
+//! The cluster's metadata: its brokers, topics and partitions. Pure: no clock, no IO.
 
 use rdkafka::metadata::Metadata;
-use rdkafka::types::RDKafkaErrorCode;
 
-/// One partition as the cluster's metadata has it.
+use super::code::Code;
+
+/// One partition of a topic, as the cluster's metadata has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Partition {
+pub struct PartitionMetadata {
     pub id: i32,
     /// The leader's broker id, -1 where there is none.
     pub leader: i32,
@@ -13,18 +14,25 @@ pub struct Partition {
     pub replicas: Vec<i32>,
     /// Broker ids of the replicas in sync.
     pub isr: Vec<i32>,
+    pub error: Option<Code>,
 }
 
-/// One topic as the cluster's metadata has it.
+/// One topic of the cluster's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Topic {
+pub struct TopicMetadata {
     pub name: String,
     /// In ascending order of their ids.
-    pub partitions: Vec<Partition>,
-    pub error: Option<RDKafkaErrorCode>,
+    pub partitions: Vec<PartitionMetadata>,
+    pub error: Option<Code>,
 }
 
-impl Topic {
+impl TopicMetadata {
+    /// A topic with these partitions, which a broker lists in any order.
+    pub fn new(name: String, mut partitions: Vec<PartitionMetadata>, error: Option<Code>) -> Self {
+        partitions.sort_by_key(|partition| partition.id);
+        Self { name, partitions, error }
+    }
+
     /// How many replicas each partition has.
     pub fn replication_factor(&self) -> usize {
         self.partitions.iter().map(|p| p.replicas.len()).max().unwrap_or(0)
@@ -47,27 +55,24 @@ pub struct Cluster {
     /// `host:port` of each broker.
     pub brokers: Vec<String>,
     /// Those asked for; sorted by name.
-    pub topics: Vec<Topic>,
+    pub topics: Vec<TopicMetadata>,
 }
 
 impl From<&Metadata> for Cluster {
     fn from(metadata: &Metadata) -> Self {
-        let mut topics: Vec<Topic> = metadata
+        let mut topics: Vec<TopicMetadata> = metadata
             .topics()
             .iter()
             .map(|topic| {
-                let mut partitions: Vec<Partition> = topic
-                    .partitions()
-                    .iter()
-                    .map(|p| Partition {
-                        id: p.id(),
-                        leader: p.leader(),
-                        replicas: p.replicas().to_vec(),
-                        isr: p.isr().to_vec(),
-                    })
-                    .collect();
-                partitions.sort_by_key(|p| p.id);
-                Topic { name: topic.name().to_owned(), partitions, error: topic.error().map(Into::into) }
+                let partitions = topic.partitions().iter().map(|p| PartitionMetadata {
+                    id: p.id(),
+                    leader: p.leader(),
+                    replicas: p.replicas().to_vec(),
+                    isr: p.isr().to_vec(),
+                    error: p.error().map(Into::into),
+                });
+                let error = topic.error().map(Into::into);
+                TopicMetadata::new(topic.name().to_owned(), partitions.collect(), error)
             })
             .collect();
         topics.sort_by(|a, b| a.name.cmp(&b.name));

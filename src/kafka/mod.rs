@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod client;
+pub mod code;
 pub mod connect;
 pub mod errors;
 #[cfg(test)]

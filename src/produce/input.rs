@@ -20,7 +20,7 @@ pub struct Input {
     path: Option<PathBuf>,
 }
 
-/// What one look at an input gave.
+/// The result of one read of an input.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Chunk {
     /// So many bytes were read.
@@ -32,7 +32,7 @@ pub enum Chunk {
 
 impl Input {
     /// The inputs named on the command line; no name at all is stdin.
-    /// Each file is looked at before any record is sent, so that a wrong path costs nothing.
+    /// Each file is checked before any record is sent, so that a wrong path costs nothing.
     pub fn all(files: &[PathBuf]) -> anyhow::Result<Vec<Self>> {
         if files.is_empty() {
             return Ok(vec![Self::stdin()?]);
@@ -76,7 +76,7 @@ impl Input {
         }
     }
 
-    /// Begins to open it for reading. A named pipe waits for its writer, on a thread of its own.
+    /// Starts to open it for reading. A named pipe waits for its writer, on a thread of its own.
     pub fn open(&self) -> Opening {
         let (result, opened) = mpsc::sync_channel(1);
         match &self.path {
@@ -129,7 +129,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads what is there into `space`, waiting up to `wait` for the first byte.
+    /// Reads the available bytes into `space`, waiting up to `wait` for the first.
     pub fn read(&mut self, space: &mut [u8], wait: Duration) -> io::Result<Chunk> {
         let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
         let timeout = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::input::Input;
 use crate::terminal::notes::Log;
 
-/// What takes less than this needs no bar, which would only flash.
+/// A run that takes less than this shows no bar, which would only flash.
 const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Columns from which all of a line has room, and the bar some of them.
@@ -22,14 +22,14 @@ pub struct Progress {
     sized: bool,
     /// Whether the line was last made for a terminal that has room for all of it.
     is_wide: Cell<Option<bool>>,
-    /// When the bar comes to be seen; none once it is, or where it never shall be.
+    /// When the bar appears; `None` once it is visible, or where it never appears.
     shows_at: Cell<Option<Instant>>,
 }
 
 impl Progress {
     /// Shows nothing unless stderr is a terminal and notes are wanted.
     pub fn new(inputs: &[Input], log: Log) -> Self {
-        // A person who types the records needs no bar between the lines.
+        // A bar would disturb a person who types the records.
         let typed = inputs.iter().any(|input| input.name == "stdin") && io::stdin().is_terminal();
         let never = log.is_quiet() || !io::stderr().is_terminal() || typed;
         let total = if never { None } else { inputs.iter().map(Input::size).sum::<Option<u64>>() };
@@ -57,7 +57,7 @@ impl Progress {
         }
     }
 
-    /// Makes the line fit a terminal, which may have changed its size: one that wraps stays behind.
+    /// Makes the line fit a terminal whose size may have changed: a line that wraps is not erased.
     fn fit(&self, columns: u16) {
         let is_wide = columns >= WIDE;
         if self.is_wide.replace(Some(is_wide)) != Some(is_wide)
@@ -72,7 +72,7 @@ impl Progress {
         self.bar.suspend(f);
     }
 
-    /// Takes the bar away: the summary follows.
+    /// Removes the bar: the summary follows.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }

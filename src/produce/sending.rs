@@ -1,4 +1,4 @@
-//! From frames to queued records: which partition, how many at once, and what to do with a full queue.
+//! Queues frames as records: which partition, how many at once, and what to do with a full queue.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -6,13 +6,8 @@ use std::time::{Duration, Instant};
 use super::tally::Place;
 use super::{OnInvalid, Session, Stop, TICK};
 use crate::kafka::client::{ProducerClient, TopicClient as _};
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
 
-/// Unkeyed records that go to one partition before the next one's turn, as Java's sticky
-/// partitioner does: one look-up and one queue for all of them.
-pub(super) const STICKY: usize = 1000;
-/// So much of what `--rate` allowed may be made up for at once: what a slow turn left.
-const BURST: Duration = Duration::from_millis(50);
 /// So many frames that are no valid record are reported one by one, the others counted.
 const REPORTED: u64 = 10;
 
@@ -32,11 +27,11 @@ impl<'a, P: ProducerClient> Session<'a, P> {
                 return;
             }
             self.send_shaped(&buffer[frame.clone()], at);
-            self.position = self.before + frame.end as u64;
+            self.extent.queued = self.extent.before + frame.end as u64;
         }
     }
 
-    /// Whether kq may put a record without a key where it likes: the partitioner would, too.
+    /// Whether kq may choose the partition of a record without a key: the partitioner would choose any.
     fn may_choose_partition(&self) -> bool {
         self.settings.partition.is_some() || self.connected.random
     }
@@ -44,23 +39,23 @@ impl<'a, P: ProducerClient> Session<'a, P> {
     /// Records without key and header, all to one partition.
     fn send_plain(&mut self, buffer: &[u8], mut frames: &[Range<usize>], at: &mut Place) {
         while !frames.is_empty() {
-            let partition = self.settings.partition.unwrap_or_else(|| self.sticky_partition(frames.len()));
+            let partition = self.settings.partition.unwrap_or_else(|| self.turns.take(frames.len()));
             let (input, line) = (at.input, at.line);
             let values = frames
                 .iter()
                 .zip(line + 1..)
                 .map(|(frame, line)| (&buffer[frame.clone()], Place { input, line }.tag()));
-            let (tally, main) = (&mut self.tally, &self.main);
+            let (tally, main) = (&mut self.tally, &self.settings.topic);
             let taken = self.topics[main].send_values(partition, values, &mut |tag, code| {
                 tally.fail(Place::of(tag), code, main, partition);
             });
             at.line += taken as u64;
             if let Some(last) = frames[..taken].last() {
-                self.position = self.before + last.end as u64;
+                self.extent.queued = self.extent.before + last.end as u64;
             }
             self.count_sent(taken as u64);
             frames = &frames[taken..];
-            self.heed_failures();
+            self.report_failures();
             if !frames.is_empty() && !self.wait_for_room() {
                 return;
             }
@@ -83,9 +78,10 @@ impl<'a, P: ProducerClient> Session<'a, P> {
             // The closure borrows the shape, so what it changes is taken out of self for its length.
             let shape = std::mem::take(&mut self.shape);
             let outcome = shape.apply(frame, place.tag(), |topic, mut out| {
-                let topic = topic.unwrap_or(&self.main).to_owned();
-                if out.partition.is_none() && out.key.is_none() && free && topic == self.main {
-                    out.partition = Some(self.sticky_partition(1));
+                let main = &self.settings.topic;
+                let topic = topic.unwrap_or(main).to_owned();
+                if out.partition.is_none() && out.key.is_none() && free && topic == *main {
+                    out.partition = Some(self.turns.take(1));
                 }
                 let sent = self.topic(&topic).and_then(|topic| topic.send(&out));
                 sent.map_err(|code| (code, topic, out.partition.unwrap_or(-1)))
@@ -101,14 +97,14 @@ impl<'a, P: ProducerClient> Session<'a, P> {
                 }
                 Ok(Err((code, topic, partition))) => {
                     self.tally.fail(place, code, &topic, partition);
-                    return self.heed_failures();
+                    return self.report_failures();
                 }
                 Err(e) => return self.refuse(place, format!("{e:#}")),
             }
         }
     }
 
-    /// A frame that is no valid record: the end of reading, or reported and passed over.
+    /// A frame that is no valid record: reading ends, or it is reported and skipped.
     pub(super) fn refuse(&mut self, place: Place, why: String) {
         match self.settings.on_invalid {
             OnInvalid::Stop => self.stop = Some(Stop::Invalid),
@@ -132,27 +128,10 @@ impl<'a, P: ProducerClient> Session<'a, P> {
         Ok(&self.topics[name])
     }
 
-    /// The next partition's turn, so that a slow input fills all of them, too.
-    pub(super) fn next_turn(&mut self) {
-        self.turn += 1;
-        self.since_turn = 0;
-    }
-
-    /// The partition whose turn it is for `count` records without a key.
-    fn sticky_partition(&mut self, count: usize) -> i32 {
-        if self.since_turn + count > STICKY {
-            self.next_turn();
-        }
-        self.since_turn += count;
-        self.connected.partitions[self.turn % self.connected.partitions.len()]
-    }
-
     fn count_sent(&mut self, count: u64) {
         self.sent += count;
-        if let Some(rate) = self.settings.rate {
-            // What was not used before does not add up: after an idle hour there is no burst.
-            let late = Instant::now().checked_sub(BURST).unwrap_or(self.due);
-            self.due = self.due.max(late) + Duration::from_secs_f64(count as f64 / rate);
+        if let Some(pace) = &mut self.pace {
+            pace.count(count, Instant::now());
         }
         if self.settings.count.is_some_and(|most| self.sent >= most) {
             self.stop = Some(Stop::Count);
@@ -160,27 +139,24 @@ impl<'a, P: ProducerClient> Session<'a, P> {
     }
 
     /// How many of `wanted` records may be sent now under `-n` and `--rate`; waits until it is
-    /// at least one. None where something says stop.
+    /// at least one. 0 where reading stops.
     fn allowance(&mut self, wanted: usize) -> usize {
         let left = self.settings.count.map_or(u64::MAX, |most| most - self.sent);
         let wanted = wanted.min(usize::try_from(left).unwrap_or(usize::MAX));
-        let Some(rate) = self.settings.rate else { return wanted };
-        loop {
+        while let Some(pace) = self.pace {
             self.look_for_signals();
             if self.stop.is_some() {
                 return 0;
             }
-            let now = Instant::now();
-            let early = self.due.saturating_duration_since(now);
-            if early.is_zero() {
-                let late = now.saturating_duration_since(self.due).min(BURST);
-                return wanted.min((late.as_secs_f64() * rate) as usize + 1);
+            match pace.allowance(wanted, Instant::now()) {
+                Ok(allowed) => return allowed,
+                Err(early) => self.serve(early.clamp(Duration::from_millis(1), TICK)),
             }
-            self.serve(early.clamp(Duration::from_millis(1), TICK));
         }
+        wanted
     }
 
-    /// Waits for the queue to have room again; false where something says stop meanwhile.
+    /// Waits until the queue has room again. False where reading stops during that time.
     fn wait_for_room(&mut self) -> bool {
         self.serve(Duration::from_millis(10));
         self.look_for_signals();

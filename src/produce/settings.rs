@@ -47,7 +47,7 @@ impl Named for Report {
     }
 }
 
-/// What becomes of the input after a line that is no valid record.
+/// What happens to the input after a line that is no valid record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnInvalid {
     /// Nothing more is read.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::config::topic;
 use crate::kafka::client::Delivery;
-use crate::kafka::errors::{Code, words};
+use crate::kafka::code::Code;
+use crate::kafka::errors::words;
 use crate::record::json::short;
 
 /// Where in the input a record stood, packed into the number that librdkafka hands back.
@@ -43,7 +44,7 @@ pub struct Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(topic) = &self.topic {
-            // It may be longer than any line for a person.
+            // It may be too long for a line.
             let name = short(topic);
             match self.code {
                 // Of an illegal name librdkafka says the first where the record waited for the broker's
@@ -93,6 +94,13 @@ impl fmt::Display for Cause {
     }
 }
 
+/// What records name themselves: what is wrong with it says nothing about the other records.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Own {
+    pub topics: bool,
+    pub partitions: bool,
+}
+
 /// Counts of one run.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -107,21 +115,23 @@ pub struct Tally {
     pub first_invalid: Option<(Place, String)>,
     /// An error after which no other record can succeed.
     pub hopeless: Option<Code>,
-    /// Records name their own topics or partitions, so that what is wrong with one of those
-    /// says nothing about the others.
-    own_topics: bool,
-    own_partitions: bool,
-    /// The first [`REPORTED`] failures, as far as nobody has taken them.
+    own: Own,
+    /// Those of the first [`REPORTED`] failures that were not taken yet.
     fresh: Vec<(Place, Cause)>,
 }
 
-/// So many failed records are told of one by one while there is more to read.
+/// So many failed records are reported one by one while there is more to read.
 const REPORTED: u64 = 10;
 
 impl Tally {
-    /// Nothing yet, of records that name their own topics, their own partitions, or neither.
-    pub fn new(own_topics: bool, own_partitions: bool) -> Self {
-        Self { own_topics, own_partitions, ..Self::default() }
+    /// Nothing yet, of records that name this themselves.
+    pub fn new(own: Own) -> Self {
+        Self { own, ..Self::default() }
+    }
+
+    /// Records of which a delivery report, or a refusal, is known.
+    pub fn reported(&self) -> u64 {
+        self.delivered + self.failed
     }
 
     /// Takes a delivery report in.
@@ -141,9 +151,9 @@ impl Tally {
     fn is_hopeless(&self, code: Code) -> bool {
         use Code as E;
         match code {
-            E::UnknownPartition | E::UnknownTopicOrPartition => !self.own_partitions && !self.own_topics,
+            E::UnknownPartition | E::UnknownTopicOrPartition => !self.own.partitions && !self.own.topics,
             E::UnknownTopic | E::InvalidTopic | E::TopicAuthorizationFailed | E::PolicyViolation => {
-                !self.own_topics
+                !self.own.topics
             }
             code => matches!(
                 code,
@@ -174,7 +184,7 @@ impl Tally {
         if !is_fresh && !is_first {
             return;
         }
-        let topic = (self.own_topics || self.own_partitions).then(|| topic.to_owned());
+        let topic = (self.own.topics || self.own.partitions).then(|| topic.to_owned());
         let cause = Cause { code, topic, partition };
         if is_fresh {
             self.fresh.push((place, cause.clone()));
@@ -189,7 +199,7 @@ impl Tally {
         !self.fresh.is_empty()
     }
 
-    /// Failures that were not told of yet, of the first few.
+    /// Those of the first few failures that were not reported yet.
     pub fn take_fresh(&mut self) -> Vec<(Place, Cause)> {
         std::mem::take(&mut self.fresh)
     }
@@ -245,7 +255,7 @@ mod tests {
             tally.fail(Place { input: 0, line: 1 }, code, topic, partition);
             tally.take_fresh().pop().unwrap().1.to_string()
         };
-        let mut own = Tally::new(true, true);
+        let mut own = Tally::new(Own { topics: true, partitions: true });
         let absent = topic::absent("foo");
         for (code, topic, partition, expected) in [
             (E::UnknownTopic, "foo", -1, absent.as_str()),
@@ -268,7 +278,7 @@ mod tests {
             assert_eq!(why(&mut own, code, topic, partition), expected);
         }
         for code in [E::InvalidTopic, E::UnknownTopic, E::UnknownTopicOrPartition] {
-            let illegal = why(&mut Tally::new(true, true), code, "bad name", -1);
+            let illegal = why(&mut Tally::new(Own { topics: true, partitions: true }), code, "bad name", -1);
             assert!(illegal.starts_with("`bad name` can't be a topic's name: it holds ' '"), "{illegal}");
         }
         assert!(

@@ -8,14 +8,25 @@ use super::*;
 use crate::cli::{self, Command};
 use crate::commands;
 use crate::config::Properties;
-use crate::kafka::errors::{Causes, Code};
-use crate::kafka::fake::Cluster;
+use crate::kafka::code::Code;
+use crate::kafka::errors::Causes;
+use crate::kafka::fake::{Cluster, Serving};
 use crate::kafka::properties::Librdkafka;
 use crate::sending::settings::Missing;
 
 /// Runs `kq produce` with these arguments on a file that holds this text; gives how it ended and what
 /// it said.
 fn produce(cluster: &Cluster, text: &str, arguments: &[&str]) -> (anyhow::Result<Exit>, String) {
+    produce_until(&Shutdown::default(), cluster, text, arguments)
+}
+
+/// The same, with a request to stop.
+fn produce_until(
+    shutdown: &Shutdown,
+    cluster: &Cluster,
+    text: &str,
+    arguments: &[&str],
+) -> (anyhow::Result<Exit>, String) {
     let mut input = tempfile::NamedTempFile::new().unwrap();
     input.write_all(text.as_bytes()).unwrap();
     let line: Vec<OsString> = ["kq", "produce", "orders"].iter().chain(arguments).map(Into::into).collect();
@@ -34,8 +45,8 @@ fn produce(cluster: &Cluster, text: &str, arguments: &[&str]) -> (anyhow::Result
     let mut settings = commands::produce::settings(args, &config).unwrap();
     settings.inputs = Input::all(&[input.path().to_owned()]).unwrap();
     let shape = commands::produce::shape(args, None).unwrap();
-    let shutdown = Shutdown::default();
-    let session = Session::new(&settings, &config, &connected, &shutdown, shape, None).unwrap();
+    let reporter = Reporter::new(None, &settings.inputs).unwrap();
+    let session = Session::new(&settings, &config, &connected, shutdown, shape, reporter).unwrap();
     let outcome = session.run(Framer::new(&settings.delimiter));
     assert!(config.log.flush());
     let mut said = String::new();
@@ -82,4 +93,92 @@ fn a_refusal_of_the_topic_stops_the_reading() {
     assert_eq!(outcome.unwrap(), Exit::Usage, "{said}");
     assert!(said.contains("no later record could succeed"), "{said}");
     assert_eq!(cluster.values("orders", 0), Vec::<String>::new());
+}
+
+#[test]
+fn a_fatal_error_ends_with_76_and_a_refused_login_with_2() {
+    for (code, exit) in [
+        (Code::Fatal, Exit::Fenced),
+        (Code::ClusterAuthorizationFailed, Exit::Usage),
+        (Code::Authentication, Exit::Usage),
+        (Code::UnsupportedForMessageFormat, Exit::Failed),
+    ] {
+        let cluster = Cluster::new().with_topic("orders", 1);
+        cluster.set_room(1);
+        cluster.deliver([Ok(()), Err(code)]);
+        let (outcome, said) = produce(&cluster, "a\nb\nc\nd\n", &[]);
+        assert_eq!(outcome.unwrap(), exit, "{said}");
+        assert!(said.contains(":2: ") && said.contains("no later record could succeed"), "{said}");
+        assert_eq!(cluster.values("orders", 0), ["a"]);
+    }
+}
+
+#[test]
+fn a_signal_while_the_queue_is_full_ends_the_reading_and_what_is_queued_is_delivered() {
+    for arguments in [&[][..], &["-K", ":"]] {
+        let cluster = Cluster::new().with_topic("orders", 1);
+        cluster.set_room(2);
+        let shutdown = Shutdown::default();
+        let stop = shutdown.clone();
+        cluster.serve([Serving::Nothing, Serving::Do(Box::new(move |_| stop.request(15))), Serving::Nothing]);
+        let (outcome, said) = produce_until(&shutdown, &cluster, "k:a\nk:b\nk:c\nk:d\n", arguments);
+        assert_eq!(outcome.unwrap(), Exit::Signal(15), "{said}");
+        assert_eq!(cluster.values("orders", 0).len(), 2);
+        let expected = ["2 records acknowledged", "stopped by signal 15 after ", ":2; what was read before"];
+        assert!(expected.iter().all(|part| said.contains(part)), "{said}");
+    }
+}
+
+#[test]
+fn a_count_ends_the_reading_in_the_middle_of_what_was_read() {
+    for (arguments, expected) in [
+        (&["-n", "2"][..], &["k:a", "k:b"][..]),
+        (&["-n", "2", "-K", ":"], &["a", "b"]),
+        (&["-n", "0"], &[]),
+        (&["-n", "9"], &["k:a", "k:b", "k:c"]),
+    ] {
+        let cluster = Cluster::new().with_topic("orders", 1);
+        cluster.set_room(1);
+        let (outcome, said) = produce(&cluster, "k:a\nk:b\nk:c\n", arguments);
+        assert_eq!(outcome.unwrap(), Exit::Done, "{said}");
+        assert_eq!(cluster.values("orders", 0), expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_first_failure_is_named_in_whatever_order_the_reports_come() {
+    let cluster = Cluster::new().with_topic("orders", 1);
+    cluster.deliver([Err(Code::MessageSizeTooLarge), Ok(()), Err(Code::MessageTimedOut)]);
+    // The first poll comes while the input is read, the next with its end.
+    cluster.serve([Serving::Nothing, Serving::Backwards]);
+    let (outcome, said) = produce(&cluster, "a\nb\nc\n", &[]);
+    assert_eq!(outcome.unwrap(), Exit::Failed);
+    assert!(
+        said.contains("2 records failed, the first: ") && said.contains(":1: not acknowledged"),
+        "{said}"
+    );
+    assert_eq!(cluster.values("orders", 0), ["b"]);
+}
+
+#[test]
+fn a_topic_that_a_record_names_fails_alone() {
+    let cluster = Cluster::new().with_topic("orders", 1);
+    cluster.set_room(1);
+    let text = "{\"topic\":\"missing\",\"value\":\"a\"}\n{\"value\":\"b\"}\n";
+    let (outcome, said) = produce(&cluster, text, &["-J", "--topic-from-record"]);
+    assert_eq!(outcome.unwrap(), Exit::Failed);
+    assert!(said.contains(&crate::config::topic::absent("missing")), "{said}");
+    assert_eq!(cluster.values("orders", 0), ["b"]);
+}
+
+#[test]
+fn an_invalid_record_ends_the_reading_or_is_skipped() {
+    let text = "{\"value\":\"a\"}\nnone\n{\"value\":\"b\"}\n";
+    for (arguments, expected) in [(&["-J"][..], &["a"][..]), (&["-J", "--on-invalid", "skip"], &["a", "b"])] {
+        let cluster = Cluster::new().with_topic("orders", 1);
+        let (outcome, said) = produce(&cluster, text, arguments);
+        assert_eq!(outcome.unwrap(), Exit::Failed);
+        assert!(said.contains("1 record invalid and not sent: ") && said.contains(":2: "), "{said}");
+        assert_eq!(cluster.values("orders", 0), expected);
+    }
 }

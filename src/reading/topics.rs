@@ -263,14 +263,14 @@ pub fn names(topics: &[TopicMetadata]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::client::PartitionMetadata;
+    use crate::kafka::metadata::PartitionMetadata;
 
     fn selection(texts: &[&str]) -> Selection {
         Selection::new(texts).unwrap()
     }
 
     fn topic(name: &str) -> TopicMetadata {
-        let partition = PartitionMetadata { id: 0, leader: 1, error: None };
+        let partition = PartitionMetadata { id: 0, leader: 1, replicas: vec![1], isr: vec![1], error: None };
         TopicMetadata { name: name.to_owned(), partitions: vec![partition], error: None }
     }
 

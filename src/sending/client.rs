@@ -8,63 +8,19 @@ use anyhow::anyhow;
 
 use crate::config::{self, Config, Properties};
 use crate::kafka::client::{ProducerClient, TopicMetadata};
+use crate::kafka::code::Code;
 use crate::kafka::connect;
-use crate::kafka::errors::{Causes, Code, words};
+use crate::kafka::errors::{Causes, words};
 use crate::kafka::ffi::Producer;
-use crate::sending::settings::{Missing, Settings};
+use crate::sending::properties::{self, DEFAULTS};
+use crate::sending::settings::{Acks, Missing, Settings};
 
-/// What kq wants of every producer unless somebody says otherwise: nothing lost, nothing twice.
-///
-/// - `message.max.bytes` is out of the way: the broker's limit decides, and an oversized record
-///   fails alone.
-/// - `batch.size` stays under the broker's default `max.message.bytes` (1,048,588), and is made
-///   smaller where the topic's own is lower: a batch above it is refused with all that is in it.
-/// - `reconnect.backoff.ms`: half of it is what librdkafka waits before it connects to the second
-///   broker, the one that it learned from the first; 50 ms by default, for each start.
-/// - The queue is bounded by bytes, so that memory stays flat whatever the record size; one record
-///   that is larger than all of it travels alone.
-pub const DEFAULTS: [(&str, &str); 11] = [
-    ("acks", "all"),
-    ("enable.idempotence", "true"),
-    ("compression.codec", "snappy"),
-    ("partitioner", "murmur2_random"),
-    ("linger.ms", "5"),
-    ("message.timeout.ms", "120000"),
-    ("message.max.bytes", "1000000000"),
-    ("batch.size", "1000000"),
-    ("queue.buffering.max.messages", "50000"),
-    ("queue.buffering.max.kbytes", "24576"),
-    ("reconnect.backoff.ms", "20"),
-];
-
-/// How long a topic may be unknown before it counts as missing: a broker that creates it on
-/// first use says "unknown" a few times first.
+/// How long a topic may be unknown before it counts as missing: a broker that creates it on first
+/// use answers "unknown" a few times.
 const CREATION: Duration = Duration::from_secs(3);
 
-/// How long the topic's `max.message.bytes` is asked for: it is known without delay, or not needed.
+/// How long kq waits for the topic's `max.message.bytes`: a broker knows it at once.
 const QUESTION: Duration = Duration::from_secs(1);
-
-/// When a record counts as delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acks {
-    /// Once all replicas in sync have it.
-    All,
-    /// Once some have it, the leader among them.
-    Some,
-    /// As soon as it was sent: nobody says that it arrived.
-    None,
-}
-
-impl Acks {
-    /// The value of the client's `acks`.
-    pub fn property(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Some => "1",
-            Self::None => "0",
-        }
-    }
-}
 
 /// A producer whose cluster answered and whose topic is there.
 pub struct Connected<P = Producer> {
@@ -111,10 +67,8 @@ pub fn connect(config: &Config, settings: &Settings, topic: &str) -> anyhow::Res
     let (connected, leader) = connect_with(&client, config, topic, settings.missing)?;
     let limit = smaller_batch(&connected.producer, &client, config, topic, leader);
     let Some(limit) = limit else { return Ok(connected) };
-    // A client's batch.size is for its lifetime, so this takes another one. As a default: what
-    // the user says of it counts more.
-    let defaults = DEFAULTS.map(|(name, value)| (name, if name == "batch.size" { &limit } else { value }));
-    let client = config.client_with(&defaults, &flags);
+    // A client's batch.size is for its lifetime, so this takes another one.
+    let client = config.client_with(&properties::with_batch_size(&DEFAULTS, &limit), &flags);
     connect_with(&client, config, topic, settings.missing).map(|(connected, _)| connected)
 }
 
@@ -133,7 +87,7 @@ fn smaller_batch(
             config.log.verbose(1, format_args!("batches fit the max.message.bytes of {topic}, {limit}"));
             Some(limit)
         }
-        // Where it is not told, or not to this user, a topic is taken to have the broker's default.
+        // Where the limit is not known, or not readable by this user, the broker's default is assumed.
         Err(code) => {
             config.log.verbose(1, format_args!("max.message.bytes of {topic} is not known: {}", words(code)));
             None
@@ -197,11 +151,7 @@ pub(crate) fn await_topic<P: ProducerClient>(
                     random: is("partitioner").ends_with("random"),
                     max_message_bytes: is("message.max.bytes").parse().unwrap_or(usize::MAX),
                     partition_ids: ids(&metadata, topic),
-                    acks: match is("acks") {
-                        "all" | "-1" => Acks::All,
-                        "0" => Acks::None,
-                        _ => Acks::Some,
-                    },
+                    acks: Acks::of(is("acks")),
                     hurried: Cell::new((0, Instant::now())),
                 };
                 return Ok((connected, leader));
@@ -238,21 +188,4 @@ fn readiness(metadata: &[TopicMetadata], topic: &str) -> Result<(Vec<i32>, i32),
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_limit_below_the_batch_size_changes_it() {
-        assert_eq!(smaller("2000", Some("1000000")).as_deref(), Some("2000"));
-        assert_eq!(smaller("0", Some("1000000")).as_deref(), Some("1"));
-        for (limit, holds) in [
-            ("1048588", Some("1000000")),
-            ("2000", Some("2000")),
-            ("-1", Some("5")),
-            ("", Some("5")),
-            ("1", None),
-        ] {
-            assert_eq!(smaller(limit, holds), None, "{limit} {holds:?}");
-        }
-    }
-}
+mod tests;

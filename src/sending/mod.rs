@@ -1,5 +1,6 @@
-//! What every command that sends records needs: one producer, and single records with an answer.
+//! What every command that sends records uses: one producer, and single records with an answer.
 
 pub mod client;
 pub mod outbox;
+pub mod properties;
 pub mod settings;

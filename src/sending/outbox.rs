@@ -1,4 +1,4 @@
-//! Sends single records to Kafka and tells each sender what became of its own.
+//! Sends single records to Kafka, and gives each sender the result of its record.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,10 +9,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
 use crate::kafka::client::{Observer, ProducerClient, TopicClient as _};
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
 use crate::kafka::ffi::Producer;
 use crate::record::{Header, Outgoing, OwnedHeader};
-use crate::sending::client;
+use crate::sending::settings::Acks;
+use crate::sending::{client, properties};
 
 /// A record to send.
 #[derive(Clone, Debug, Default)]
@@ -33,19 +34,6 @@ type Reply = oneshot::Sender<Result<(), Code>>;
 pub struct Outbox {
     letters: mpsc::Sender<(Letter, Reply)>,
 }
-
-/// What every letter needs: acknowledged by all in-sync replicas, never twice,
-/// to the partition that any other producer of kq's would choose, and a broker's
-/// own limit on size rather than the client's.
-const ROLE: [(&str, &str); 7] = [
-    ("enable.idempotence", "true"),
-    ("acks", "all"),
-    ("partitioner", "murmur2_random"),
-    ("message.max.bytes", "1000000000"),
-    ("batch.size", "1000000"),
-    ("message.timeout.ms", "30000"),
-    ("linger.ms", "1"),
-];
 
 impl Outbox {
     /// Starts a producer to these topics on a thread of its own, which ends when the last sender is gone.
@@ -82,12 +70,15 @@ impl Outbox {
 /// A producer whose batches fit each of these topics: one above a topic's limit is refused with all
 /// that is in it.
 fn connect(config: &Config, observer: &Arc<dyn Observer>, topics: &[String]) -> anyhow::Result<Producer> {
-    let client = config.client(&ROLE);
+    let client = config.client(&properties::letters());
+    if let Some(doubt) = client.get("acks").and_then(|acks| Acks::of(acks).doubt()) {
+        config.log.note(format_args!("--dlq, --output-topic: {doubt}"));
+    }
     let producer = Producer::new(&client, Arc::clone(observer))?;
     let Some(limit) = client::smallest_batch(&producer, &client, config, topics) else {
         return Ok(producer);
     };
-    let client = config.client(&[&ROLE[..], &[("batch.size", &limit)]].concat());
+    let client = config.client(&properties::with_batch_size(&properties::letters(), &limit));
     Producer::new(&client, Arc::clone(observer))
 }
 
@@ -156,24 +147,70 @@ fn poll(producer: &impl ProducerClient, waiting: &mut HashMap<u64, Reply>, timeo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::fake::Cluster;
+    use crate::kafka::fake::{Cluster, Serving};
+
+    /// Sends a letter for each topic and value, and gives the result of each.
+    fn send<const N: usize>(cluster: &Cluster, letters: [(&str, &str); N]) -> [Result<(), Code>; N] {
+        let (sender, inbox) = mpsc::channel(8);
+        let answers = letters.map(|(topic, value)| {
+            let (reply, answer) = oneshot::channel();
+            let letter = Letter { topic: topic.into(), value: Some(value.into()), ..Letter::default() };
+            sender.blocking_send((letter, reply)).unwrap();
+            answer
+        });
+        drop(sender);
+        serve(&cluster.producer(), inbox);
+        answers.map(|mut answer| answer.try_recv().unwrap())
+    }
 
     #[test]
-    fn each_letter_is_answered_with_what_became_of_it() {
+    fn each_letter_is_answered_with_its_result() {
         let cluster = Cluster::new().with_topic("dead", 1);
         cluster.set_room(1);
         cluster.deliver([Ok(()), Err(Code::MessageSizeTooLarge)]);
-        let (letters, inbox) = mpsc::channel(8);
-        let answers = ["a", "b", "c"].map(|value| {
-            let (reply, answer) = oneshot::channel();
-            let letter = Letter { topic: "dead".into(), value: Some(value.into()), ..Letter::default() };
-            letters.blocking_send((letter, reply)).unwrap();
-            answer
-        });
-        drop(letters);
-        serve(&cluster.producer(), inbox);
-        let answers = answers.map(|mut answer| answer.try_recv().unwrap());
+        let answers = send(&cluster, [("dead", "a"), ("dead", "b"), ("dead", "c")]);
         assert_eq!(answers, [Ok(()), Err(Code::MessageSizeTooLarge), Ok(())]);
         assert_eq!(cluster.values("dead", 0), ["a", "c"]);
+    }
+
+    #[test]
+    fn reports_in_any_order_reach_the_senders_of_their_letters() {
+        let cluster = Cluster::new().with_topic("dead", 1);
+        cluster.deliver([Ok(()), Err(Code::MessageTimedOut), Ok(())]);
+        cluster.serve([Serving::Backwards]);
+        let answers = send(&cluster, [("dead", "a"), ("dead", "b"), ("dead", "c")]);
+        assert_eq!(answers, [Ok(()), Err(Code::MessageTimedOut), Ok(())]);
+        assert_eq!(cluster.values("dead", 0), ["c", "a"]);
+    }
+
+    #[test]
+    fn a_topic_that_can_not_be_fails_its_own_letters_alone() {
+        let cluster = Cluster::new().with_topic("dead", 1);
+        let answers = send(&cluster, [("a\0b", "a"), ("missing", "b"), ("dead", "c")]);
+        assert_eq!(answers, [Err(Code::InvalidTopic), Err(Code::UnknownTopicOrPartition), Ok(())]);
+    }
+
+    #[test]
+    fn letters_in_flight_are_answered_after_the_last_sender_is_gone() {
+        let cluster = Cluster::new().with_topic("dead", 1);
+        cluster.serve([Serving::Nothing, Serving::Nothing, Serving::Nothing]);
+        assert_eq!(send(&cluster, [("dead", "a")]), [Ok(())]);
+        assert_eq!(cluster.calls_of("poll").len(), 4);
+    }
+
+    #[test]
+    fn a_letter_to_an_outbox_that_ended_is_purged() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (letters, inbox) = mpsc::channel(1);
+        let outbox = Outbox { letters };
+        drop(inbox);
+        assert_eq!(runtime.block_on(outbox.send(Letter::default())), Err(Code::PurgeQueue));
+        // The thread took the letter and ended without an answer.
+        let (letters, mut inbox) = mpsc::channel(1);
+        let outbox = Outbox { letters };
+        let (answer, ()) = runtime.block_on(async {
+            tokio::join!(outbox.send(Letter::default()), async { drop(inbox.recv().await) })
+        });
+        assert_eq!(answer, Err(Code::PurgeQueue));
     }
 }

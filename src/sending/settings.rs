@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::named::Named;
 use crate::record::codec::{Codec, one_of};
-use crate::sending::client::Acks;
 
 /// The highest level that librdkafka has of a codec; they count from 0. `None`: it has no levels.
 fn highest_level(codec: Codec) -> Option<u8> {
@@ -20,7 +19,8 @@ fn highest_level(codec: Codec) -> Option<u8> {
 /// No compression, as flags and the client's properties name it.
 const NONE: &str = "none";
 
-/// How batches are compressed on the wire: `none`, `CODEC` or `CODEC:LEVEL`, for the codecs and levels that librdkafka has.
+/// How batches are compressed on the wire: `none`, `CODEC` or `CODEC:LEVEL`, with the codecs and levels
+/// of librdkafka.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compression {
     /// `None`: batches are not compressed.
@@ -96,7 +96,47 @@ pub enum Missing {
     Refuse,
 }
 
-/// What a command asks of its producer; what it leaves open, the environment or a file may say.
+/// When a record counts as delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// Once all replicas in sync have it.
+    All,
+    /// Once some have it, the leader among them.
+    Some,
+    /// As soon as it is sent: no broker confirms it.
+    None,
+}
+
+impl Acks {
+    /// The value of the client's `acks`.
+    pub fn property(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Some => "1",
+            Self::None => "0",
+        }
+    }
+
+    /// What a client's `acks` asks for.
+    pub fn of(property: &str) -> Self {
+        match property {
+            "all" | "-1" => Self::All,
+            "0" => Self::None,
+            _ => Self::Some,
+        }
+    }
+
+    /// What is not certain of a record that counts as delivered; `None`: nothing.
+    pub fn doubt(self) -> Option<&'static str> {
+        match self {
+            Self::All => None,
+            Self::Some => Some("acks 1: idempotence is off, a retry may duplicate a record"),
+            Self::None => Some("acks 0: no broker confirms a record, and one may be lost"),
+        }
+    }
+}
+
+/// What a command asks of its producer. The environment or a file may set what is `None` here.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub compression: Option<Compression>,
@@ -148,6 +188,15 @@ mod tests {
         ] {
             assert!(text.parse::<Compression>().unwrap_err().contains(why), "{text}");
         }
+    }
+
+    #[test]
+    fn acks_are_read_as_they_are_written() {
+        for acks in [Acks::All, Acks::Some, Acks::None] {
+            assert_eq!(Acks::of(acks.property()), acks);
+            assert_eq!(acks.doubt().is_none(), acks == Acks::All);
+        }
+        assert_eq!((Acks::of("-1"), Acks::of("2")), (Acks::All, Acks::Some));
     }
 
     #[test]

@@ -195,7 +195,7 @@ fn a_broker_without_defaults_for_new_topics_is_known_and_one_that_goes_is_named(
         run(&silent, &[command, "foo"])
             .demand("an end within the time-out", |o| o.took < Duration::from_secs(9))
             .stderr_has(&format!("{command} topic foo: can't reach {silent}: no answer within 2s"))
-            .stderr_has("it may have been done all the same (`kq topic list` and `describe` show)");
+            .stderr_has("it may have been done nevertheless (`kq topic list` and `describe` show)");
     }
     // It has no IncrementalAlterConfigs.
     run(&silent, &["alter", "foo", "--config", "a=b"])
@@ -204,7 +204,7 @@ fn a_broker_without_defaults_for_new_topics_is_known_and_one_that_goes_is_named(
     let closing = broker(4, |stream| drop(stream.shutdown(std::net::Shutdown::Both)));
     run(&closing, &["create", "foo", "-p", "1", "--rf", "1"])
         .stderr_has(&format!("create topic foo: {closing}: the connection was closed before an answer"))
-        .stderr_has("done all the same")
+        .stderr_has("done nevertheless")
         .stderr_lacks("2.4");
 }
 

@@ -1,5 +1,7 @@
 //! Where a command's output goes: which statuses send it, and what goes along.
 
+use std::path::Path;
+
 use crate::support::{Cluster, Kq};
 
 /// A worker that handles the records up to now, sends what its command prints, and ends.
@@ -60,4 +62,38 @@ fn a_stdout_that_does_not_block_is_waited_for() {
         kq.wait().success();
         assert_eq!(read.trim_ascii_end().len(), line.len(), "{command}");
     }
+}
+
+/// Bytes on disk of a topic's one partition, in the folder of an embedded broker.
+fn stored(data: &Path, topic: &str) -> u64 {
+    let log = data.join("topics").join(format!("{topic}-0")).join("00000000000000000000.log");
+    std::fs::metadata(log).expect("the log of a partition").len()
+}
+
+#[test]
+fn what_a_worker_sends_is_compressed_as_what_produce_sends_is() {
+    let data = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::embedded_in(data.path());
+    let [topic, output, dead] = ["in", "output", "dead"].map(|hint| cluster.create(hint, 1));
+    let line = "x".repeat(200_000);
+    cluster.kq(["produce", &topic]).stdin(format!("{line}\n")).run().success();
+    sends(&cluster, &topic, &output, &["-g", "output"], "cat").run().success();
+    let gives_up = ["worker", &topic, "-g", "dead", "-e", "--retries", "0", "--dlq", &dead];
+    cluster.kq(gives_up).args(["--", "false"]).run().success();
+    let produced = stored(data.path(), &topic);
+    assert!(produced < 20_000, "{produced}");
+    for (topic, more) in [(output, 0), (dead, 1000)] {
+        let size = stored(data.path(), &topic);
+        assert!(size <= produced + more, "{topic}: {size} bytes, {produced} by produce");
+    }
+}
+
+#[test]
+fn acks_that_promise_less_are_named() {
+    let cluster = Cluster::get();
+    let (topic, output) = (cluster.create("map", 1), cluster.create("output", 1));
+    sends(&cluster, &topic, &output, &["-g", "g", "-X", "acks=0"], "cat")
+        .run()
+        .success()
+        .stderr_has("--dlq, --output-topic: acks 0: no broker confirms a record, and one may be lost");
 }

@@ -1,6 +1,6 @@
 //! What librdkafka's words about a broker mean, and what to do about it. Pure: no clock, no IO.
 
-use rdkafka::types::RDKafkaErrorCode;
+use crate::kafka::code::Code;
 
 /// Why a broker can't be used, by what librdkafka last said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,32 +15,32 @@ pub(super) enum Cause {
     SilentHandshake,
     /// Connected, but the first request was not answered.
     Silent,
-    /// TLS was spoken to something that does not speak it.
+    /// The peer does not speak TLS.
     NoTlsThere,
     /// The connection was closed during the TLS handshake.
     ClosedInHandshake,
-    /// Plain text was spoken to something that wants TLS.
+    /// The peer expects TLS, and got plain text.
     WantsTls,
-    /// Something else than a Kafka broker answered.
+    /// The peer is no Kafka broker.
     NotKafka(&'static str),
-    /// The connection was closed right after it was made, before any answer.
+    /// The connection was closed right after it was opened, before any answer.
     Closed,
-    /// Closed on the first request: a listener that demands a login does so.
+    /// Closed at the first request: a listener that demands a login does this.
     WantsLogin,
     /// The broker's certificate can't be verified; holds why.
     Untrusted(String),
-    /// The broker wants a client certificate.
+    /// The broker demands a client certificate.
     WantsCertificate,
     /// The login was refused; holds the broker's words.
     Login(String),
     /// The broker offers other ways to log in; holds them, or nothing where there is none.
     Mechanisms(String),
-    /// Whatever else, in librdkafka's words.
+    /// Anything else, in librdkafka's words.
     Other(String),
 }
 
 impl Cause {
-    /// Whether trying again can't help, so that waiting for the time-out is for nothing.
+    /// Whether trying again can't help, so that it is useless to wait for the time-out.
     pub fn is_final(&self) -> bool {
         matches!(
             self,
@@ -55,19 +55,19 @@ impl Cause {
 
     /// Reads the cause out of librdkafka's words, without the broker's name before them;
     /// `protocol` is that of the connection, empty for plain text.
-    pub fn read(code: Option<RDKafkaErrorCode>, protocol: &str, text: &str) -> Option<Self> {
+    pub fn read(code: Option<Code>, protocol: &str, text: &str) -> Option<Self> {
         let lower = text.to_ascii_lowercase();
         let has = |part: &str| lower.contains(part);
         let words = || strip_circumstances(text).to_owned();
-        Some(if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+        Some(if code == Some(Code::AllBrokersDown) {
             return None;
         } else if let Some((_, offered)) = text.split_once("supported mechanisms:") {
             Self::Mechanisms(strip_circumstances(offered).trim().to_owned())
-        } else if code == Some(RDKafkaErrorCode::Authentication) || has("authentication fail") {
+        } else if code == Some(Code::Authentication) || has("authentication fail") {
             Self::Login(login_words(strip_circumstances(text)))
         } else if has("connection refused") {
             Self::Refused
-        } else if code == Some(RDKafkaErrorCode::Resolve) || has("failed to resolve") {
+        } else if code == Some(Code::Resolve) || has("failed to resolve") {
             let why = words();
             Self::Unresolved(why.rsplit_once("': ").map_or(why.clone(), |(_, why)| why.to_owned()))
         } else if has("timed out in state ssl_handshake") {

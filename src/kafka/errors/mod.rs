@@ -1,4 +1,4 @@
-//! From librdkafka's errors and log lines to a sentence that a person can act on.
+//! Turns librdkafka's errors and log lines into a sentence that a person can act on.
 
 mod cause;
 
@@ -8,20 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::anyhow;
-use rdkafka::types::RDKafkaErrorCode;
-
-/// An error code, of the protocol or of the client itself.
-pub type Code = RDKafkaErrorCode;
 
 use super::client::Observer;
+pub use super::code::Code;
 use crate::clock::duration;
 use crate::config;
 use crate::lock::Lock;
 use crate::terminal::notes::Log;
 use cause::{Cause, split_broker};
 
-/// What librdkafka last said of each broker: fed by a client's callbacks, read when
-/// something must be explained. Clones share what they know.
+/// What librdkafka last reported of each broker: written by a client's callbacks, read when an error
+/// must be explained. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Causes {
     log: Log,
@@ -44,10 +41,10 @@ impl Causes {
     }
 
     /// Takes an error event: `reason` is librdkafka's, `BROKER/ID: what happened`.
-    pub fn error(&self, code: RDKafkaErrorCode, reason: &str) {
-        use RDKafkaErrorCode as E;
+    pub fn error(&self, code: Code, reason: &str) {
+        use Code as E;
         self.log.verbose(2, format_args!("librdkafka: {reason}"));
-        if code == RDKafkaErrorCode::AllBrokersDown {
+        if code == Code::AllBrokersDown {
             self.all_down.store(true, Ordering::Relaxed);
         }
         if matches!(code, E::UnknownPartition | E::UnknownTopic | E::UnknownTopicOrPartition) {
@@ -62,13 +59,13 @@ impl Causes {
     }
 
     /// Whether librdkafka found every broker away since the last [`Causes::clear`]. It does
-    /// not say when they are back: who sees a sign of life clears it.
+    /// not say when they are back: the caller that gets an answer clears it.
     pub fn all_down(&self) -> bool {
         self.all_down.load(Ordering::Relaxed)
     }
 
     /// Whether the group's coordinator does not speak the group protocol that was asked for:
-    /// librdkafka waits for ever then, and says so in a debug line alone.
+    /// librdkafka then waits for ever, and says so only in a debug line.
     pub fn lacks_group_protocol(&self) -> bool {
         self.no_protocol.load(Ordering::Relaxed)
     }
@@ -86,25 +83,25 @@ impl Causes {
         if facility == "COORD" && is_unsupported(message) {
             self.no_protocol.store(true, Ordering::Relaxed);
         }
-        // Closed connections are no more than information (6) to librdkafka.
+        // librdkafka logs closed connections as information (6).
         if level <= 6 && facility == "FAIL" {
             self.note(None, message);
         }
     }
 
-    fn note(&self, code: Option<RDKafkaErrorCode>, text: &str) {
+    fn note(&self, code: Option<Code>, text: &str) {
         let Some((protocol, broker, words)) = split_broker(text) else { return };
         let Some(cause) = Cause::read(code, protocol, words) else { return };
         let mut known = self.known.lock();
-        // A refused login is followed by a disconnect, which explains nothing.
+        // A disconnect follows a refused login, and explains nothing.
         let weaker = matches!(cause, Cause::Closed | Cause::Other(_) | Cause::WantsLogin);
         if !(weaker && known.get(broker).is_some_and(Cause::is_final)) {
             known.insert(broker.to_owned(), cause);
         }
     }
 
-    /// Whether nothing is left to hope for: each of the `brokers` (`host:port,…`) has
-    /// failed in a way that trying again won't mend.
+    /// Whether trying again is pointless: each of the `brokers` (`host:port,…`) failed in a way that
+    /// does not pass.
     pub fn are_final(&self, brokers: &str) -> bool {
         let known = self.known.lock();
         let hopeless = known.values().filter(|cause| cause.is_final()).count();
@@ -121,7 +118,7 @@ impl Causes {
 
     /// The error for `brokers` that could not be used: `code` is what the request ended with,
     /// after `timeout` at the most.
-    pub fn explain(&self, code: RDKafkaErrorCode, brokers: &str, timeout: Duration) -> anyhow::Error {
+    pub fn explain(&self, code: Code, brokers: &str, timeout: Duration) -> anyhow::Error {
         if !is_contact_lost(code) {
             return anyhow!("{brokers}: {}", words(code));
         }
@@ -153,9 +150,9 @@ impl Causes {
 
 impl Causes {
     /// The error for a request about one topic that the cluster refused.
-    pub fn explain_topic(&self, code: RDKafkaErrorCode, topic: &str) -> anyhow::Error {
+    pub fn explain_topic(&self, code: Code, topic: &str) -> anyhow::Error {
         match code {
-            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+            Code::UnknownTopicOrPartition | Code::UnknownTopic => {
                 anyhow!(config::topic::absent(topic))
             }
             code => anyhow!("topic {topic}: {}", words(code)),
@@ -164,7 +161,7 @@ impl Causes {
 }
 
 impl Observer for Causes {
-    fn error(&self, code: RDKafkaErrorCode, reason: &str) {
+    fn error(&self, code: Code, reason: &str) {
         Self::error(self, code, reason);
     }
 
@@ -173,30 +170,30 @@ impl Observer for Causes {
     }
 }
 
-/// Whether a code says no more than that the brokers are out of reach.
-pub fn is_contact_lost(code: RDKafkaErrorCode) -> bool {
+/// Whether a code says only that the brokers can't be reached.
+pub fn is_contact_lost(code: Code) -> bool {
     matches!(
         code,
-        RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::AllBrokersDown
-            | RDKafkaErrorCode::OperationTimedOut
-            | RDKafkaErrorCode::Resolve
-            | RDKafkaErrorCode::Authentication
-            | RDKafkaErrorCode::SSL
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::OperationTimedOut
+            | Code::Resolve
+            | Code::Authentication
+            | Code::SSL
     )
 }
 
 /// Whether a question may be answered when it is asked again: [`is_contact_lost`], or a partition or a
-/// group has nobody who answers for it, as while brokers fail.
-pub fn is_passing(code: RDKafkaErrorCode) -> bool {
+/// group has no leader or coordinator at the moment, as while brokers fail.
+pub fn is_passing(code: Code) -> bool {
     is_contact_lost(code)
         || matches!(
             code,
-            RDKafkaErrorCode::LeaderNotAvailable
-                | RDKafkaErrorCode::NotLeaderForPartition
-                | RDKafkaErrorCode::NotCoordinator
-                | RDKafkaErrorCode::CoordinatorNotAvailable
-                | RDKafkaErrorCode::CoordinatorLoadInProgress
+            Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+                | Code::NotCoordinator
+                | Code::CoordinatorNotAvailable
+                | Code::CoordinatorLoadInProgress
         )
 }
 
@@ -215,27 +212,25 @@ fn by_cause(known: &BTreeMap<String, Cause>) -> impl Iterator<Item = (String, &C
     groups.into_iter()
 }
 
-/// An error code of a request, in a person's words: what it means where librdkafka's
-/// description alone would not say.
-pub fn words(code: RDKafkaErrorCode) -> String {
+/// An error code of a request in plain words. Where librdkafka's description says too little, the
+/// words say what it means.
+pub fn words(code: Code) -> String {
     match code {
-        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
-            "the topic does not exist".to_owned()
+        Code::UnknownTopicOrPartition | Code::UnknownTopic => "the topic does not exist".to_owned(),
+        Code::TopicAlreadyExists => "the topic exists already".to_owned(),
+        Code::TopicAuthorizationFailed => {
+            "not authorised for this topic (ask for the ACL, or log in as another user)".to_owned()
         }
-        RDKafkaErrorCode::TopicAlreadyExists => "the topic exists already".to_owned(),
-        RDKafkaErrorCode::TopicAuthorizationFailed => {
-            "not authorised for this topic (ask for the ACL, or log in as somebody else)".to_owned()
+        Code::ClusterAuthorizationFailed => {
+            "not authorised on this cluster (ask for the ACL, or log in as another user)".to_owned()
         }
-        RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            "not authorised on this cluster (ask for the ACL, or log in as somebody else)".to_owned()
+        Code::GroupAuthorizationFailed => {
+            "not authorised for this group (ask for the ACL, or log in as another user)".to_owned()
         }
-        RDKafkaErrorCode::GroupAuthorizationFailed => {
-            "not authorised for this group (ask for the ACL, or log in as somebody else)".to_owned()
-        }
-        RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut => {
+        Code::OperationTimedOut | Code::RequestTimedOut => {
             "the cluster did not answer in time (give --timeout more)".to_owned()
         }
-        RDKafkaErrorCode::LeaderNotAvailable => {
+        Code::LeaderNotAvailable => {
             "no leader at present (`kq topic describe` shows where its replicas are)".to_owned()
         }
         // librdkafka's description begins with who speaks: "Broker: Invalid configuration".
@@ -247,7 +242,7 @@ pub fn words(code: RDKafkaErrorCode) -> String {
     }
 }
 
-/// What to say where the cluster does not speak the consumer protocol.
+/// The error where the cluster does not support the consumer protocol.
 pub const UNSUPPORTED: &str = "the brokers do not speak --group-protocol consumer: that takes Apache Kafka 4.0 or \
      later, and `kq dev` has the classic one only; leave the flag out";
 

@@ -3,9 +3,9 @@
 use super::*;
 
 const TIMEOUT: Duration = Duration::from_secs(3);
-const DOWN: RDKafkaErrorCode = RDKafkaErrorCode::BrokerTransportFailure;
+const DOWN: Code = Code::BrokerTransportFailure;
 
-fn explain(events: &[(RDKafkaErrorCode, &str)]) -> String {
+fn explain(events: &[(Code, &str)]) -> String {
     let causes = Causes::default();
     for (code, reason) in events {
         causes.error(*code, reason);
@@ -17,10 +17,10 @@ fn explain(events: &[(RDKafkaErrorCode, &str)]) -> String {
 fn a_refused_connection_names_the_broker_and_what_to_do() {
     let e = explain(&[
         (
-            RDKafkaErrorCode::BrokerTransportFailure,
+            Code::BrokerTransportFailure,
             "localhost:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)",
         ),
-        (RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down"),
+        (Code::AllBrokersDown, "1/1 brokers are down"),
     ]);
     assert!(e.starts_with("can't reach localhost:9092: connection refused ("), "{e}");
     assert!(e.contains("kq dev") && e.contains("KQ_BROKERS"), "{e}");
@@ -34,7 +34,7 @@ fn without_a_cause_it_says_how_long_it_waited() {
 #[test]
 fn a_name_that_does_not_resolve_keeps_the_resolvers_words() {
     let e = explain(&[(
-        RDKafkaErrorCode::Resolve,
+        Code::Resolve,
         "nosuch:9092/bootstrap: Failed to resolve 'nosuch:9092': Name or service not known (after 2ms in state CONNECT)",
     )]);
     assert!(e.contains("nosuch:9092: the name does not resolve: Name or service not known ("), "{e}");
@@ -45,7 +45,7 @@ fn two_brokers_with_one_cause_share_a_clause() {
     let refused = |broker: &str| {
         format!("{broker}/bootstrap: Connect to ipv4#1.2.3.4:1 failed: Connection refused (after 0ms)")
     };
-    let code = RDKafkaErrorCode::BrokerTransportFailure;
+    let code = Code::BrokerTransportFailure;
     let e = explain(&[(code, &refused("a:1")), (code, &refused("b:2"))]);
     assert!(e.starts_with("can't reach a:1, b:2: connection refused"), "{e}");
 }
@@ -54,13 +54,10 @@ fn two_brokers_with_one_cause_share_a_clause() {
 fn a_login_stays_the_cause_when_the_connection_closes_after_it() {
     let causes = Causes::default();
     causes.error(
-        RDKafkaErrorCode::Authentication,
+        Code::Authentication,
         "sasl_plaintext://k:1/bootstrap: SASL authentication error: Authentication failed: Invalid username or password (after 3ms in state AUTH_REQ)",
     );
-    causes.error(
-        RDKafkaErrorCode::BrokerTransportFailure,
-        "sasl_plaintext://k:1/bootstrap: Disconnected (after 1ms)",
-    );
+    causes.error(Code::BrokerTransportFailure, "sasl_plaintext://k:1/bootstrap: Disconnected (after 1ms)");
     let e = causes.explain(DOWN, "k:1", TIMEOUT).to_string();
     assert!(e.starts_with("can't reach k:1: login refused: Invalid username or password ("), "{e}");
     assert!(causes.are_final("k:1"));
@@ -72,7 +69,7 @@ fn tls_and_http_are_told_from_a_size_that_is_none() {
     let read = |bytes: &[u8; 4]| {
         let size = i32::from_be_bytes(*bytes);
         explain(&[(
-            RDKafkaErrorCode::BadMessage,
+            Code::BadMessage,
             &format!(
                 "k:1/bootstrap: Receive failed: Invalid response size {size} (0..100000000): increase receive.message.max.bytes"
             ),
@@ -86,7 +83,7 @@ fn tls_and_http_are_told_from_a_size_that_is_none() {
 #[test]
 fn a_refused_scram_login_says_why_and_no_more() {
     let e = explain(&[(
-        RDKafkaErrorCode::Authentication,
+        Code::Authentication,
         "sasl_ssl://k:1/bootstrap: SASL authentication error: Authentication failed during authentication due to invalid credentials with SASL mechanism SCRAM-SHA-256 (after 5ms in state AUTH_REQ)",
     )]);
     assert!(e.contains("login refused: invalid credentials with SASL mechanism SCRAM-SHA-256 ("), "{e}");
@@ -95,7 +92,7 @@ fn a_refused_scram_login_says_why_and_no_more() {
 #[test]
 fn a_demanded_client_certificate_draws_the_flags() {
     let e = explain(&[(
-        RDKafkaErrorCode::SSL,
+        Code::SSL,
         "ssl://k:1/bootstrap: Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42 (after 3ms in state APIVERSION_QUERY)",
     )]);
     assert!(e.contains("--tls-cert"), "{e}");
@@ -105,7 +102,7 @@ fn a_demanded_client_certificate_draws_the_flags() {
 fn a_mechanism_that_the_broker_lacks_draws_those_it_has() {
     let handshake = |offered: &str| {
         explain(&[(
-            RDKafkaErrorCode::Authentication,
+            Code::Authentication,
             &format!(
                 "sasl_plaintext://k:1/bootstrap: SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms: {offered} (after 2ms in state AUTH_HANDSHAKE)"
             ),
@@ -141,7 +138,7 @@ fn log_lines_feed_the_causes_too() {
 
 #[test]
 fn words_of_an_error_code_have_no_prefix() {
-    assert_eq!(words(RDKafkaErrorCode::InvalidPartitions), "Invalid number of partitions");
+    assert_eq!(words(Code::InvalidPartitions), "Invalid number of partitions");
 }
 
 #[test]
@@ -153,7 +150,7 @@ fn a_close_in_the_tls_handshake_is_known_by_its_state() {
         "Disconnected: SSL connection closed by peer",
     ] {
         let line = format!("ssl://k:1/bootstrap: {words} (after 0ms in state SSL_HANDSHAKE)");
-        causes.error(RDKafkaErrorCode::BrokerTransportFailure, &line);
+        causes.error(Code::BrokerTransportFailure, &line);
         let known = causes.last().unwrap_or_default();
         assert!(known.contains("during the TLS handshake"), "{known}");
     }

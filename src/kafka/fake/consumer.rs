@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Cluster, Question, Step};
 use crate::kafka::client::{Assigned, ConsumerClient, Event, Events, Rebalance, StartAt, TopicMetadata};
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
 use crate::record::{Header, Record, RecordRef, TopicPartition};
 
 /// librdkafka's number for a partition that has no offset to read from.

@@ -21,8 +21,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use crate::kafka::client::{PartitionMetadata, TopicMetadata};
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
+use crate::kafka::metadata::{PartitionMetadata, TopicMetadata};
 use crate::record::{Record, Timestamp, TopicPartition};
 
 /// One partition's log.
@@ -87,6 +87,16 @@ pub enum Step {
     Do(Box<dyn FnOnce(&Cluster)>),
 }
 
+/// What a poll of a producer does. With none left, it delivers what is queued, in its order.
+pub enum Serving {
+    /// Nothing is delivered.
+    Nothing,
+    /// The reports come in the opposite order.
+    Backwards,
+    /// Something happens, and nothing is delivered.
+    Do(Box<dyn FnOnce(&Cluster)>),
+}
+
 #[derive(Default)]
 struct State {
     topics: BTreeMap<String, Vec<Log>>,
@@ -100,6 +110,7 @@ struct State {
     /// What becomes of the next records that are produced; then all are acknowledged.
     outcomes: VecDeque<Result<(), Code>>,
     configs: BTreeMap<(String, String), String>,
+    serving: VecDeque<Serving>,
 }
 
 /// The cluster; clones share it.
@@ -198,6 +209,11 @@ impl Cluster {
         self.state.borrow_mut().room = Some(records);
     }
 
+    /// What the next polls of a producer do.
+    pub fn serve(&self, steps: impl IntoIterator<Item = Serving>) {
+        self.state.borrow_mut().serving.extend(steps);
+    }
+
     /// What becomes of the next records that are produced.
     pub fn deliver(&self, outcomes: impl IntoIterator<Item = Result<(), Code>>) {
         self.state.borrow_mut().outcomes.extend(outcomes);
@@ -282,6 +298,8 @@ fn described(name: &str, logs: &[Log]) -> TopicMetadata {
     let partition = |(id, log): (usize, &Log)| PartitionMetadata {
         id: id as i32,
         leader: if log.is_leaderless { -1 } else { 1 },
+        replicas: vec![1],
+        isr: if log.is_leaderless { Vec::new() } else { vec![1] },
         error: log.is_leaderless.then_some(Code::LeaderNotAvailable),
     };
     TopicMetadata {

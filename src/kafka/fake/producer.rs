@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Cluster;
+use super::{Cluster, Serving};
 use crate::kafka::client::{Delivery, ProducerClient, TopicClient, TopicMetadata};
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
 use crate::record::{Outgoing, Record, Timestamp};
 
 /// Writes to the cluster in memory: a poll acknowledges all that is queued.
@@ -61,12 +61,24 @@ impl ProducerClient for FakeProducer {
     }
 
     fn topic(&self, name: &str) -> anyhow::Result<FakeTopic<'_>> {
+        // As librdkafka: no C string holds it.
+        anyhow::ensure!(!name.contains('\0'), "topic {name:?}");
         Ok(FakeTopic { producer: self, name: name.into() })
     }
 
     fn poll(&self, _: Duration, deliveries: &mut dyn FnMut(Delivery<'_>)) {
         self.cluster.note("poll".to_owned());
-        let queued = self.queue.take();
+        let step = self.cluster.state.borrow_mut().serving.pop_front();
+        let is_backwards = matches!(step, Some(Serving::Backwards));
+        match step {
+            Some(Serving::Nothing) => return,
+            Some(Serving::Do(act)) => return act(&self.cluster),
+            Some(Serving::Backwards) | None => {}
+        }
+        let mut queued = self.queue.take();
+        if is_backwards {
+            queued = queued.into_iter().rev().collect();
+        }
         for (tag, record) in queued {
             let outcome = self.settle(&record);
             let size = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);

@@ -1,4 +1,4 @@
-//! Single questions to a cluster through a client that is there anyway: one request, one answer, a bound in time.
+//! Single requests to a cluster through an existing client: one request, one answer, in bounded time.
 
 use std::ffi::{CString, c_char};
 use std::ptr;
@@ -9,15 +9,15 @@ use rdkafka::admin::AdminClient;
 use rdkafka::bindings as sys;
 
 use super::handle::Handle;
-use super::{Consumer, Producer, check, check_object, millis, slice, text};
-use crate::kafka::errors::Code;
+use super::{check, check_object, millis, slice, text};
+use crate::kafka::code::Code;
 
 /// An answer; what is read from it lives as long as it.
 struct Answer(*mut sys::rd_kafka_event_t);
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // SAFETY: given to us by the queue, given back once.
+        // SAFETY: returned by the queue, destroyed once.
         unsafe { sys::rd_kafka_event_destroy(self.0) };
     }
 }
@@ -49,7 +49,7 @@ unsafe fn ask(
     send: impl FnOnce(*const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
 ) -> Result<Answer, Code> {
     let mut reason = [0 as c_char; 128];
-    // SAFETY: the client is live; options and queue are made and given up here (the request
+    // SAFETY: the client is live; options and queue are created and destroyed here (the request
     // holds references of its own); the event becomes the answer's.
     unsafe {
         let options = sys::rd_kafka_AdminOptions_new(rk, kind);
@@ -88,7 +88,7 @@ pub fn alter_topic_configs<C: ClientContext>(
     let c_topic = CString::new(topic).map_err(|_| bare(Code::InvalidTopic))?;
     let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS;
     let rk = client.inner().native_ptr();
-    // SAFETY: the client is borrowed, and so live; the resource is made and given up here, with texts
+    // SAFETY: the client is borrowed, and so live; the resource is created and destroyed here, with texts
     // that outlive their use, which copies them, as the request copies the resource. What is read
     // belongs to the answer, which lives to the end.
     unsafe {
@@ -137,85 +137,81 @@ pub fn alter_topic_configs<C: ClientContext>(
     }
 }
 
-impl Producer {
-    /// What [`topic_config`](crate::kafka::client::ProducerClient::topic_config) does.
-    pub(super) fn describe_topic(
-        &self,
-        topic: &str,
-        name: &str,
-        broker: i32,
-        timeout: Duration,
-    ) -> Result<Option<String>, Code> {
-        let c_topic = CString::new(topic).map_err(|_| Code::InvalidTopic)?;
-        let c_name = CString::new(name).map_err(|_| Code::InvalidArgument)?;
-        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS;
-        // SAFETY: the resource is made and given up here, with names that outlive its making; the
-        // request copies it. What is read belongs to the answer, which lives to the end.
-        unsafe {
-            let resource = sys::rd_kafka_ConfigResource_new(
-                sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC,
-                c_topic.as_ptr(),
-            );
-            if resource.is_null() {
-                return Err(Code::InvalidTopic);
-            }
-            // In a question, the entry's name says what is asked for.
-            sys::rd_kafka_ConfigResource_set_config(resource, c_name.as_ptr(), c"".as_ptr());
-            let answer = self.handle.ask(kind, Some(broker), timeout, |options, queue| {
-                let mut resources = [resource];
-                sys::rd_kafka_DescribeConfigs(self.handle.rk, resources.as_mut_ptr(), 1, options, queue);
-            });
-            sys::rd_kafka_ConfigResource_destroy(resource);
-            let answer = answer?;
-            let result = sys::rd_kafka_event_DescribeConfigs_result(answer.0);
-            if result.is_null() {
-                return Err(Code::Fail);
-            }
+/// What [`ProducerClient::topic_config`](crate::kafka::client::ProducerClient::topic_config) does.
+pub(super) fn describe_topic(
+    handle: &Handle,
+    topic: &str,
+    name: &str,
+    broker: i32,
+    timeout: Duration,
+) -> Result<Option<String>, Code> {
+    let c_topic = CString::new(topic).map_err(|_| Code::InvalidTopic)?;
+    let c_name = CString::new(name).map_err(|_| Code::InvalidArgument)?;
+    let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS;
+    // SAFETY: the resource is created and destroyed here, with names that outlive its creation; the
+    // request copies it. What is read belongs to the answer, which lives to the end.
+    unsafe {
+        let resource = sys::rd_kafka_ConfigResource_new(
+            sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC,
+            c_topic.as_ptr(),
+        );
+        if resource.is_null() {
+            return Err(Code::InvalidTopic);
+        }
+        // In a question, the entry's name says what is asked for.
+        sys::rd_kafka_ConfigResource_set_config(resource, c_name.as_ptr(), c"".as_ptr());
+        let answer = handle.ask(kind, Some(broker), timeout, |options, queue| {
+            let mut resources = [resource];
+            sys::rd_kafka_DescribeConfigs(handle.rk, resources.as_mut_ptr(), 1, options, queue);
+        });
+        sys::rd_kafka_ConfigResource_destroy(resource);
+        let answer = answer?;
+        let result = sys::rd_kafka_event_DescribeConfigs_result(answer.0);
+        if result.is_null() {
+            return Err(Code::Fail);
+        }
+        let mut count = 0;
+        let resources = sys::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
+        for &resource in slice(resources, count as i32) {
+            check(sys::rd_kafka_ConfigResource_error(resource))?;
             let mut count = 0;
-            let resources = sys::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
-            for &resource in slice(resources, count as i32) {
-                check(sys::rd_kafka_ConfigResource_error(resource))?;
-                let mut count = 0;
-                let entries = sys::rd_kafka_ConfigResource_configs(resource, &raw mut count);
-                for &entry in slice(entries, count as i32) {
-                    if text(sys::rd_kafka_ConfigEntry_name(entry)) == name {
-                        let value = sys::rd_kafka_ConfigEntry_value(entry);
-                        return Ok((!value.is_null()).then(|| text(value).into_owned()));
-                    }
+            let entries = sys::rd_kafka_ConfigResource_configs(resource, &raw mut count);
+            for &entry in slice(entries, count as i32) {
+                if text(sys::rd_kafka_ConfigEntry_name(entry)) == name {
+                    let value = sys::rd_kafka_ConfigEntry_value(entry);
+                    return Ok((!value.is_null()).then(|| text(value).into_owned()));
                 }
             }
-            Ok(None)
         }
+        Ok(None)
     }
 }
 
-impl Consumer {
-    /// What [`group_members`](crate::kafka::client::ConsumerClient::group_members) does.
-    pub(super) fn count_members(&self, group: &str, timeout: Duration) -> Result<usize, Code> {
-        let c_group = CString::new(group).map_err(|_| Code::InvalidGroupId)?;
-        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-        // SAFETY: the name outlives the call, which copies it; what is read belongs to the answer,
-        // which lives to the end.
-        unsafe {
-            let answer = self.handle.ask(kind, None, timeout, |options, queue| {
-                let mut groups = [c_group.as_ptr()];
-                sys::rd_kafka_DescribeConsumerGroups(self.handle.rk, groups.as_mut_ptr(), 1, options, queue);
-            })?;
-            let result = sys::rd_kafka_event_DescribeConsumerGroups_result(answer.0);
-            if result.is_null() {
-                return Err(Code::Fail);
-            }
-            let mut count = 0;
-            let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
-            let Some(&group) = slice(groups, count as i32).first() else { return Ok(0) };
-            let error = sys::rd_kafka_ConsumerGroupDescription_error(group);
-            if !error.is_null() {
-                match check(sys::rd_kafka_error_code(error)) {
-                    Ok(()) | Err(Code::GroupIdNotFound) => {}
-                    Err(code) => return Err(code),
-                }
-            }
-            Ok(sys::rd_kafka_ConsumerGroupDescription_member_count(group))
+/// What [`ConsumerClient::group_members`](crate::kafka::client::ConsumerClient::group_members) does.
+pub(super) fn count_members(handle: &Handle, group: &str, timeout: Duration) -> Result<usize, Code> {
+    let c_group = CString::new(group).map_err(|_| Code::InvalidGroupId)?;
+    let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+    // SAFETY: the name outlives the call, which copies it; what is read belongs to the answer,
+    // which lives to the end.
+    unsafe {
+        let answer = handle.ask(kind, None, timeout, |options, queue| {
+            let mut groups = [c_group.as_ptr()];
+            sys::rd_kafka_DescribeConsumerGroups(handle.rk, groups.as_mut_ptr(), 1, options, queue);
+        })?;
+        let result = sys::rd_kafka_event_DescribeConsumerGroups_result(answer.0);
+        if result.is_null() {
+            return Err(Code::Fail);
         }
+        let mut count = 0;
+        let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
+        let Some(&group) = slice(groups, count as i32).first() else { return Ok(0) };
+        let error = sys::rd_kafka_ConsumerGroupDescription_error(group);
+        if !error.is_null() {
+            match check(sys::rd_kafka_error_code(error)) {
+                Ok(()) | Err(Code::GroupIdNotFound) => {}
+                Err(code) => return Err(code),
+            }
+        }
+        Ok(sys::rd_kafka_ConsumerGroupDescription_member_count(group))
     }
 }

@@ -1,105 +1,23 @@
-//! What a consumer's queue held, taken in one call and given back as one.
+//! The events of one poll, freed together.
 
+use std::cell::RefCell;
 use std::ffi::{CStr, c_void};
 use std::ptr;
-use std::time::Duration;
 
 use rdkafka::bindings as sys;
 
-use super::consumer::Consumer;
-use super::{check, code_of, millis, text};
-use crate::kafka::client::{Assigned, Event, Events, Rebalance};
-use crate::kafka::errors::Code;
+use super::{check, code_of, text};
+use crate::kafka::client::{Event, Events};
+use crate::kafka::code::Code;
 use crate::record::{Header, RecordRef, Timestamp};
 
 /// Events of one poll; freed as one.
 pub struct Batch<'a> {
-    consumer: &'a Consumer,
-    messages: Vec<*mut sys::rd_kafka_message_t>,
-    length: usize,
-}
-
-impl Consumer {
-    /// What [`poll`](crate::kafka::client::ConsumerClient::poll) does.
-    pub(super) fn take(&self, timeout: Duration, most: usize, handler: &mut dyn Rebalance) -> Batch<'_> {
-        self.serving(handler, || {
-            let mut messages = std::mem::take(&mut *self.spare.borrow_mut());
-            if messages.len() < most {
-                messages.resize(most, ptr::null_mut());
-            }
-            let room = &mut messages[..most];
-            let length =
-                if self.resumes { self.take_singly(timeout, room) } else { self.take_batch(timeout, room) };
-            Batch { consumer: self, messages, length }
-        })
-    }
-
-    /// The batch call, for partitions that are never paused nor shared with a group.
-    ///
-    /// It counts an end of partition as a record (`rd_kafka_q_serve_rkmessages` moves the
-    /// application's position one past it), so that whatever goes on from that position after a
-    /// pause or a rebalance would skip a record, or ask for an offset that is not there.
-    fn take_batch(&self, timeout: Duration, room: &mut [*mut sys::rd_kafka_message_t]) -> usize {
-        // It waits for a full batch or the whole time-out, so ask for one first.
-        // SAFETY: the queue is live and the array has room for what is asked.
-        let length = unsafe {
-            let first = sys::rd_kafka_consume_batch_queue(self.queue, millis(timeout), room.as_mut_ptr(), 1);
-            if first == 1 && room.len() > 1 {
-                1 + sys::rd_kafka_consume_batch_queue(self.queue, 0, room.as_mut_ptr().add(1), room.len() - 1)
-                    .max(0)
-            } else {
-                first.max(0)
-            }
-        };
-        length as usize
-    }
-
-    /// One record a call, which keeps the position right at an end of partition.
-    fn take_singly(&self, timeout: Duration, room: &mut [*mut sys::rd_kafka_message_t]) -> usize {
-        let revoked = &self.handle.polling().revoked;
-        revoked.borrow_mut().clear();
-        let mut length = 0;
-        let mut wait = millis(timeout);
-        while length < room.len() {
-            // SAFETY: the client is live; the message, where there is one, is ours.
-            let message = unsafe { sys::rd_kafka_consumer_poll(self.handle.rk, wait) };
-            // A rebalance inside the call stands between what was taken before and this message,
-            // which may be the first of the same partition's next assignment.
-            length = give_back(&mut room[..length], &std::mem::take(&mut *revoked.borrow_mut()));
-            if message.is_null() {
-                break;
-            }
-            room[length] = message;
-            length += 1;
-            wait = 0;
-        }
-        length
-    }
-}
-
-/// Frees the messages of partitions that are somebody else's by now, moves the others together,
-/// and gives their number.
-fn give_back(messages: &mut [*mut sys::rd_kafka_message_t], revoked: &[Assigned]) -> usize {
-    if revoked.is_empty() {
-        return messages.len();
-    }
-    let mut kept = 0;
-    for index in 0..messages.len() {
-        let message = messages[index];
-        // SAFETY: each message is live and ours, with its topic; it is either kept in the array,
-        // once, or given back, once.
-        unsafe {
-            let rkt = (*message).rkt;
-            let topic = text(if rkt.is_null() { ptr::null() } else { sys::rd_kafka_topic_name(rkt) });
-            if revoked.iter().any(|r| r.partition == (*message).partition && *r.topic == *topic) {
-                sys::rd_kafka_message_destroy(message);
-            } else {
-                messages[kept] = message;
-                kept += 1;
-            }
-        }
-    }
-    kept
+    /// Each of the first `length` is live and this batch's own.
+    pub(super) messages: Vec<*mut sys::rd_kafka_message_t>,
+    pub(super) length: usize,
+    /// Where the memory goes when this is dropped.
+    pub(super) spare: &'a RefCell<Vec<*mut sys::rd_kafka_message_t>>,
 }
 
 impl Events for Batch<'_> {
@@ -160,10 +78,10 @@ impl Events for Batch<'_> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         for message in &mut self.messages[..self.length] {
-            // SAFETY: given to us by the batch call, given back once; the client is alive.
+            // SAFETY: returned by a poll, destroyed once; the client is live.
             unsafe { sys::rd_kafka_message_destroy(std::mem::replace(message, ptr::null_mut())) };
         }
-        *self.consumer.spare.borrow_mut() = std::mem::take(&mut self.messages);
+        *self.spare.borrow_mut() = std::mem::take(&mut self.messages);
     }
 }
 

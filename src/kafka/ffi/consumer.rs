@@ -1,22 +1,22 @@
-//! A consumer: questions, positions, commits, and its way out of a group.
+//! A consumer: questions, positions, commits, and how it leaves a group.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::ffi::CString;
 use std::ptr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
 
 use super::batch::Batch;
-use super::handle::Handle;
-use super::{check, check_object, list, millis, slice, text};
+use super::handle::{Handle, Role};
+use super::metadata::metadata;
+use super::queue::{Positions, Queue};
+use super::rebalance::on_rebalance;
+use super::{admin, check, check_object, list, millis, slice, text};
 use crate::config::Properties;
 use crate::kafka::client::{Assigned, ConsumerClient, Observer, Rebalance, TopicMetadata};
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
 use crate::kafka::properties::native;
 use crate::record::TopicPartition;
 
@@ -24,63 +24,33 @@ use crate::record::TopicPartition;
 ///
 /// Not `Sync`: rebalances are served on the thread that polls.
 pub struct Consumer {
-    pub(super) handle: Handle,
+    handle: Handle,
     /// What it was made with, for [`ConsumerClient::unstable_end`].
     config: Properties,
     observer: Arc<dyn Observer>,
-    pub(super) queue: *mut sys::rd_kafka_queue_t,
-    /// Whether fetching may go on from the application's position: in a group, or after a pause.
-    pub(super) resumes: bool,
+    queue: Queue,
     /// Whether it leaves its group at the end: a static member stays in it for its next start.
     leaves: bool,
-    /// The memory of the last batch, used again for the next.
-    pub(super) spare: RefCell<Vec<*mut sys::rd_kafka_message_t>>,
-    /// Where the client was last told to begin in a partition, and its position then: that is of
-    /// what it delivered last, and stays until something comes from where it was told to begin.
-    begins: RefCell<HashMap<(String, i32), (i64, i64)>>,
 }
 
 impl Consumer {
     /// Starts a consumer; it neither subscribes nor assigns yet. One that commits by itself
-    /// (`enable.auto.commit`) is taken for a member of a group.
-    /// `config` must name a `group.id`, which librdkafka wants even for partitions of one's own.
+    /// (`enable.auto.commit`) counts as a member of a group.
+    /// `config` must name a `group.id`, which librdkafka demands even without a group.
     pub fn new(config: &Properties, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
-        let kind = sys::rd_kafka_type_t::RD_KAFKA_CONSUMER;
-        let handle = Handle::new(&native(config)?, kind, Arc::clone(&observer))?;
-        // SAFETY: the client is live; the queue is a reference of ours that is kept for good.
-        let queue = unsafe {
-            check(sys::rd_kafka_poll_set_consumer(handle.rk)).context("redirect the main queue")?;
-            sys::rd_kafka_queue_get_consumer(handle.rk)
-        };
-        if queue.is_null() {
-            bail!("a consumer needs a group.id");
-        }
-        let resumes = config.get("enable.partition.eof") == Some("true")
+        let handle = Handle::new(&native(config)?, Role::Consumer(on_rebalance), Arc::clone(&observer))?;
+        let may_resume = config.get("enable.partition.eof") == Some("true")
             && config.get("enable.auto.commit") == Some("true");
+        let positions = if may_resume { Positions::Resumed } else { Positions::Once };
+        let queue = Queue::new(&handle, positions)?;
         let leaves = config.get("group.instance.id").is_none();
-        Ok(Self {
-            handle,
-            config: config.clone(),
-            observer,
-            queue,
-            resumes,
-            leaves,
-            spare: RefCell::default(),
-            begins: RefCell::default(),
-        })
+        Ok(Self { handle, config: config.clone(), observer, queue, leaves })
     }
 
-    /// Takes note of where a partition was told to begin, as librdkafka has it.
-    pub(super) fn begin(&self, topic: &str, partition: i32, raw: i64) {
-        let list = list::of_one(topic, partition, sys::RD_KAFKA_OFFSET_INVALID.into());
-        // SAFETY: client and list are live; the one element is read while the list is.
-        let position = unsafe {
-            match check(sys::rd_kafka_position(self.handle.rk, list.ptr())) {
-                Ok(()) => (*(*list.ptr()).elems).offset,
-                Err(_) => sys::RD_KAFKA_OFFSET_INVALID.into(),
-            }
-        };
-        self.begins.borrow_mut().insert((topic.to_owned(), partition), (raw, position));
+    /// Notes the start that a partition was given, as librdkafka writes it.
+    fn begin(&self, topic: &str, partition: i32, raw: i64) {
+        // SAFETY: the client is live.
+        unsafe { self.handle.polling().begins.note(self.handle.rk, topic, partition, raw) };
     }
 
     /// # Safety
@@ -90,7 +60,7 @@ impl Consumer {
         list: *const sys::rd_kafka_topic_partition_list_t,
         timeout: Duration,
     ) -> Result<(), Code> {
-        // SAFETY: the client is live, the queue is ours and given up at the end, the event is
+        // SAFETY: the client is live, the queue is ours and destroyed at the end, the event is
         // freed after its errors were read.
         unsafe {
             let answers = sys::rd_kafka_queue_new(self.handle.rk);
@@ -140,7 +110,7 @@ impl ConsumerClient for Consumer {
     type Batch<'a> = Batch<'a>;
 
     fn metadata(&self, topic: Option<&str>, timeout: Duration) -> Result<Vec<TopicMetadata>, Code> {
-        self.handle.metadata(topic, timeout)
+        metadata(&self.handle, topic, timeout)
     }
 
     fn watermarks(&self, topic: &str, partition: i32, timeout: Duration) -> Result<(i64, i64), Code> {
@@ -204,7 +174,7 @@ impl ConsumerClient for Consumer {
     }
 
     fn group_members(&self, group: &str, timeout: Duration) -> Result<usize, Code> {
-        self.count_members(group, timeout)
+        admin::count_members(&self.handle, group, timeout)
     }
 
     fn subscribe(&self, topics: &[String]) -> Result<(), Code> {
@@ -240,7 +210,7 @@ impl ConsumerClient for Consumer {
     }
 
     fn restart(&self, topic: &str, partition: i32, offset: i64) -> Result<(), Code> {
-        // It takes no seek now: `rd_kafka_toppar_seek` wants a fetcher that was started, and
+        // A seek does not work here: `rd_kafka_toppar_seek` needs a fetcher that runs, and
         // `rd_kafka_offset_reset` has stopped it. So it is assigned again.
         let list = list::of_one(topic, partition, offset);
         // SAFETY: client and list are live, and lists are copied; error objects are
@@ -256,22 +226,11 @@ impl ConsumerClient for Consumer {
             let mut all = ptr::null_mut();
             check(sys::rd_kafka_assignment(rk, &raw mut all))?;
             let outcome = check(sys::rd_kafka_position(rk, all)).and_then(|()| {
-                let mut begins = self.begins.borrow_mut();
-                let mut is_there = false;
-                for i in 0..(*all).cnt as usize {
-                    let element = &mut *(*all).elems.add(i);
-                    let name = (text(element.topic).into_owned(), element.partition);
-                    if name.0 == topic && name.1 == partition {
-                        is_there = true;
-                        begins.insert(name, (offset, element.offset));
-                        element.offset = offset;
-                    } else if let Some(&(begin, position)) = begins.get(&name)
-                        && position == element.offset
-                    {
-                        element.offset = begin;
-                    }
-                }
-                if !is_there {
+                let elements: &mut [_] = match (*all).cnt {
+                    0 => &mut [],
+                    count => std::slice::from_raw_parts_mut((*all).elems, count as usize),
+                };
+                if !self.handle.polling().begins.restart(elements, topic, partition, offset) {
                     return Err(Code::InvalidArgument);
                 }
                 check(sys::rd_kafka_assign(rk, all))
@@ -312,7 +271,7 @@ impl ConsumerClient for Consumer {
     }
 
     fn poll(&self, timeout: Duration, most: usize, handler: &mut dyn Rebalance) -> Batch<'_> {
-        self.take(timeout, most, handler)
+        self.handle.serving(handler, || self.queue.take(&self.handle, timeout, most))
     }
 
     fn close(&self, timeout: Duration, handler: &mut dyn Rebalance) -> bool {
@@ -325,7 +284,8 @@ impl ConsumerClient for Consumer {
             let _ = check(unsafe { sys::rd_kafka_unsubscribe(self.handle.rk) });
         }
         // SAFETY: client and queue are live; an error object is ours.
-        let closing = unsafe { check_object(sys::rd_kafka_consumer_close_queue(self.handle.rk, self.queue)) };
+        let closing =
+            unsafe { check_object(sys::rd_kafka_consumer_close_queue(self.handle.rk, self.queue.native)) };
         if closing.is_err() {
             return false;
         }

@@ -5,23 +5,35 @@ use std::ffi::{c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::consumer::Consumer;
-use super::producer::on_delivery;
-use super::rebalance::on_rebalance;
-use super::topic::NativeTopic;
-use super::{check, code_of, millis, slice, text};
-use crate::kafka::client::{Assigned, Delivery, Observer, PartitionMetadata, Rebalance, TopicMetadata};
-use crate::kafka::errors::Code;
+use super::begins::Begins;
+use super::text;
+use crate::kafka::client::{Assigned, Delivery, Observer, Rebalance};
+use crate::kafka::code::Code;
 
-/// Who is told of deliveries.
+/// Receives deliveries.
 pub(super) type Receiver = dyn FnMut(Delivery<'_>) + 'static;
+
+/// Whether a client produces or consumes, and what librdkafka calls on the thread that polls it.
+#[derive(Clone, Copy)]
+pub(super) enum Role {
+    /// With the callback for delivery reports.
+    Producer(unsafe extern "C" fn(*mut sys::rd_kafka_t, *const sys::rd_kafka_message_t, *mut c_void)),
+    /// With the callback for changes of the group's assignment.
+    Consumer(
+        unsafe extern "C" fn(
+            *mut sys::rd_kafka_t,
+            RDKafkaRespErr,
+            *mut sys::rd_kafka_topic_partition_list_t,
+            *mut c_void,
+        ),
+    ),
+}
 
 /// What a client's callbacks reach through librdkafka's opaque pointer; it is never freed.
 ///
@@ -38,11 +50,13 @@ struct Context {
 
 /// What serves the callbacks on the thread that uses the client.
 pub(super) struct Polling {
-    /// Who is told of deliveries, for the length of one `poll`.
+    /// Receives deliveries, for the length of one `poll`.
     pub(super) deliveries: Cell<Option<*mut Receiver>>,
-    /// Who is told of rebalances, for the length of one `poll`, and the consumer that polls.
-    pub(super) rebalance: Cell<Option<(*const Consumer, *mut (dyn Rebalance + 'static))>>,
-    /// Partitions that went during the poll that is under way.
+    /// Receives rebalances, for the length of one `poll`.
+    pub(super) rebalance: Cell<Option<*mut (dyn Rebalance + 'static)>>,
+    /// The starts that partitions were given.
+    pub(super) begins: Begins,
+    /// Partitions that were revoked during the current poll.
     pub(super) revoked: RefCell<Vec<Assigned>>,
 }
 
@@ -66,7 +80,7 @@ impl<T: Copy> Drop for Lent<'_, T> {
 }
 
 /// A librdkafka client handle with its callbacks' context; neither is ever destroyed: a handle that
-/// is dropped leaves a client behind whose threads go on and call back.
+/// is dropped leaves a client behind whose threads still run and call back.
 pub(super) struct Handle {
     pub(super) rk: *mut sys::rd_kafka_t,
     context: &'static Context,
@@ -75,7 +89,7 @@ pub(super) struct Handle {
 impl Handle {
     pub(super) fn new(
         config: &ClientConfig,
-        kind: sys::rd_kafka_type_t,
+        role: Role,
         observer: Arc<dyn Observer>,
     ) -> anyhow::Result<Self> {
         let native = config.create_native_config().context("librdkafka configuration")?;
@@ -84,6 +98,7 @@ impl Handle {
             polling: Polling {
                 deliveries: Cell::new(None),
                 rebalance: Cell::new(None),
+                begins: Begins::default(),
                 revoked: RefCell::default(),
             },
         }));
@@ -96,11 +111,16 @@ impl Handle {
             sys::rd_kafka_conf_set_opaque(conf, ptr::from_ref(context).cast_mut().cast());
             sys::rd_kafka_conf_set_log_cb(conf, Some(on_log));
             sys::rd_kafka_conf_set_error_cb(conf, Some(on_error));
-            if kind == sys::rd_kafka_type_t::RD_KAFKA_PRODUCER {
-                sys::rd_kafka_conf_set_dr_msg_cb(conf, Some(on_delivery));
-            } else {
-                sys::rd_kafka_conf_set_rebalance_cb(conf, Some(on_rebalance));
-            }
+            let kind = match role {
+                Role::Producer(on_delivery) => {
+                    sys::rd_kafka_conf_set_dr_msg_cb(conf, Some(on_delivery));
+                    sys::rd_kafka_type_t::RD_KAFKA_PRODUCER
+                }
+                Role::Consumer(on_rebalance) => {
+                    sys::rd_kafka_conf_set_rebalance_cb(conf, Some(on_rebalance));
+                    sys::rd_kafka_type_t::RD_KAFKA_CONSUMER
+                }
+            };
             let rk = sys::rd_kafka_new(kind, conf, reason.as_mut_ptr(), reason.len());
             if !rk.is_null() {
                 let _ = ManuallyDrop::new(native);
@@ -119,7 +139,7 @@ impl Handle {
         &self.context.polling
     }
 
-    /// Who hears what a client reports, for its callbacks on any thread.
+    /// The observer of a client, for its callbacks on any thread.
     ///
     /// # Safety
     /// `rk` is null, or a client made by [`Handle::new`], which gave it its context.
@@ -146,40 +166,6 @@ impl Handle {
         unsafe {
             let context = sys::rd_kafka_opaque(rk).cast::<Context>();
             (!context.is_null()).then(|| &(*context).polling)
-        }
-    }
-
-    pub(super) fn metadata(
-        &self,
-        topic: Option<&str>,
-        timeout: Duration,
-    ) -> Result<Vec<TopicMetadata>, Code> {
-        let handle =
-            topic.map(|name| NativeTopic::new(self, name)).transpose().map_err(|_| Code::InvalidTopic)?;
-        let mut metadata: *const sys::rd_kafka_metadata = ptr::null();
-        // SAFETY: the topic handle lives until the end of this function; the result is freed
-        // below, after everything was copied out of its arrays, whose lengths it states.
-        unsafe {
-            check(sys::rd_kafka_metadata(
-                self.rk,
-                c_int::from(handle.is_none()),
-                handle.as_ref().map_or(ptr::null_mut(), |topic| topic.rkt),
-                &raw mut metadata,
-                millis(timeout),
-            ))?;
-            let topics = slice((*metadata).topics, (*metadata).topic_cnt)
-                .iter()
-                .map(|topic| TopicMetadata {
-                    name: text(topic.topic).into_owned(),
-                    error: code_of(topic.err),
-                    partitions: slice(topic.partitions, topic.partition_cnt)
-                        .iter()
-                        .map(|p| PartitionMetadata { id: p.id, leader: p.leader, error: code_of(p.err) })
-                        .collect(),
-                })
-                .collect();
-            sys::rd_kafka_metadata_destroy(metadata);
-            Ok(topics)
         }
     }
 }

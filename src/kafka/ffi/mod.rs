@@ -1,7 +1,7 @@
 //! librdkafka's calls for moving records, behind safe types.
 //!
-//! rust-rdkafka stays in charge of configuration, administration and error
-//! codes. What it does not offer is here: the batch calls of both directions
+//! rust-rdkafka is used for configuration, administration and error codes.
+//! What it does not offer is here: the batch calls of both directions
 //! (a third of the cost on the calling thread), the partition and offset of an
 //! end of partition, start offsets chosen inside a rebalance, and a close that
 //! has an upper bound in time.
@@ -17,18 +17,20 @@
 
 mod admin;
 mod batch;
+mod begins;
 mod consumer;
 mod handle;
 mod list;
+mod metadata;
 mod producer;
+mod queue;
 mod rebalance;
 mod topic;
 
 pub use admin::alter_topic_configs;
 pub use batch::Batch;
 pub use consumer::Consumer;
-pub use producer::Producer;
-pub use topic::Topic;
+pub use producer::{Producer, Topic};
 
 use std::ffi::{CStr, c_char, c_int};
 use std::time::Duration;
@@ -36,7 +38,7 @@ use std::time::Duration;
 use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
 
 fn code_of(err: RDKafkaRespErr) -> Option<Code> {
     (err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| err.into())

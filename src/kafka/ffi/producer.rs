@@ -1,4 +1,4 @@
-//! A producer: records in, and the fate of each out.
+//! A producer: takes records, and reports the result of each.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -13,12 +13,13 @@ use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::batch::read_headers;
-use super::handle::{Handle, Lent, Receiver};
-use super::topic::{NativeTopic, Topic};
-use super::{check, check_object, code_of, millis, text};
+use super::handle::{Handle, Lent, Receiver, Role};
+use super::metadata::metadata;
+use super::topic::NativeTopic;
+use super::{admin, check, check_object, code_of, millis, text};
 use crate::config::Properties;
 use crate::kafka::client::{DeliveredTopic, Delivery, Observer, ProducerClient, TopicClient, TopicMetadata};
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
 use crate::kafka::properties::native;
 use crate::record::{Header, Outgoing};
 
@@ -44,11 +45,11 @@ impl fmt::Debug for MessageTopic<'_> {
     }
 }
 
-/// A producer: queues records, reports the fate of each in [`Producer::poll`].
+/// A producer: queues records, and reports the result of each in [`Producer::poll`].
 ///
 /// Not `Sync`: deliveries are reported to the thread that polls.
 pub struct Producer {
-    pub(super) handle: Handle,
+    handle: Handle,
     /// Bytes of the records that are queued and not reported: keys, values and headers.
     queued: Cell<usize>,
     /// How many of them there may be, unless one record alone has more.
@@ -58,16 +59,16 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Starts a producer; connecting goes on in the background.
+    /// Starts a producer; it connects in the background.
     ///
-    /// `queue.buffering.max.kbytes` is heeded here: librdkafka counts values alone
-    /// (`rd_kafka_msg_new0`), and has a value that is larger wait for ever for room.
+    /// `queue.buffering.max.kbytes` is applied here: librdkafka counts only values
+    /// (`rd_kafka_msg_new0`), and a value that is larger than it would wait for ever.
     pub fn new(config: &Properties, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
         const BOUND: &str = "queue.buffering.max.kbytes";
         let most = config.get(BOUND).and_then(|kbytes| kbytes.parse::<usize>().ok()).unwrap_or(1 << 20) << 10;
         let mut config = native(config)?;
         config.set(BOUND, c_int::MAX.to_string());
-        let handle = Handle::new(&config, sys::rd_kafka_type_t::RD_KAFKA_PRODUCER, observer)?;
+        let handle = Handle::new(&config, Role::Producer(on_delivery), observer)?;
         Ok(Self { handle, queued: Cell::new(0), most, scratch: RefCell::default() })
     }
 
@@ -77,11 +78,18 @@ impl Producer {
     }
 }
 
+/// A topic to produce to: spares a look-up by name for each record. It sends by the producer that made
+/// it, so that the handle of one client never reaches another.
+pub struct Topic<'a> {
+    producer: &'a Producer,
+    native: NativeTopic<'a>,
+}
+
 impl ProducerClient for Producer {
     type Topic<'a> = Topic<'a>;
 
     fn metadata(&self, topic: Option<&str>, timeout: Duration) -> Result<Vec<TopicMetadata>, Code> {
-        self.handle.metadata(topic, timeout)
+        metadata(&self.handle, topic, timeout)
     }
 
     fn topic_config(
@@ -91,7 +99,7 @@ impl ProducerClient for Producer {
         broker: i32,
         timeout: Duration,
     ) -> Result<Option<String>, Code> {
-        self.describe_topic(topic, name, broker, timeout)
+        admin::describe_topic(&self.handle, topic, name, broker, timeout)
     }
 
     fn topic(&self, name: &str) -> anyhow::Result<Topic<'_>> {
@@ -153,7 +161,7 @@ impl TopicClient for Topic<'_> {
             ),
             vu(vtype::RD_KAFKA_VTYPE_HEADERS, sys::rd_kafka_vu_s__bindgen_ty_1 { headers }),
         ];
-        // Without headers the last argument, a null pointer, stays away.
+        // Without headers the last argument, a null pointer, is left out.
         let count = if headers.is_null() { arguments.len() - 1 } else { arguments.len() };
         // SAFETY: client and topic are live; key and value outlive the call, which copies them;
         // the headers become librdkafka's on success and are freed here otherwise.
@@ -246,7 +254,7 @@ const MSG_F_COPY: c_int = sys::RD_KAFKA_MSG_F_COPY as c_int;
 /// `RD_KAFKA_PARTITION_UA`, a macro with a cast that the bindings lack: the partitioner decides.
 const PARTITION_UA: i32 = -1;
 
-/// Pointer and length as librdkafka wants them: null is null, empty is not.
+/// Pointer and length as librdkafka takes them: null is null, empty is not.
 fn raw(bytes: Option<&[u8]>) -> (*mut c_void, usize) {
     bytes.map_or((ptr::null_mut(), 0), |b| (b.as_ptr().cast_mut().cast(), b.len()))
 }

@@ -1,4 +1,4 @@
-//! A group's assignment as it changes: from librdkafka's callback to who handles it.
+//! Changes of a group's assignment: from librdkafka's callback to the handler.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -6,19 +6,18 @@ use std::ptr;
 use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::consumer::Consumer;
 use super::handle::{Handle, Lent};
 use super::list::{raw_start, start_of};
 use super::{check, check_object, slice, text};
 use crate::kafka::client::{Assigned, Rebalance, StartAt};
 
-impl Consumer {
+impl Handle {
     /// Runs `f`, which calls librdkafka on this thread, with `handler` behind the rebalance callback.
     pub(super) fn serving<T>(&self, handler: &mut dyn Rebalance, f: impl FnOnce() -> T) -> T {
         // SAFETY: only the lifetime is erased: the handler is taken out again before this function,
         // which borrows it, returns or unwinds, and only this thread's callbacks read it.
         let handler: *mut (dyn Rebalance + 'static) = unsafe { std::mem::transmute(ptr::from_mut(handler)) };
-        let _lent = Lent::new(&self.handle.polling().rebalance, (ptr::from_ref(self), handler));
+        let _lent = Lent::new(&self.polling().rebalance, handler);
         f()
     }
 }
@@ -29,12 +28,13 @@ pub(super) unsafe extern "C" fn on_rebalance(
     partitions: *mut sys::rd_kafka_topic_partition_list_t,
     _: *mut c_void,
 ) {
-    // SAFETY: client and list are live during the callback; consumer and handler, where set, are
+    // SAFETY: client and list are live during the callback; the handler, where one is set, is
     // borrowed by the `poll` or `close` on this very thread that led here.
     unsafe {
         let assign = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         let cooperative = text(sys::rd_kafka_rebalance_protocol(rk)) == "COOPERATIVE";
-        if let Some((consumer, handler)) = Handle::polling_of(rk).and_then(|polling| polling.rebalance.get())
+        if let Some(polling) = Handle::polling_of(rk)
+            && let Some(handler) = polling.rebalance.get()
         {
             let elements =
                 if partitions.is_null() { &[][..] } else { slice((*partitions).elems, (*partitions).cnt) };
@@ -53,12 +53,12 @@ pub(super) unsafe extern "C" fn on_rebalance(
                     if chosen.start != StartAt::Committed {
                         element.offset = raw_start(chosen.start);
                     }
-                    (*consumer).begin(&chosen.topic, chosen.partition, element.offset);
+                    polling.begins.note(rk, &chosen.topic, chosen.partition, element.offset);
                 }
             } else {
                 let lost = sys::rd_kafka_assignment_lost(rk) != 0;
                 (*handler).revoked(&changed, lost);
-                (*consumer).handle.polling().revoked.borrow_mut().extend(changed);
+                polling.revoked.borrow_mut().extend(changed);
             }
         }
         let outcome = match (assign, cooperative) {

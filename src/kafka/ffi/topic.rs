@@ -1,4 +1,4 @@
-//! A topic: librdkafka's handle of one, and the topic of a producer.
+//! librdkafka's handle of a topic.
 
 use std::ffi::CString;
 use std::marker::PhantomData;
@@ -8,8 +8,7 @@ use anyhow::{Context as _, bail};
 use rdkafka::bindings as sys;
 
 use super::handle::Handle;
-use super::producer::Producer;
-use crate::kafka::errors::Code;
+use crate::kafka::code::Code;
 
 /// librdkafka's handle of a topic.
 pub(super) struct NativeTopic<'a> {
@@ -34,14 +33,7 @@ impl<'a> NativeTopic<'a> {
 
 impl Drop for NativeTopic<'_> {
     fn drop(&mut self) {
-        // SAFETY: made by rd_kafka_topic_new, given up once; the client outlives it by 'a.
+        // SAFETY: returned by rd_kafka_topic_new, destroyed once; the client outlives it by 'a.
         unsafe { sys::rd_kafka_topic_destroy(self.rkt) };
     }
-}
-
-/// A topic to produce to: spares a look-up by name for each record. It sends by the producer that made
-/// it, so that the handle of one client never reaches another.
-pub struct Topic<'a> {
-    pub(super) producer: &'a Producer,
-    pub(super) native: NativeTopic<'a>,
 }

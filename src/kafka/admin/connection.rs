@@ -1,0 +1,209 @@
+//! The two clients of an administrator: one asks, the other changes. Both answer in bounded time.
+
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::sync::{Arc, OnceLock, mpsc};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, bail};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::{ClientConfig, ClientContext};
+
+use crate::config::Config;
+use crate::kafka::code::Code;
+use crate::kafka::connect::{PATIENCE, note_waiting};
+use crate::kafka::errors::{Causes, is_contact_lost, words};
+use crate::kafka::properties::native;
+
+/// Between two looks at something that is awaited.
+const STEP: Duration = Duration::from_millis(20);
+
+/// Receives what librdkafka reports to its application.
+pub(super) struct Heard(Causes);
+
+impl ClientContext for Heard {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level as i32, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error.rdkafka_error_code().unwrap_or(Code::Unknown), reason);
+    }
+}
+
+impl ConsumerContext for Heard {}
+
+/// An admin client is silent: the other client receives what keeps it from its brokers.
+pub(super) struct Silent;
+
+impl ClientContext for Silent {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+    fn error(&self, _: KafkaError, _: &str) {}
+}
+
+/// The clients, which may have no answer yet.
+///
+/// They are never dropped: librdkafka's destructor has no upper bound while brokers are away.
+pub(super) struct Connection {
+    pub(super) config: Config,
+    causes: Causes,
+    /// Sends questions, and receives errors. A consumer, since a producer's questions create topics.
+    asker: Arc<ManuallyDrop<BaseConsumer<Heard>>>,
+    changer: OnceLock<ManuallyDrop<AdminClient<Silent>>>,
+}
+
+impl Connection {
+    /// Clients that know these brokers.
+    pub(super) fn new(config: &Config, brokers: &str) -> anyhow::Result<Self> {
+        let causes = Causes::new(config.log);
+        let mut client = client_config(config)?;
+        client.set("metadata.broker.list", brokers);
+        let asker: BaseConsumer<Heard> =
+            client.create_with_context(Heard(causes.clone())).map_err(|e| creation_error(&e))?;
+        Ok(Self {
+            config: config.clone(),
+            causes,
+            asker: Arc::new(ManuallyDrop::new(asker)),
+            changer: OnceLock::new(),
+        })
+    }
+
+    /// Puts a question to the cluster on a thread of its own, and serves the client's events
+    /// meanwhile, so that an answer that does not come can be explained.
+    pub(super) fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&BaseConsumer<Heard>, Duration) -> KafkaResult<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let timeout = self.config.timeout;
+        let start = Instant::now();
+        let (answer, answered) = mpsc::sync_channel(1);
+        let asker = Arc::clone(&self.asker);
+        // Not waited for where the cluster stays silent: it ends by itself at the time-out.
+        std::thread::Builder::new()
+            .name("question".into())
+            .spawn(move || {
+                let _ = answer.send(question(&asker, timeout));
+            })
+            .context("start a thread")?;
+        let mut patient = true;
+        loop {
+            match answered.recv_timeout(STEP) {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(e)) => {
+                    self.serve();
+                    let code = e.rdkafka_error_code().unwrap_or(Code::OperationTimedOut);
+                    return Err(self.causes.explain(code, &self.config.brokers, timeout));
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => self.serve(),
+                Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the question to the cluster was lost"),
+            }
+            if self.causes.are_final(&self.config.brokers) || start.elapsed() > timeout {
+                let code = Code::OperationTimedOut;
+                return Err(self.causes.explain(code, &self.config.brokers, timeout));
+            }
+            if patient && start.elapsed() > PATIENCE {
+                patient = false;
+                note_waiting(&self.config, &self.causes);
+            }
+        }
+    }
+
+    /// Serves the client's callbacks.
+    fn serve(&self) {
+        while self.asker.poll(Duration::ZERO).is_some() {}
+    }
+
+    /// Sends a request that changes something (or that only admin clients can send), and
+    /// waits for the outcome within the time-out.
+    pub(super) fn change<T, F>(
+        &self,
+        request: impl FnOnce(&AdminClient<Silent>, &AdminOptions) -> F,
+    ) -> Result<T, Code>
+    where
+        F: Future<Output = KafkaResult<T>>,
+    {
+        let timeout = Some(self.config.timeout);
+        let options = AdminOptions::new().request_timeout(timeout).operation_timeout(timeout);
+        let code = |e: KafkaError| code_of(&e);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(|_| Code::CriticalSystemResource)?;
+        let client = self.changer().map_err(code)?;
+        runtime.block_on(request(client, &options)).map_err(code)
+    }
+
+    /// The client that changes things, made at its first use.
+    pub(super) fn changer(&self) -> KafkaResult<&AdminClient<Silent>> {
+        if let Some(client) = self.changer.get() {
+            return Ok(client);
+        }
+        let config = client_config(&self.config).map_err(|e| KafkaError::ClientCreation(e.to_string()))?;
+        let client = config.create_with_context(Silent)?;
+        Ok(self.changer.get_or_init(|| ManuallyDrop::new(client)))
+    }
+
+    /// Why a request failed: lost contact is explained by what the brokers reported.
+    pub(super) fn request_words(&self, code: Code) -> anyhow::Error {
+        if !is_contact_lost(code) {
+            return anyhow!(words(code));
+        }
+        self.serve();
+        // Of a connection that was up, librdkafka says only that it is down.
+        if code == Code::BrokerTransportFailure && self.causes.last().is_none() {
+            return anyhow!("{}: the connection was closed before an answer came", self.config.brokers);
+        }
+        self.causes.explain(code, &self.config.brokers, self.config.timeout)
+    }
+
+    /// Why a request to change something failed: it may have been carried out though no answer came.
+    pub(super) fn change_words(&self, code: Code) -> anyhow::Error {
+        let e = self.request_words(code);
+        if matches!(code, Code::OperationTimedOut | Code::RequestTimedOut | Code::BrokerTransportFailure) {
+            return anyhow!(
+                "{e:#}; it may have been done nevertheless (`kq topic list` and `describe` show)"
+            );
+        }
+        e
+    }
+}
+
+/// The code of an error; where a request failed as a whole, the admin client keeps it apart.
+pub(super) fn code_of(e: &KafkaError) -> Code {
+    match e {
+        KafkaError::AdminOp(code) => *code,
+        e => e.rdkafka_error_code().unwrap_or(Code::Fail),
+    }
+}
+
+/// A client that asks and creates nothing by asking.
+fn client_config(config: &Config) -> anyhow::Result<ClientConfig> {
+    // The backoff: as for a producer, half of it passes before the second connection.
+    native(&config.client(&[("allow.auto.create.topics", "false"), ("reconnect.backoff.ms", "20")]))
+}
+
+/// librdkafka's refusal to start a client, which is about its configuration: a file that is no certificate …
+fn creation_error(e: &KafkaError) -> anyhow::Error {
+    match e {
+        KafkaError::ClientCreation(why) => anyhow!("the connection can't be set up: {why}"),
+        e => anyhow!("the connection can't be set up: {e}"),
+    }
+}
+
+/// Looks again and again until there is an answer or the deadline is past.
+pub(super) fn await_answer<T>(
+    deadline: Instant,
+    mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<Option<T>> {
+    loop {
+        if let Some(answer) = look()? {
+            return Ok(Some(answer));
+        }
+        if Instant::now() > deadline {
+            return Ok(None);
+        }
+        std::thread::sleep(STEP);
+    }
+}
