@@ -6,7 +6,7 @@
 
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -22,6 +22,7 @@ use super::printer::Printer;
 use super::shared::{Shared, Stop, Taken};
 use crate::clock::backoff::Backoff;
 use crate::kafka::errors::{Code, words};
+use crate::lock::{Guard, Lock};
 use crate::record::{OwnedHeader, Record};
 use crate::sending::outbox::{Letter, Outbox};
 
@@ -35,9 +36,9 @@ pub struct Dispatcher {
     /// Where the commands' stdout goes instead of kq's own.
     pub output: Option<Output>,
     pub policy: Policy,
-    pub breaker: Mutex<Breaker>,
+    pub breaker: Lock<Breaker>,
     /// When it was said last that a command can't be started for now.
-    pub said_not_begun: Mutex<Option<Instant>>,
+    pub said_not_begun: Lock<Option<Instant>>,
     pub backoff: Backoff,
     pub group: String,
 }
@@ -282,7 +283,7 @@ impl Dispatcher {
     fn not_begun(&self, job: &Job, why: &str) {
         let delay = self.backoff.delay(job.attempt - 1, random).max(NOT_BEGUN_PAUSE);
         self.finish(job, Outcome::Again(Instant::now() + delay));
-        let mut said = self.said_not_begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.said_not_begun.lock();
         if said.is_none_or(|said| said.elapsed() >= NOT_BEGUN_NOTE) {
             *said = Some(Instant::now());
             self.shared.log.error(format_args!("a command can't be started: {why}; trying again"));
@@ -295,8 +296,8 @@ impl Dispatcher {
         !by_map && self.breaker().failure()
     }
 
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    fn breaker(&self) -> Guard<'_, Breaker> {
+        self.breaker.lock()
     }
 
     fn dead_letter(&self, job: Job, attempt: &Attempt) -> Option<Undelivered> {

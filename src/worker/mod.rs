@@ -32,7 +32,7 @@ mod summary;
 
 use std::collections::HashMap;
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -45,6 +45,7 @@ use crate::kafka::client::{ConsumerClient, Observer};
 use crate::kafka::connect;
 use crate::kafka::errors::Code;
 use crate::kafka::ffi::Consumer;
+use crate::lock::Lock;
 use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Launcher, Variables};
 use crate::reading::{client, group, membership};
@@ -224,8 +225,8 @@ impl Core {
             printer: Arc::new(Printer::start(&self.shared)?),
             dead_letters: senders.dead_letters,
             output: senders.output,
-            said_not_begun: Mutex::default(),
-            breaker: Mutex::new(Breaker::new(failing.max_consecutive_failures)),
+            said_not_begun: Lock::default(),
+            breaker: Lock::new(Breaker::new(failing.max_consecutive_failures)),
             policy: failing.policy,
             backoff: failing.backoff,
             group: reading.group.clone(),

@@ -3,19 +3,20 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::shared::{Shared, Stop};
+use crate::lock::Lock;
 use crate::terminal::live::Live;
 use crate::terminal::stdout::write_all;
 
 /// kq's stdout, for one piece at a time. It knows no buffer: a record waits for its piece.
 pub struct Printer {
     /// `None` once a write failed.
-    stdout: Mutex<Option<File>>,
+    stdout: Lock<Option<File>>,
     live: Option<&'static Live>,
     shared: Arc<Shared>,
 }
@@ -25,7 +26,7 @@ impl Printer {
     pub fn start(shared: &Arc<Shared>) -> anyhow::Result<Self> {
         let stdout = io::stdout().as_fd().try_clone_to_owned().context("open stdout")?;
         Ok(Self {
-            stdout: Mutex::new(Some(File::from(stdout))),
+            stdout: Lock::new(Some(File::from(stdout))),
             live: shared.log.live().filter(|live| live.holds_stdout()),
             shared: Arc::clone(shared),
         })
@@ -35,7 +36,7 @@ impl Printer {
     pub fn print(&self, piece: &[u8]) -> bool {
         // What the command said before goes before.
         self.shared.log.flush();
-        let mut stdout = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stdout = self.stdout.lock();
         let Some(file) = stdout.as_mut() else { return false };
         let outcome = match self.live {
             None => write_all(file, piece),
@@ -48,7 +49,7 @@ impl Printer {
     /// The same from a task. Handing the thread to other tasks for the time is dear, and done only
     /// where whoever reads stdout is behind.
     pub fn print_from_task(&self, piece: &[u8]) -> bool {
-        let free = if self.live.is_none() { self.stdout.try_lock().ok() } else { None };
+        let free = if self.live.is_none() { self.stdout.try_lock() } else { None };
         let Some(mut stdout) = free else {
             return tokio::task::block_in_place(|| self.print(piece));
         };

@@ -1,13 +1,13 @@
 //! What the polling thread, the runtime and the signal thread share.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ledger::{Job, Ledger};
 use super::pulse::Pulse;
 use super::summary::Tally;
 use crate::kafka::errors;
+use crate::lock::{Condition, Guard, Lock};
 use crate::process::Groups;
 use crate::terminal::notes::Log;
 
@@ -58,19 +58,19 @@ pub struct Taken {
 
 /// The state of one worker.
 pub struct Shared {
-    ledger: Mutex<Ledger>,
+    ledger: Lock<Ledger>,
     /// Notified whenever a completion was taken in, and who waits for that: the polling thread.
-    settled: Condvar,
+    settled: Condition,
     is_awaited: AtomicBool,
     /// Wakes what starts commands: records came in.
-    work: Condvar,
+    work: Condition,
     /// The same for `--persistent`, whose processes are tasks.
     work_async: tokio::sync::Notify,
     /// Changes whenever persistent processes are to look at what they were given: see [`Shared::recall`].
     recalled: tokio::sync::watch::Sender<()>,
     /// Threads that wait for `work`; changes with the ledger held.
     idle: AtomicUsize,
-    stop: Mutex<Option<Stopping>>,
+    stop: Lock<Option<Stopping>>,
     /// Whether there is a reason to stop.
     stopped: AtomicBool,
     closing: AtomicBool,
@@ -84,14 +84,14 @@ impl Shared {
     /// The state at the start: nothing assigned.
     pub fn new(ledger: Ledger, groups: Groups, log: Log) -> Self {
         Self {
-            ledger: Mutex::new(ledger),
-            settled: Condvar::new(),
+            ledger: Lock::new(ledger),
+            settled: Condition::default(),
             is_awaited: AtomicBool::new(false),
-            work: Condvar::new(),
+            work: Condition::default(),
             work_async: tokio::sync::Notify::new(),
             recalled: tokio::sync::watch::Sender::new(()),
             idle: AtomicUsize::new(0),
-            stop: Mutex::new(None),
+            stop: Lock::new(None),
             stopped: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             groups,
@@ -102,8 +102,8 @@ impl Shared {
     }
 
     /// The ledger, for a short while: nothing waits with it held.
-    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn ledger(&self) -> Guard<'_, Ledger> {
+        self.ledger.lock()
     }
 
     /// Takes over how many records the ledger resolved without a command.
@@ -147,7 +147,7 @@ impl Shared {
             }
             self.idle.fetch_add(1, Ordering::Relaxed);
             let nap = next_retry.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
-            ledger = self.work.wait_timeout(ledger, nap).unwrap_or_else(PoisonError::into_inner).0;
+            ledger = self.work.wait_for(ledger, nap);
             self.idle.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -174,7 +174,7 @@ impl Shared {
             }
             // A cap, so that a stop that nobody notifies of is seen in time.
             let nap = left.min(Duration::from_millis(100));
-            ledger = self.settled.wait_timeout(ledger, nap).unwrap_or_else(PoisonError::into_inner).0;
+            ledger = self.settled.wait_for(ledger, nap);
         };
         self.is_awaited.store(false, Ordering::Release);
         outcome
@@ -188,7 +188,7 @@ impl Shared {
 
     /// The same for a reason that came up before: a signal.
     pub fn stop_since(&self, since: Instant, why: Stop) {
-        let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stop = self.stop.lock();
         match &mut *stop {
             None => {
                 let abandoned = self.tally.abandoned.load(Ordering::Relaxed);
@@ -234,6 +234,6 @@ impl Shared {
 
     /// The same, with how things stood when it came up.
     pub fn stop_of(&self) -> Option<Stopping> {
-        self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stop.lock().clone()
     }
 }
