@@ -36,7 +36,7 @@ pub enum Ending {
     /// It outlived its time-out, however it ended then: many programs end with 0 on TERM.
     Timeout,
     /// It was told to end by [`Groups::terminate`], and then did.
-    Told,
+    Terminated,
     /// It printed more than [`MAX_OUTPUT`].
     TooMuchOutput,
 }
@@ -175,7 +175,7 @@ pub fn run(
     let ending = if too_much {
         Ending::TooMuchOutput
     } else if told {
-        Ending::Told
+        Ending::Terminated
     } else if timed_out {
         Ending::Timeout
     } else {

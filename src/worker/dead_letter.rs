@@ -54,7 +54,7 @@ pub fn letter(topic: &Arc<str>, record: &Record, failure: Failure<'_>) -> Letter
             add("exit-code", code.to_string().into());
         }
         // These are run again, and never come here.
-        Ended::Told | Ended::NotBegun(_) => {}
+        Ended::Terminated | Ended::NotStarted(_) => {}
         Ended::Signal(signal) => {
             add("reason", "signal".into());
             add("signal", signal.to_string().into());

@@ -6,6 +6,7 @@
 //! the runtime and takes all completions from one channel; [`policy`] says what
 //! follows from each.
 
+mod completion;
 mod dead_letter;
 mod dispatch;
 mod ending;
@@ -19,6 +20,7 @@ mod metrics;
 mod observer;
 mod oneshot;
 mod out_of_range;
+mod output;
 mod persistent;
 mod policy;
 mod poller;
@@ -26,6 +28,7 @@ mod printer;
 mod protocol;
 mod pulse;
 mod rebalance;
+mod resolver;
 pub mod settings;
 mod shared;
 mod summary;
@@ -45,7 +48,6 @@ use crate::kafka::client::{ConsumerClient, Observer};
 use crate::kafka::connect;
 use crate::kafka::errors::Code;
 use crate::kafka::ffi::Consumer;
-use crate::lock::Lock;
 use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Launcher, Variables};
 use crate::reading::{client, group, membership};
@@ -55,15 +57,16 @@ use crate::shutdown::Shutdown;
 use crate::terminal::live::Live;
 use crate::terminal::stdout;
 
-use dispatch::{Dispatcher, Output, Slots};
+use dispatch::{Dispatcher, Threads};
 use filtering::Filtering;
 use ledger::{Ledger, Limits};
 use observer::Watch;
 use oneshot::Runner;
-use policy::Breaker;
+use output::Output;
 use poller::{Parts, Poller};
 use printer::Printer;
 use rebalance::{Patience, Rebalancer};
+use resolver::Resolver;
 use settings::{Failing, Mode, Reading, Running};
 use shared::{Shared, Stop};
 
@@ -214,28 +217,22 @@ impl Core {
         failing: Failing,
     ) -> anyhow::Result<()> {
         let limits = process::Limits { timeout: running.command_timeout, grace: GRACE, slow: SLOW };
+        let command = launcher.program().shown.clone();
+        let max_attempts = failing.policy.max_attempts();
         let dispatcher = Dispatcher {
             shared: Arc::clone(&self.shared),
-            runner: Arc::new(Runner {
-                launcher,
-                limits,
-                max_attempts: failing.policy.max_attempts(),
-                decoder: reading.decoder,
-            }),
+            runner: Arc::new(Runner { launcher, limits, max_attempts, decoder: reading.decoder }),
             printer: Arc::new(Printer::start(&self.shared)?),
             dead_letters: senders.dead_letters,
             output: senders.output,
-            said_not_begun: Lock::default(),
-            breaker: Lock::new(Breaker::new(failing.max_consecutive_failures)),
-            policy: failing.policy,
             backoff: failing.backoff,
-            group: reading.group.clone(),
+            resolver: Resolver::new(Arc::clone(&self.shared), failing, reading.group.clone(), command),
         };
         match running.mode {
             Mode::Persistent { window } => {
                 self.runtime.spawn(dispatcher.serve_persistent(running.jobs, window));
             }
-            Mode::OneShot => Slots::start(dispatcher, self.runtime.handle().clone(), running.jobs)?,
+            Mode::OneShot => Threads::start(dispatcher, self.runtime.handle().clone(), running.jobs)?,
         }
         if let Some(live) = self.live {
             self.runtime.spawn(live::show(live, Arc::clone(&self.shared)));
@@ -287,7 +284,7 @@ fn limits(reading: &Reading, running: &Running) -> Limits {
 
 /// Where dead letters and the commands' output go.
 struct Senders {
-    dead_letters: Option<(Outbox, Arc<str>)>,
+    dead_letters: Option<Outbox>,
     output: Option<Output>,
 }
 
@@ -312,7 +309,7 @@ impl Senders {
         let outbox =
             (!topics.is_empty()).then(|| Outbox::start(config, core.observer(), &topics)).transpose()?;
         Ok(Self {
-            dead_letters: outbox.clone().zip(dlq.map(Arc::from)),
+            dead_letters: outbox.clone().filter(|_| dlq.is_some()),
             output: outbox.zip(output).map(|(outbox, output)| Output {
                 outbox,
                 topic: output.topic.as_str().into(),

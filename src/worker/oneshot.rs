@@ -2,10 +2,11 @@
 
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::io::Errno;
 
+use super::completion::Attempt;
 use super::environment;
 use super::ledger::Job;
 use super::policy::Ended;
@@ -20,17 +21,6 @@ pub struct Runner {
     pub limits: Limits,
     pub max_attempts: Option<u64>,
     pub decoder: Decoder,
-}
-
-/// How one attempt ended, and what it printed.
-pub struct Attempt {
-    pub ended: Ended,
-    pub stdout: Vec<u8>,
-    pub stderr: Vec<u8>,
-    /// What the command asked for instead of the backoff.
-    pub retry_after: Option<Duration>,
-    /// From its start, or from when the record was handed over, to its end.
-    pub took: Duration,
 }
 
 /// One run of the command.
@@ -49,7 +39,7 @@ impl Runner {
         let value = value.unwrap_or_default();
         let headers = form.owned_headers(&record.headers);
         let mut of_record = environment::of_record(record, headers, job.attempt, self.max_attempts);
-        let place = Place(record);
+        let place = record.place();
         let mut line = Vec::new();
         let started = Instant::now();
         let mut tell = |news: News<'_>| match news {
@@ -86,7 +76,7 @@ impl Runner {
                     Ending::Exit(code) => Ended::Exit(code),
                     Ending::Signal(signal) => Ended::Signal(signal),
                     Ending::Timeout => Ended::Timeout,
-                    Ending::Told => Ended::Told,
+                    Ending::Terminated => Ended::Terminated,
                     Ending::TooMuchOutput => Ended::Protocol(format!(
                         "killed, since it printed more than {} MiB, which is held until it ends",
                         MAX_OUTPUT >> 20
@@ -104,7 +94,7 @@ impl Runner {
         let decoded = self.decoder.decode_owned(record, scratch);
         if let Some(why) = &decoded.failure {
             shared.tally.undecoded.fetch_add(1, Relaxed);
-            shared.log.error(format_args!("{}: {why}; passed on as it is", Place(record)));
+            shared.log.error(format_args!("{}: {why}; passed on as it is", record.place()));
         }
         decoded
     }
@@ -125,14 +115,5 @@ pub fn not_started(why: String, e: &io::Error) -> Ended {
         Errno::ISDIR,
         Errno::TOOBIG,
     ];
-    if lasting.contains(&errno) { Ended::CannotRun(why) } else { Ended::NotBegun(why) }
-}
-
-/// A record's place as every message writes it: `topic[partition]@offset`.
-pub struct Place<'a>(pub &'a Record);
-
-impl std::fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}[{}]@{}", self.0.topic, self.0.partition, self.0.offset)
-    }
+    if lasting.contains(&errno) { Ended::CannotRun(why) } else { Ended::NotStarted(why) }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::completion::Printed;
 use super::shared::{Shared, Stop};
 use crate::lock::Lock;
 use crate::terminal::live::Live;
@@ -32,12 +33,12 @@ impl Printer {
         })
     }
 
-    /// Writes one piece; true once it is out. It waits as long as whoever reads stdout does.
-    pub fn print(&self, piece: &[u8]) -> bool {
+    /// Writes one piece. It waits as long as the reader of stdout does.
+    pub fn print(&self, piece: &[u8]) -> Printed {
         // What the command said before goes before.
         self.shared.log.flush();
         let mut stdout = self.stdout.lock();
-        let Some(file) = stdout.as_mut() else { return false };
+        let Some(file) = stdout.as_mut() else { return Printed::Lost };
         let outcome = match self.live {
             None => write_all(file, piece),
             // A terminal: past the live line.
@@ -48,12 +49,12 @@ impl Printer {
 
     /// The same from a task. Handing the thread to other tasks for the time is dear, and done only
     /// where whoever reads stdout is behind.
-    pub fn print_from_task(&self, piece: &[u8]) -> bool {
+    pub fn print_from_task(&self, piece: &[u8]) -> Printed {
         let free = if self.live.is_none() { self.stdout.try_lock() } else { None };
         let Some(mut stdout) = free else {
             return tokio::task::block_in_place(|| self.print(piece));
         };
-        let Some(file) = stdout.as_mut() else { return false };
+        let Some(file) = stdout.as_mut() else { return Printed::Lost };
         let mut rest = piece;
         let outcome = loop {
             // So much never waits where poll says that something can be written: POSIX, pipe(7).
@@ -73,12 +74,12 @@ impl Printer {
         self.note(outcome, &mut stdout)
     }
 
-    fn note(&self, outcome: io::Result<()>, stdout: &mut Option<File>) -> bool {
+    fn note(&self, outcome: io::Result<()>, stdout: &mut Option<File>) -> Printed {
         if let Err(e) = outcome {
             self.shared.stop(stop_for(&e));
             *stdout = None;
         }
-        stdout.is_some()
+        if stdout.is_some() { Printed::Delivered } else { Printed::Lost }
     }
 }
 

@@ -60,7 +60,7 @@ pub struct Taken {
 pub struct Shared {
     ledger: Lock<Ledger>,
     /// Notified whenever a completion was taken in, and who waits for that: the polling thread.
-    settled: Condition,
+    completed: Condition,
     is_awaited: AtomicBool,
     /// Wakes what starts commands: records came in.
     work: Condition,
@@ -85,7 +85,7 @@ impl Shared {
     pub fn new(ledger: Ledger, groups: Groups, log: Log) -> Self {
         Self {
             ledger: Lock::new(ledger),
-            settled: Condition::default(),
+            completed: Condition::default(),
             is_awaited: AtomicBool::new(false),
             work: Condition::default(),
             work_async: tokio::sync::Notify::new(),
@@ -153,9 +153,9 @@ impl Shared {
     }
 
     /// Says that completions were taken in.
-    pub fn settle(&self) {
+    pub fn notify_completed(&self) {
         if self.is_awaited.load(Ordering::Acquire) {
-            self.settled.notify_all();
+            self.completed.notify_all();
         }
     }
 
@@ -174,7 +174,7 @@ impl Shared {
             }
             // A cap, so that a stop that nobody notifies of is seen in time.
             let nap = left.min(Duration::from_millis(100));
-            ledger = self.settled.wait_for(ledger, nap);
+            ledger = self.completed.wait_for(ledger, nap);
         };
         self.is_awaited.store(false, Ordering::Release);
         outcome
@@ -199,7 +199,7 @@ impl Shared {
         }
         drop(stop);
         self.stopped.store(true, Ordering::Release);
-        self.settled.notify_all();
+        self.completed.notify_all();
         self.recall();
     }
 

@@ -49,9 +49,11 @@ impl Attempts {
     pub fn count(&self, ended: &Ended) {
         let count = match ended {
             Ended::Exit(_) => &self.exit,
-            Ended::Signal(_) | Ended::Told => &self.signal,
+            Ended::Signal(_) | Ended::Terminated => &self.signal,
             Ended::Timeout => &self.timeout,
-            Ended::Protocol(_) | Ended::Again(_) | Ended::CannotRun(_) | Ended::NotBegun(_) => &self.protocol,
+            Ended::Protocol(_) | Ended::Again(_) | Ended::CannotRun(_) | Ended::NotStarted(_) => {
+                &self.protocol
+            }
         };
         count.fetch_add(1, Relaxed);
     }

@@ -37,10 +37,7 @@ const DEBT: &[(&str, &str)] = &[
     ("circle", "src/kafka/ffi/topic.rs"),
     ("circle", "src/sending/client.rs"),
     ("circle", "src/sending/settings.rs"),
-    ("circle", "src/worker/dispatch.rs"),
     ("circle", "src/worker/ending.rs"),
-    ("circle", "src/worker/persistent/mod.rs"),
-    ("circle", "src/worker/persistent/slot.rs"),
     ("circle", "src/worker/poller.rs"),
     ("circle", "src/worker/rebalance.rs"),
 ];

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::dispatch::Done;
+use super::completion::Completion;
 use super::ledger::{Job, Ledger, Ticket};
 use super::oneshot::Runner;
 use super::printer::Printer;
@@ -38,23 +38,23 @@ pub struct Given {
 
 /// What every process needs.
 #[derive(Clone)]
-pub struct Parts {
+pub struct Surroundings {
     pub runner: Arc<Runner>,
     pub shared: Arc<Shared>,
     pub printer: Arc<Printer>,
     /// What came at once goes at once: each message wakes somebody.
-    pub completions: mpsc::Sender<Vec<Done>>,
+    pub completions: mpsc::Sender<Vec<Completion>>,
     /// Records in flight a process.
     pub window: usize,
 }
 
 impl Pool {
     /// Starts the tasks of `processes` processes; each starts with its first record.
-    pub fn start(processes: usize, parts: &Parts) -> Self {
+    pub fn start(processes: usize, surroundings: &Surroundings) -> Self {
         let slot = |_| {
             // The ledger bounds what is handed out: jobs times window in all.
             let (sender, inbox) = mpsc::unbounded_channel();
-            tokio::spawn(Slot::new(parts.clone(), inbox).run());
+            tokio::spawn(Slot::new(surroundings.clone(), inbox).run());
             sender
         };
         Self { slots: (0..processes).map(slot).collect(), turn: 0, suspects: HashSet::new() }

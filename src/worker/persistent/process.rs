@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, Interest};
 use tokio::net::unix::pipe::Sender;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
-use super::Parts;
+use super::Surroundings;
 use crate::process::{Group, Lines, Owners, PIPES_AFTER_END, Program};
 use crate::record::decode::Scratch;
 use crate::record::{Record, RecordRef};
@@ -70,8 +70,8 @@ pub enum Event {
 
 impl Process {
     /// Starts one, whose records belong to `owners`.
-    pub fn spawn(parts: &Parts, owners: &Owners) -> io::Result<Self> {
-        let runner = &parts.runner;
+    pub fn spawn(around: &Surroundings, owners: &Owners) -> io::Result<Self> {
+        let runner = &around.runner;
         let mut child = Command::from(runner.launcher.command()).kill_on_drop(true).spawn()?;
         let pid = child.id().map_or(0, |pid| pid as i32);
         Ok(Self {
@@ -79,7 +79,7 @@ impl Process {
             stdout: child.stdout.take(),
             stderr: child.stderr.take(),
             child,
-            group: parts.shared.groups.add_shared(pid, owners),
+            group: around.shared.groups.add_shared(pid, owners),
             unwritten: Vec::new(),
             // As much as a pipe holds: what is read at once.
             unread: Vec::with_capacity(64 << 10),
@@ -89,7 +89,7 @@ impl Process {
             end: End::None,
             grace: runner.limits.grace,
             name: format!("{}[{pid}]", name(runner.launcher.program())),
-            log: parts.shared.log,
+            log: around.shared.log,
         })
     }
 
@@ -99,9 +99,9 @@ impl Process {
     }
 
     /// Hands a record over under this id: it is written as the process reads.
-    pub fn send(&mut self, id: u64, attempt: u32, record: &Record, parts: &Parts) {
+    pub fn send(&mut self, id: u64, attempt: u32, record: &Record, around: &Surroundings) {
         let mut scratch = Scratch::default();
-        let decoded = parts.runner.decoded(record, &mut scratch, &parts.shared);
+        let decoded = around.runner.decoded(record, &mut scratch, &around.shared);
         record.with_ref(|shown| {
             let headers = decoded.form.headers(shown.headers);
             let shown = RecordRef { value: decoded.value, headers: &headers, ..shown };

@@ -12,19 +12,19 @@ use tokio::sync::{mpsc, watch};
 use super::deaths::{Deaths, MOST};
 use super::in_flight::InFlight;
 use super::process::{End, Event, LONGEST_LINE, Process};
-use super::{Given, Parts};
+use super::{Given, Surroundings};
 use crate::clock::backoff::Backoff;
 use crate::process::{Owners, PIPES_AFTER_END, STDERR_TAIL};
-use crate::worker::dispatch::Done;
+use crate::worker::completion::{Attempt, Completion, Printed};
 use crate::worker::ledger::Job;
-use crate::worker::oneshot::{Attempt, Place, not_started};
+use crate::worker::oneshot::not_started;
 use crate::worker::policy::Ended;
 use crate::worker::protocol::{self, Verdict};
 use crate::worker::shared::Stop;
 
 /// The place of one process.
 pub struct Slot {
-    parts: Parts,
+    around: Surroundings,
     inbox: mpsc::UnboundedReceiver<Vec<Given>>,
     /// The worker ends: nothing more comes.
     is_closed: bool,
@@ -46,12 +46,12 @@ pub struct Slot {
 
 impl Slot {
     /// A place without a process: that starts with the first record.
-    pub fn new(parts: Parts, inbox: mpsc::UnboundedReceiver<Vec<Given>>) -> Self {
+    pub fn new(around: Surroundings, inbox: mpsc::UnboundedReceiver<Vec<Given>>) -> Self {
         Self {
             inbox,
             is_closed: false,
-            recalls: parts.shared.recalls(),
-            in_flight: InFlight::new(parts.window),
+            recalls: around.shared.recalls(),
+            in_flight: InFlight::new(around.window),
             owners: Owners::default(),
             suspects: VecDeque::new(),
             is_careful: false,
@@ -59,7 +59,7 @@ impl Slot {
             waiting: VecDeque::new(),
             deaths: Deaths::default(),
             respawn: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
-            parts,
+            around,
         }
     }
 
@@ -77,10 +77,10 @@ impl Slot {
             if self.suspects.is_empty() && self.waiting.is_empty() {
                 continue;
             }
-            match Process::spawn(&self.parts, &self.owners) {
+            match Process::spawn(&self.around, &self.owners) {
                 Ok(process) => self.serve(process).await,
                 Err(e) => {
-                    let why = format!("{}: {e}", self.parts.runner.launcher.program().path.display());
+                    let why = format!("{}: {e}", self.around.runner.launcher.program().path.display());
                     let all = self.suspects.drain(..).chain(self.waiting.drain(..));
                     let ended = || not_started(why.clone(), &e);
                     let all = all.map(|job| report(job, Duration::ZERO, ended(), Vec::new())).collect();
@@ -96,14 +96,14 @@ impl Slot {
         }
     }
 
-    async fn complete(&self, done: Vec<Done>) {
+    async fn complete(&self, done: Vec<Completion>) {
         if !done.is_empty() {
-            let _ = self.parts.completions.send(done).await;
+            let _ = self.around.completions.send(done).await;
         }
     }
 
     fn is_stopping(&self) -> bool {
-        self.parts.shared.stopping().is_some()
+        self.around.shared.stopping().is_some()
     }
 
     /// Gives back what may not be begun any more: its partition leaves, or the worker ends.
@@ -115,12 +115,12 @@ impl Slot {
         let is_stopping = self.is_stopping();
         let mut left = Vec::new();
         {
-            let ledger = self.parts.shared.ledger();
+            let ledger = self.around.shared.ledger();
             for queue in [&mut self.suspects, &mut self.waiting] {
                 let may_begin = |job: &Job| !is_stopping && ledger.may_begin(job.ticket);
                 let (kept, gone): (Vec<_>, Vec<_>) = queue.drain(..).partition(may_begin);
                 queue.extend(kept);
-                left.extend(gone.into_iter().map(|job| Done::Left { job }));
+                left.extend(gone.into_iter().map(|job| Completion::Returned { job }));
             }
         }
         self.complete(left).await;
@@ -143,7 +143,7 @@ impl Slot {
     /// Speaks with one process until it ends, then settles what it left open.
     async fn serve(&mut self, mut process: Process) {
         self.has_answered = false;
-        let limits = self.parts.runner.limits;
+        let limits = self.around.runner.limits;
         // Why it was told to end, and a pipe that it closed, which is why it may be.
         let (mut reason, mut closed) = (None, "");
         let status = loop {
@@ -197,7 +197,7 @@ impl Slot {
                             "a line of its stdout is longer than {} MiB, which is no answer",
                             LONGEST_LINE >> 20
                         );
-                        self.parts
+                        self.around
                             .shared
                             .log
                             .note(format_args!("{}: {why}: telling it to end", process.name));
@@ -231,7 +231,7 @@ impl Slot {
 
     fn say_late(&self, process: &Process) {
         if let Some((job, since)) = self.in_flight.oldest() {
-            let (log, place) = (self.parts.shared.log, Place(&job.record));
+            let (log, place) = (self.around.shared.log, job.record.place());
             let time = since.elapsed().as_secs_f64();
             log.note(format_args!("{place}: no answer after {time:.1} s: telling {} to end", process.name));
         }
@@ -239,7 +239,7 @@ impl Slot {
 
     fn say_slow(&mut self) {
         if let Some((job, since)) = self.in_flight.oldest() {
-            let (log, place) = (self.parts.shared.log, Place(&job.record));
+            let (log, place) = (self.around.shared.log, job.record.place());
             log.note(format_args!("{place}: still running after {} s", since.elapsed().as_secs()));
         }
         self.in_flight.tell_slow();
@@ -250,7 +250,7 @@ impl Slot {
         if self.is_careful || !self.suspects.is_empty() {
             usize::from(self.in_flight.is_empty())
         } else {
-            self.parts.window.saturating_sub(self.in_flight.len())
+            self.around.window.saturating_sub(self.in_flight.len())
         }
     }
 
@@ -285,7 +285,7 @@ impl Slot {
                 if let Some(job) = suspect.or_else(|| self.waiting.pop_front()) {
                     let (record, attempt) = (Arc::clone(&job.record), job.attempt);
                     let id = self.in_flight.push(job, Instant::now());
-                    process.send(id, attempt, &record, &self.parts);
+                    process.send(id, attempt, &record, &self.around);
                 }
             }
             self.owners.remove(unsent);
@@ -336,8 +336,12 @@ impl Slot {
         self.has_answered = true;
         self.owners.remove(answered.iter().map(|(job, _)| job.ticket.epoch));
         self.is_careful &= !self.in_flight.is_empty();
-        let is_out = printed.is_empty() || self.parts.printer.print_from_task(&printed);
-        let answered = answered.into_iter().map(|(job, attempt)| Done::Ran { job, attempt, is_out });
+        let printed = if printed.is_empty() {
+            Printed::Delivered
+        } else {
+            self.around.printer.print_from_task(&printed)
+        };
+        let answered = answered.into_iter().map(|(job, attempt)| Completion::Ran { job, attempt, printed });
         self.complete(answered.collect()).await;
         fits
     }
@@ -354,7 +358,7 @@ impl Slot {
         let mut open = self.in_flight.take();
         self.owners.remove(open.iter().map(|(job, _)| job.ticket.epoch));
         let how = reason.unwrap_or_else(|| how(status));
-        let log = self.parts.shared.log;
+        let log = self.around.shared.log;
         log.verbose(1, format_args!("{}: {how}, with {} records in hand", process.name, open.len()));
         if open.is_empty() {
             return;
@@ -376,14 +380,14 @@ impl Slot {
             None => self.deaths.unexplained(),
         }
         if self.deaths.are_too_many() {
-            self.parts.shared.stop(Stop::Broken(format!(
+            self.around.shared.stop(Stop::Broken(format!(
                 "{}: it ended {MOST} times without an answer, at last: {how}",
-                self.parts.runner.launcher.program().shown
+                self.around.runner.launcher.program().shown
             )));
         }
         if let Some((job, since)) = guilty {
             let done = if self.is_stopping() {
-                Done::Left { job }
+                Completion::Returned { job }
             } else {
                 report(job, since.elapsed(), how, stderr)
             };
@@ -402,7 +406,7 @@ fn how(status: io::Result<ExitStatus>) -> Ended {
 }
 
 /// A record's process ended.
-fn report(job: Job, took: Duration, ended: Ended, stderr: Vec<u8>) -> Done {
+fn report(job: Job, took: Duration, ended: Ended, stderr: Vec<u8>) -> Completion {
     let attempt = Attempt { ended, stdout: Vec::new(), stderr, retry_after: None, took };
-    Done::Ran { job, attempt, is_out: true }
+    Completion::Ran { job, attempt, printed: Printed::Delivered }
 }
