@@ -1,5 +1,6 @@
 //! What becomes of a record once its command has ended: resolved, tried again, sent to the dead letters, left.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -239,7 +240,7 @@ impl Resolver {
     fn describe(&self, job: &Job, attempt: &Attempt) -> String {
         let mut text = format!("{}: {}: {}", job.record.place(), self.command, attempt.ended);
         if job.attempt > 1 {
-            text += &format!(" (attempt {})", job.attempt);
+            let _ = write!(text, " (attempt {})", job.attempt);
         }
         let stderr = String::from_utf8_lossy(&attempt.stderr);
         // What a persistent command answered is in the text already.
@@ -247,7 +248,7 @@ impl Resolver {
         let is_new = |line: &&str| !line.trim().is_empty() && !answer.contains(line);
         let lines: Vec<&str> = stderr.lines().filter(is_new).collect();
         for line in &lines[lines.len().saturating_sub(QUOTED_LINES)..] {
-            text += &format!("\n  stderr: {line}");
+            let _ = write!(text, "\n  stderr: {line}");
         }
         text
     }
