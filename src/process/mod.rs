@@ -165,7 +165,7 @@ pub fn run(
             due.slow += limits.slow;
         }
     }
-    let told = group.was_told();
+    let is_signalled = group.was_signalled();
     // Before the leader is reaped, which frees the number of the group for another.
     group.kill();
     drop(group);
@@ -174,7 +174,7 @@ pub fn run(
     said.finish(|line| tell(News::Stderr(line)));
     let ending = if too_much {
         Ending::TooMuchOutput
-    } else if told {
+    } else if is_signalled {
         Ending::Terminated
     } else if timed_out {
         Ending::Timeout

@@ -106,8 +106,8 @@ impl Ledger {
             .is_some_and(|partition| partition.running.contains_key(&ticket.offset))
     }
 
-    /// Whether a record that was given out may still be begun: its partition stays, the worker goes on.
-    pub fn may_begin(&self, ticket: Ticket) -> bool {
+    /// Whether a record that was given out may still be started: its partition stays, and the worker does not stop.
+    pub fn may_start(&self, ticket: Ticket) -> bool {
         !self.stopped && self.partitions.get(&ticket.epoch).is_some_and(|partition| !partition.draining)
     }
 

@@ -1,19 +1,21 @@
 //! One process of a persistent command: its pipes, what it says, and how it is told to end.
 
-use std::io;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, Interest};
 use tokio::net::unix::pipe::Sender;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::Surroundings;
+use super::backlog::Handover;
 use crate::process::{Group, Lines, Owners, PIPES_AFTER_END, Program};
+use crate::record::RecordRef;
 use crate::record::decode::Scratch;
-use crate::record::{Record, RecordRef};
 use crate::terminal::notes::Log;
+use crate::worker::policy::Ended;
 use crate::worker::protocol;
 
 /// A line of its stdout that is longer is no answer, and is not held.
@@ -23,14 +25,36 @@ const UNWRITTEN: usize = 1 << 20;
 
 /// How far the end of a process has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It works.
-    None,
-    /// It closed a pipe: it is told to end then, unless it has by itself.
-    Awaited(Instant),
-    /// TERM was sent: KILL follows then.
-    Told(Instant),
+pub enum Phase {
+    Working,
+    /// It closed a pipe: it is terminated at this time, unless it has ended by itself.
+    EndAwaited {
+        at: Instant,
+        closed: Pipe,
+    },
+    /// TERM was sent: KILL follows at this time.
+    Terminated {
+        kill_at: Instant,
+    },
     Killed,
+}
+
+/// A pipe that a process closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pipe {
+    /// It reads no more.
+    Stdin,
+    /// It writes no more answers.
+    Stdout,
+}
+
+impl fmt::Display for Pipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stdin => "stdin",
+            Self::Stdout => "stdout",
+        })
+    }
 }
 
 /// A process that runs.
@@ -49,7 +73,9 @@ pub struct Process {
     /// What was just read of its stderr.
     heard: Vec<u8>,
     said: Lines,
-    pub end: End,
+    pub phase: Phase,
+    /// Why it was terminated over a record.
+    pub reason: Option<Ended>,
     /// Between TERM and KILL.
     grace: Duration,
     /// `handler.py[4711]`: what its own output is passed on under.
@@ -64,8 +90,7 @@ pub enum Event {
     Wrote,
     /// Something else that moves it on.
     Moved,
-    ClosedStdin,
-    ClosedStdout,
+    Closed(Pipe),
 }
 
 impl Process {
@@ -86,7 +111,8 @@ impl Process {
             searched: 0,
             heard: Vec::with_capacity(4096),
             said: Lines::default(),
-            end: End::None,
+            phase: Phase::Working,
+            reason: None,
             grace: runner.limits.grace,
             name: format!("{}[{pid}]", name(runner.launcher.program())),
             log: around.shared.log,
@@ -95,17 +121,18 @@ impl Process {
 
     /// Whether it may be given another record.
     pub fn takes_more(&self) -> bool {
-        self.end == End::None && self.stdin.is_some() && self.unwritten.len() < UNWRITTEN
+        self.phase == Phase::Working && self.stdin.is_some() && self.unwritten.len() < UNWRITTEN
     }
 
-    /// Hands a record over under this id: it is written as the process reads.
-    pub fn send(&mut self, id: u64, attempt: u32, record: &Record, around: &Surroundings) {
+    /// Hands a record over: it is written as the process reads.
+    pub fn send(&mut self, handover: &Handover, around: &Surroundings) {
+        let Handover { id, attempt, record } = handover;
         let mut scratch = Scratch::default();
         let decoded = around.runner.decoded(record, &mut scratch, &around.shared);
         record.with_ref(|shown| {
             let headers = decoded.form.headers(shown.headers);
             let shown = RecordRef { value: decoded.value, headers: &headers, ..shown };
-            protocol::append_request(id, attempt, &shown, &mut self.unwritten);
+            protocol::append_request(*id, *attempt, &shown, &mut self.unwritten);
         });
     }
 
@@ -115,43 +142,58 @@ impl Process {
         self.unwritten.clear();
     }
 
-    /// Sends TERM; KILL follows after the grace.
-    pub fn tell(&mut self) {
+    /// Sends TERM for this reason; KILL follows after the grace.
+    pub fn terminate(&mut self, reason: Ended) {
+        self.reason = Some(reason);
         self.group.terminate();
-        self.was_told();
+        self.was_terminated();
     }
 
-    /// It was sent TERM by somebody else.
-    pub fn was_told(&mut self) {
-        if matches!(self.end, End::None | End::Awaited(_)) {
-            self.end = End::Told(Instant::now() + self.grace);
+    /// TERM was sent to it through [`Groups`](crate::process::Groups).
+    pub fn was_terminated(&mut self) {
+        if matches!(self.phase, Phase::Working | Phase::EndAwaited { .. }) {
+            self.phase = Phase::Terminated { kill_at: Instant::now() + self.grace };
         }
     }
 
-    /// It closed a pipe: it is of no more use, and may end by itself within this time.
-    pub fn await_end(&mut self, within: Duration) {
-        if matches!(self.end, End::None | End::Awaited(_)) {
-            self.end = End::Awaited(Instant::now() + within);
+    /// It closed a pipe: it is of no more use, and may end by itself for a while. What it has in hand it
+    /// may still answer, each within the grace, unless no answer can come.
+    pub fn await_end(&mut self, closed: Pipe) {
+        if matches!(self.phase, Phase::Working | Phase::EndAwaited { .. }) {
+            let within = match closed {
+                Pipe::Stdin => self.grace,
+                Pipe::Stdout => PIPES_AFTER_END,
+            };
+            self.phase = Phase::EndAwaited { at: Instant::now() + within, closed };
+        }
+    }
+
+    /// It answered: one whose end is awaited gets the grace again.
+    pub fn answered(&mut self) {
+        if let Phase::EndAwaited { at, .. } = &mut self.phase {
+            *at = Instant::now() + self.grace;
         }
     }
 
     /// When [`Process::press`] is due.
     pub fn end_due(&self) -> Option<Instant> {
-        match self.end {
-            End::Awaited(due) | End::Told(due) => Some(due),
-            End::None | End::Killed => None,
+        match self.phase {
+            Phase::EndAwaited { at: due, .. } | Phase::Terminated { kill_at: due } => Some(due),
+            Phase::Working | Phase::Killed => None,
         }
     }
 
     /// The next step towards its end: TERM, then KILL.
     pub fn press(&mut self) {
-        match self.end {
-            End::Awaited(_) => self.tell(),
-            End::Told(_) => {
-                self.group.kill();
-                self.end = End::Killed;
+        match self.phase {
+            Phase::EndAwaited { closed, .. } => {
+                self.terminate(Ended::Again(format!("it closed its {closed}")));
             }
-            End::None | End::Killed => {}
+            Phase::Terminated { .. } => {
+                self.group.kill();
+                self.phase = Phase::Killed;
+            }
+            Phase::Working | Phase::Killed => {}
         }
     }
 
@@ -165,17 +207,17 @@ impl Process {
                     return Event::Moved;
                 }
                 self.close_stdin();
-                Event::ClosedStdin
+                Event::Closed(Pipe::Stdin)
             }
             // All that it has in hand is in the pipe already: no write would tell.
             () = closed(self.stdin.as_ref()), if self.stdin.is_some() && self.unwritten.is_empty() => {
                 self.close_stdin();
-                Event::ClosedStdin
+                Event::Closed(Pipe::Stdin)
             }
             read = read(self.stdout.as_mut(), &mut self.unread), if self.stdout.is_some() => {
                 if matches!(read, Ok(0) | Err(_)) {
                     self.stdout = None;
-                    return Event::ClosedStdout;
+                    return Event::Closed(Pipe::Stdout);
                 }
                 Event::Wrote
             }
