@@ -38,7 +38,7 @@ impl Pipes<'_> {
     }
 
     /// Waits until a pipe can be moved on or the child has ended, and does it. True where it has ended.
-    pub fn turn(&mut self, exit: Option<&Exit>, wait: Duration, tell: &mut impl FnMut(News<'_>)) -> bool {
+    pub fn turn(&mut self, exit: Option<&Exit>, wait: Duration, hear: &mut impl FnMut(News<'_>)) -> bool {
         let exit_fd = exit.and_then(|exit| exit.fd.as_ref());
         let wait = if exit.is_some() && exit_fd.is_none() { wait.min(LOOK) } else { wait };
         let ready = {
@@ -71,7 +71,7 @@ impl Pipes<'_> {
         if !ready[2].is_empty() {
             let mut buffer = Vec::new();
             drain(&mut self.stderr, ready[2], &mut buffer, |buffer| {
-                self.said.push(buffer, |line| tell(News::Stderr(line)));
+                self.said.push(buffer, |line| hear(News::Stderr(line)));
                 buffer.clear();
                 true
             });

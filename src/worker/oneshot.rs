@@ -11,7 +11,7 @@ use super::environment;
 use super::ledger::Job;
 use super::policy::Ended;
 use super::shared::Shared;
-use crate::process::{self, Ending, Launcher, Limits, MAX_OUTPUT, News, Owner, Variables};
+use crate::process::{self, Ending, Finished, Launcher, Limits, MAX_OUTPUT, News, Owner, Task, Variables};
 use crate::record::Record;
 use crate::record::decode::{Decoded, Decoder, Form, Scratch};
 
@@ -33,60 +33,46 @@ pub struct Run {
 impl Runner {
     /// Runs the command for one record, to its end.
     pub fn run(&self, job: &Job, shared: &Shared) -> Run {
-        let record = &*job.record;
-        let mut scratch = Scratch::default();
-        let Decoded { value, form, .. } = self.decoded(record, &mut scratch, shared);
-        let value = value.unwrap_or_default();
-        let headers = form.owned_headers(&record.headers);
-        let mut of_record = environment::of_record(record, headers, job.attempt, self.max_attempts);
-        let place = record.place();
-        let mut line = Vec::new();
         let started = Instant::now();
-        let mut tell = |news: News<'_>| match news {
-            News::Stderr(said) => {
-                line.clear();
-                let _ = io::Write::write_fmt(&mut line, format_args!("{place}: "));
-                line.extend_from_slice(said);
-                shared.log.passed_on(&line);
-            }
-            News::StillRunning(time) => {
-                shared.log.note(format_args!("{place}: still running after {} s", time.as_secs()));
-            }
-        };
-        let wants_it = || shared.ledger().is_live(job.ticket);
-        let owner = Owner { id: job.ticket.epoch, wants_it: &wants_it };
-        let mut run = |of_record: &Variables| {
-            process::run(&self.launcher, of_record, value, self.limits, &shared.groups, owner, &mut tell)
-        };
-        let mut finished = run(&of_record);
-        if finished.as_ref().is_err_and(|e| Errno::from_io_error(e) == Some(Errno::TOOBIG)) {
-            environment::shorten(&mut of_record);
-            finished = run(&of_record);
-        }
+        let mut scratch = Scratch::default();
+        let Decoded { value, form, .. } = self.decoded(&job.record, &mut scratch, shared);
+        let finished = self.run_process(job, value.unwrap_or_default(), form, shared);
+        let took = started.elapsed();
         let attempt = match finished {
             Err(e) => Attempt {
                 ended: not_started(format!("{}: {e}", self.launcher.program().path.display()), &e),
                 stdout: Vec::new(),
                 stderr: Vec::new(),
                 retry_after: None,
-                took: started.elapsed(),
+                took,
             },
-            Ok(finished) => {
-                let ended = match finished.ending {
-                    Ending::Exit(code) => Ended::Exit(code),
-                    Ending::Signal(signal) => Ended::Signal(signal),
-                    Ending::Timeout => Ended::Timeout,
-                    Ending::Terminated => Ended::Terminated,
-                    Ending::TooMuchOutput => Ended::Protocol(format!(
-                        "killed, since it printed more than {} MiB, which is held until it ends",
-                        MAX_OUTPUT >> 20
-                    )),
-                };
-                let took = started.elapsed();
-                Attempt { ended, stdout: finished.stdout, stderr: finished.stderr, retry_after: None, took }
+            Ok(Finished { ending, stdout, stderr }) => {
+                Attempt { ended: ended(ending), stdout, stderr, retry_after: None, took }
             }
         };
         Run { attempt, form }
+    }
+
+    /// Starts a process with this value on its stdin, and waits for its end. Where the record's variables
+    /// are too much for exec, the long ones are left out.
+    fn run_process(&self, job: &Job, value: &[u8], form: Form, shared: &Shared) -> io::Result<Finished> {
+        let record = &*job.record;
+        let headers = form.owned_headers(&record.headers);
+        let mut variables = environment::of_record(record, headers, job.attempt, self.max_attempts);
+        let wants_it = || shared.ledger().is_live(job.ticket);
+        let owner = Owner { id: job.ticket.epoch, wants_it: &wants_it };
+        let mut hear = |news: News<'_>| pass_on(record, &news, shared);
+        let mut run = |variables: &Variables| {
+            let task = Task { variables, input: value, owner };
+            process::run(&self.launcher, task, self.limits, &shared.groups, &mut hear)
+        };
+        match run(&variables) {
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::TOOBIG) => {
+                environment::shorten(&mut variables);
+                run(&variables)
+            }
+            finished => finished,
+        }
     }
 
     /// The value as the command gets it. One that can't be decompressed is counted.
@@ -97,6 +83,34 @@ impl Runner {
             shared.log.error(format_args!("{}: {why}; passed on as it is", record.place()));
         }
         decoded
+    }
+}
+
+/// Passes on what is heard of a record's command while it runs.
+fn pass_on(record: &Record, news: &News<'_>, shared: &Shared) {
+    let place = record.place();
+    match news {
+        News::Stderr(said) => {
+            let line = [format!("{place}: ").as_bytes(), said].concat();
+            shared.log.passed_on(&line);
+        }
+        News::StillRunning(time) => {
+            shared.log.note(format_args!("{place}: still running after {} s", time.as_secs()));
+        }
+    }
+}
+
+/// How a command ended, in the policy's terms.
+fn ended(ending: Ending) -> Ended {
+    match ending {
+        Ending::Exit(code) => Ended::Exit(code),
+        Ending::Signal(signal) => Ended::Signal(signal),
+        Ending::Timeout => Ended::Timeout,
+        Ending::Terminated => Ended::Terminated,
+        Ending::TooMuchOutput => Ended::Protocol(format!(
+            "killed, since it printed more than {} MiB, which is held until it ends",
+            MAX_OUTPUT >> 20
+        )),
     }
 }
 
