@@ -189,16 +189,7 @@ fn from(text: &str) -> anyhow::Result<Start> {
 }
 
 fn until(text: &str) -> anyhow::Result<End> {
-    let now = now_ms();
-    match bounds::parse_until(text, now)? {
-        End::Time(ms) if ms > now => {
-            anyhow::bail!(
-                "it is to come, and a worker ends only at a time that has passed; leave --until out, and send TERM \
-                 at that time (`timeout 2h kq worker …`)"
-            )
-        }
-        until => Ok(until),
-    }
+    bounds::parse_until(text, now_ms())
 }
 
 fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {

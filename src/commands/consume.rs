@@ -5,11 +5,12 @@ use anyhow::{Context as _, bail};
 use crate::cli::consume::Args;
 use crate::clock::now_ms;
 use crate::commands::selection::{decoder, filter};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::consume::{self, Bounds, Look, Reader, Settings, Sink, SinkSettings};
 use crate::exit::Exit;
 use crate::reading::bounds::{Bound, End, Start, parse_bound, parse_partitions, parse_until};
 use crate::reading::membership::Sharing;
+use crate::reading::topics::Selection;
 use crate::record::decode::Decode;
 use crate::record::escape::unescape;
 use crate::record::format::Template;
@@ -31,7 +32,8 @@ pub(crate) fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings>
     if group.as_deref() == Some("") {
         bail!("-g/--group is empty: give the group's name, or leave the flag out to read without a group");
     }
-    let topics = topics(args, config)?;
+    let named: Vec<&String> = args.reading.topics.iter().chain(&args.reading.topic).collect();
+    let topics = Selection::given_or(&named, config.env_topic.as_deref())?;
     let reset = args.reading.reset.then(|| reset(group.as_deref(), &bounds)).transpose()?;
     Ok(Settings {
         topics,
@@ -76,23 +78,6 @@ fn reset(group: Option<&str>, bounds: &Bounds) -> anyhow::Result<Start> {
         }
         (Some(_), Some(from)) => Ok(from),
     }
-}
-
-/// The topics to read, each once: those that are named, else `KQ_TOPIC`.
-fn topics(args: &Args, config: &Config) -> anyhow::Result<Vec<String>> {
-    let mut names: Vec<String> = Vec::new();
-    for name in args.reading.topics.iter().chain(&args.reading.topic) {
-        if !names.contains(name) {
-            names.push(name.clone());
-        }
-    }
-    if names.is_empty() {
-        names.push(match config.env_topic.as_deref() {
-            Some(pattern) if pattern.starts_with('^') => pattern.to_owned(),
-            env => config::topic::one(None, None, env)?,
-        });
-    }
-    Ok(names)
 }
 
 /// How records are written; an error names the flag.

@@ -11,6 +11,7 @@ use crate::exit::{self, Exit};
 use crate::process::Program;
 use crate::reading::bounds::End;
 use crate::reading::membership::Sharing;
+use crate::reading::topics::Selection;
 use crate::record::decode::Decode;
 use crate::worker::settings::{Credentials, Ending, Failing, Mode, OutputTopic, Reading, Running};
 use crate::worker::{self, OnFailure, Policy, Settings};
@@ -29,7 +30,8 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
 /// What the flags ask for, as far as that can be told without the cluster.
 fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
     let program = program(args).map_err(|e| exit::with(Exit::CannotRun, e))?;
-    let topics = topics(args, config)?;
+    let named: Vec<&String> = args.topics.iter().chain(&args.topic_flags).collect();
+    let topics = Selection::given_or(&named, config.env_topic.as_deref())?;
     let group = group(args, config, &topics)?;
     let policy = policy(args, &topics)?;
     let output = output(args, &topics)?;
@@ -92,39 +94,24 @@ fn program(args: &Args) -> anyhow::Result<Program> {
     Program::resolve(&args.command, std::env::var_os("PATH").as_deref(), &cwd)
 }
 
-/// The topics to read: a name that starts with `^` is a regular expression.
-fn topics(args: &Args, config: &Config) -> anyhow::Result<Vec<String>> {
-    let (patterns, names): (Vec<String>, Vec<String>) =
-        args.topics.iter().chain(&args.topic_flags).cloned().partition(|name| name.starts_with('^'));
-    for pattern in &patterns {
-        topic::pattern(pattern)?;
-    }
-    if names.is_empty() && !patterns.is_empty() {
-        return Ok(patterns);
-    }
-    let mut all = topic::several(&names, &[], config.env_topic.as_deref())?;
-    all.extend(patterns);
-    Ok(all)
-}
-
 /// `-g`, else `KQ_GROUP`, else a name made from the one topic.
-fn group(args: &Args, config: &Config, topics: &[String]) -> anyhow::Result<String> {
+fn group(args: &Args, config: &Config, topics: &Selection) -> anyhow::Result<String> {
     if let Some(group) = args.group.as_deref().or(config.group.as_deref()) {
         ensure!(!group.is_empty(), "-g/--group is empty (give a name, or leave the flag out)");
         return Ok(group.to_owned());
     }
-    match topics {
-        [topic] if !topic.starts_with('^') => {
+    match topics.only_name() {
+        Some(topic) => {
             let group = format!("kq-worker-{topic}");
             config.log.note(format_args!("group {group} (-g GROUP or KQ_GROUP for another)"));
             Ok(group)
         }
-        _ => bail!("several topics or a pattern: name the group with -g GROUP or KQ_GROUP"),
+        None => bail!("several topics or a pattern: name the group with -g GROUP or KQ_GROUP"),
     }
 }
 
 /// What becomes of records whose command failed.
-fn policy(args: &Args, topics: &[String]) -> anyhow::Result<Policy> {
+fn policy(args: &Args, topics: &Selection) -> anyhow::Result<Policy> {
     let default = if args.dlq.is_some() { OnFailure::Dlq } else { OnFailure::Stop };
     let policy = Policy {
         exit_map: args.exit_map.clone().unwrap_or_default(),
@@ -140,7 +127,7 @@ fn policy(args: &Args, topics: &[String]) -> anyhow::Result<Policy> {
             );
             topic::check(dlq).context("--dlq")?;
             ensure!(
-                !worker::reads(topics, dlq),
+                !topics.matches(dlq),
                 "--dlq {dlq}: the worker reads that topic itself: its dead letters would come back for ever"
             );
         }
@@ -149,7 +136,7 @@ fn policy(args: &Args, topics: &[String]) -> anyhow::Result<Policy> {
 }
 
 /// Where the commands' output goes.
-fn output(args: &Args, topics: &[String]) -> anyhow::Result<Option<OutputTopic>> {
+fn output(args: &Args, topics: &Selection) -> anyhow::Result<Option<OutputTopic>> {
     let Some(output) = &args.output_topic else { return Ok(None) };
     ensure!(
         !args.persistent,
@@ -158,7 +145,7 @@ fn output(args: &Args, topics: &[String]) -> anyhow::Result<Option<OutputTopic>>
     );
     topic::check(output).context("--output-topic")?;
     ensure!(
-        !worker::reads(topics, output),
+        !topics.matches(output),
         "--output-topic {output}: the worker reads that topic itself: its output would come back for ever"
     );
     Ok(Some(OutputTopic { topic: output.clone(), lines: args.output_lines, copy_headers: args.copy_headers }))

@@ -23,6 +23,10 @@ const RESERVED: &[(&str, &str)] = &[
     ("transactional.id", "kq writes no transactions: each record stands for itself"),
     ("delivery.report.only.error", "kq counts every delivery report; use --report to see them"),
     ("auto.offset.reset", "kq says which records are gone; use --from, and --reset for a group"),
+    (
+        "topic.blacklist",
+        "patterns of topics are kq's own, and it would wait for one that the client leaves out; name those to read",
+    ),
     ("allow.auto.create.topics", "`kq topic create` makes topics, and `kq produce` without --no-create"),
 ];
 

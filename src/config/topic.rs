@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow, bail};
-use regex::Regex;
+use anyhow::{anyhow, bail};
 
 /// The longest topic name that Kafka accepts, in bytes.
 const MAX_LEN: usize = 249;
@@ -78,60 +77,6 @@ pub fn flaw(name: &str) -> Option<String> {
     ))
 }
 
-/// A regular expression over topic names, in what kq's own engine and librdkafka's, which is POSIX
-/// extended, read alike: what one of the two reads otherwise would match nothing, or wait for ever.
-pub fn pattern(text: &str) -> anyhow::Result<Regex> {
-    if let Some((found, instead)) = not_posix(text) {
-        bail!("topic {text}: `{found}` is not read by the Kafka client, whose patterns are POSIX: {instead}");
-    }
-    Regex::new(text).with_context(|| format!("topic {text}"))
-}
-
-/// What of a pattern POSIX does not have, and what to write instead.
-fn not_posix(text: &str) -> Option<(String, &'static str)> {
-    let mut chars = text.chars().peekable();
-    let (mut bracket, mut quantified) = (false, false);
-    while let Some(c) = chars.next() {
-        let after = chars.peek().copied();
-        let was_quantified = std::mem::take(&mut quantified);
-        match c {
-            '\\' => {
-                if let Some(escaped) = after.filter(char::is_ascii_alphanumeric) {
-                    return Some((format!("\\{escaped}"), instead_of(escaped)));
-                }
-                if bracket {
-                    return Some(("\\".into(), "a backslash in brackets is itself: leave it out"));
-                }
-                chars.next();
-            }
-            '[' if !bracket => bracket = true,
-            ']' if bracket => bracket = false,
-            _ if bracket => {}
-            '(' if after == Some('?') => return Some(("(?".into(), "write a plain group, as (a|b)")),
-            '?' if was_quantified => return Some((format!("{c}"), LAZY)),
-            '*' | '+' | '?' | '}' => quantified = true,
-            _ => {}
-        }
-    }
-    None
-}
-
-const LAZY: &str = "there is no lazy repetition: leave the second sign out, the whole name is matched anyhow";
-
-fn instead_of(escaped: char) -> &'static str {
-    match escaped {
-        'd' => "write [0-9]",
-        'D' => "write [^0-9]",
-        'w' => "write [A-Za-z0-9_]",
-        'W' => "write [^A-Za-z0-9_]",
-        'p' | 'P' => "write the characters in brackets, as [a-z]",
-        's' => "a topic's name holds no white space",
-        'b' | 'B' => "write what stands around it, as (^|[.-])",
-        'A' | 'z' => "write ^ and $",
-        _ => "write the character itself, or those that are meant in brackets",
-    }
-}
-
 /// What to say where a TOPIC is the name of a file too: most likely the topic was forgotten.
 pub fn file_hint(name: &str) -> Option<String> {
     Path::new(name)
@@ -184,32 +129,6 @@ mod tests {
         assert!(check("..").is_err());
         assert!(check(&"x".repeat(250)).is_err());
         assert!(check(&"x".repeat(249)).is_ok());
-    }
-
-    #[test]
-    fn a_pattern_that_the_client_reads_otherwise_is_refused_with_what_to_write() {
-        for (text, part) in [
-            (r"^ab\d$", "[0-9]"),
-            (r"^\D", "[^0-9]"),
-            (r"^a\w+", "[A-Za-z0-9_]"),
-            (r"^a\W", "[^A-Za-z0-9_]"),
-            (r"^a\s", "white space"),
-            (r"^\bfoo\b", "around it"),
-            (r"^\p{L}", "[a-z]"),
-            (r"^[\d]", "[0-9]"),
-            (r"^[\.]", "backslash"),
-            ("^(?i)foo", "plain group"),
-            ("^a*?", "lazy"),
-            ("^a+?b", "lazy"),
-            ("^a{2}?", "lazy"),
-            ("^(", "topic ^("),
-        ] {
-            let e = format!("{:#}", pattern(text).unwrap_err());
-            assert!(e.contains(part), "{text}: {e}");
-        }
-        for text in [r"^orders-.*", r"^a\.b$", "^(a|b)?[0-9]{1,3}$", "^[?(?]*x", "^[a-z_.-]+$", r"^a\??"] {
-            assert!(pattern(text).is_ok(), "{text}");
-        }
     }
 
     proptest! {

@@ -38,9 +38,6 @@ impl<C: ConsumerClient> Session<'_, C> {
     /// Where a partition that the group gave us starts: its committed offset, unless there is none.
     fn take_over(&mut self, assigned: &mut Assigned, committed: Option<i64>) -> anyhow::Result<Part> {
         let (topic, partition) = (Arc::clone(&assigned.topic), assigned.partition);
-        if committed.is_some() && self.bounds.until.is_none() {
-            return Ok(Part::new(topic, partition, committed, None));
-        }
         let Some(committed) = committed else {
             // `--from` is for the first time in a run: a start that was not committed yet stays.
             let known =
@@ -54,17 +51,12 @@ impl<C: ConsumerClient> Session<'_, C> {
             assigned.start = part.start.map_or(StartAt::Beginning, StartAt::Offset);
             return Ok(part);
         };
-        let (low, high) = self.watermarks(&topic, partition)?;
-        let mut start = committed;
-        if committed > high
-            && committed > client::unstable_end(self.consumer(), &topic, partition, self.config.timeout)?
-        {
-            self.tell_beyond(&topic, partition, committed, high, low);
-            self.commit_back(&topic, partition, low)?;
-            start = low;
-            assigned.start = StartAt::Offset(low);
+        let question = self.question(&topic, partition);
+        let start = self.patiently(|| question.take_over(committed), client::is_passing)?;
+        if let (Some(at), true) = (start.at, start.verdict.is_some()) {
+            assigned.start = StartAt::Offset(at);
         }
-        self.part(&topic, partition, Some(start), high)
+        self.open(&topic, partition, start)
     }
 }
 
@@ -99,9 +91,8 @@ impl<C: ConsumerClient> Rebalance for Session<'_, C> {
                 break;
             }
         }
-        self.joined = Some(Instant::now());
+        self.joining.assigned(Instant::now());
         self.last_record = Instant::now();
-        self.last_news = Instant::now();
         self.config.log.verbose(1, format_args!("assigned: {}", names(partitions)));
         self.stop_when_done();
     }
@@ -119,9 +110,7 @@ impl<C: ConsumerClient> Rebalance for Session<'_, C> {
                 self.known.push(Known { topic: part.topic, partition: part.partition, position });
             }
         }
-        // A new assignment follows, if only of nothing.
-        self.joined = self.joins_silently().then(Instant::now);
-        self.began = Instant::now();
+        self.joining.revoked(Instant::now());
         self.config
             .log
             .verbose(1, format_args!("{}: {}", if lost { "lost" } else { "revoked" }, names(partitions)));

@@ -22,10 +22,13 @@ use crate::exit::{self, Exit};
 use crate::kafka::client::{ConsumerClient, Events as _};
 use crate::kafka::errors;
 use crate::reading::client::{self, Connected};
-use crate::reading::membership;
+use crate::reading::contact::{Contact, Silence};
+use crate::reading::membership::{self, Joining};
+use crate::reading::start::Ends;
+use crate::reading::topics::{Discovery, Selection};
+use crate::record::TopicPartition;
 use crate::shutdown::Shutdown;
 use crate::terminal::stdout::Output;
-use outage::Outage;
 use parts::Parts;
 
 pub use bounds::Bounds;
@@ -118,12 +121,11 @@ struct Session<'a, C> {
     bounds: Bounds,
     group: Option<String>,
     parts: Parts,
-    /// The end of each partition that was assigned before: it stays what it was at first.
-    ends: Vec<(String, i32, Option<i64>)>,
+    ends: Ends,
     /// How far partitions were read that the group took away.
     known: Vec<Known>,
     /// What was asked for: names and patterns.
-    names: Vec<String>,
+    selection: Selection,
     /// The topics that the group was joined for.
     subscribed: Vec<String>,
     output: Output,
@@ -136,25 +138,17 @@ struct Session<'a, C> {
     /// What ends the run with an error: stdout can't be written, or the client is fenced.
     broken: Option<anyhow::Error>,
     stop: Option<Stop>,
-    /// When joining the group, or a rebalance of it, began.
-    began: Instant,
-    /// When the group gave this member its share, which may be nothing.
-    joined: Option<Instant>,
-    said_joining: bool,
+    /// Whether the group gave this member its share.
+    joining: Joining,
     /// When the batch that is being taken came.
     polled: Instant,
     /// When stdout and signals were looked at last.
     looked: Instant,
     last_record: Instant,
-    /// When anything came from the brokers.
-    last_news: Instant,
-    /// When new partitions and topics were looked for.
-    discovered: Instant,
-    /// Since when a topic is missing that was there.
-    missed: client::Absence,
-    /// When was said what is waited for.
-    waited: Option<Instant>,
-    outage: Option<Outage>,
+    /// When to look for new partitions and topics, and for those that are gone.
+    discovery: Discovery,
+    contact: Contact,
+    silence: Silence<TopicPartition>,
     /// The group took partitions away before what was written from them was committed.
     lost: bool,
 }
@@ -181,6 +175,8 @@ impl<'a, C: ConsumerClient> Session<'a, C> {
         sink: Sink,
         output: Output,
     ) -> Self {
+        let stall = settings.bounds.stops().then_some(settings.stall_timeout);
+        let now = Instant::now();
         Self {
             settings,
             config,
@@ -188,9 +184,9 @@ impl<'a, C: ConsumerClient> Session<'a, C> {
             bounds: settings.bounds,
             group: settings.group.clone(),
             parts: Parts::default(),
-            ends: Vec::new(),
+            ends: Ends::default(),
             known: Vec::new(),
-            names: settings.topics.clone(),
+            selection: settings.topics.clone(),
             subscribed: Vec::new(),
             output,
             sink,
@@ -200,29 +196,21 @@ impl<'a, C: ConsumerClient> Session<'a, C> {
             gone: 0,
             broken: None,
             stop: None,
-            began: Instant::now(),
-            joined: None,
-            said_joining: false,
-            polled: Instant::now(),
-            looked: Instant::now(),
-            last_record: Instant::now(),
-            last_news: Instant::now(),
-            discovered: Instant::now(),
-            missed: client::Absence::default(),
-            waited: None,
-            outage: None,
+            joining: Joining::new(settings.sharing.protocol, now),
+            polled: now,
+            looked: now,
+            last_record: now,
+            discovery: Discovery::new(now),
+            contact: Contact::new(stall),
+            silence: Silence::new(stall),
             lost: false,
         }
     }
 
     /// Joins the group, or takes the partitions that are asked for.
     fn begin_reading(&mut self) -> anyhow::Result<()> {
-        let begun = if self.group.is_some() {
-            self.joined = self.joins_silently().then(Instant::now);
-            self.join()
-        } else {
-            self.assign(self.settings.partitions.as_deref())
-        };
+        let begun =
+            if self.group.is_some() { self.join() } else { self.assign(self.settings.partitions.as_deref()) };
         match (begun, self.shutdown.signal()) {
             // Once it is to end, it asks no longer.
             (Err(_), Some(signal)) => self.stop = Some(Stop::Signal(signal)),
@@ -235,11 +223,6 @@ impl<'a, C: ConsumerClient> Session<'a, C> {
 impl<C: ConsumerClient> Session<'_, C> {
     fn consumer(&self) -> &C {
         &self.connected.consumer
-    }
-
-    /// Whether the group may leave this member without a word that it has nothing for it.
-    fn joins_silently(&self) -> bool {
-        self.settings.sharing.is_silent()
     }
 
     fn run(mut self) -> anyhow::Result<Exit> {
@@ -305,31 +288,17 @@ impl<C: ConsumerClient> Session<'_, C> {
             part.reach_time(now);
         }
         self.stop_when_done();
-        if self.group.is_some() && self.joined.is_none() && !self.subscribed.is_empty() {
-            self.tell_joining();
-        }
-        if self.parts.is_empty()
-            && self.bounds.stops()
-            && self
-                .joined
-                .is_some_and(|joined| joined.elapsed() >= membership::patience(self.joins_silently()))
-            && self.outage.is_none()
-        {
-            self.config
-                .log
-                .note("this member got no partition to read: the group has enough members without it");
-            self.stop = Some(Stop::Reached);
-        }
+        self.watch_joining();
         if let Some(idle) = self.bounds.idle
             && !self.parts.is_empty()
             && self.parts.behind().next().is_none()
-            && self.outage.is_none()
+            && !self.contact.is_lost()
             && self.last_record.elapsed() >= idle
         {
             self.stop = Some(Stop::Reached);
         }
         self.look_for_topics();
-        self.watch_outage();
+        self.watch_contact();
     }
 }
 

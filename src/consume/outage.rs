@@ -1,101 +1,80 @@
 //! What a consume waits for: brokers that are away, a partition without a leader, a group's share.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::anyhow;
 
-use super::Session;
+use super::{Session, Stop};
 use crate::kafka::client::ConsumerClient;
-use crate::reading::contact::{FIRST_NOTE, NOTES};
+use crate::reading::contact::{self, Answered, Hush, Step};
 use crate::reading::membership;
 
-/// How often is asked whether the brokers are back.
-const ASK: Duration = Duration::from_secs(2);
-
-/// Brokers that are away since a while.
-#[derive(Clone, Copy)]
-pub(super) struct Outage {
-    since: Instant,
-    asked: Instant,
-    noted: Option<Instant>,
-}
-
 impl<C: ConsumerClient> Session<'_, C> {
-    /// Says once what a join waits for that takes long.
-    pub(super) fn tell_joining(&mut self) {
-        if !self.said_joining
-            && self.began.elapsed() >= membership::LONG_JOIN
-            && !self.connected.causes.all_down()
+    /// Says what a join waits for that takes long; ends a consume that gets no partition.
+    pub(super) fn watch_joining(&mut self) {
+        if self.group.is_none() || self.subscribed.is_empty() {
+            return;
+        }
+        let (now, log) = (Instant::now(), self.config.log);
+        if self.joining.is_worth_a_note(now, !self.connected.causes.all_down()) {
+            log.note(membership::JOINING);
+        }
+        if self.parts.is_empty()
+            && self.bounds.stops()
+            && self.joining.is_left_out(now)
+            && !self.contact.is_lost()
         {
-            self.said_joining = true;
-            self.config.log.note(membership::JOINING);
+            log.note(membership::LEFT_OUT);
+            self.stop = Some(Stop::Reached);
         }
     }
 
-    /// Says every 10 s that brokers are away; with a stop condition, gives up in the end.
-    pub(super) fn watch_outage(&mut self) {
+    /// A broker answered.
+    pub(super) fn hear(&mut self) {
+        self.connected.causes.clear();
+        match self.contact.answer() {
+            Answered::AsBefore => return,
+            Answered::Soon => {}
+            Answered::Again => self.config.log.note(contact::OVER),
+        }
+        self.last_record = Instant::now();
+    }
+
+    /// Says that brokers are away, or that a partition is silent; with a stop condition, gives up in the end.
+    pub(super) fn watch_contact(&mut self) {
         let now = Instant::now();
-        if self.outage.is_none() && self.connected.causes.all_down() {
-            // It may be said of the time before: brokers are never said to be back.
-            if self.consumer().metadata(None, Duration::from_millis(200)).is_ok() {
-                return self.connected.causes.clear();
+        let causes = &self.connected.causes;
+        if causes.all_down() {
+            self.contact.lose(now);
+        }
+        let brokers = &self.config.brokers;
+        match self.contact.step(now) {
+            Step::Wait => {}
+            Step::Ask(patience) => {
+                if self.consumer().metadata(None, patience).is_ok() {
+                    self.hear();
+                }
             }
-            self.outage = Some(Outage { since: now, asked: now, noted: None });
+            Step::Note(lasts) => {
+                self.config.log.note(contact::waiting(brokers, lasts, causes.last().as_deref()));
+            }
+            Step::GiveUp(lasts) => {
+                self.broken = Some(anyhow!(contact::stalled(brokers, lasts, causes.last().as_deref())));
+            }
         }
-        let Some(outage) = &mut self.outage else { return self.watch_partitions() };
-        if now.duration_since(outage.asked) < ASK {
-            return;
+        if self.contact.is_lost() {
+            return self.silence.forget();
         }
-        outage.asked = now;
-        let since = outage.since;
-        let is_due = outage.noted.map_or(since.elapsed() >= FIRST_NOTE, |noted| noted.elapsed() >= NOTES);
-        if is_due {
-            outage.noted = Some(now);
-        }
-        // An idle topic gives no sign that brokers are back, so ask.
-        if self.consumer().metadata(None, Duration::from_secs(1)).is_ok() {
-            self.connected.causes.clear();
-            self.outage = None;
-            self.last_record = Instant::now();
-            return;
-        }
-        let cause = self.connected.causes.last().unwrap_or_else(|| "no answer".into());
-        if self.bounds.stops() && since.elapsed() >= self.settings.stall_timeout {
-            self.broken = Some(anyhow!(
-                "stalled: no contact to {} for {} s (--stall-timeout): {cause}",
-                self.config.brokers,
-                since.elapsed().as_secs()
-            ));
-        } else if is_due {
-            self.config.log.note(format_args!(
-                "waiting for {} since {} s: {cause}",
-                self.config.brokers,
-                since.elapsed().as_secs()
-            ));
-        }
-    }
-
-    /// Says where nothing comes from though there is something: a partition without a leader is no
-    /// outage of all brokers. With a stop condition, gives up in the end.
-    fn watch_partitions(&mut self) {
-        let silence = self.last_news.elapsed();
-        if silence < NOTES || self.parts.behind().next().is_none() {
-            self.waited = None;
-            return;
-        }
-        if self.waited.is_some_and(|waited| waited.elapsed() < NOTES) {
-            return;
-        }
-        self.waited = Some(Instant::now());
-        let names: Vec<String> =
-            self.parts.behind().take(5).map(|part| format!("{}[{}]", part.topic, part.partition)).collect();
-        let cause = self.connected.causes.last().unwrap_or_else(|| "its leader does not answer".into());
-        let (names, seconds) = (names.join(" "), silence.as_secs());
-        if self.bounds.stops() && silence >= self.settings.stall_timeout {
-            self.broken =
-                Some(anyhow!("stalled: nothing from {names} for {seconds} s (--stall-timeout): {cause}"));
-        } else {
-            self.config.log.note(format_args!("nothing from {names} since {seconds} s: {cause}"));
+        let behind = self.parts.behind().map(|part| (part.name(), part.position()));
+        match self.silence.look(now, behind) {
+            Hush::Wait => {}
+            Hush::Note(partitions, lasts) => {
+                self.config.log.note(contact::silent(&partitions, lasts, causes.last().as_deref()));
+            }
+            Hush::GiveUp(partitions, lasts) => {
+                let cause = causes.last();
+                self.broken = Some(anyhow!(contact::stalled_at(&partitions, lasts, cause.as_deref())));
+            }
         }
     }
 }

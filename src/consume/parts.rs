@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::record::TopicPartition;
+
 /// One assigned partition.
 #[derive(Clone, Debug)]
 pub struct Part {
@@ -41,6 +43,11 @@ impl Part {
             at_end: false,
             done,
         }
+    }
+
+    /// Its topic and its number.
+    pub fn name(&self) -> TopicPartition {
+        TopicPartition::new(Arc::clone(&self.topic), self.partition)
     }
 
     /// The offset that is read next, or none that is known.

@@ -6,12 +6,12 @@ use super::bounds::Bounds;
 use crate::reading::bounds::Start;
 use crate::reading::isolation::Isolation;
 use crate::reading::membership::Sharing;
+use crate::reading::topics::Selection;
 
 /// The settings of one run: checked, and relative times resolved.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Names and patterns, each once; never empty.
-    pub topics: Vec<String>,
+    pub topics: Selection,
     /// The group to read as a member of.
     pub group: Option<String>,
     /// The partitions to read, without a group; `None`: all.

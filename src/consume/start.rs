@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::Session;
 use super::parts::Part;
 use crate::kafka::client::ConsumerClient;
-use crate::reading::bounds::{End, Start};
+use crate::reading::bounds::Start;
+use crate::reading::position::Verdict;
+use crate::reading::start::{Found, Question};
 use crate::reading::{client, contact};
 
 impl<C: ConsumerClient> Session<'_, C> {
@@ -31,60 +33,54 @@ impl<C: ConsumerClient> Session<'_, C> {
         self.patiently(ask, client::is_passing)
     }
 
-    /// A partition with nothing read of it. Records that are gone already are counted; of a start
-    /// beyond the end, what comes before it is not asked for. Without a start it is read from its
-    /// beginning, which the client finds itself, however long the leader is away.
+    /// Asks one of these about a partition.
+    pub(super) fn question<'q>(&'q self, topic: &'q str, partition: i32) -> Question<'q, C> {
+        Question {
+            consumer: self.consumer(),
+            topic,
+            partition,
+            until: self.bounds.until,
+            ends: &self.ends,
+            timeout: self.config.timeout,
+        }
+    }
+
+    /// A partition with nothing read of it.
     pub(super) fn begin(&mut self, topic: &str, partition: i32, from: Start) -> anyhow::Result<Part> {
-        if from == Start::Beginning && self.bounds.until.is_none() {
-            return Ok(Part::new(topic.into(), partition, None, None));
-        }
-        let (low, high) = self.watermarks(topic, partition)?;
-        let ask = || client::start(self.consumer(), topic, partition, from, (low, high), self.config.timeout);
-        let start = self.patiently(ask, client::is_passing)?;
-        let mut part = self.part(topic, partition, Some(start.clamp(low, high.max(low))), high)?;
-        part.first = (start > high).then_some(start);
-        part.unstored &= part.first.is_none();
-        self.config.log.verbose(1, format_args!("{topic}[{partition}]: from {start}; its end is {high}"));
-        if start < low {
-            let gone = part.until.map_or(low, |until| until.clamp(start, low));
-            self.count_gone(topic, partition, start, gone);
-        }
-        Ok(part)
+        let question = self.question(topic, partition);
+        let start = self.patiently(|| question.begin(from), client::is_passing)?;
+        self.open(topic, partition, start)
     }
 
-    pub(super) fn count_gone(&mut self, topic: &str, partition: i32, from: i64, to: i64) {
-        if from >= to {
-            return;
-        }
-        self.gone += (to - from) as u64;
-        self.config.log.error(format_args!(
-            "{topic}[{partition}]: {from}..{to} gone: no longer in the topic when they were read"
-        ));
-    }
-
-    /// The state of a partition that is read from `start` on.
-    pub(super) fn part(
-        &mut self,
-        topic: &str,
-        partition: i32,
-        start: Option<i64>,
-        high: i64,
-    ) -> anyhow::Result<Part> {
-        let known = self.ends.iter().find(|(t, p, _)| *p == partition && t == topic).map(|(_, _, end)| *end);
-        let end = match (known, self.bounds.until) {
-            (Some(end), _) => end,
-            (None, None) => None,
-            (None, Some(until)) => {
-                let ask = || client::end(self.consumer(), topic, partition, until, high, self.config.timeout);
-                let end = self.patiently(ask, client::is_passing)?;
-                self.ends.push((topic.to_owned(), partition, end));
-                end
+    /// The state of a partition that begins there.
+    pub(super) fn open(&mut self, topic: &str, partition: i32, start: Found) -> anyhow::Result<Part> {
+        if let Some(verdict) = start.verdict {
+            self.tell(topic, partition, verdict);
+            if let Verdict::Back { next, .. } = verdict {
+                self.commit_back(topic, partition, next)?;
             }
-        };
-        let mut part = Part::new(topic.into(), partition, start, end);
-        if let (Some(End::Time(time)), None) = (self.bounds.until, end) {
-            part.until_time = Some(time);
+        }
+        if self.bounds.until.is_some() {
+            self.ends.keep(topic, partition, start.limit);
+        }
+        let mut part = Part::new(topic.into(), partition, start.at, start.limit.offset());
+        part.first = start.first;
+        part.until_time = start.until_time;
+        part.unstored &= part.first.is_none();
+        if let (Some(at), Some(high)) = (start.first.or(start.at), start.high) {
+            self.config.log.verbose(1, format_args!("{}: from {at}; its end is {high}", part.name()));
         }
         Ok(part)
+    }
+
+    /// Says, and counts, what was to be read and is not there.
+    pub(super) fn tell(&mut self, topic: &str, partition: i32, verdict: Verdict) {
+        self.gone += match verdict {
+            Verdict::GoOn { .. } => return,
+            Verdict::Gone { .. } => verdict.gone(),
+            // How many there were, nobody knows.
+            Verdict::Back { .. } => 1,
+        };
+        self.config.log.error(format_args!("{topic}[{partition}]: {verdict}"));
     }
 }

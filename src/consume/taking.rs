@@ -8,17 +8,18 @@ use crate::clock::now_ms;
 use crate::exit::{self, Exit};
 use crate::kafka::client::{ConsumerClient, Event};
 use crate::kafka::errors::{self, Code};
-use crate::reading::bounds::End;
 use crate::reading::client;
+use crate::reading::position::{self, Limit, Log, Read, Verdict};
 use crate::record::RecordRef;
 
 impl<C: ConsumerClient> Session<'_, C> {
     pub(super) fn take(&mut self, event: Event<'_>) {
-        self.last_news = self.polled;
         match event {
             Event::Record(record) => self.take_record(&record),
             Event::End { topic, partition, offset } => {
-                self.outage = None;
+                if self.contact.is_lost() {
+                    self.hear();
+                }
                 if let Some(part) = self.parts.find(topic, partition) {
                     part.reached_end(offset, now_ms());
                     self.stop_when_done();
@@ -39,7 +40,9 @@ impl<C: ConsumerClient> Session<'_, C> {
         part.passed(record.offset + 1);
         let part_done = part.done;
         self.last_record = self.polled;
-        self.outage = None;
+        if self.contact.is_lost() {
+            self.hear();
+        }
         if fate != Fate::Filtered {
             self.written += 1;
         }
@@ -111,8 +114,9 @@ impl<C: ConsumerClient> Session<'_, C> {
         if part.done {
             return;
         }
-        let (position, until) = (part.position().unwrap_or(offset), part.until);
-        if let Err(e) = self.pass_gap(topic, partition, position, until, cut) {
+        let position = part.position().unwrap_or(offset);
+        let limit = Limit::new(self.bounds.until, part.until);
+        if let Err(e) = self.pass_gap(topic, partition, position, limit, cut) {
             self.broken = Some(e);
         }
     }
@@ -122,45 +126,35 @@ impl<C: ConsumerClient> Session<'_, C> {
         topic: &str,
         partition: i32,
         position: i64,
-        until: Option<i64>,
+        limit: Limit,
         cut: Option<i64>,
     ) -> anyhow::Result<()> {
         let (low, high) = self.watermarks(topic, partition)?;
-        let mut next = position.max(low);
-        // Where the log was cut beyond the position, nothing that was written out is concerned.
-        let end = cut.map_or(high, |cut| cut.clamp(low, high));
-        let back = (position > end).then_some(if cut.is_some() { end } else { low });
-        if let Some(back) = back {
-            self.tell_beyond(topic, partition, position, end, back);
-            next = back;
-        } else if position >= 0 && position < low {
+        let verdict = position::judge(Read::to(position), Log { low, high, cut }, limit);
+        self.tell(topic, partition, verdict);
+        if let Verdict::Gone { next, .. } = verdict {
             // It was said, so the group need not come back to it.
-            self.count_gone(topic, partition, position, until.map_or(low, |until| until.min(low)));
             if let Some(part) = self.parts.find(topic, partition) {
-                part.pass(low);
+                part.pass(next);
             }
             self.stop_when_done();
         }
+        let next = verdict.next();
         match self.consumer().restart(topic, partition, next) {
             // It left meanwhile, and is its next owner's to read.
             Err(Code::InvalidArgument) => return Ok(()),
             Ok(()) => {}
             Err(code) => bail!("read {topic}[{partition}] from {next} on: {code}"),
         }
-        let Some(back) = back else { return Ok(()) };
-        // The end that was there may never come again.
-        let end = (self.bounds.until == Some(End::End)).then_some(high);
-        if let Some(end) = end {
-            let known = self.ends.iter_mut().find(|(t, p, _)| *p == partition && t == topic);
-            if let Some((_, _, known)) = known {
-                *known = (*known).min(Some(end));
-            }
+        let Verdict::Back { limit, .. } = verdict else { return Ok(()) };
+        if limit.offset().is_some() {
+            self.ends.keep(topic, partition, limit);
         }
         if let Some(part) = self.parts.find(topic, partition) {
-            part.go_back(back, end);
+            part.go_back(next, limit.offset());
         }
         self.stop_when_done();
-        self.commit_back(topic, partition, back)
+        self.commit_back(topic, partition, next)
     }
 
     /// Has the group begin there, should this member end before it has read what it had committed before.
@@ -170,13 +164,5 @@ impl<C: ConsumerClient> Session<'_, C> {
         }
         let commit = || client::commit_back(self.consumer(), topic, partition, position, self.config.timeout);
         self.patiently(commit, client::is_passing)
-    }
-
-    /// Says that what was read before is not there any more.
-    pub(super) fn tell_beyond(&mut self, topic: &str, partition: i32, position: i64, end: i64, back: i64) {
-        self.gone += 1;
-        self.config.log.error(format_args!(
-            "{topic}[{partition}]: offset {position} is beyond the end {end}: the topic was truncated or made anew; reading from {back}"
-        ));
     }
 }

@@ -1,7 +1,7 @@
 //! What a consume reads: the topics and partitions at the start, and those that come and go later.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{anyhow, bail};
 
@@ -10,25 +10,17 @@ use super::parts::Part;
 use crate::kafka::client::{Assigned, ConsumerClient, StartAt, TopicMetadata};
 use crate::kafka::errors::words;
 use crate::reading::bounds::Start;
-use crate::reading::client;
-
-/// How often is looked for new topics and partitions.
-const DISCOVERY: Duration = Duration::from_secs(10);
-/// The same for one that is missing.
-const DISAPPEARANCE: Duration = Duration::from_secs(1);
+use crate::reading::topics::{self, Follows};
 
 impl<C: ConsumerClient> Session<'_, C> {
     /// Joins the group for the topics that are there now; partitions come through [`Rebalance::assigned`].
-    ///
-    /// Patterns are kq's own: librdkafka reads them in another dialect (POSIX), would join for
-    /// Kafka's own topics too, and finds a new topic after five minutes.
     pub(super) fn join(&mut self) -> anyhow::Result<()> {
-        let topics: Vec<String> = self.connected.topics.iter().map(|topic| topic.name.clone()).collect();
+        let topics = topics::names(&self.connected.topics);
         if topics.is_empty() {
             if self.bounds.stops() {
-                bail!("no topic matches; `kq topic list` shows those that exist");
+                return Err(self.selection.nothing());
             }
-            self.config.log.note("no topic matches yet: waiting for one");
+            self.config.log.note(self.selection.nothing_yet());
         }
         self.subscribe(topics)
     }
@@ -75,9 +67,9 @@ impl<C: ConsumerClient> Session<'_, C> {
         }
         if self.parts.is_empty() {
             if self.bounds.stops() {
-                bail!("no topic matches; `kq topic list` shows those that exist");
+                return Err(self.selection.nothing());
             }
-            self.config.log.note("no topic matches yet: waiting for one");
+            self.config.log.note(self.selection.nothing_yet());
         }
         self.consumer().assign(&assigned).map_err(|code| anyhow!("assign partitions: {code}"))
     }
@@ -85,32 +77,30 @@ impl<C: ConsumerClient> Session<'_, C> {
     /// Looks for what came into being since: topics that match a pattern, partitions that were added;
     /// and for what is there no more.
     pub(super) fn look_for_topics(&mut self) {
-        let is_gone = self.connected.causes.take_topic_gone();
-        let pause = if self.missed.is_suspected() { DISAPPEARANCE } else { DISCOVERY };
-        if !is_gone && self.discovered.elapsed() < pause {
+        if self.contact.is_lost() {
             return;
         }
-        self.discovered = Instant::now();
-        let has_pattern = self.names.iter().any(|name| name.starts_with('^'));
+        let is_missed = self.connected.causes.take_topic_gone();
         let follows = self.bounds.until.is_none() && self.settings.partitions.is_none();
-        if self.outage.is_some()
-            || !(is_gone || self.missed.is_suspected() || has_pattern || (follows && self.group.is_none()))
-        {
+        let news = if self.selection.has_pattern() || (follows && self.group.is_none()) {
+            Follows::New
+        } else {
+            Follows::Nothing
+        };
+        if !self.discovery.is_due(Instant::now(), is_missed, news) {
             return;
         }
-        let looked = client::look(self.consumer(), &self.connected.causes, &self.names);
-        match self.missed.judge(looked) {
-            Ok(Some(topics)) if self.group.is_some() => self.subscribe_anew(&topics),
+        let looked = self.selection.look(self.consumer(), &self.connected.causes);
+        match self.discovery.judge(Instant::now(), looked) {
+            Ok(Some(topics)) if self.group.is_some() => self.subscribe_again(&topics),
             Ok(Some(topics)) if follows => self.assign_new(&topics),
             Ok(_) => {}
             Err(gone) => self.broken = Some(gone),
         }
     }
 
-    fn subscribe_anew(&mut self, topics: &[TopicMetadata]) {
-        let mut topics: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
-        topics.sort_unstable();
-        self.subscribed.sort_unstable();
+    fn subscribe_again(&mut self, found: &[TopicMetadata]) {
+        let topics = topics::names(found);
         if !topics.is_empty()
             && topics != self.subscribed
             && let Err(e) = self.subscribe(topics)

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::exit::{self, Exit};
 use crate::kafka::client::{Delivery, ProducerClient};
 use crate::kafka::errors::Code;
+use crate::reading::contact::Notes;
 use crate::record::framing::Framer;
 use crate::record::json;
 use crate::record::shape::Shape;
@@ -94,8 +95,10 @@ struct Session<'a, P: ProducerClient> {
     untold: Option<Instant>,
     /// All inputs were read, or are not read on: the summary is near.
     draining: bool,
-    /// When a delivery report came last, or a note about their absence was written.
+    /// When a delivery report came last.
     last_news: Instant,
+    /// When to say that none comes.
+    notes: Notes,
     stop: Option<Stop>,
 }
 
@@ -153,6 +156,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
             untold: None,
             draining: false,
             last_news: now,
+            notes: Notes::default(),
             stop: (settings.count == Some(0)).then_some(Stop::Count),
         })
     }
@@ -271,9 +275,8 @@ impl<'a, P: ProducerClient> Session<'a, P> {
         self.progress.update(self.position, self.tally.delivered);
         self.heed_failures();
         if self.tally.delivered + self.tally.failed > before || self.connected.producer.in_flight() == 0 {
-            self.last_news = Instant::now();
-        } else if self.last_news.elapsed() >= Duration::from_secs(10) {
-            self.last_news = Instant::now();
+            (self.last_news, self.notes) = (Instant::now(), Notes::default());
+        } else if self.notes.are_due(self.last_news.elapsed()) {
             let waiting = self.connected.producer.in_flight();
             let cause = self.connected.causes.last().unwrap_or_else(|| "the brokers do not answer".into());
             let what = if waiting == 1 { "record waits" } else { "records wait" };

@@ -1,16 +1,16 @@
 //! A consumer that is connected, the topics it reads, and where their partitions start and end.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::bail;
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::kafka::client::{ConsumerClient, TopicMetadata};
-use crate::kafka::connect;
 use crate::kafka::errors::{self, Causes, Code, words};
 use crate::kafka::ffi::Consumer;
 use crate::reading::bounds::{End, Start};
+use crate::reading::topics::Selection;
 use crate::record::TopicPartition;
 
 /// What kq wants of every consumer: nothing skipped silently, ends of partitions known, memory
@@ -39,133 +39,20 @@ pub struct Connected<C = Consumer> {
     pub causes: Arc<Causes>,
 }
 
-/// Connects to the cluster and finds the topics, within the configured time-out. A name that
-/// starts with `^` is a regular expression over the names of all topics; it may match none. `role` and
-/// `flags` are the command's properties, as in [`Config::client_with`].
+/// Connects to the cluster and finds the topics, within the configured time-out. `role` and `flags`
+/// are the command's properties, as in [`Config::client_with`].
 pub fn connect(
     config: &Config,
     role: &[(&str, &str)],
     flags: &[(&str, &str)],
-    names: &[String],
+    selection: &Selection,
 ) -> anyhow::Result<Connected> {
     let causes = Arc::new(Causes::new(config.log));
     let client = config.client_with(&[&DEFAULTS, role].concat(), flags);
     let consumer = Consumer::new(&client, Arc::clone(&causes) as _)?;
-    let topics = find(&consumer, &causes, config, names)?;
+    let topics = selection.find(&consumer, &causes, config)?;
     causes.clear();
     Ok(Connected { consumer, topics, causes })
-}
-
-/// The topics of these names and patterns, as the cluster has them now.
-pub fn find(
-    consumer: &impl ConsumerClient,
-    causes: &Causes,
-    config: &Config,
-    names: &[String],
-) -> anyhow::Result<Vec<TopicMetadata>> {
-    find_by(names, causes, |topic| connect::metadata(config, causes, |wait| consumer.metadata(topic, wait)))
-}
-
-/// The same, asked once and not for long, while records are read.
-pub fn look(
-    consumer: &impl ConsumerClient,
-    causes: &Causes,
-    names: &[String],
-) -> anyhow::Result<Vec<TopicMetadata>> {
-    let wait = Duration::from_secs(1);
-    find_by(names, causes, |topic| consumer.metadata(topic, wait).map_err(|code| anyhow!(words(code))))
-}
-
-fn find_by(
-    names: &[String],
-    causes: &Causes,
-    ask: impl Fn(Option<&str>) -> anyhow::Result<Vec<TopicMetadata>>,
-) -> anyhow::Result<Vec<TopicMetadata>> {
-    let mut topics: Vec<TopicMetadata> = Vec::new();
-    for name in names {
-        let found = if name.starts_with('^') {
-            let pattern = regex::Regex::new(name).with_context(|| format!("topic {name}"))?;
-            // Kafka's own topics are matched only by who asks for them.
-            let internal = name.contains("__");
-            ask(None)?
-                .into_iter()
-                .filter(|topic| pattern.is_match(&topic.name) && (internal || !topic.name.starts_with("__")))
-                .collect()
-        } else {
-            config::topic::check(name)?;
-            vec![existing(ask(Some(name))?, name, causes)?]
-        };
-        for topic in found {
-            if !topics.iter().any(|t| t.name == topic.name) {
-                topics.push(topic);
-            }
-        }
-    }
-    Ok(topics)
-}
-
-/// The one topic of that name, or an error that says what to do.
-fn existing(metadata: Vec<TopicMetadata>, name: &str, causes: &Causes) -> anyhow::Result<TopicMetadata> {
-    use Code as E;
-    let topic = metadata.into_iter().find(|topic| topic.name == name);
-    match topic.as_ref().and_then(|topic| topic.error) {
-        Some(E::UnknownTopicOrPartition | E::UnknownTopic) => {}
-        Some(code) => return Err(causes.explain_topic(code, name)),
-        None => {
-            if let Some(topic) = topic.filter(|topic| !topic.partitions.is_empty()) {
-                return Ok(topic);
-            }
-        }
-    }
-    Err(anyhow::Error::new(Missing(name.to_owned())))
-}
-
-/// A topic that is not there.
-#[derive(Debug)]
-struct Missing(String);
-
-impl std::fmt::Display for Missing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let hint = config::topic::or_a_file(&self.0);
-        write!(f, "{}{hint}", config::topic::absent(&self.0))
-    }
-}
-
-impl std::error::Error for Missing {}
-
-/// For so long a topic must be missing until it counts as gone: one broker may know less than the
-/// others for a moment.
-const CERTAIN: Duration = Duration::from_secs(3);
-
-/// Whether a topic that was there is missing, and since when.
-#[derive(Debug, Default)]
-pub struct Absence(Option<Instant>);
-
-impl Absence {
-    /// Whether one is missing, and is to be looked for again soon.
-    pub fn is_suspected(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// What a [`look`] found; `None` where it is to be repeated. An error once a topic is gone for good.
-    pub fn judge(
-        &mut self,
-        looked: anyhow::Result<Vec<TopicMetadata>>,
-    ) -> anyhow::Result<Option<Vec<TopicMetadata>>> {
-        let e = match looked {
-            Ok(topics) => {
-                self.0 = None;
-                return Ok(Some(topics));
-            }
-            Err(e) => e,
-        };
-        match e.downcast_ref() {
-            Some(Missing(name)) if self.0.get_or_insert_with(Instant::now).elapsed() >= CERTAIN => {
-                Err(anyhow!("topic {name} does not exist any more"))
-            }
-            _ => Ok(None),
-        }
-    }
 }
 
 /// Low and high watermark of a partition; the error names it.

@@ -80,7 +80,9 @@ pub struct Contact {
 #[derive(Debug)]
 struct Outage {
     since: Instant,
+    /// When was asked last.
     asked: Option<Instant>,
+    is_certain: bool,
     notes: Notes,
 }
 
@@ -102,13 +104,19 @@ impl Contact {
 
     /// The client found every broker away.
     pub fn lose(&mut self, now: Instant) {
-        self.outage.get_or_insert(Outage { since: now, asked: None, notes: Notes::default() });
+        self.outage.get_or_insert(Outage {
+            since: now,
+            asked: None,
+            is_certain: false,
+            notes: Notes::default(),
+        });
     }
 
     /// A broker answered: a record came, the end of a partition, or the answer to a question.
     pub fn answer(&mut self) -> Answered {
         match self.outage.take() {
             None => Answered::AsBefore,
+            Some(outage) if !outage.is_certain => Answered::AsBefore,
             Some(outage) if outage.notes.are_unsaid() => Answered::Soon,
             Some(_) => Answered::Again,
         }
@@ -126,7 +134,7 @@ impl Contact {
             return Step::GiveUp(lasts);
         }
         if now.saturating_duration_since(asked) >= ASK {
-            outage.asked = Some(now);
+            (outage.asked, outage.is_certain) = (Some(now), true);
             return Step::Ask(ANSWER);
         }
         if outage.notes.are_due(lasts) { Step::Note(lasts) } else { Step::Wait }
@@ -136,7 +144,7 @@ impl Contact {
 /// What an answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answered {
-    /// There was no outage.
+    /// There was no outage: the first question was answered at once, if one was asked.
     AsBefore,
     /// The outage was over before it was spoken of.
     Soon,
@@ -335,11 +343,20 @@ mod tests {
         assert_eq!(contact.step(began), Step::Wait, "nothing is lost");
         contact.lose(began);
         assert!(contact.is_lost());
+        assert_eq!(contact.step(began), Step::Ask(FIRST_ANSWER));
+        assert_eq!(contact.answer(), Answered::AsBefore, "it was of the past");
+        contact.lose(began);
+        assert_eq!(contact.step(began), Step::Ask(FIRST_ANSWER));
+        assert_eq!(contact.step(began + s(2)), Step::Ask(ANSWER));
         assert_eq!(contact.answer(), Answered::Soon);
         contact.lose(began);
         contact.lose(began + s(3));
         assert_eq!(contact.lost_since(), Some(began), "it is one outage");
-        while !matches!(contact.step(began + s(6)), Step::Note(_)) {}
+        for (at, step) in
+            [(s(0), Step::Ask(FIRST_ANSWER)), (s(6), Step::Ask(ANSWER)), (s(6), Step::Note(s(6)))]
+        {
+            assert_eq!(contact.step(began + at), step);
+        }
         assert_eq!(contact.answer(), Answered::Again);
         assert_eq!(contact.answer(), Answered::AsBefore);
     }

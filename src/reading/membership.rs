@@ -1,6 +1,6 @@
 //! How a group's members share its partitions: the protocol they speak, and what each needs to be told.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
 
@@ -14,6 +14,20 @@ pub enum GroupProtocol {
     Classic,
     /// The brokers do, without stopping the others (KIP-848).
     Consumer,
+}
+
+impl GroupProtocol {
+    /// Whether the group may leave this member without a word that it has nothing for it: the brokers
+    /// have none for a share of nothing.
+    pub fn joins_silently(self) -> bool {
+        self == Self::Consumer
+    }
+
+    /// A member that got no partition for so long has nothing to read: the group has enough others.
+    /// Where it joins silently, partitions of a member that died stay that one's own for a session.
+    pub fn patience(self) -> Duration {
+        Duration::from_secs(if self.joins_silently() { 60 } else { 10 })
+    }
 }
 
 impl Named for GroupProtocol {
@@ -92,15 +106,102 @@ pub fn properties(sharing: Sharing, config: &Config) -> anyhow::Result<Vec<(&'st
     Ok(properties)
 }
 
-/// A member that got no partition for so long has nothing to read: the group has enough others. `silently`:
-/// with the consumer protocol nobody says so, and partitions of one that died stay its own for a session.
-pub fn patience(silently: bool) -> Duration {
-    Duration::from_secs(if silently { 60 } else { 10 })
-}
-
 /// A join that takes longer is told of, with what it may wait for.
-pub const LONG_JOIN: Duration = Duration::from_secs(5);
+const LONG_JOIN: Duration = Duration::from_secs(5);
 
 /// What to say where a member waits long for its share.
 pub const JOINING: &str = "the group has not let this member in yet: one that died is waited for until its session \
      ends, one that is busy until it has drained";
+
+/// What to say of a member that has nothing to read and is to end.
+pub const LEFT_OUT: &str = "the group's other members have all partitions: nothing to do here";
+
+/// Whether a member has its share of the group's partitions, and since when. Pure: the clock is injected.
+#[derive(Clone, Copy, Debug)]
+pub struct Joining {
+    protocol: GroupProtocol,
+    /// When the join, or the rebalance, began.
+    began: Instant,
+    /// When the group gave this member its share, which may be nothing; `None` while it is about to.
+    joined: Option<Instant>,
+    is_told: bool,
+}
+
+impl Joining {
+    /// Joins now.
+    pub fn new(protocol: GroupProtocol, now: Instant) -> Self {
+        Self { protocol, began: now, joined: protocol.joins_silently().then_some(now), is_told: false }
+    }
+
+    /// Partitions were assigned, if only none.
+    pub fn assigned(&mut self, now: Instant) {
+        self.joined = Some(now);
+    }
+
+    /// Partitions were taken away: a new assignment follows, if only of nothing.
+    pub fn revoked(&mut self, now: Instant) {
+        let Self { protocol, is_told, .. } = *self;
+        *self = Self { is_told, ..Self::new(protocol, now) };
+    }
+
+    /// Since when this member has its share, as far as it can know.
+    pub fn joined_since(&self) -> Option<Instant> {
+        self.joined
+    }
+
+    /// Whether [`JOINING`] is to be said now, which is once. In an outage it would not be true.
+    pub fn is_worth_a_note(&mut self, now: Instant, is_in_reach: bool) -> bool {
+        let is_long = self.joined.is_none() && now.saturating_duration_since(self.began) >= LONG_JOIN;
+        let is_due = is_long && is_in_reach && !self.is_told;
+        self.is_told |= is_due;
+        is_due
+    }
+
+    /// Whether a member without any partition has had none for so long that it will get none.
+    pub fn is_left_out(&self, now: Instant) -> bool {
+        self.joined.is_some_and(|joined| now.saturating_duration_since(joined) >= self.protocol.patience())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_join_is_told_of_once() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut joining = Joining::new(GroupProtocol::Classic, began);
+        assert!(!joining.is_worth_a_note(at(4), true));
+        assert!(!joining.is_worth_a_note(at(6), false), "the brokers are away");
+        assert!(joining.is_worth_a_note(at(7), true));
+        assert!(!joining.is_worth_a_note(at(8), true));
+        joining.assigned(at(9));
+        joining.revoked(at(10));
+        assert!(!joining.is_worth_a_note(at(30), true), "once a run");
+        assert_eq!(joining.joined_since(), None);
+    }
+
+    #[test]
+    fn a_member_is_left_out_once_it_had_nothing_for_long() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut joining = Joining::new(GroupProtocol::Classic, began);
+        assert!(!joining.is_left_out(at(100)), "the group has not answered");
+        joining.assigned(at(100));
+        assert!(!joining.is_left_out(at(109)) && joining.is_left_out(at(110)));
+        joining.revoked(at(111));
+        assert!(!joining.is_left_out(at(200)));
+        let silent = Joining::new(GroupProtocol::Consumer, began);
+        assert!(!silent.is_left_out(at(59)) && silent.is_left_out(at(60)));
+    }
+
+    #[test]
+    fn a_silent_join_is_one_that_is_never_told_of() {
+        let began = Instant::now();
+        let mut joining = Joining::new(GroupProtocol::Consumer, began);
+        assert!(!joining.is_worth_a_note(began + Duration::from_mins(1), true));
+        joining.revoked(began + Duration::from_mins(2));
+        assert_eq!(joining.joined_since(), Some(began + Duration::from_mins(2)));
+    }
+}

@@ -7,4 +7,6 @@ pub mod group;
 pub mod isolation;
 pub mod membership;
 pub mod position;
+pub mod start;
+pub mod topics;
 pub mod tracker;

@@ -74,6 +74,11 @@ impl Tracker {
         }
     }
 
+    /// The offset after all that was received or passed. `None` before anything was seen.
+    pub fn read_to(&self) -> Option<i64> {
+        self.end.max(self.last_seen.map(|last| last + 1))
+    }
+
     /// The number of received offsets that are not resolved.
     pub fn unresolved(&self) -> usize {
         self.unresolved

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::lanes::{Lane, Lanes, Order};
+use crate::reading::start::Found;
 use crate::reading::tracker::Tracker;
 use crate::record::{Record, RecordRef};
 use partition::{Item, Load, Parked, Partition, Running, WaitingRoom, weight};
@@ -141,7 +142,10 @@ impl Ledger {
             queued_bytes: 0,
             waiting: Load::default(),
             until,
+            until_time: None,
+            first: None,
             end_behind: None,
+            at_end: false,
             ended: until.zip(position).is_some_and(|(until, position)| position >= until),
             draining: false,
             paused: None,
@@ -154,10 +158,42 @@ impl Ledger {
         self.partitions.insert(self.last_epoch, partition);
     }
 
+    /// The same, with all that is known of where it begins and ends.
+    pub fn begin(&mut self, name: &Name, start: &Found) {
+        self.assign(name, start.at, start.limit.offset());
+        if let Some(partition) = self.partitions.get_mut(&self.last_epoch) {
+            (partition.first, partition.until_time) = (start.first, start.until_time);
+        }
+    }
+
+    /// Goes back to `next` in a partition, as a new epoch: what was read of it is not what is there now.
+    pub fn go_back(&mut self, name: &Name, next: i64, until: Option<i64>) {
+        let kept = self.epoch_of(name).and_then(|epoch| self.partitions.get(&epoch)?.until_time);
+        self.assign(name, Some(next), until);
+        if let Some(partition) = self.partitions.get_mut(&self.last_epoch) {
+            partition.until_time = kept;
+        }
+    }
+
+    /// Ends the partitions whose time has come and of which all was read: what is written from now on is
+    /// of a later one.
+    pub fn reach_time(&mut self, now_ms: i64) {
+        for partition in self.partitions.values_mut() {
+            let is_over = partition.until_time.is_some_and(|time| now_ms >= time);
+            if is_over && partition.at_end && !partition.ended && partition.parked.is_empty() {
+                (partition.until, partition.ended) = (partition.read_to(), true);
+            }
+        }
+    }
+
     /// Takes a delivered record in. Records of a partition that is not assigned,
     /// that ended, or that drains are refused: nothing of them is committed.
     pub fn receive(&mut self, record: RecordRef<'_>) {
-        let Some(epoch) = self.accepts(record.topic, record.partition, record.offset) else { return };
+        let Some(epoch) =
+            self.accepts(record.topic, record.partition, record.offset, record.timestamp.millis())
+        else {
+            return;
+        };
         let Some((topic, _)) = self.names.get_key_value(record.topic) else { return };
         let topic = Arc::clone(topic);
         let record = Arc::new(Record {
@@ -173,18 +209,27 @@ impl Ledger {
     }
 
     /// Takes in that a record was delivered which no command runs for: it is resolved in its turn.
-    pub fn pass(&mut self, topic: &str, partition: i32, offset: i64) {
-        if let Some(epoch) = self.accepts(topic, partition, offset) {
+    pub fn pass(&mut self, record: &RecordRef<'_>) {
+        let RecordRef { topic, partition, offset, timestamp, .. } = *record;
+        if let Some(epoch) = self.accepts(topic, partition, offset, timestamp.millis()) {
             self.park(epoch, Parked::Filtered(offset));
         }
     }
 
-    /// The epoch that a delivered record belongs to, where it is taken.
-    fn accepts(&mut self, topic: &str, partition: i32, offset: i64) -> Option<u64> {
+    /// The epoch that a delivered record belongs to, where it is taken; `time` is the record's, in ms
+    /// since the epoch.
+    fn accepts(&mut self, topic: &str, partition: i32, offset: i64, time: Option<i64>) -> Option<u64> {
         let epoch = self.epoch(topic, partition)?;
-        let partition = self.partitions.get(&epoch)?;
+        let partition = self.partitions.get_mut(&epoch)?;
         if self.stopped || partition.draining || partition.ended {
             return None;
+        }
+        partition.at_end = false;
+        if partition.first.is_some_and(|first| offset < first) {
+            return None;
+        }
+        if partition.until_time.zip(time).is_some_and(|(until, time)| time >= until) {
+            partition.until = partition.until.min(Some(offset)).or(Some(offset));
         }
         if partition.until.is_some_and(|until| offset >= until) {
             self.take_end(epoch, offset);
@@ -204,6 +249,9 @@ impl Ledger {
     /// Takes note of the end of a partition, as the client reports it.
     pub fn reach_end(&mut self, topic: &str, partition: i32, offset: i64) {
         if let Some(epoch) = self.epoch(topic, partition) {
+            if let Some(partition) = self.partitions.get_mut(&epoch) {
+                partition.at_end = true;
+            }
             self.take_end(epoch, offset);
         }
     }

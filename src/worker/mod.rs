@@ -31,6 +31,7 @@ mod rebalance;
 mod resolver;
 pub mod settings;
 mod shared;
+mod subscription;
 mod summary;
 
 use std::collections::HashMap;
@@ -38,19 +39,20 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
-use crate::config::{Config, Properties, topic};
+use crate::config::{Config, Properties};
 use crate::descriptors::Own;
 use crate::exit::{self, Exit};
-use crate::kafka::client::{ConsumerClient, Observer};
-use crate::kafka::connect;
-use crate::kafka::errors::Code;
+use crate::kafka::client::{ConsumerClient, Observer, TopicMetadata};
 use crate::kafka::ffi::Consumer;
 use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Launcher, Variables};
-use crate::reading::{client, group, membership};
+use crate::reading::membership::Joining;
+use crate::reading::start::Ends;
+use crate::reading::topics::Selection;
+use crate::reading::{group, membership};
 use crate::record::decode::Scratch;
 use crate::sending::outbox::Outbox;
 use crate::shutdown::Shutdown;
@@ -67,8 +69,9 @@ use poller::{Parts, Poller};
 use printer::Printer;
 use rebalance::{Patience, Rebalancer};
 use resolver::Resolver;
-use settings::{Failing, Mode, Reading, Running};
+use settings::{Ending, Failing, Mode, Reading, Running};
 use shared::{Shared, Stop};
+use subscription::Subscription;
 
 pub use endpoint::Address;
 pub use lanes::Order;
@@ -92,7 +95,7 @@ pub fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let Settings { program, topics, reading, running, failing, ending, metrics } = settings;
     let ground = Ground::prepare(&reading, &running, metrics.as_ref(), config)?;
-    let core = Core::new(&reading, &running, ground.groups, config)?;
+    let core = Core::new(&reading, &running, &ending, ground.groups, config)?;
     let client = client(&reading, running.mode, config)?;
     let interval = max_poll_interval(&client);
     let patience = Patience::new(ending.drain, interval);
@@ -100,11 +103,11 @@ pub fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
         core.serve_metrics(listener, patience, config);
     }
     let consumer = Consumer::new(&client, core.observer()).context("start a consumer")?;
-    find_topics(&consumer, &topics, &core.watch, config, reading.stops(), &core.shutdown)?;
+    let found = find_topics(&consumer, &topics, &core.watch, config, reading.stops(), &core.shutdown)?;
     let senders = Senders::start(&consumer, &running, &failing, &core, config)?;
     let launcher = Launcher::new(program, ground.variables, ground.own).context("the command's variables")?;
     core.start_commands(launcher, senders, &reading, &running, failing)?;
-    join(&consumer, &topics, &reading, &core.watch, config)?;
+    let subscription = join(&consumer, topics, &found, &reading, config)?;
 
     let stops = reading.stops();
     let poller = Poller::new(Parts {
@@ -119,10 +122,9 @@ pub fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
             shutdown: core.shutdown.clone(),
             ending: ending.shutdown_timeout,
             ride_out: ending.stall_timeout.min(interval / 2),
+            ends: Ends::default(),
             wanted: HashMap::new(),
-            last_assigned: None,
-            joining_since: Instant::now(),
-            joins_silently: reading.sharing.is_silent(),
+            joining: Joining::new(reading.sharing.protocol, Instant::now()),
         },
         watch: Arc::clone(&core.watch),
         filtering: Filtering {
@@ -134,7 +136,7 @@ pub fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
         stall: stops.then_some(ending.stall_timeout),
         brokers: config.brokers.clone(),
         has_end: reading.until.is_some(),
-        named: topics.iter().filter(|name| !name.starts_with('^')).cloned().collect(),
+        subscription,
     });
     core.poll_to_the_end(poller, stops, started, config)
 }
@@ -175,7 +177,13 @@ struct Core {
 }
 
 impl Core {
-    fn new(reading: &Reading, running: &Running, groups: Groups, config: &Config) -> anyhow::Result<Self> {
+    fn new(
+        reading: &Reading,
+        running: &Running,
+        ending: &Ending,
+        groups: Groups,
+        config: &Config,
+    ) -> anyhow::Result<Self> {
         let ledger = Ledger::new(running.order, limits(reading, running));
         let shared = Arc::new(Shared::new(ledger, groups.clone(), config.log));
         let shutdown = Shutdown::install()?;
@@ -184,7 +192,8 @@ impl Core {
             groups.kill_all();
             live.map(Live::end);
         });
-        let watch = Arc::new(Watch::new(Arc::clone(&shared)));
+        let stall = reading.stops().then_some(ending.stall_timeout);
+        let watch = Arc::new(Watch::new(Arc::clone(&shared), stall));
         // One thread: what goes from task to task is too little to wake another for.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -302,7 +311,7 @@ impl Senders {
         let sends = [("--dlq", dlq), ("--output-topic", output.map(|output| output.topic.as_str()))];
         for (flag, topic) in sends {
             if let Some(topic) = topic {
-                find_topic(consumer, topic, &core.watch, config).context(flag)?;
+                Selection::new([topic])?.find(consumer, &core.watch.causes, config).context(flag)?;
             }
         }
         let topics: Vec<&str> = sends.iter().filter_map(|(_, topic)| *topic).collect();
@@ -323,33 +332,23 @@ impl Senders {
 /// Joins the group; before that, its offsets can be set and its members told of.
 fn join(
     consumer: &Consumer,
-    topics: &[String],
+    topics: Selection,
+    found: &[TopicMetadata],
     reading: &Reading,
-    watch: &Watch,
     config: &Config,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Subscription> {
     if reading.reset {
-        let found = client::find(consumer, &watch.causes, config, topics)?;
-        group::seek(consumer, config, &reading.group, &found, reading.start)?;
+        group::seek(consumer, config, &reading.group, found, reading.start)?;
     } else {
         group::note_members(consumer, &reading.group, config.log);
     }
-    consumer.subscribe(topics).map_err(|code| anyhow::anyhow!("subscribe to {}: {code}", topics.join(", ")))
+    Subscription::new(consumer, topics, found)
 }
 
 /// `max.poll.interval.ms` as `-X` gave it, else librdkafka's default, which the worker leaves alone.
 fn max_poll_interval(client: &Properties) -> Duration {
     let given = client.get("max.poll.interval.ms").and_then(|ms| ms.trim().parse().ok());
     given.map_or(Duration::from_mins(5), Duration::from_millis)
-}
-
-/// Whether one of these topics or patterns is this topic.
-pub fn reads(topics: &[String], topic_name: &str) -> bool {
-    let is = |name: &String| match name.starts_with('^').then(|| topic::pattern(name)) {
-        Some(Ok(pattern)) => pattern.is_match(topic_name),
-        _ => name == topic_name,
-    };
-    topics.iter().any(is)
 }
 
 /// The consumer's settings: what the guarantees rest on ranks as a flag, the rest can be changed.
@@ -388,43 +387,21 @@ fn client(reading: &Reading, mode: Mode, config: &Config) -> anyhow::Result<Prop
 /// matches a pattern may come later, unless the worker is to end (`has_stop`): nothing would end it.
 fn find_topics(
     consumer: &impl ConsumerClient,
-    topics: &[String],
+    topics: &Selection,
     watch: &Watch,
     config: &Config,
     has_stop: bool,
     shutdown: &Shutdown,
-) -> anyhow::Result<()> {
-    if topics.iter().all(|name| name.starts_with('^')) {
-        let found = connect::metadata(config, &watch.causes, |wait| consumer.metadata(None, wait))?;
-        shutdown.begin();
-        if !found.iter().any(|topic| reads(topics, &topic.name)) {
-            let patterns = topics.join(", ");
-            ensure!(!has_stop, "no topic matches {patterns}; `kq topic list` shows those that exist");
-            config.log.note(format_args!("no topic matches {patterns} yet: waiting for one"));
-        }
-        return Ok(());
-    }
-    let mut names = topics.iter().filter(|name| !name.starts_with('^'));
-    names.try_for_each(|name| find_topic(consumer, name, watch, config))?;
+) -> anyhow::Result<Vec<TopicMetadata>> {
+    let found = topics.find(consumer, &watch.causes, config)?;
     shutdown.begin();
-    Ok(())
-}
-
-fn find_topic(
-    consumer: &impl ConsumerClient,
-    name: &str,
-    watch: &Watch,
-    config: &Config,
-) -> anyhow::Result<()> {
-    let found = connect::metadata(config, &watch.causes, |wait| consumer.metadata(Some(name), wait))?;
-    let there = found.iter().find(|topic| topic.name == name);
-    match there.and_then(|topic| topic.error) {
-        None if there.is_some_and(|topic| !topic.partitions.is_empty()) => Ok(()),
-        None | Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
-            bail!("{}{}", topic::absent(name), topic::or_a_file(name))
+    if found.is_empty() {
+        if has_stop {
+            return Err(topics.nothing());
         }
-        Some(code) => Err(watch.causes.explain_topic(code, name)),
+        config.log.note(topics.nothing_yet());
     }
+    Ok(found)
 }
 
 /// The exit status and the error that a reason to stop becomes.

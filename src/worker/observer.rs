@@ -1,33 +1,42 @@
 //! What librdkafka reports besides records: outages, and the errors that end the worker.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::shared::{Shared, Stop};
 use crate::kafka::client::Observer;
 use crate::kafka::errors::{Causes, Code};
+use crate::lock::Lock;
+use crate::reading::contact::{self, Answered, Contact, Step};
 
 /// Listens to one client of the worker.
 pub struct Watch {
     pub causes: Causes,
     shared: Arc<Shared>,
-    /// Since when all brokers are away.
-    away: Mutex<Option<Instant>>,
+    contact: Lock<Contact>,
 }
 
 impl Watch {
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { causes: Causes::new(shared.log), shared, away: Mutex::new(None) }
+    /// Listens; an outage ends the worker after `limit`, where there is one.
+    pub fn new(shared: Arc<Shared>, limit: Option<Duration>) -> Self {
+        Self { causes: Causes::new(shared.log), shared, contact: Lock::new(Contact::new(limit)) }
     }
 
     /// Since when all brokers are away, if they are.
     pub fn away_since(&self) -> Option<Instant> {
-        *self.away.lock().unwrap_or_else(PoisonError::into_inner)
+        self.contact.lock().lost_since()
     }
 
-    /// A broker answered. Says whether all had been away.
-    pub fn answered(&self) -> bool {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    /// What to do about an outage now.
+    pub fn step(&self, now: Instant) -> Step {
+        self.contact.lock().step(now)
+    }
+
+    /// A broker answered.
+    pub fn hear(&self) {
+        if self.contact.lock().answer() == Answered::Again {
+            self.shared.log.note(contact::OVER);
+        }
     }
 }
 
@@ -38,7 +47,7 @@ impl Observer for Watch {
                 self.shared.stop(Stop::of_fatal(reason));
             }
             Code::AllBrokersDown => {
-                self.away.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+                self.contact.lock().lose(Instant::now());
             }
             _ => {}
         }

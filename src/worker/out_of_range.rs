@@ -1,102 +1,93 @@
-//! An offset that is not in the log: what that means, and where reading goes on.
+//! An offset that is not in the log: judged, said, and where reading goes on.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
+use super::ledger::Name;
 use super::poller::Poller;
 use super::rebalance::partitions;
 use super::shared::Stop;
-use crate::kafka::client::{ConsumerClient, StartAt};
+use crate::kafka::client::ConsumerClient;
 use crate::kafka::errors::Code;
-use crate::reading::bounds::{End, Start};
+use crate::reading::bounds::Start;
 use crate::reading::client;
+use crate::reading::position::{self, Limit, Log, Read, Verdict};
 
 impl<C: ConsumerClient> Poller<'_, C> {
-    /// The offset to read from is not there: retention took it, the topic was made anew, or the log was
+    /// The offset to read from is not there: it was deleted, the topic was recreated, or the log was
     /// `cut` by an unclean election. Says so, and goes on at the first record that is there and was not read.
     pub(super) fn settle_start(&mut self, topic: &Arc<str>, partition: i32, offset: i64, cut: Option<i64>) {
         let name = (Arc::clone(topic), partition);
-        if self.shared.ledger().epoch_of(&name).is_none() {
-            // It has left meanwhile, and is its next owner's to settle.
-            return;
+        {
+            let ledger = self.shared.ledger();
+            // It has left meanwhile, and is its next owner's to settle; or all that is asked for was read.
+            if ledger.epoch_of(&name).is_none() || ledger.is_ended(&name) {
+                return;
+            }
         }
-        let wanted = if cut.is_some() {
-            None
-        } else if offset >= 0 {
-            Some(offset)
-        } else {
-            let asked = partitions([&name]);
-            match self.rebalancer.ask(|timeout| Ok(self.consumer.committed(&asked, timeout)?)) {
-                Ok(committed) => committed.first().copied().flatten(),
-                // What was done is not to be done again from the beginning.
-                Err(e) => {
-                    return self.shared.stop(Stop::Failed(format!(
-                        "{topic}[{partition}]: ask for the group's committed offset: {e:#}"
-                    )));
-                }
+        if let Err(e) = self.try_settle(&name, offset, cut) {
+            self.shared.stop(Stop::Failed(format!("{e:#}")));
+        }
+    }
+
+    fn try_settle(&mut self, name: &Name, offset: i64, cut: Option<i64>) -> anyhow::Result<()> {
+        let (topic, partition) = (&name.0, name.1);
+        let read = self.read_of(name, offset, cut)?;
+        let (low, high) =
+            self.rebalancer.ask(|timeout| client::watermarks(self.consumer, topic, partition, timeout))?;
+        let log = Log { low, high, cut };
+        let limit = Limit::new(self.rebalancer.until, self.shared.ledger().until_of(name));
+        let mut verdict = match read {
+            Some(read) => position::judge(read, log, limit),
+            None if cut.is_some() => Verdict::GoOn { next: low },
+            None => {
+                let start = self.rebalancer.begin(name)?;
+                start.verdict.unwrap_or(Verdict::GoOn { next: start.at.unwrap_or(low) })
             }
         };
-        let watermarks =
-            self.rebalancer.ask(|timeout| client::watermarks(self.consumer, topic, partition, timeout));
-        let (low, high) = match watermarks {
-            Ok(watermarks) => watermarks,
-            Err(e) => return self.shared.stop(Stop::Failed(format!("{e:#}"))),
-        };
-        let log = self.shared.log;
-        let is_back = cut.is_some() || wanted.is_some_and(|wanted| wanted > high);
+        let is_back = matches!(verdict, Verdict::Back { .. });
         if is_back {
-            self.rebalancer.finish(&name);
+            self.rebalancer.finish(name);
+            if let (Some(read), Some(now)) = (read, self.shared.ledger().read_of(name)) {
+                verdict = position::judge(Read { done: now.done, ..read }, log, limit);
+            }
         }
-        let goal = match (cut, wanted) {
-            (Some(cut), _) => {
-                let next = self.shared.ledger().next_of(&name);
-                let goal = next.map_or(low, |next| next.min(cut)).clamp(low, high);
-                log.error(format_args!(
-                    "{topic}[{partition}]: its log was cut at {cut} (by an unclean election?); reading on from {goal}"
-                ));
-                goal
+        self.rebalancer.tell(name, verdict);
+        let next = verdict.next();
+        if let Verdict::Back { limit, .. } = verdict {
+            self.shared.ledger().go_back(name, next, limit.offset());
+            if limit.offset().is_some() {
+                self.rebalancer.ends.keep(topic, partition, limit);
             }
-            (None, Some(wanted)) if wanted < low => {
-                self.shared.tally.lost.fetch_add((low - wanted) as u64, Relaxed);
-                log.error(format_args!(
-                    "{topic}[{partition}]: {wanted}..{low} gone: retention took them before they were read"
-                ));
-                low
-            }
-            (None, Some(wanted)) if wanted > high => {
-                log.error(format_args!(
-                    "{topic}[{partition}]: the group's offset {wanted} is past the end {high} (was the topic made anew?); starting at {low}"
-                ));
-                low
-            }
-            (None, Some(wanted)) => wanted,
-            (None, None) => match self.rebalancer.start(&name) {
-                StartAt::Offset(offset) => offset,
-                _ => low,
-            },
-        };
-        if is_back {
-            let mut ledger = self.shared.ledger();
-            let until = ledger.until_of(&name);
-            // The end that was there may never come again.
-            let until = if self.rebalancer.until == Some(End::End) { until.min(Some(high)) } else { until };
-            ledger.assign(&name, Some(goal), until);
         }
-        self.rebalancer.wanted.insert(name, Start::Beginning);
-        let outcome = self.consumer.restart(topic, partition, goal);
-        let outcome = match outcome {
+        self.rebalancer.wanted.insert(name.clone(), Start::Offset(next));
+        match self.consumer.restart(topic, partition, next) {
             // It has left just now.
             Err(Code::InvalidArgument) => Ok(()),
-            Err(code) => Err(format!("read {topic}[{partition}] from {goal} on: {code}")),
+            Err(code) => anyhow::bail!("read {topic}[{partition}] from {next} on: {code}"),
             // Should this worker be killed before it is where the group was.
             Ok(()) if is_back => self
                 .rebalancer
-                .ask(|timeout| client::commit_back(self.consumer, topic, partition, goal, timeout))
-                .map_err(|e| format!("{e:#}")),
+                .ask(|timeout| client::commit_back(self.consumer, topic, partition, next, timeout)),
             Ok(()) => Ok(()),
-        };
-        if let Err(why) = outcome {
-            self.shared.stop(Stop::Failed(why));
         }
+    }
+
+    /// How far a partition was read whose offset is not there; `None` where nothing was, and the group has
+    /// committed nothing either.
+    fn read_of(&self, name: &Name, offset: i64, cut: Option<i64>) -> anyhow::Result<Option<Read>> {
+        if cut.is_some() {
+            return Ok(self.shared.ledger().read_of(name));
+        }
+        if offset >= 0 {
+            return Ok(Some(Read::to(offset)));
+        }
+        let (topic, partition) = (&name.0, name.1);
+        let asked = partitions([name]);
+        // Unanswered it is an error: what was done is not to be done again from the beginning.
+        let committed = self
+            .rebalancer
+            .ask(|timeout| Ok(self.consumer.committed(&asked, timeout)?))
+            .map_err(|e| e.context(format!("{topic}[{partition}]: ask for the group's committed offset")))?;
+        Ok(committed.first().copied().flatten().map(Read::to))
     }
 }

@@ -8,10 +8,14 @@ use super::filtering::Filtering;
 use super::observer::Watch;
 use super::rebalance::{self, Rebalancer, partitions};
 use super::shared::{Shared, Stop};
+use super::subscription::Subscription;
+use crate::clock::now_ms;
 use crate::kafka::client::{ConsumerClient, Event, Events as _};
 use crate::kafka::errors::{self, Code};
-use crate::reading::client::{self, Absence};
+use crate::reading::client;
+use crate::reading::contact::{self, Hush, Silence, Step};
 use crate::reading::membership;
+use crate::record::TopicPartition;
 use crate::terminal::stdout;
 
 /// How long one poll waits: what bounds how late anything is noticed here.
@@ -22,8 +26,6 @@ const BATCH: usize = 500;
 const FULL: Duration = Duration::from_millis(50);
 /// … and after so long everything is paused: a pause throws the prefetch away.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
-/// A note says so often that the cluster is still away.
-const AWAY_NOTE: Duration = Duration::from_secs(10);
 /// Where partitions end is looked at so often …
 const LOOK: Duration = Duration::from_secs(1);
 /// … and takes so long at most.
@@ -38,23 +40,18 @@ pub struct Poller<'a, C> {
     /// Which records the command runs for.
     pub filtering: Filtering,
     pub idle: Option<Duration>,
-    /// Gives up after so long without contact.
-    pub stall: Option<Duration>,
     pub brokers: String,
     /// Whether an end of all partitions ends the worker.
     pub has_end: bool,
-    /// What it reads by name: it ends once one of these is gone.
-    pub named: Vec<String>,
-    missed: Absence,
-    asked_missing: Instant,
+    pub subscription: Subscription,
     busy_at: Instant,
     full_since: Option<Instant>,
-    away_note: Option<Instant>,
-    asked_away: Option<Instant>,
+    silence: Silence<TopicPartition>,
+    /// Whether the last poll brought anything.
+    came: bool,
     looked: Instant,
     /// How many paused partitions were asked about: each has its turn.
     asked_paused: usize,
-    said_joining: bool,
 }
 
 /// What the poller is made of.
@@ -65,10 +62,11 @@ pub struct Parts<'a, C> {
     /// Which records the command runs for.
     pub filtering: Filtering,
     pub idle: Option<Duration>,
+    /// Gives up after so long without anything from a partition.
     pub stall: Option<Duration>,
     pub brokers: String,
     pub has_end: bool,
-    pub named: Vec<String>,
+    pub subscription: Subscription,
 }
 
 impl<'a, C: ConsumerClient> Poller<'a, C> {
@@ -80,19 +78,15 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             watch: parts.watch,
             filtering: parts.filtering,
             idle: parts.idle,
-            stall: parts.stall,
+            silence: Silence::new(parts.stall),
+            came: false,
             brokers: parts.brokers,
             has_end: parts.has_end,
-            named: parts.named,
-            missed: Absence::default(),
-            asked_missing: Instant::now(),
+            subscription: parts.subscription,
             busy_at: Instant::now(),
             full_since: None,
-            away_note: None,
-            asked_away: None,
             looked: Instant::now(),
             asked_paused: 0,
-            said_joining: false,
         }
     }
 
@@ -144,7 +138,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
                             if filtering.lets_through(&record) {
                                 ledger.receive(record);
                             } else {
-                                ledger.pass(record.topic, record.partition, record.offset);
+                                ledger.pass(&record);
                             }
                         }
                         Event::End { topic, partition, offset } => {
@@ -166,13 +160,12 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
                 });
             }
         }
+        self.came = came;
         self.filtering = filtering;
         if came {
             self.busy_at = Instant::now();
             self.shared.wake();
-            if self.watch.answered() {
-                self.shared.log.note("the cluster answers again");
-            }
+            self.watch.hear();
         }
         if self.shared.stopping().is_some() {
             // Nothing is read any more.
@@ -242,7 +235,8 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     /// Whether all that was asked for is done.
     fn check_end(&mut self) {
         let (complete, idle, assigned) = {
-            let ledger = self.shared.ledger();
+            let mut ledger = self.shared.ledger();
+            ledger.reach_time(now_ms());
             (ledger.is_complete(), ledger.is_idle(), ledger.has_partitions())
         };
         if !idle {
@@ -254,21 +248,16 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         if !assigned && self.watch.causes.lacks_group_protocol() {
             return self.shared.stop(Stop::Failed(errors::UNSUPPORTED.to_owned()));
         }
-        let silently = self.rebalancer.joins_silently;
-        let since = self.rebalancer.joining_since;
-        let Some(joined) = self.rebalancer.last_assigned.or(silently.then_some(since)) else {
-            if !self.said_joining
-                && since.elapsed() >= membership::LONG_JOIN
-                && self.watch.away_since().is_none()
-            {
-                self.said_joining = true;
-                self.shared.log.note(membership::JOINING);
-            }
-            return;
-        };
+        let (now, is_in_reach) = (Instant::now(), self.watch.away_since().is_none());
+        let joining = &mut self.rebalancer.joining;
+        let joins = is_in_reach && !self.subscription.is_empty();
+        if joining.is_worth_a_note(now, joins) {
+            self.shared.log.note(membership::JOINING);
+        }
+        let Some(joined) = joining.joined_since() else { return };
         let ends = self.has_end || self.idle.is_some_and(|limit| joined.elapsed() >= limit);
-        if !assigned && ends && joined.elapsed() >= membership::patience(silently) {
-            self.shared.log.note("the group's other members have all partitions: nothing to do here");
+        if !assigned && ends && joining.is_left_out(now) {
+            self.shared.log.note(membership::LEFT_OUT);
             return self.shared.stop(Stop::Complete);
         }
         if let Some(limit) = self.idle
@@ -309,49 +298,51 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         }
     }
 
-    /// Ends a worker whose topic was deleted: it would wait for ever, and nobody would know.
+    /// Follows topics that come and go; ends a worker whose topic was deleted.
     fn check_topics(&mut self) {
-        let is_flagged = self.watch.causes.take_topic_gone();
-        if !is_flagged && (!self.missed.is_suspected() || self.asked_missing.elapsed() < LOOK) {
+        if self.watch.away_since().is_some() {
             return;
         }
-        self.asked_missing = Instant::now();
-        let looked = client::look(self.consumer, &self.watch.causes, &self.named);
-        if let Err(gone) = self.missed.judge(looked) {
+        if let Err(gone) = self.subscription.watch(self.consumer, &self.watch.causes) {
             self.shared.stop(Stop::Failed(gone.to_string()));
         }
     }
 
-    /// Notes an outage, looks whether it is over, gives up where that is asked for.
+    /// Notes an outage and partitions that are silent, looks whether it is over, gives up where that
+    /// is asked for.
     fn check_contact(&mut self) {
-        let Some(since) = self.watch.away_since() else {
-            self.away_note = None;
-            return;
-        };
-        let cause = self.watch.causes.last().unwrap_or_default();
-        if self.away_note.is_none_or(|last| last.elapsed() >= AWAY_NOTE) {
-            self.away_note = Some(Instant::now());
-            let seconds = since.elapsed().as_secs();
-            let brokers = &self.brokers;
-            self.shared.log.note(format_args!("no contact to {brokers} for {seconds} s, waiting ({cause})"));
-        }
-        if self.asked_away.is_none_or(|last| last.elapsed() >= Duration::from_secs(2)) {
-            self.asked_away = Some(Instant::now());
-            let topic = self.shared.ledger().assigned().first().map(|(topic, _)| Arc::clone(topic));
-            if self.consumer.metadata(topic.as_deref(), Duration::from_millis(500)).is_ok()
-                && self.watch.answered()
-            {
-                self.shared.log.note("the cluster answers again");
+        let now = Instant::now();
+        let (log, causes, brokers) = (self.shared.log, &self.watch.causes, &self.brokers);
+        match self.watch.step(now) {
+            Step::Wait => {}
+            Step::Ask(patience) => {
+                let topic = self.shared.ledger().assigned().first().map(|(topic, _)| Arc::clone(topic));
+                if self.consumer.metadata(topic.as_deref(), patience).is_ok() {
+                    self.watch.hear();
+                }
+            }
+            Step::Note(lasts) => log.note(contact::waiting(brokers, lasts, causes.last().as_deref())),
+            Step::GiveUp(lasts) => {
+                let why = contact::stalled(brokers, lasts, causes.last().as_deref());
+                self.shared.stop(Stop::Failed(why));
             }
         }
-        if let Some(limit) = self.stall
-            && since.elapsed() >= limit
-        {
-            let brokers = &self.brokers;
-            self.shared.stop(Stop::Failed(format!(
-                "no contact to {brokers} for {} s (--stall-timeout): {cause}",
-                limit.as_secs()
-            )));
+        if self.watch.away_since().is_some() {
+            return self.silence.forget();
+        }
+        if self.came {
+            return;
+        }
+        let behind = self.shared.ledger().behind();
+        match self.silence.look(now, behind) {
+            Hush::Wait => {}
+            Hush::Note(partitions, lasts) => {
+                log.note(contact::silent(&partitions, lasts, causes.last().as_deref()));
+            }
+            Hush::GiveUp(partitions, lasts) => {
+                let why = contact::stalled_at(&partitions, lasts, causes.last().as_deref());
+                self.shared.stop(Stop::Failed(why));
+            }
         }
     }
 }

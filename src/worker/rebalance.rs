@@ -10,6 +10,9 @@ use super::ledger::{Ledger, Name};
 use super::shared::{Shared, Stop};
 use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
 use crate::reading::bounds::{End, Start};
+use crate::reading::membership::Joining;
+use crate::reading::position::Verdict;
+use crate::reading::start::{Ends, Found, Question};
 use crate::reading::{client, contact};
 use crate::record::TopicPartition;
 use crate::shutdown::Shutdown;
@@ -46,6 +49,7 @@ pub struct Rebalancer<'a, C> {
     /// Where to start in a partition that the group has committed nothing for.
     pub from: Start,
     pub until: Option<End>,
+    pub ends: Ends,
     /// For a question to the cluster.
     pub timeout: Duration,
     pub patience: Patience,
@@ -58,12 +62,8 @@ pub struct Rebalancer<'a, C> {
     /// Where to start in a partition that the group has committed nothing for, once `from` held: it
     /// holds once a run.
     pub wanted: HashMap<Name, Start>,
-    /// When the group gave this member its share, which may be nothing; `None` while it is about to.
-    pub last_assigned: Option<Instant>,
-    /// Since when it waits for that, at the start and after each revoke.
-    pub joining_since: Instant,
-    /// With the consumer protocol the brokers have no word for a share of nothing.
-    pub joins_silently: bool,
+    /// Whether the group gave this member its share.
+    pub joining: Joining,
 }
 
 /// These partitions, for a client.
@@ -99,7 +99,7 @@ fn shown(names: &[Name]) -> String {
 
 impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
     fn assigned(&mut self, partitions: &mut [Assigned]) {
-        self.last_assigned = Some(Instant::now());
+        self.joining.assigned(Instant::now());
         self.shared.pulse.assign();
         // Of a worker that ends, nothing of them is read.
         if partitions.is_empty() || self.shared.stopping().is_some() {
@@ -118,24 +118,33 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
         for partition in partitions.iter_mut() {
             let name = (Arc::clone(&partition.topic), partition.partition);
             let stored = committed.next().flatten();
-            if is_known && stored.is_none() {
-                partition.start = self.start(&name);
-            }
-            let until = self.end(&name);
-            let position = match partition.start {
-                StartAt::Offset(offset) => Some(offset),
-                _ => stored,
+            let start = match stored {
+                _ if !is_known => self.question(&name, |question| question.end()),
+                Some(committed) => self.question(&name, |question| question.take_over(committed)),
+                None => self.begin(&name),
             };
-            if is_known {
-                self.wanted.insert(name.clone(), Start::Beginning);
+            match start {
+                Ok(start) => {
+                    if is_known && (stored.is_none() || start.verdict.is_some()) {
+                        partition.start = start.at.map_or(StartAt::Beginning, StartAt::Offset);
+                    }
+                    if is_known {
+                        self.wanted.insert(name.clone(), start.again());
+                    }
+                    self.open(&name, start);
+                }
+                Err(e) => {
+                    let (topic, partition) = &name;
+                    let why = format!("{topic}[{partition}]: where to start and to end: {e:#}");
+                    self.shared.stop(Stop::Failed(why));
+                    self.shared.ledger().assign(&name, None, None);
+                }
             }
-            self.shared.ledger().assign(&name, position, until);
         }
     }
 
     fn revoked(&mut self, partitions: &[Assigned], lost: bool) {
-        self.last_assigned = None;
-        self.joining_since = Instant::now();
+        self.joining.revoked(Instant::now());
         let names = names(partitions);
         if names.is_empty() {
             return;
@@ -250,43 +259,53 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
         })
     }
 
-    /// Where to start in a partition without a committed offset.
-    pub fn start(&self, name: &Name) -> StartAt {
+    /// Asks one of these about a partition, and again while the cluster is out of reach.
+    fn question(
+        &self,
+        (topic, partition): &Name,
+        ask: impl Fn(Question<'_, C>) -> anyhow::Result<Found>,
+    ) -> anyhow::Result<Found> {
+        self.ask(|timeout| {
+            let (consumer, until, ends) = (self.consumer, self.until, &self.ends);
+            ask(Question { consumer, topic, partition: *partition, until, ends, timeout })
+        })
+    }
+
+    /// Where a partition begins and ends that the group has committed nothing for.
+    pub fn begin(&self, name: &Name) -> anyhow::Result<Found> {
+        let from = match self.wanted.get(name).copied().unwrap_or(self.from) {
+            Start::Stored => Start::Beginning,
+            from => from,
+        };
+        self.question(name, |question| question.begin(from))
+    }
+
+    /// Takes a partition in that begins there.
+    fn open(&mut self, name: &Name, start: Found) {
         let (topic, partition) = name;
-        let from = self.wanted.get(name).copied().unwrap_or(self.from);
-        if matches!(from, Start::Stored | Start::Beginning) {
-            // The client finds it itself, however long the leader is away.
-            return StartAt::Beginning;
+        if self.until.is_some() {
+            self.ends.keep(topic, *partition, start.limit);
         }
-        let start = self.ask(|timeout| {
-            let ends = client::watermarks(self.consumer, topic, *partition, timeout)?;
-            client::start(self.consumer, topic, *partition, from, ends, timeout)
-        });
-        match start {
-            Ok(offset) => StartAt::Offset(offset),
-            Err(e) => {
-                self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: where to start: {e:#}")));
-                StartAt::Committed
+        self.shared.ledger().begin(name, &start);
+        let Some(verdict) = start.verdict else { return };
+        self.tell(name, verdict);
+        if let Verdict::Back { next, .. } = verdict {
+            let commit = |timeout| client::commit_back(self.consumer, topic, *partition, next, timeout);
+            if let Err(e) = self.ask(commit) {
+                self.shared.stop(Stop::Failed(format!("{e:#}")));
             }
         }
     }
 
-    /// The exclusive end of what is asked for in a partition.
-    fn end(&self, (topic, partition): &Name) -> Option<i64> {
-        let until = self.until?;
-        let end = self.ask(|timeout| {
-            let (_, high) = client::watermarks(self.consumer, topic, *partition, timeout)?;
-            let end = client::end(self.consumer, topic, *partition, until, high, timeout)?;
-            // Nothing at or after a time that has passed: all that is there comes before it.
-            Ok(end.unwrap_or(high))
-        });
-        match end {
-            Ok(end) => Some(end),
-            Err(e) => {
-                self.shared.stop(Stop::Failed(format!("{topic}[{partition}]: where to end: {e:#}")));
-                None
-            }
+    /// Says, and counts, what was to be read and is not there.
+    pub fn tell(&self, (topic, partition): &Name, verdict: Verdict) {
+        let tally = &self.shared.tally;
+        match verdict {
+            Verdict::GoOn { .. } => return,
+            Verdict::Gone { .. } => _ = tally.lost.fetch_add(verdict.gone(), Relaxed),
+            Verdict::Back { .. } => _ = tally.truncated.fetch_add(1, Relaxed),
         }
+        self.shared.log.error(format_args!("{topic}[{partition}]: {verdict}"));
     }
 }
 

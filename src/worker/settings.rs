@@ -10,6 +10,7 @@ use crate::process::Program;
 use crate::reading::bounds::{End, Start};
 use crate::reading::isolation::Isolation;
 use crate::reading::membership::Sharing;
+use crate::reading::topics::Selection;
 use crate::record::decode::Decoder;
 use crate::record::filter::Filter;
 
@@ -17,7 +18,7 @@ use crate::record::filter::Filter;
 pub struct Settings {
     pub program: Program,
     /// Names and patterns, each once; never empty.
-    pub topics: Vec<String>,
+    pub topics: Selection,
     pub reading: Reading,
     pub running: Running,
     pub failing: Failing,

@@ -29,6 +29,8 @@ pub struct Tally {
     pub undecoded: AtomicU64,
     /// Records that retention took before they were read.
     pub lost: AtomicU64,
+    /// Times that a partition had become shorter than what was read of it.
+    pub truncated: AtomicU64,
     /// Times that partitions were assigned, revoked, and taken away without asking.
     pub assigned: AtomicU64,
     pub revoked: AtomicU64,
@@ -90,6 +92,7 @@ impl Default for Tally {
             abandoned: AtomicU64::default(),
             undecoded: AtomicU64::default(),
             lost: AtomicU64::default(),
+            truncated: AtomicU64::default(),
             assigned: AtomicU64::default(),
             revoked: AtomicU64::default(),
             taken: AtomicU64::default(),
@@ -103,6 +106,7 @@ impl Tally {
         let done = self.done.load(Relaxed);
         let mut line = format!("{done} done");
         let attempts = self.failed_attempts.total();
+        let truncated = self.truncated.load(Relaxed);
         for (count, what) in [
             (self.filtered.load(Relaxed), "filtered"),
             (self.skipped.load(Relaxed), "skipped"),
@@ -111,6 +115,7 @@ impl Tally {
             (self.abandoned.load(Relaxed), "abandoned"),
             (self.undecoded.load(Relaxed), "not decoded"),
             (self.lost.load(Relaxed), "gone before they were read"),
+            (truncated, if truncated == 1 { "truncated partition" } else { "truncated partitions" }),
         ] {
             match count {
                 0 => {}
@@ -127,7 +132,7 @@ impl Tally {
 
     /// Whether some records were not handled as they should have been.
     pub fn has_failures(&self) -> bool {
-        self.undecoded.load(Relaxed) + self.lost.load(Relaxed) > 0
+        self.undecoded.load(Relaxed) + self.lost.load(Relaxed) + self.truncated.load(Relaxed) > 0
     }
 }
 

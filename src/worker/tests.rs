@@ -9,6 +9,7 @@ use super::*;
 use crate::kafka::errors::Code;
 use crate::kafka::fake::{Cluster, FakeConsumer, Question, Step};
 use crate::reading::bounds::{End, Start};
+use crate::reading::membership::GroupProtocol;
 use crate::terminal::notes::Log;
 
 /// What a worker's polling thread shares with the commands, which a test runs by hand.
@@ -46,18 +47,17 @@ impl Worker {
                 shutdown: Shutdown::default(),
                 ending: second,
                 ride_out: second,
+                ends: Ends::default(),
                 wanted: HashMap::new(),
-                last_assigned: None,
-                joining_since: Instant::now(),
-                joins_silently: false,
+                joining: Joining::new(GroupProtocol::Classic, Instant::now()),
             },
-            watch: Arc::new(Watch::new(Arc::clone(&self.shared))),
+            watch: Arc::new(Watch::new(Arc::clone(&self.shared), None)),
             filtering: Filtering::default(),
             idle: None,
             stall: None,
             brokers: "localhost:9092".to_owned(),
             has_end: until.is_some(),
-            named: vec!["orders".to_owned()],
+            subscription: Subscription::new(consumer, Selection::new(["orders"]).unwrap(), &[]).unwrap(),
         })
     }
 
@@ -139,11 +139,7 @@ fn a_start_past_the_end_goes_back_to_the_first_record_for_the_group_too() {
     assert_eq!(cluster.committed("orders", 0), Some(0));
     poller.poll(Duration::ZERO, 500);
     assert_eq!(worker.run_all(), [0, 1, 2, 3, 4, 5]);
-    assert!(
-        worker.said().contains("orders[0]: the group's offset 99 is past the end 6"),
-        "{}",
-        worker.said()
-    );
+    assert!(worker.said().contains("orders[0]: offset 99 is beyond the end 6"), "{}", worker.said());
 }
 
 #[test]

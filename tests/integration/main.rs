@@ -21,6 +21,7 @@ mod produce;
 mod produce_limits;
 mod produce_progress;
 mod reading_flags;
+mod reading_topics;
 mod readme;
 mod retention;
 mod targets;

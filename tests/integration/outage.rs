@@ -38,6 +38,46 @@ fn a_consumer_with_a_stop_condition_gives_up_in_bounded_time() {
 }
 
 #[test]
+fn a_worker_gives_up_with_the_words_of_a_consumer() {
+    let (mut cluster, _dir) = lasting();
+    let topic = cluster.create("stall", 1);
+    let running = cluster
+        .kq(["worker", &topic, "-n", "5", "--stall-timeout", "1s", "--shutdown-timeout", "1s"])
+        .args(["--", "sh", "-c", "cat; echo"])
+        .spawn();
+    cluster.kq(["produce", &topic]).stdin("one\n").run().success();
+    running.wait_for_stdout("one");
+    let stalled = format!("stalled: no contact to {} for 1 s (--stall-timeout): ", cluster.brokers());
+    cluster.kill();
+    running.wait().status(2).stderr_has(&stalled);
+}
+
+#[test]
+fn an_outage_is_told_of_in_one_wording_and_so_is_its_end() {
+    let (mut cluster, _dir) = lasting();
+    let topic = cluster.create("note", 1);
+    let readers = [
+        cluster.kq(["consume", &topic]).spawn(),
+        cluster.kq(["worker", &topic, "--", "sh", "-c", "cat; echo"]).spawn(),
+    ];
+    cluster.kq(["produce", &topic]).stdin("before\n").run().success();
+    for reader in &readers {
+        reader.wait_for_stdout("before");
+    }
+    let waiting = format!("waiting for {} since ", cluster.brokers());
+    cluster.kill();
+    for reader in &readers {
+        reader.wait_for_stderr(&waiting);
+    }
+    cluster.start();
+    for reader in readers {
+        reader.wait_for_stderr("the cluster answers again");
+        reader.terminate();
+        reader.wait().success();
+    }
+}
+
+#[test]
 fn a_producer_delivers_across_an_outage_each_record_once() {
     let (mut cluster, _dir) = lasting();
     let topic = cluster.create("ride", 1);

@@ -202,3 +202,105 @@ fn a_reader_that_went_back_commits_what_it_reads_though_the_group_was_further_on
         wait_until("the group has no member", PATIENCE, || members() == 0);
     }
 }
+
+/// Both commands in a group, one record at a time, each value on a line.
+fn readers(cluster: &Cluster, topic: &str, group: &str, more: &[&str]) -> [Kq; 2] {
+    [
+        cluster.kq(["consume", topic, "-g", group, "-f", "0:%s\n"]).args(more),
+        worker(cluster, topic, group).args(more).args(PRINT),
+    ]
+}
+
+/// The numbers as [`readers`] print them.
+fn printed(from: usize, to: usize) -> String {
+    (from..to).map(|n| format!("0:{n}\n")).collect()
+}
+
+#[test]
+fn a_log_that_is_shorter_than_what_was_read_is_a_failure_for_both() {
+    let cluster = Cluster::get();
+    let (topic, group) = (cluster.create("shorter", 1), cluster.topic("g"));
+    cluster.kq(["produce", &topic]).stdin(numbers(0, 10)).run().success();
+    let beyond = format!("{topic}[0]: offset 1000 is beyond the end 10: ");
+    for stop in [&["-n", "10"][..], &["-e"]] {
+        for reader in readers(&cluster, &topic, &group, stop) {
+            commit(&cluster, &topic, &group, 1000);
+            reader.run().status(1).stderr_has(&beyond).stdout(printed(0, 10));
+            no_lag(&cluster, &topic, &group);
+        }
+    }
+}
+
+#[test]
+fn what_is_gone_counts_as_far_as_it_was_asked_for() {
+    let cluster = Cluster::get();
+    let (topic, group) = (cluster.create("until", 1), cluster.topic("g"));
+    cluster.kq(["produce", &topic]).stdin(numbers(0, 60)).run().success();
+    cluster.delete_records(&topic, 0, 50);
+    for reader in readers(&cluster, &topic, &group, &["--until", "30"]) {
+        commit(&cluster, &topic, &group, 20);
+        reader.run().status(1).stderr_has(&format!("{topic}[0]: 20..30 gone")).stdout("");
+    }
+}
+
+#[test]
+fn a_start_that_is_gone_already_is_said_by_both() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("start", 1);
+    cluster.kq(["produce", &topic]).stdin(numbers(0, 60)).run().success();
+    cluster.delete_records(&topic, 0, 50);
+    let said = |from: &str, status, gone: &str| {
+        for which in 0..2 {
+            let group = cluster.topic("g");
+            let [consume, worker] = readers(&cluster, &topic, &group, &["-o", from, "-e"]);
+            let reader = if which == 0 { consume } else { worker };
+            let output = reader.run().status(status).stdout(printed(50, 60));
+            assert_eq!(output.stderr.contains("gone"), !gone.is_empty(), "{output}");
+            output.stderr_has(gone);
+        }
+    };
+    said("7", 1, &format!("{topic}[0]: 7..50 gone"));
+    said("beginning", 0, "");
+}
+
+#[test]
+fn a_start_beyond_the_end_is_waited_for_by_both() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("beyond", 1);
+    cluster.kq(["produce", &topic]).stdin(numbers(0, 10)).run().success();
+    let groups = [cluster.topic("a"), cluster.topic("b")];
+    let more = ["-o", "13", "-n", "2", "-v"];
+    let [consume, _] = readers(&cluster, &topic, &groups[0], &more);
+    let [_, worker] = readers(&cluster, &topic, &groups[1], &more);
+    let running = [consume.spawn(), worker.spawn()];
+    for reader in &running {
+        reader.wait_for_stderr("assigned: ");
+    }
+    for n in 10..15 {
+        cluster.kq(["produce", &topic]).stdin(numbers(n, n + 1)).run().success();
+    }
+    for reader in running {
+        reader.wait().success().stdout(printed(13, 15));
+    }
+}
+
+#[test]
+fn a_time_that_is_to_come_ends_both_once_it_has_passed() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("time", 1);
+    cluster.kq(["produce", &topic]).stdin(numbers(0, 5)).run().success();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time");
+    let until = (now + Duration::from_secs(6)).as_millis();
+    let until = format!("@{until}");
+    let groups = [cluster.topic("a"), cluster.topic("b")];
+    let [consume, _] = readers(&cluster, &topic, &groups[0], &["--until", &until]);
+    let [_, worker] = readers(&cluster, &topic, &groups[1], &["--until", &until]);
+    let running = [consume.spawn(), worker.spawn()];
+    for reader in &running {
+        reader.wait_for_stdout("0:4");
+    }
+    cluster.kq(["produce", &topic]).stdin(numbers(5, 6)).run().success();
+    for reader in running {
+        reader.wait().success().stdout(printed(0, 6));
+    }
+}

@@ -37,7 +37,7 @@ fn a_member_without_a_partition_leaves_its_group_when_it_ends() {
         .limit(LONG)
         .run()
         .success()
-        .stderr_has("no partition");
+        .stderr_has("the group's other members have all partitions");
     let others = [["-e", "--timeout=10s"], ["--idle", "1s"]]
         .map(|stop| cluster.kq(["worker", &topic]).args(stop).args(["--", "true"]).limit(LONG).spawn());
     for other in others {

@@ -106,8 +106,14 @@ pub(super) struct Partition {
     pub(super) waiting: Load,
     /// Exclusive end of what is asked for.
     pub(super) until: Option<i64>,
+    /// Its end is before the first record of this time, in ms since the epoch.
+    pub(super) until_time: Option<i64>,
+    /// Records before this offset are not asked for: a start past the end was given.
+    pub(super) first: Option<i64>,
     /// An end that was seen behind what is parked: it counts once that is taken.
     pub(super) end_behind: Option<i64>,
+    /// Whether the broker said that nothing follows what came, and nothing came since.
+    pub(super) at_end: bool,
     /// Nothing more is taken: the end was reached, and all before it is taken.
     pub(super) ended: bool,
     /// Nothing more is taken or started: it is being revoked.
@@ -131,6 +137,12 @@ impl Partition {
         self.lanes.len() + self.retrying
     }
 
+    /// The offset after all that came, where that is known.
+    pub(super) fn read_to(&self) -> Option<i64> {
+        let parked = self.parked.back().map(|parked| parked.offset() + 1);
+        parked.max(self.tracker.read_to()).max(self.end_behind).max(self.position)
+    }
+
     /// Drops what is parked, and the end behind it, which would be taken for the end of what is held.
     /// Says how many records that were and their bytes.
     pub(super) fn drop_parked(&mut self) -> (usize, usize) {
@@ -142,7 +154,10 @@ impl Partition {
     /// Lets an end count that nothing parked is before any more.
     pub(super) fn pass_end(&mut self) {
         if let Some(end) = self.end_behind.take_if(|_| self.parked.is_empty()) {
-            self.tracker.reach_end(self.until.map_or(end, |until| until.min(end)));
+            // An end before the start that was asked for is not committed: it would be read from next.
+            if self.first.is_none_or(|first| end >= first) {
+                self.tracker.reach_end(self.until.map_or(end, |until| until.min(end)));
+            }
             self.ended |= self.until.is_some_and(|until| end >= until);
         }
     }

@@ -29,6 +29,14 @@ fn deliver(ledger: &mut Ledger, partition: i32, offset: i64, key: Option<u8>) {
     });
 }
 
+/// Delivers a record that a filter keeps from the commands.
+fn pass(ledger: &mut Ledger, offset: i64) {
+    let timestamp = Timestamp::None;
+    let record =
+        RecordRef { topic: "t", partition: 0, offset, timestamp, key: None, value: None, headers: &[] };
+    ledger.pass(&record);
+}
+
 #[test]
 fn a_ticket_of_an_ended_epoch_is_void() {
     let mut ledger = Ledger::new(Order::Key, limits(4));
@@ -46,9 +54,9 @@ fn a_ticket_of_an_ended_epoch_is_void() {
 fn a_filtered_record_runs_nothing_is_committed_past_and_does_not_count() {
     let mut ledger = Ledger::new(Order::Key, Limits { count: Some(2), ..limits(4) });
     ledger.assign(&name(0), None, None);
-    ledger.pass("t", 0, 0);
+    pass(&mut ledger, 0);
     deliver(&mut ledger, 0, 1, None);
-    ledger.pass("t", 0, 2);
+    pass(&mut ledger, 2);
     assert_eq!((ledger.filtered(), ledger.store_list()), (2, vec![("t".into(), 0, 1)]));
     let first = ledger.next(Instant::now()).unwrap();
     assert_eq!(first.ticket.offset, 1);
@@ -69,14 +77,14 @@ fn a_filtered_record_waits_behind_what_is_parked_and_is_dropped_with_it() {
     for offset in 0..3 {
         deliver(&mut ledger, 0, offset, None);
     }
-    ledger.pass("t", 0, 3);
+    pass(&mut ledger, 3);
     assert_eq!((ledger.filtered(), ledger.queued()), (0, 4));
     let first = ledger.next(Instant::now()).unwrap();
     ledger.finish(first.ticket, Outcome::Resolved);
     assert_eq!(ledger.filtered(), 0, "2 was taken, and the span is reached again");
     let (paused, _) = ledger.flow(true);
     assert_eq!(paused, [(name(0), Some(3))], "it is to be read again");
-    ledger.pass("t", 0, 3);
+    pass(&mut ledger, 3);
     let second = ledger.next(Instant::now()).unwrap();
     ledger.finish(second.ticket, Outcome::Resolved);
     assert_eq!(ledger.filtered(), 1);
@@ -86,9 +94,9 @@ fn a_filtered_record_waits_behind_what_is_parked_and_is_dropped_with_it() {
 fn the_last_record_before_the_end_may_be_a_filtered_one() {
     let mut ledger = Ledger::new(Order::Key, limits(1));
     ledger.assign(&name(0), Some(0), Some(2));
-    ledger.pass("t", 0, 0);
+    pass(&mut ledger, 0);
     assert!(!ledger.is_complete());
-    ledger.pass("t", 0, 1);
+    pass(&mut ledger, 1);
     assert!(ledger.is_complete());
     assert_eq!((ledger.filtered(), ledger.store_list()), (2, vec![("t".into(), 0, 2)]));
 }
@@ -552,4 +560,59 @@ proptest! {
             prop_assert_eq!(done[partition as usize], RECORDS, "partition {} beside {:?}", partition, stuck);
         }
     }
+}
+
+#[test]
+fn records_before_a_start_past_the_end_are_not_taken_nor_committed() {
+    let mut ledger = Ledger::new(Order::Key, limits(4));
+    let start = Found {
+        at: Some(10),
+        first: Some(12),
+        limit: crate::reading::position::Limit::None,
+        until_time: None,
+        high: Some(10),
+        verdict: None,
+    };
+    ledger.begin(&name(0), &start);
+    ledger.reach_end("t", 0, 10);
+    deliver(&mut ledger, 0, 10, None);
+    deliver(&mut ledger, 0, 11, None);
+    assert_eq!((ledger.queued(), ledger.store_list()), (0, vec![]));
+    deliver(&mut ledger, 0, 12, None);
+    assert_eq!(ledger.next(Instant::now()).unwrap().ticket.offset, 12);
+}
+
+#[test]
+fn a_partition_is_behind_until_its_end_came() {
+    let mut ledger = Ledger::new(Order::Key, limits(4));
+    ledger.assign(&name(0), Some(3), None);
+    let behind = |ledger: &Ledger| ledger.behind().into_iter().map(|(_, to)| to).collect::<Vec<_>>();
+    assert_eq!(behind(&ledger), [Some(3)]);
+    deliver(&mut ledger, 0, 3, None);
+    assert_eq!(behind(&ledger), [Some(4)]);
+    ledger.reach_end("t", 0, 6);
+    assert_eq!(behind(&ledger), []);
+    deliver(&mut ledger, 0, 6, None);
+    assert_eq!(behind(&ledger), [Some(7)]);
+}
+
+#[test]
+fn a_time_that_is_to_come_ends_a_partition_once_it_has_passed_and_all_was_read() {
+    let mut ledger = Ledger::new(Order::Key, limits(4));
+    let start = Found {
+        at: Some(0),
+        first: None,
+        limit: crate::reading::position::Limit::None,
+        until_time: Some(100),
+        high: Some(0),
+        verdict: None,
+    };
+    ledger.begin(&name(0), &start);
+    ledger.reach_time(200);
+    assert!(!ledger.is_complete(), "nothing is known of it");
+    ledger.reach_end("t", 0, 0);
+    ledger.reach_time(99);
+    assert!(!ledger.is_complete());
+    ledger.reach_time(100);
+    assert!(ledger.is_complete());
 }

@@ -1,9 +1,12 @@
 //! What can be seen of the ledger: what runs, waits, lags, and whether all is done. Pure: no clock, no IO.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::partition::Partition;
 use super::{Ledger, Name, Ticket};
+use crate::reading::position::Read;
+use crate::record::TopicPartition;
 
 /// How one assigned partition stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,15 +29,21 @@ impl Ledger {
         self.epoch(&name.0, name.1)
     }
 
-    /// The first offset of a partition that is not done; `None` where that is not known.
-    pub fn next_of(&self, name: &Name) -> Option<i64> {
-        let partition = self.partitions.get(&self.epoch_of(name)?)?;
-        partition.tracker.committable().or(partition.position)
-    }
-
     /// The exclusive end of what is asked for in a partition.
     pub fn until_of(&self, name: &Name) -> Option<i64> {
         self.epoch(&name.0, name.1).and_then(|epoch| self.partitions.get(&epoch)?.until)
+    }
+
+    /// Whether all that is asked for of a partition was read.
+    pub fn is_ended(&self, name: &Name) -> bool {
+        self.epoch_of(name).and_then(|epoch| self.partitions.get(&epoch)).is_some_and(|p| p.ended)
+    }
+
+    /// How far a partition was read and done; `None` where nothing is known of it.
+    pub fn read_of(&self, name: &Name) -> Option<Read> {
+        let partition = self.partitions.get(&self.epoch_of(name)?)?;
+        let next = partition.read_to()?;
+        Some(Read { done: partition.tracker.committable().or(partition.position).unwrap_or(next), next })
     }
 
     /// Whether any partition is assigned.
@@ -92,6 +101,16 @@ impl Ledger {
     /// Partitions that are paused: nothing is fetched from them.
     pub fn paused(&self) -> Vec<Name> {
         self.partitions.values().filter(|p| p.paused == Some(true)).map(|p| p.name.clone()).collect()
+    }
+
+    /// Partitions that more is to come from that the brokers have, each with how far it was read.
+    /// Nothing is expected of one that is paused, or whose records wait for room.
+    pub fn behind(&self) -> Vec<(TopicPartition, Option<i64>)> {
+        let is_behind = |p: &&Partition| {
+            !p.ended && !p.draining && !p.at_end && p.paused != Some(true) && p.parked.is_empty()
+        };
+        let named = |p: &Partition| (TopicPartition::new(Arc::clone(&p.name.0), p.name.1), p.read_to());
+        self.partitions.values().filter(is_behind).map(named).collect()
     }
 
     /// When the record that runs longest began to.

@@ -1,0 +1,352 @@
+//! Which topics are read: names, kq's own patterns, and what comes and goes of them later.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+use regex::Regex;
+
+use crate::config::{self, Config};
+use crate::kafka::client::{ConsumerClient, TopicMetadata};
+use crate::kafka::connect;
+use crate::kafka::errors::{Causes, Code, words};
+
+/// How often new topics and partitions are looked for.
+const DISCOVERY: Duration = Duration::from_secs(10);
+/// The same while one is missing.
+const DISAPPEARANCE: Duration = Duration::from_secs(1);
+/// For so long a topic must be missing until it counts as gone: one broker may know less than the
+/// others for a moment.
+const CERTAIN: Duration = Duration::from_secs(3);
+/// How long a look waits for its answer, while records are read.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The topics that a command is to read. A name that starts with `^` is a regular expression over
+/// the names of all topics.
+///
+/// Patterns are kq's own, of the `regex` crate: librdkafka reads them in another dialect (POSIX),
+/// joins for Kafka's own topics too, and finds a new topic after five minutes.
+#[derive(Clone, Debug)]
+pub struct Selection(Vec<Wanted>);
+
+#[derive(Clone, Debug)]
+enum Wanted {
+    Name(String),
+    Pattern(Regex),
+}
+
+impl Wanted {
+    fn text(&self) -> &str {
+        match self {
+            Self::Name(name) => name,
+            Self::Pattern(pattern) => pattern.as_str(),
+        }
+    }
+
+    fn matches(&self, topic: &str) -> bool {
+        match self {
+            Self::Name(name) => name == topic,
+            // Kafka's own topics are read only by who names them.
+            Self::Pattern(pattern) => {
+                (!topic.starts_with("__") || pattern.as_str().contains("__")) && pattern.is_match(topic)
+            }
+        }
+    }
+}
+
+impl Selection {
+    /// The topics of these names and patterns, each once. A name that no cluster accepts is an error,
+    /// and so is a pattern that can't be read.
+    pub fn new<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> anyhow::Result<Self> {
+        let mut all: Vec<Wanted> = Vec::new();
+        for text in texts {
+            let text = text.as_ref();
+            if all.iter().any(|wanted| wanted.text() == text) {
+                continue;
+            }
+            all.push(if text.starts_with('^') {
+                Wanted::Pattern(Regex::new(text).with_context(|| format!("topic {text}"))?)
+            } else {
+                config::topic::check(text)?;
+                Wanted::Name(text.to_owned())
+            });
+        }
+        Ok(Self(all))
+    }
+
+    /// The topics that are named, else what `KQ_TOPIC` names.
+    pub fn given_or<S: AsRef<str>>(given: &[S], env: Option<&str>) -> anyhow::Result<Self> {
+        match env {
+            _ if !given.is_empty() => Self::new(given),
+            Some(env) => Self::new([env]),
+            None => Err(config::topic::missing()),
+        }
+    }
+
+    /// Whether the topic of this name is read.
+    pub fn matches(&self, topic: &str) -> bool {
+        self.0.iter().any(|wanted| wanted.matches(topic))
+    }
+
+    /// Whether topics may come later that are not there yet.
+    pub fn has_pattern(&self) -> bool {
+        self.0.iter().any(|wanted| matches!(wanted, Wanted::Pattern(_)))
+    }
+
+    /// The one topic that is named, where that is all.
+    pub fn only_name(&self) -> Option<&str> {
+        match &*self.0 {
+            [Wanted::Name(name)] => Some(name),
+            _ => None,
+        }
+    }
+
+    /// What was asked for, as it was written.
+    pub fn shown(&self) -> String {
+        self.0.iter().map(Wanted::text).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The error of a reader that is to end and has nothing to read.
+    pub fn nothing(&self) -> anyhow::Error {
+        anyhow!("no topic matches {}; `kq topic list` shows those that exist", self.shown())
+    }
+
+    /// The note of a reader that has nothing to read yet.
+    pub fn nothing_yet(&self) -> String {
+        format!("no topic matches {} yet: waiting for one", self.shown())
+    }
+
+    /// The topics as the cluster has them now, within the configured time-out; patterns may match none.
+    pub fn find(
+        &self,
+        consumer: &impl ConsumerClient,
+        causes: &Causes,
+        config: &Config,
+    ) -> anyhow::Result<Vec<TopicMetadata>> {
+        self.find_by(causes, |topic| connect::metadata(config, causes, |wait| consumer.metadata(topic, wait)))
+    }
+
+    /// The same, asked once and not for long, while records are read.
+    pub fn look(
+        &self,
+        consumer: &impl ConsumerClient,
+        causes: &Causes,
+    ) -> anyhow::Result<Vec<TopicMetadata>> {
+        self.find_by(causes, |topic| consumer.metadata(topic, LOOK).map_err(|code| anyhow!(words(code))))
+    }
+
+    /// Asks for each name, and once for all topics where there are patterns.
+    fn find_by(
+        &self,
+        causes: &Causes,
+        ask: impl Fn(Option<&str>) -> anyhow::Result<Vec<TopicMetadata>>,
+    ) -> anyhow::Result<Vec<TopicMetadata>> {
+        let mut topics: Vec<TopicMetadata> = Vec::new();
+        let mut all = None;
+        for wanted in &self.0 {
+            let found = match wanted {
+                Wanted::Name(name) => vec![existing(ask(Some(name))?, name, causes)?],
+                Wanted::Pattern(_) => {
+                    if all.is_none() {
+                        all = Some(ask(None)?);
+                    }
+                    all.iter().flatten().filter(|topic| wanted.matches(&topic.name)).cloned().collect()
+                }
+            };
+            for topic in found {
+                if !topics.iter().any(|t| t.name == topic.name) {
+                    topics.push(topic);
+                }
+            }
+        }
+        Ok(topics)
+    }
+}
+
+/// The one topic of that name, or an error that says what to do.
+fn existing(metadata: Vec<TopicMetadata>, name: &str, causes: &Causes) -> anyhow::Result<TopicMetadata> {
+    use Code as E;
+    let topic = metadata.into_iter().find(|topic| topic.name == name);
+    match topic.as_ref().and_then(|topic| topic.error) {
+        Some(E::UnknownTopicOrPartition | E::UnknownTopic) => {}
+        Some(code) => return Err(causes.explain_topic(code, name)),
+        None => {
+            if let Some(topic) = topic.filter(|topic| !topic.partitions.is_empty()) {
+                return Ok(topic);
+            }
+        }
+    }
+    Err(anyhow::Error::new(Missing(name.to_owned())))
+}
+
+/// A topic that is not there.
+#[derive(Debug)]
+struct Missing(String);
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hint = config::topic::or_a_file(&self.0);
+        write!(f, "topic {} does not exist; `kq topic list` shows those that do{hint}", self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// When to look for topics that came or went, and what is known of one that is missing. Pure: the
+/// clock is injected.
+#[derive(Debug)]
+pub struct Discovery {
+    looked: Instant,
+    /// Since when a topic is missing that was there.
+    missing: Option<Instant>,
+}
+
+/// Why to look for topics besides those that were deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follows {
+    /// New topics or partitions are to be read.
+    New,
+    /// What is read was chosen at the start.
+    Nothing,
+}
+
+impl Discovery {
+    /// The topics were looked for just now.
+    pub fn new(now: Instant) -> Self {
+        Self { looked: now, missing: None }
+    }
+
+    /// Whether to look now. `is_flagged`: the client missed a topic.
+    pub fn is_due(&mut self, now: Instant, is_flagged: bool, follows: Follows) -> bool {
+        let waited = now.saturating_duration_since(self.looked);
+        let is_due = is_flagged
+            || match self.missing {
+                Some(_) => waited >= DISAPPEARANCE,
+                None => waited >= DISCOVERY && follows == Follows::New,
+            };
+        if is_due {
+            self.looked = now;
+        }
+        is_due
+    }
+
+    /// What a [`Selection::look`] found; `None` where it is to be repeated. An error once a topic is
+    /// gone for good.
+    pub fn judge(
+        &mut self,
+        now: Instant,
+        looked: anyhow::Result<Vec<TopicMetadata>>,
+    ) -> anyhow::Result<Option<Vec<TopicMetadata>>> {
+        let e = match looked {
+            Ok(topics) => {
+                self.missing = None;
+                return Ok(Some(topics));
+            }
+            Err(e) => e,
+        };
+        if let Some(Missing(name)) = e.downcast_ref() {
+            let since = *self.missing.get_or_insert(now);
+            if now.saturating_duration_since(since) >= CERTAIN {
+                return Err(anyhow!("topic {name} does not exist any more"));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The names of topics, in order: what a group is joined for.
+pub fn names(topics: &[TopicMetadata]) -> Vec<String> {
+    let mut names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
+    names.sort_unstable();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::client::PartitionMetadata;
+
+    fn selection(texts: &[&str]) -> Selection {
+        Selection::new(texts).unwrap()
+    }
+
+    fn topic(name: &str) -> TopicMetadata {
+        let partition = PartitionMetadata { id: 0, leader: 1, error: None };
+        TopicMetadata { name: name.to_owned(), partitions: vec![partition], error: None }
+    }
+
+    /// What of a cluster with these topics is found, and how often is asked.
+    fn found(texts: &[&str], there: &[&str]) -> (anyhow::Result<Vec<String>>, usize) {
+        let asked = std::cell::Cell::new(0);
+        let ask = |name: Option<&str>| {
+            asked.set(asked.get() + 1);
+            let all = there.iter().filter(|there| name.is_none_or(|name| name == **there));
+            Ok(all.map(|name| topic(name)).collect())
+        };
+        let found = selection(texts).find_by(&Causes::default(), ask);
+        (found.map(|topics| topics.into_iter().map(|topic| topic.name).collect()), asked.get())
+    }
+
+    #[test]
+    fn patterns_are_of_kqs_own_dialect() {
+        let of = selection(&[r"^en\w$", "^(?i)orders"]);
+        assert!(of.matches("en1") && of.matches("ORDERS-eu") && !of.matches("en"));
+        let e = format!("{:#}", Selection::new(["^["]).unwrap_err());
+        assert!(e.starts_with("topic ^["), "{e}");
+    }
+
+    #[test]
+    fn topics_of_kafka_itself_are_read_by_who_names_them() {
+        assert!(!selection(&["^.*"]).matches("__consumer_offsets"));
+        assert!(selection(&["^.*"]).matches("orders__eu"));
+        assert!(selection(&["^__.*"]).matches("__consumer_offsets"));
+        assert!(selection(&["__consumer_offsets"]).matches("__consumer_offsets"));
+        let there = ["__consumer_offsets", "a", "b"];
+        assert_eq!(found(&["^.*"], &there).0.unwrap(), ["a", "b"]);
+        assert_eq!(found(&["^__c"], &there).0.unwrap(), ["__consumer_offsets"]);
+    }
+
+    #[test]
+    fn each_topic_is_read_once_and_all_are_asked_for_once() {
+        let (found, asked) = found(&["b", "^b", "^[ab]$", "b"], &["a", "b"]);
+        assert_eq!(found.unwrap(), ["b", "a"]);
+        assert_eq!(asked, 2);
+    }
+
+    #[test]
+    fn a_name_must_be_there_and_a_pattern_may_match_nothing() {
+        assert_eq!(found(&["^x"], &["a"]).0.unwrap(), [""; 0]);
+        let e = found(&["x"], &["a"]).0.unwrap_err().to_string();
+        assert_eq!(e, "topic x does not exist; `kq topic list` shows those that do");
+        assert!(Selection::new(["a b"]).unwrap_err().to_string().contains("' '"));
+        assert_eq!(selection(&["a"]).only_name(), Some("a"));
+        assert_eq!(selection(&["^a"]).only_name(), None);
+        assert!(selection(&["a", "^b"]).has_pattern() && !selection(&["a", "b"]).has_pattern());
+    }
+
+    #[test]
+    fn new_topics_are_looked_for_every_ten_seconds_and_at_once_where_one_is_missed() {
+        let began = Instant::now();
+        let at = |ms| began + Duration::from_millis(ms);
+        let mut discovery = Discovery::new(began);
+        assert!(!discovery.is_due(at(9_900), false, Follows::New));
+        assert!(!discovery.is_due(at(20_000), false, Follows::Nothing));
+        assert!(discovery.is_due(at(20_000), false, Follows::New));
+        assert!(!discovery.is_due(at(20_100), false, Follows::New));
+        assert!(discovery.is_due(at(20_200), true, Follows::Nothing));
+    }
+
+    #[test]
+    fn a_topic_is_gone_once_it_was_missing_for_three_seconds() {
+        let began = Instant::now();
+        let at = |ms| began + Duration::from_millis(ms);
+        let missing = || Err(anyhow::Error::new(Missing("t".into())));
+        let mut discovery = Discovery::new(began);
+        assert!(discovery.judge(at(0), missing()).unwrap().is_none());
+        assert!(discovery.is_due(at(1000), false, Follows::Nothing), "it is looked for soon");
+        assert!(discovery.judge(at(1000), Ok(vec![topic("t")])).unwrap().is_some());
+        assert!(discovery.judge(at(2000), missing()).unwrap().is_none());
+        assert!(discovery.judge(at(4000), Err(anyhow!("no answer"))).unwrap().is_none());
+        let e = discovery.judge(at(5000), missing()).unwrap_err().to_string();
+        assert_eq!(e, "topic t does not exist any more");
+    }
+}
