@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use super::deadline::{Deadline, Stage};
 use super::ledger::Sight;
 use super::poller::Poller;
 use super::shared::{Shared, Stop};
@@ -10,46 +11,12 @@ use crate::exit::{self, Exit};
 use crate::kafka::client::ConsumerClient;
 use crate::kafka::errors::{Code, words};
 
-/// How the time for ending is shared out: of 28 parts, 18 to drain, 4 of grace, 1 after KILL,
-/// 2 to store and commit, and what is left to close.
-#[derive(Clone, Copy, Debug)]
-pub struct Share {
-    since: Instant,
-    limit: Duration,
-}
-
-impl Share {
-    /// When commands that still run are told to end, …
-    pub const DRAINED: u32 = 18;
-    /// … are killed, …
-    pub const TOLD: u32 = 22;
-    /// … and are given up.
-    pub const KILLED: u32 = 23;
-    const COMMITTED: u32 = 25;
-    const ALL: u32 = 28;
-
-    /// The time for an ending that began then.
-    pub fn new(since: Instant, limit: Duration) -> Self {
-        Self { since, limit }
-    }
-
-    fn of(self, parts: u32) -> Duration {
-        self.limit / Self::ALL * parts
-    }
-
-    /// Whether so many parts are over.
-    pub fn is_up(self, parts: u32) -> bool {
-        self.left(parts).is_zero()
-    }
-
-    /// How long it is until so many parts are over.
-    fn left(self, parts: u32) -> Duration {
-        self.of(parts).saturating_sub(self.since.elapsed())
-    }
-}
-
-/// How long one poll waits while the end is near.
+/// How long one poll waits while the worker ends.
 const POLL: Duration = Duration::from_millis(10);
+/// How many records are taken from the client at once meanwhile.
+const BATCH: usize = 500;
+/// How many abandoned records are named.
+const NAMED: usize = 10;
 
 /// Ends the worker and says with what status.
 pub fn end<C: ConsumerClient>(
@@ -58,8 +25,8 @@ pub fn end<C: ConsumerClient>(
     has_stop: bool,
 ) -> anyhow::Result<Exit> {
     let shared = std::sync::Arc::clone(&poller.shared);
-    let share = poller.rebalancer.share();
-    let share = share.unwrap_or_else(|| Share::new(Instant::now(), poller.rebalancer.ending));
+    let deadline = poller.rebalancer.deadline();
+    let deadline = deadline.unwrap_or_else(|| Deadline::new(Instant::now(), poller.rebalancer.ending));
     if matches!(stop, Stop::Fenced(_)) {
         // Another member has the partitions: nothing is stored and nothing is finished.
         shared.groups.kill_all();
@@ -84,29 +51,29 @@ pub fn end<C: ConsumerClient>(
         }
         _ => {}
     }
-    let drained = wait(poller, share.left(Share::DRAINED)) || {
+    let drained = wait(poller, deadline.left(Stage::Drain)) || {
         let assigned = shared.ledger().assigned();
         shared.log.note("commands still run: telling them to end");
         shared.ledger().terminate(&assigned);
         shared.groups.terminate(|_| true);
         shared.recall();
-        wait(poller, share.left(Share::TOLD)) || {
+        wait(poller, deadline.left(Stage::Terminate)) || {
             shared.groups.kill_all();
-            wait(poller, share.left(Share::KILLED))
+            wait(poller, deadline.left(Stage::Kill))
         }
     };
     let abandoned = abandoned(&shared, drained) - before;
-    poller.settle();
+    poller.update_client();
     let sights = shared.ledger().sights();
     // Persistent commands end when their input does, or are killed.
     shared.close();
-    let deadline = Instant::now() + share.of(2).min(share.left(Share::KILLED));
-    while !shared.groups.is_empty() && Instant::now() < deadline {
-        poller.poll(POLL, 500);
+    let until = Instant::now() + deadline.parts(2).min(deadline.left(Stage::Kill));
+    while !shared.groups.is_empty() && Instant::now() < until {
+        poller.poll(POLL, BATCH);
     }
     shared.groups.kill_all();
-    let committed = commit(poller, share);
-    let patience = share.of(4).min(share.left(Share::ALL));
+    let committed = commit(poller, deadline);
+    let patience = deadline.parts(4).min(deadline.left(Stage::Close));
     let closed = poller.consumer.close(patience, &mut poller.rebalancer);
     // A revoke on the way out may have been a loss.
     let stop = match shared.stopping() {
@@ -145,11 +112,8 @@ fn tell(shared: &Shared, sights: &[Sight], broken_off_by: Option<i32>) {
     }
     if let Some(signal) = broken_off_by {
         let last = |sight: &Sight| {
-            let (topic, partition) = &sight.name;
-            sight
-                .committable
-                .filter(|next| *next > 0)
-                .map(|next| format!("{topic}[{partition}]@{}", next - 1))
+            let next = sight.committable.filter(|next| *next > 0)?;
+            Some(sight.name.at(next - 1).to_string())
         };
         let last: Vec<String> = sights.iter().filter_map(last).collect();
         let last = if last.is_empty() { String::new() } else { format!("; last: {}", last.join(" ")) };
@@ -160,16 +124,16 @@ fn tell(shared: &Shared, sights: &[Sight], broken_off_by: Option<i32>) {
 /// Commits what is stored, again and again while the group rebalances: a broker answers a commit
 /// after the `JoinGroup` before it, once every other member has come, and by then its generation is
 /// over. The time that draining left is there for that.
-fn commit<C: ConsumerClient>(poller: &mut Poller<'_, C>, share: Share) -> Result<(), Code> {
+fn commit<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) -> Result<(), Code> {
     loop {
-        let left = share.left(Share::COMMITTED);
-        let patience = share.of(2).min(left).max(share.of(1));
+        let left = deadline.left(Stage::Commit);
+        let patience = deadline.parts(2).min(left).max(deadline.parts(1));
         match poller.consumer.commit_stored(patience) {
             Err(Code::IllegalGeneration | Code::RebalanceInProgress | Code::OperationTimedOut)
-                if patience < share.left(Share::COMMITTED) && poller.watch.away_since().is_none() =>
+                if patience < deadline.left(Stage::Commit) && poller.watch.away_since().is_none() =>
             {
-                poller.poll(POLL, 500);
-                poller.settle();
+                poller.poll(POLL, BATCH);
+                poller.update_client();
             }
             outcome => return outcome,
         }
@@ -186,8 +150,8 @@ fn wait<C: ConsumerClient>(poller: &mut Poller<'_, C>, limit: Duration) -> bool 
         if Instant::now() >= deadline {
             return false;
         }
-        poller.poll(POLL, 500);
-        poller.settle();
+        poller.poll(POLL, BATCH);
+        poller.update_client();
     }
 }
 
@@ -200,10 +164,9 @@ fn abandoned(shared: &Shared, drained: bool) -> u64 {
     let mut ledger = shared.ledger();
     let assigned = ledger.assigned();
     let places = ledger.abandon(&assigned);
-    for ((topic, partition), offset) in places.iter().take(10) {
-        shared
-            .log
-            .error(format_args!("{topic}[{partition}]@{offset}: abandoned, it runs again at the next start"));
+    for (partition, offset) in places.iter().take(NAMED) {
+        let place = partition.at(*offset);
+        shared.log.error(format_args!("{place}: abandoned, it runs again at the next start"));
     }
     shared.tally.abandoned.fetch_add(places.len() as u64, Relaxed);
     left + places.len() as u64

@@ -11,13 +11,10 @@ use std::time::Instant;
 use super::lanes::{Lane, Lanes, Order};
 use crate::reading::start::Found;
 use crate::reading::tracker::Tracker;
-use crate::record::{Record, RecordRef};
+use crate::record::{Record, RecordRef, TopicPartition};
 use partition::{Item, Load, Parked, Partition, Running, WaitingRoom, weight};
 
 pub use view::Sight;
-
-/// A partition by name.
-pub type Name = (Arc<str>, i32);
 
 /// How much is held at most.
 #[derive(Clone, Copy, Debug)]
@@ -128,10 +125,10 @@ impl Ledger {
 
     /// Begins a new epoch of a partition, at `position` where that is known; `until`
     /// is the exclusive end of what is asked for.
-    pub fn assign(&mut self, name: &Name, position: Option<i64>, until: Option<i64>) {
+    pub fn assign(&mut self, name: &TopicPartition, position: Option<i64>, until: Option<i64>) {
         self.end(name);
         self.last_epoch += 1;
-        self.names.entry(Arc::clone(&name.0)).or_default().insert(name.1, self.last_epoch);
+        self.names.entry(Arc::clone(&name.topic)).or_default().insert(name.partition, self.last_epoch);
         let partition = Partition {
             name: name.clone(),
             tracker: Tracker::default(),
@@ -159,7 +156,7 @@ impl Ledger {
     }
 
     /// The same, with all that is known of where it begins and ends.
-    pub fn begin(&mut self, name: &Name, start: &Found) {
+    pub fn begin(&mut self, name: &TopicPartition, start: &Found) {
         self.assign(name, start.at, start.limit.offset());
         if let Some(partition) = self.partitions.get_mut(&self.last_epoch) {
             (partition.first, partition.until_time) = (start.first, start.until_time);
@@ -167,7 +164,7 @@ impl Ledger {
     }
 
     /// Goes back to `next` in a partition, as a new epoch: what was read of it is not what is there now.
-    pub fn go_back(&mut self, name: &Name, next: i64, until: Option<i64>) {
+    pub fn go_back(&mut self, name: &TopicPartition, next: i64, until: Option<i64>) {
         let kept = self.epoch_of(name).and_then(|epoch| self.partitions.get(&epoch)?.until_time);
         self.assign(name, Some(next), until);
         if let Some(partition) = self.partitions.get_mut(&self.last_epoch) {
@@ -362,7 +359,7 @@ impl Ledger {
     ///
     /// What is parked of a partition that is paused is dropped: it is to be read again from the
     /// offset that comes with its name.
-    pub fn flow(&mut self, is_full: bool) -> (Vec<(Name, Option<i64>)>, Vec<Name>) {
+    pub fn flow(&mut self, is_full: bool) -> (Vec<(TopicPartition, Option<i64>)>, Vec<TopicPartition>) {
         let starves = self.running < self.limits.jobs && self.turns.is_empty();
         let (mut pause, mut resume) = (Vec::new(), Vec::new());
         if starves || is_full {
@@ -402,7 +399,11 @@ impl Ledger {
     }
 
     /// Pauses the partitions that are selected and not paused, and drops what is parked of them.
-    fn pause(&mut self, pause: &mut Vec<(Name, Option<i64>)>, selected: impl Fn(&Partition) -> bool) {
+    fn pause(
+        &mut self,
+        pause: &mut Vec<(TopicPartition, Option<i64>)>,
+        selected: impl Fn(&Partition) -> bool,
+    ) {
         for partition in self.partitions.values_mut() {
             if partition.draining || partition.paused == Some(true) || !selected(partition) {
                 continue;
@@ -501,7 +502,7 @@ impl Ledger {
     }
 
     /// Offsets to store: what can be committed and was not handed out before.
-    pub fn store_list(&mut self) -> Vec<(Arc<str>, i32, i64)> {
+    pub fn store_list(&mut self) -> Vec<(TopicPartition, i64)> {
         let mut list = Vec::new();
         for partition in self.partitions.values_mut() {
             let committable = partition.tracker.committable();
@@ -509,14 +510,14 @@ impl Ledger {
                 && let Some(offset) = committable
             {
                 partition.stored = committable;
-                list.push((Arc::clone(&partition.name.0), partition.name.1, offset));
+                list.push((partition.name.clone(), offset));
             }
         }
         list
     }
 
     /// The commands of these partitions are told to end: how they end says nothing about their records.
-    pub fn terminate(&mut self, names: &[Name]) {
+    pub fn terminate(&mut self, names: &[TopicPartition]) {
         for partition in self.partitions.values_mut().filter(|partition| names.contains(&partition.name)) {
             partition.terminated = true;
         }
@@ -529,7 +530,7 @@ impl Ledger {
 
     /// Gives up what runs of these partitions, and says what that is: it stays unresolved, so that
     /// nothing is committed past it, and its tickets are void.
-    pub fn abandon(&mut self, names: &[Name]) -> Vec<(Name, i64)> {
+    pub fn abandon(&mut self, names: &[TopicPartition]) -> Vec<(TopicPartition, i64)> {
         let places = self.running_places(names);
         for name in names {
             self.drain(name);
@@ -542,8 +543,8 @@ impl Ledger {
     }
 
     /// Drops what is queued of a partition and starts nothing more of it: it is being revoked.
-    pub fn drain(&mut self, name: &Name) {
-        let Some(epoch) = self.epoch(&name.0, name.1) else { return };
+    pub fn drain(&mut self, name: &TopicPartition) {
+        let Some(epoch) = self.epoch_of(name) else { return };
         self.drop_queue(epoch);
         if let Some(partition) = self.partitions.get_mut(&epoch) {
             partition.draining = true;
@@ -576,11 +577,11 @@ impl Ledger {
     }
 
     /// Ends a partition's epoch: what is not resolved is forgotten, its tickets are void.
-    pub fn end(&mut self, name: &Name) {
-        let Some(epoch) = self.epoch(&name.0, name.1) else { return };
+    pub fn end(&mut self, name: &TopicPartition) {
+        let Some(epoch) = self.epoch_of(name) else { return };
         self.drop_queue(epoch);
-        if let Some(of_topic) = self.names.get_mut(&name.0) {
-            of_topic.remove(&name.1);
+        if let Some(of_topic) = self.names.get_mut(&name.topic) {
+            of_topic.remove(&name.partition);
         }
         if let Some(partition) = self.partitions.remove(&epoch) {
             self.running -= partition.running.len();
@@ -589,8 +590,8 @@ impl Ledger {
     }
 
     /// Takes note of where a partition ends by now.
-    pub fn see_end(&mut self, name: &Name, high: i64) {
-        let Some(epoch) = self.epoch(&name.0, name.1) else { return };
+    pub fn see_end(&mut self, name: &TopicPartition, high: i64) {
+        let Some(epoch) = self.epoch_of(name) else { return };
         if let Some(partition) = self.partitions.get_mut(&epoch) {
             partition.high = partition.high.max(Some(high));
         }

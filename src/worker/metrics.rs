@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 use super::observer::Watch;
 use super::shared::Shared;
 use crate::kafka::version;
+use crate::record::TopicPartition;
 
 /// The content type of [`text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -149,8 +150,8 @@ impl Collector for Worker {
             "Whether a broker of the cluster is in reach",
             f64::from(u8::from(self.watch.away_since().is_none())),
         )?;
-        let of_partition = |name: &super::ledger::Name| {
-            vec![("topic", name.0.to_string()), ("partition", name.1.to_string())]
+        let of_partition = |of: &TopicPartition| {
+            vec![("topic", of.topic.to_string()), ("partition", of.partition.to_string())]
         };
         family(
             encoder,

@@ -8,6 +8,7 @@
 
 mod completion;
 mod dead_letter;
+mod deadline;
 mod dispatch;
 mod ending;
 mod endpoint;

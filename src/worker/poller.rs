@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::filtering::Filtering;
 use super::observer::Watch;
-use super::rebalance::{self, Rebalancer, partitions};
+use super::rebalance::{self, Rebalancer};
 use super::shared::{Shared, Stop};
 use super::subscription::Subscription;
 use crate::clock::now_ms;
@@ -99,7 +99,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             }
             let most = self.room();
             self.poll(if most == BATCH { POLL } else { Duration::ZERO }, most);
-            self.settle();
+            self.update_client();
             self.check_end();
             self.check_contact();
             self.check_topics();
@@ -151,7 +151,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
                                     .log
                                     .verbose(1, format_args!("{topic}[{partition}]@{offset}: {reason}"));
                                 let cut = client::truncated_at(reason);
-                                out_of_range.push((Arc::<str>::from(topic), partition, offset, cut));
+                                out_of_range.push((TopicPartition::new(topic, partition), offset, cut));
                             }
                             _ => self.report(topic, partition, code, reason),
                         },
@@ -171,8 +171,8 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             // Nothing is read any more.
             return;
         }
-        for (topic, partition, offset, cut) in out_of_range {
-            self.settle_start(&topic, partition, offset, cut);
+        for (partition, offset, cut) in out_of_range {
+            self.go_on_in_range(&partition, offset, cut);
         }
     }
 
@@ -197,38 +197,48 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         }
     }
 
-    /// Stores what can be committed, pauses and resumes.
-    pub fn settle(&mut self) {
+    /// Brings the client in line with the ledger: stores what can be committed, pauses and resumes.
+    pub fn update_client(&mut self) {
         rebalance::store(self.consumer, &self.shared);
-        let long_full = self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER);
         self.shared.count_filtered();
-        let (pause, resume) = self.shared.ledger().flow(long_full);
-        let mut outcomes = Vec::new();
+        let is_long_full = self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER);
+        let (pause, resume) = self.shared.ledger().flow(is_long_full);
         if !pause.is_empty() {
-            outcomes.push(self.consumer.pause(&partitions(pause.iter().map(|(name, _)| name))));
+            let partitions: Vec<_> = pause.iter().map(|(name, _)| name.clone()).collect();
+            self.note_failure(self.consumer.pause(&partitions));
         }
-        for ((topic, partition), next) in &pause {
-            let Some(next) = *next else { continue };
-            let outcome = match self.consumer.seek(topic, *partition, next, self.rebalancer.timeout) {
-                // Retention took what was to be fetched, and the client gave it up.
-                Err(Code::State) => self.consumer.restart(topic, *partition, next),
-                outcome => outcome,
-            };
-            match outcome {
-                // `InvalidArgument`: the partition has left meanwhile.
-                Ok(()) | Err(Code::InvalidArgument) => {}
-                // What was dropped would never come again, and be taken for a hole.
-                Err(code) => {
-                    let place = format!("{topic}[{partition}]@{next}");
-                    self.shared.stop(Stop::Failed(format!("{place}: read on from there: {code}")));
-                }
+        for (name, next) in &pause {
+            if let Some(next) = *next {
+                self.read_again(name, next);
             }
         }
         if !resume.is_empty() {
-            outcomes.push(self.consumer.resume(&partitions(&resume)));
+            self.note_failure(self.consumer.resume(&resume));
         }
-        for code in outcomes.into_iter().filter_map(Result::err) {
+    }
+
+    fn note_failure(&self, outcome: Result<(), Code>) {
+        if let Err(code) = outcome {
             self.shared.log.verbose(1, format_args!("pause or resume: {code}"));
+        }
+    }
+
+    /// Has the client deliver a paused partition from this offset again: what it had delivered was dropped.
+    fn read_again(&self, name: &TopicPartition, next: i64) {
+        let (topic, partition) = (&name.topic, name.partition);
+        let outcome = match self.consumer.seek(topic, partition, next, self.rebalancer.timeout) {
+            // Retention took what was to be fetched, and the client gave it up.
+            Err(Code::State) => self.consumer.restart(topic, partition, next),
+            outcome => outcome,
+        };
+        match outcome {
+            // `InvalidArgument`: the partition was revoked meanwhile.
+            Ok(()) | Err(Code::InvalidArgument) => {}
+            // What was dropped would never come again, and would count as a gap between offsets.
+            Err(code) => {
+                let place = name.at(next);
+                self.shared.stop(Stop::Failed(format!("{place}: read on from there: {code}")));
+            }
         }
     }
 
@@ -281,7 +291,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             (ledger.assigned(), ledger.paused())
         };
         for name in &assigned {
-            if let Some(high) = self.consumer.seen_end(&name.0, name.1) {
+            if let Some(high) = self.consumer.seen_end(&name.topic, name.partition) {
                 self.shared.ledger().see_end(name, high);
             }
         }
@@ -292,7 +302,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             }
             let name = &paused[self.asked_paused % paused.len()];
             self.asked_paused += 1;
-            if let Ok((_, high)) = self.consumer.watermarks(&name.0, name.1, left) {
+            if let Ok((_, high)) = self.consumer.watermarks(&name.topic, name.partition, left) {
                 self.shared.ledger().see_end(name, high);
             }
         }
@@ -316,7 +326,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         match self.watch.step(now) {
             Step::Wait => {}
             Step::Ask(patience) => {
-                let topic = self.shared.ledger().assigned().first().map(|(topic, _)| Arc::clone(topic));
+                let topic = self.shared.ledger().assigned().first().map(|name| Arc::clone(&name.topic));
                 if self.consumer.metadata(topic.as_deref(), patience).is_ok() {
                     self.watch.hear();
                 }

@@ -149,7 +149,7 @@ fn a_log_that_was_cut_is_read_on_from_the_cut() {
     let mut poller = worker.poller(&consumer, Start::Beginning, None);
     poller.poll(Duration::ZERO, 5);
     assert_eq!(worker.run_all(), [0, 1, 2, 3, 4]);
-    poller.settle();
+    poller.update_client();
     cluster.cut("orders", 0, 3);
     poller.poll(Duration::ZERO, 500);
     cluster.append("orders", 0, ["D"]);

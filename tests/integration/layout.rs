@@ -37,9 +37,6 @@ const DEBT: &[(&str, &str)] = &[
     ("circle", "src/kafka/ffi/topic.rs"),
     ("circle", "src/sending/client.rs"),
     ("circle", "src/sending/settings.rs"),
-    ("circle", "src/worker/ending.rs"),
-    ("circle", "src/worker/poller.rs"),
-    ("circle", "src/worker/rebalance.rs"),
 ];
 
 /// A rule that a line breaks.

@@ -4,9 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Name;
 use crate::reading::tracker::Tracker;
-use crate::record::Record;
+use crate::record::{Record, TopicPartition};
 use crate::worker::lanes::{Lane, Lanes};
 
 /// A record in the worker's hands.
@@ -94,7 +93,7 @@ impl WaitingRoom {
 /// One assigned partition, from assign to revoke.
 #[derive(Debug)]
 pub(super) struct Partition {
-    pub(super) name: Name,
+    pub(super) name: TopicPartition,
     pub(super) tracker: Tracker,
     /// Delivered by the client, and not taken: its queue is full or the span is reached.
     pub(super) parked: VecDeque<Parked>,

@@ -12,8 +12,8 @@ fn limits(jobs: usize) -> Limits {
     Limits { jobs, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: None }
 }
 
-fn name(partition: i32) -> Name {
-    ("t".into(), partition)
+fn name(partition: i32) -> TopicPartition {
+    TopicPartition::new("t", partition)
 }
 
 fn deliver(ledger: &mut Ledger, partition: i32, offset: i64, key: Option<u8>) {
@@ -47,7 +47,7 @@ fn a_ticket_of_an_ended_epoch_is_void() {
     ledger.assign(&name(0), None, None);
     deliver(&mut ledger, 0, 7, None);
     assert!(!ledger.finish(job.ticket, Outcome::Resolved));
-    assert_eq!(ledger.store_list(), [("t".into(), 0, 7)]);
+    assert_eq!(ledger.store_list(), [(name(0), 7)]);
 }
 
 #[test]
@@ -57,12 +57,12 @@ fn a_filtered_record_runs_nothing_is_committed_past_and_does_not_count() {
     pass(&mut ledger, 0);
     deliver(&mut ledger, 0, 1, None);
     pass(&mut ledger, 2);
-    assert_eq!((ledger.filtered(), ledger.store_list()), (2, vec![("t".into(), 0, 1)]));
+    assert_eq!((ledger.filtered(), ledger.store_list()), (2, vec![(name(0), 1)]));
     let first = ledger.next(Instant::now()).unwrap();
     assert_eq!(first.ticket.offset, 1);
     assert!(ledger.next(Instant::now()).is_none());
     ledger.finish(first.ticket, Outcome::Resolved);
-    assert_eq!(ledger.store_list(), [("t".into(), 0, 3)]);
+    assert_eq!(ledger.store_list(), [(name(0), 3)]);
     assert!(!ledger.is_complete(), "one of two is done");
     deliver(&mut ledger, 0, 3, None);
     let second = ledger.next(Instant::now()).unwrap();
@@ -98,7 +98,7 @@ fn the_last_record_before_the_end_may_be_a_filtered_one() {
     assert!(!ledger.is_complete());
     pass(&mut ledger, 1);
     assert!(ledger.is_complete());
-    assert_eq!((ledger.filtered(), ledger.store_list()), (2, vec![("t".into(), 0, 2)]));
+    assert_eq!((ledger.filtered(), ledger.store_list()), (2, vec![(name(0), 2)]));
 }
 
 #[test]
@@ -117,11 +117,11 @@ fn what_is_given_up_runs_no_more_and_is_never_committed_past() {
     assert_eq!(ledger.abandon(&[name(0)]), [(name(0), 1), (name(0), 2)]);
     assert_eq!((ledger.running_of(&[name(0)]), ledger.running()), (0, 1));
     assert!(!ledger.is_live(of_first(1)) && !ledger.finish(of_first(1), Outcome::Resolved));
-    assert!(ledger.store_list().contains(&("t".into(), 0, 1)));
+    assert!(ledger.store_list().contains(&(name(0), 1)));
     ledger.finish(of_first(9), Outcome::Resolved);
     ledger.end(&name(0));
     assert_eq!(ledger.running(), 0);
-    assert_eq!(ledger.store_list(), [("t".into(), 1, 10)]);
+    assert_eq!(ledger.store_list(), [(name(1), 10)]);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn an_end_is_exclusive_and_reached_without_its_last_record() {
     assert!(ledger.next(Instant::now()).is_none());
     ledger.finish(job.ticket, Outcome::Resolved);
     assert!(ledger.is_complete());
-    assert_eq!(ledger.store_list(), [("t".into(), 0, 5)]);
+    assert_eq!(ledger.store_list(), [(name(0), 5)]);
 }
 
 #[test]
@@ -196,14 +196,14 @@ fn an_end_behind_what_is_parked_counts_once_that_is_done_and_not_if_it_is_droppe
         if round == 0 {
             ledger.drain(&name(0));
             ledger.finish(first.ticket, Outcome::Resolved);
-            assert_eq!(ledger.store_list(), [("t".into(), 0, 1)], "1 was dropped");
+            assert_eq!(ledger.store_list(), [(name(0), 1)], "1 was dropped");
             continue;
         }
         ledger.finish(first.ticket, Outcome::Resolved);
         assert!(!ledger.is_complete());
         let second = ledger.next(Instant::now()).unwrap();
         ledger.finish(second.ticket, Outcome::Resolved);
-        assert_eq!(ledger.store_list(), [("t".into(), 0, 3)]);
+        assert_eq!(ledger.store_list(), [(name(0), 3)]);
         assert!(ledger.is_complete());
     }
 }
@@ -382,7 +382,7 @@ proptest! {
                 }
                 Step::Pass(ms) => now += Duration::from_millis(ms),
             }
-            for (_, partition, offset) in ledger.store_list() {
+            for (TopicPartition { partition, .. }, offset) in ledger.store_list() {
                 let known = known.get_mut(&partition);
                 prop_assert!(known.is_some(), "stored for an epoch that ended");
                 let known = known.unwrap();
@@ -473,12 +473,12 @@ proptest! {
                 }
                 7 => {
                     let (pause, resume) = ledger.flow(false);
-                    for ((_, partition), next) in pause {
+                    for (TopicPartition { partition, .. }, next) in pause {
                         let log = &mut logs[partition as usize];
                         log.paused = true;
                         log.position = next.map_or(log.position, |next| next as usize);
                     }
-                    for (_, partition) in resume {
+                    for TopicPartition { partition, .. } in resume {
                         // A client that was paused tells of the end anew.
                         logs[partition as usize].paused = false;
                         logs[partition as usize].told = None;
@@ -526,11 +526,11 @@ proptest! {
         for _ in 0..4 * RECORDS * i64::from(partitions) {
             // The queue has been full for long, wherever it is.
             let (pause, resume) = ledger.flow(ledger.is_full());
-            for ((_, partition), next) in pause {
+            for (TopicPartition { partition, .. }, next) in pause {
                 paused[partition as usize] = true;
                 position[partition as usize] = next.unwrap_or(position[partition as usize]);
             }
-            for (_, partition) in resume {
+            for TopicPartition { partition, .. } in resume {
                 paused[partition as usize] = false;
             }
             for partition in 0..partitions {

@@ -5,7 +5,7 @@ use std::io::{Read as _, Seek as _};
 
 use super::*;
 use crate::process::Groups;
-use crate::record::Record;
+use crate::record::{Record, TopicPartition};
 use crate::terminal::notes::Log;
 use crate::worker::lanes::Order;
 use crate::worker::ledger::{Ledger, Limits};
@@ -90,8 +90,8 @@ impl Worker {
     }
 }
 
-fn name() -> crate::worker::ledger::Name {
-    ("orders".into(), 0)
+fn name() -> TopicPartition {
+    TopicPartition::new("orders", 0)
 }
 
 fn attempt(ended: Ended) -> Attempt {
