@@ -57,9 +57,9 @@ pub fn stdout_was_closed() -> bool {
 
 /// What is between and beyond the descriptors that kq was started with.
 #[derive(Clone, Debug)]
-pub struct Own(Vec<RangeInclusive<u32>>);
+pub struct OwnDescriptors(Vec<RangeInclusive<u32>>);
 
-impl Own {
+impl OwnDescriptors {
     /// Whatever is not open now; nothing where that can't be told. To be asked before the first client is made.
     pub fn from_now_on() -> Self {
         let Ok(folder) = fs::read_dir("/proc/self/fd") else { return Self(Vec::new()) };

@@ -107,7 +107,7 @@ pub fn main() -> anyhow::Result<()> {
         signal_hook::flag::register(signal, std::sync::Arc::default()).context("ignore signals")?;
     }
     let pipe = io::stdin().as_fd().try_clone_to_owned().context("open the pipe")?;
-    let pipe = Interrupted(Rarely(std::fs::File::from(pipe)));
+    let pipe = Retrying(Gathering(std::fs::File::from(pipe)));
     let live = watch(io::BufReader::with_capacity(64 << 10, pipe)).context("read the pipe")?;
     for group in live.into_iter().filter_map(Pid::from_raw) {
         let _ = kill_process_group(group, Signal::KILL);
@@ -126,12 +126,12 @@ pub fn main() -> anyhow::Result<()> {
 
 /// Lets words gather in the pipe before it reads on, unless that has ended: a guard that woke up
 /// for each command that starts and ends would take the processor from them.
-struct Rarely(std::fs::File);
+struct Gathering(std::fs::File);
 
 /// How long words may gather; a pipe holds 16,000.
 const GATHER: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
-impl Read for Rarely {
+impl Read for Gathering {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // Asked for nothing, poll still tells of the end.
         poll(&mut [PollFd::new(&self.0, PollFlags::empty())], Some(&GATHER))?;
@@ -166,9 +166,9 @@ fn group_and_session(process: &Path) -> Option<(i32, i32)> {
 }
 
 /// Reads on when a signal interrupts a read.
-struct Interrupted<R>(R);
+struct Retrying<R>(R);
 
-impl<R: Read> Read for Interrupted<R> {
+impl<R: Read> Read for Retrying<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.0.read(buf) {

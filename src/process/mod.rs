@@ -262,7 +262,7 @@ impl Supervision<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::descriptors::Own;
+    use crate::descriptors::OwnDescriptors;
     use std::ffi::OsStr;
 
     const SLOW: Duration = Duration::from_mins(1);
@@ -280,7 +280,7 @@ mod tests {
             slow: SLOW,
         };
         let program = Program::shell(OsStr::new(script));
-        let launcher = Launcher::new(program, Variables::new(), Own::from_now_on()).unwrap();
+        let launcher = Launcher::new(program, Variables::new(), OwnDescriptors::from_now_on()).unwrap();
         let finished = run(&launcher, task(input, OWNER), limits, &Groups::default(), |news| {
             if let News::Stderr(line) = news {
                 lines.push(String::from_utf8_lossy(line).into_owned());
@@ -327,7 +327,7 @@ mod tests {
         let program = Program::shell(OsStr::new("exec sleep 60"));
         let limits = Limits { timeout: None, grace: Duration::ZERO, slow: SLOW };
         let owner = Owner { id: 0, wants_it: &|| false };
-        let launcher = Launcher::new(program, Variables::new(), Own::from_now_on()).unwrap();
+        let launcher = Launcher::new(program, Variables::new(), OwnDescriptors::from_now_on()).unwrap();
         let groups = Groups::default();
         let finished = run(&launcher, task(b"", owner), limits, &groups, |_| {}).unwrap();
         assert_eq!(finished.ending, Ending::Signal(9));
@@ -362,7 +362,7 @@ mod tests {
         groups.kill_all();
         let program = Program::shell(OsStr::new("sleep 60"));
         let limits = Limits { timeout: None, grace: Duration::ZERO, slow: SLOW };
-        let launcher = Launcher::new(program, Variables::new(), Own::from_now_on()).unwrap();
+        let launcher = Launcher::new(program, Variables::new(), OwnDescriptors::from_now_on()).unwrap();
         let finished = run(&launcher, task(b"", OWNER), limits, &groups, |_| {}).unwrap();
         assert_eq!(finished.ending, Ending::Signal(9));
         assert!(groups.is_empty());

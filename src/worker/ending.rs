@@ -1,12 +1,12 @@
 //! The end of a worker: take nothing new, drain, TERM, KILL, store, commit, leave; all of it bounded.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::deadline::{Deadline, Stage};
-use super::ledger::Sight;
+use super::ledger::PartitionStatus;
 use super::poller::Poller;
 use super::shared::{Shared, Stop};
+use super::tally::RecordResult;
 use crate::exit::{self, Exit};
 use crate::kafka::client::ConsumerClient;
 use crate::kafka::errors::{Code, words};
@@ -64,7 +64,7 @@ pub fn end<C: ConsumerClient>(
     };
     let abandoned = abandoned(&shared, drained) - before;
     poller.update_client();
-    let sights = shared.ledger().sights();
+    let partitions = shared.ledger().partitions();
     // Persistent commands end when their input does, or are killed.
     shared.close();
     let until = Instant::now() + deadline.parts(2).min(deadline.left(Stage::Kill));
@@ -97,25 +97,25 @@ pub fn end<C: ConsumerClient>(
             Stop::Signal(signal) if has_stop && abandoned == 0 => Some(signal),
             _ => None,
         };
-        tell(&shared, &sights, broken_off_by);
+        tell(&shared, &partitions, broken_off_by);
     }
     super::outcome(stop, &shared, abandoned, has_stop)
 }
 
 /// Says what runs again though it is done, and where a signal broke off what was to be finished.
-fn tell(shared: &Shared, sights: &[Sight], broken_off_by: Option<i32>) {
-    let again: usize = sights.iter().map(|sight| sight.ahead).sum();
+fn tell(shared: &Shared, partitions: &[PartitionStatus], broken_off_by: Option<i32>) {
+    let again: usize = partitions.iter().map(|status| status.ahead).sum();
     if again > 0 {
         shared.log.note(format_args!(
             "{again} of those that are done will run again: a record before them in their partition is not"
         ));
     }
     if let Some(signal) = broken_off_by {
-        let last = |sight: &Sight| {
-            let next = sight.committable.filter(|next| *next > 0)?;
-            Some(sight.name.at(next - 1).to_string())
+        let last = |status: &PartitionStatus| {
+            let next = status.committable.filter(|next| *next > 0)?;
+            Some(status.name.at(next - 1).to_string())
         };
-        let last: Vec<String> = sights.iter().filter_map(last).collect();
+        let last: Vec<String> = partitions.iter().filter_map(last).collect();
         let last = if last.is_empty() { String::new() } else { format!("; last: {}", last.join(" ")) };
         shared.log.error(format_args!("stopped by signal {signal}{last}"));
     }
@@ -157,7 +157,7 @@ fn wait<C: ConsumerClient>(poller: &mut Poller<'_, C>, limit: Duration) -> bool 
 
 /// Names what did not end as itself: its records run again at the next start.
 fn abandoned(shared: &Shared, drained: bool) -> u64 {
-    let left = shared.tally.abandoned.load(Relaxed);
+    let left = shared.tally.records.of(RecordResult::Abandoned);
     if drained {
         return left;
     }
@@ -168,6 +168,6 @@ fn abandoned(shared: &Shared, drained: bool) -> u64 {
         let place = partition.at(*offset);
         shared.log.error(format_args!("{place}: abandoned, it runs again at the next start"));
     }
-    shared.tally.abandoned.fetch_add(places.len() as u64, Relaxed);
+    shared.tally.records.add(RecordResult::Abandoned, places.len() as u64);
     left + places.len() as u64
 }

@@ -14,7 +14,7 @@ use crate::reading::tracker::Tracker;
 use crate::record::{Record, RecordRef, TopicPartition};
 use partition::{Item, Load, Parked, Partition, Running, WaitingRoom, weight};
 
-pub use view::Sight;
+pub use view::PartitionStatus;
 
 /// How much is held at most.
 #[derive(Clone, Copy, Debug)]

@@ -33,7 +33,7 @@ mod resolver;
 pub mod settings;
 mod shared;
 mod subscription;
-mod summary;
+mod tally;
 
 use std::collections::HashMap;
 use std::net::TcpListener;
@@ -44,7 +44,7 @@ use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
 use crate::config::{Config, Properties};
-use crate::descriptors::Own;
+use crate::descriptors::OwnDescriptors;
 use crate::exit::{self, Exit};
 use crate::kafka::client::{ConsumerClient, Observer, TopicMetadata};
 use crate::kafka::ffi::Consumer;
@@ -144,7 +144,7 @@ pub fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
 
 /// What must be there before the cluster is asked for anything.
 struct Ground {
-    own: Own,
+    own: OwnDescriptors,
     listener: Option<TcpListener>,
     /// The variables that are the same for every command.
     variables: Variables,
@@ -159,7 +159,7 @@ impl Ground {
         config: &Config,
     ) -> anyhow::Result<Self> {
         stdout::is_there()?;
-        let own = Own::from_now_on();
+        let own = OwnDescriptors::from_now_on();
         let listener = metrics.map(Address::bind).transpose()?;
         let guard = Guard::start()?;
         let mut variables = environment::of_worker(config, &reading.group, running.credentials);

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use super::deadline::{Deadline, Stage};
 use super::ledger::Ledger;
 use super::shared::{Shared, Stop};
+use super::tally::{RebalanceKind, RecordResult};
 use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
+use crate::named::Named as _;
 use crate::reading::bounds::{End, Start};
 use crate::reading::membership::Joining;
 use crate::reading::position::Verdict;
@@ -92,7 +94,7 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
             return;
         }
         let names = names(partitions);
-        self.shared.tally.assigned.fetch_add(1, Relaxed);
+        self.shared.tally.rebalances.count(RebalanceKind::Assigned);
         self.shared.log.verbose(1, format_args!("assigned: {}", shown(&names)));
         let known = self.ask(|timeout| Ok(self.consumer.committed(&names, timeout)?));
         if let Err(e) = &known {
@@ -132,10 +134,9 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
         if names.is_empty() {
             return;
         }
-        let tally = &self.shared.tally;
-        let (word, count) = if lost { ("lost", &tally.taken) } else { ("revoked", &tally.revoked) };
-        count.fetch_add(1, Relaxed);
-        self.shared.log.verbose(1, format_args!("{word}: {}", shown(&names)));
+        let kind = if lost { RebalanceKind::Lost } else { RebalanceKind::Revoked };
+        self.shared.tally.rebalances.count(kind);
+        self.shared.log.verbose(1, format_args!("{}: {}", kind.name(), shown(&names)));
         let epochs = self.begin_drain(&names);
         let of_these = |owner: u64| epochs.contains(&owner);
         if lost || matches!(self.shared.stopping(), Some(Stop::Fenced(_))) {
@@ -202,7 +203,7 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
         shared.groups.kill(of_these);
         if !idle(self.patience.after_kill, Stage::Kill) {
             let left = shared.ledger().abandon(names);
-            shared.tally.abandoned.fetch_add(left.len() as u64, Relaxed);
+            shared.tally.records.add(RecordResult::Abandoned, left.len() as u64);
         }
     }
 
@@ -285,7 +286,7 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
         let tally = &self.shared.tally;
         match verdict {
             Verdict::GoOn { .. } => return,
-            Verdict::Gone { .. } => _ = tally.lost.fetch_add(verdict.gone(), Relaxed),
+            Verdict::Gone { .. } => tally.records.add(RecordResult::Lost, verdict.gone()),
             Verdict::Back { .. } => _ = tally.truncated.fetch_add(1, Relaxed),
         }
         self.shared.log.error(format_args!("{name}: {verdict}"));

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::completion::{Attempt, Printed};
@@ -11,6 +10,7 @@ use super::ledger::{Job, Outcome};
 use super::policy::{Breaker, Ended, Meaning, Next, Policy};
 use super::settings::Failing;
 use super::shared::{Shared, Stop};
+use super::tally::{FailureReason, RecordResult};
 use crate::clock::backoff::Backoff;
 use crate::clock::random;
 use crate::lock::Lock;
@@ -88,12 +88,12 @@ impl Resolver {
             Standing::Counts => {}
             Standing::Void => return None,
             Standing::Abandoned => {
-                self.shared.tally.abandoned.fetch_add(1, Relaxed);
+                self.count(RecordResult::Abandoned);
                 self.finish(&job, Outcome::Abandoned);
                 return None;
             }
         }
-        self.count(attempt, next);
+        self.count_attempt(attempt, next);
         match next {
             Next::Resolved => self.done(&job),
             Next::Retry => self.retry(&job, attempt, now),
@@ -128,7 +128,7 @@ impl Resolver {
     pub fn returned(&self, job: &Job) {
         let mut ledger = self.shared.ledger();
         if ledger.is_live(job.ticket) && ledger.is_terminated(job.ticket) {
-            self.shared.tally.abandoned.fetch_add(1, Relaxed);
+            self.count(RecordResult::Abandoned);
         }
         ledger.finish(job.ticket, Outcome::Abandoned);
     }
@@ -140,7 +140,7 @@ impl Resolver {
         }
         match outcome {
             Ok(()) => {
-                self.shared.tally.dead.fetch_add(1, Relaxed);
+                self.count(RecordResult::DeadLettered);
                 self.finish(job, Outcome::Resolved);
             }
             Err(why) => {
@@ -161,17 +161,21 @@ impl Resolver {
         if is_terminated || printed == Printed::Lost { Standing::Abandoned } else { Standing::Counts }
     }
 
-    fn count(&self, attempt: &Attempt, next: Next) {
+    fn count(&self, result: RecordResult) {
+        self.shared.tally.records.count(result);
+    }
+
+    fn count_attempt(&self, attempt: &Attempt, next: Next) {
         let tally = &self.shared.tally;
         tally.handler_seconds.observe(attempt.took.as_secs_f64());
         if next != Next::Resolved {
-            tally.failed_attempts.count(&attempt.ended);
+            tally.failed_attempts.count(FailureReason::of(&attempt.ended));
         }
     }
 
     fn done(&self, job: &Job) {
         self.breaker.lock().success();
-        self.shared.tally.done.fetch_add(1, Relaxed);
+        self.count(RecordResult::Done);
         self.shared.log.verbose(1, format_args!("{}: done", job.record.place()));
         self.finish(job, Outcome::Resolved);
     }
@@ -186,7 +190,7 @@ impl Resolver {
     }
 
     fn skip(&self, job: &Job, ended: &Ended) {
-        self.shared.tally.skipped.fetch_add(1, Relaxed);
+        self.count(RecordResult::Skipped);
         self.shared.log.note(format_args!("{}: {ended}, skipped", job.record.place()));
         self.finish(job, Outcome::Resolved);
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::ledger::{Job, Ledger};
 use super::pulse::Pulse;
-use super::summary::Tally;
+use super::tally::{RecordResult, Tally};
 use crate::kafka::errors;
 use crate::lock::{Condition, Guard, Lock};
 use crate::process::Groups;
@@ -109,7 +109,7 @@ impl Shared {
     /// Takes over how many records the ledger resolved without a command.
     pub fn count_filtered(&self) {
         let filtered = self.ledger().filtered();
-        self.tally.filtered.store(filtered, Ordering::Relaxed);
+        self.tally.records.set(RecordResult::Filtered, filtered);
     }
 
     /// Says that records came in.
@@ -191,7 +191,7 @@ impl Shared {
         let mut stop = self.stop.lock();
         match &mut *stop {
             None => {
-                let abandoned = self.tally.abandoned.load(Ordering::Relaxed);
+                let abandoned = self.tally.records.of(RecordResult::Abandoned);
                 *stop = Some(Stopping { why, since, abandoned });
             }
             Some(stopping) if matches!(why, Stop::Fenced(_)) => stopping.why = why,

@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
-use std::sync::atomic::Ordering::Relaxed;
 
 use super::ledger::{Job, Outcome};
+use super::tally::RecordResult;
 use super::*;
 use crate::kafka::errors::Code;
 use crate::kafka::fake::{Cluster, FakeConsumer, Question, Step};
@@ -124,7 +124,7 @@ fn a_start_before_the_first_record_is_counted_and_passed() {
     poller.poll(Duration::ZERO, 500);
     poller.poll(Duration::ZERO, 500);
     assert_eq!(worker.run_all(), [4, 5]);
-    assert_eq!(worker.shared.tally.lost.load(Relaxed), 3);
+    assert_eq!(worker.shared.tally.records.of(RecordResult::Lost), 3);
     assert_eq!(cluster.calls_of("restart"), ["restart orders[0]@4"]);
     assert!(worker.said().contains("orders[0]: 1..4 gone"), "{}", worker.said());
 }

@@ -257,7 +257,7 @@ fn all_are_paused_where_the_queue_stays_full() {
 #[test]
 fn lag_is_counted_from_the_first_record_that_is_not_done() {
     let mut ledger = Ledger::new(Order::None, limits(40));
-    let lag = |ledger: &Ledger| ledger.sights().iter().map(|sight| sight.lag).collect::<Vec<_>>();
+    let lag = |ledger: &Ledger| ledger.partitions().iter().map(|status| status.lag).collect::<Vec<_>>();
     ledger.assign(&name(0), Some(10), None);
     ledger.assign(&name(1), None, None);
     assert_eq!(lag(&ledger), [None, None], "no end is known");
@@ -270,9 +270,9 @@ fn lag_is_counted_from_the_first_record_that_is_not_done() {
     let jobs = [ledger.next(now).unwrap(), ledger.next(now).unwrap()];
     assert_eq!(ledger.oldest_start(), Some(now));
     ledger.finish(jobs[1].ticket, Outcome::Resolved);
-    assert_eq!((lag(&ledger)[0], ledger.sights()[0].span), (Some(5), 2));
+    assert_eq!((lag(&ledger)[0], ledger.partitions()[0].span), (Some(5), 2));
     ledger.finish(jobs[0].ticket, Outcome::Resolved);
-    assert_eq!((lag(&ledger)[0], ledger.sights()[0].span), (Some(3), 0));
+    assert_eq!((lag(&ledger)[0], ledger.partitions()[0].span), (Some(3), 0));
     assert_eq!(ledger.oldest_start(), None);
 }
 

@@ -9,7 +9,7 @@ use crate::record::TopicPartition;
 
 /// How one assigned partition stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sight {
+pub struct PartitionStatus {
     pub name: TopicPartition,
     /// From the first record that is not done to the end of the partition; `None` where an
     /// end of either is not known yet.
@@ -81,10 +81,10 @@ impl Ledger {
     }
 
     /// How each assigned partition stands, in order of their names.
-    pub fn sights(&self) -> Vec<Sight> {
-        let sight = |partition: &Partition| {
+    pub fn partitions(&self) -> Vec<PartitionStatus> {
+        let status = |partition: &Partition| {
             let next = partition.tracker.committable().or(partition.position);
-            Sight {
+            PartitionStatus {
                 name: partition.name.clone(),
                 lag: partition.high.zip(next).map(|(high, next)| high.saturating_sub(next).max(0) as u64),
                 span: partition.tracker.span(),
@@ -92,9 +92,9 @@ impl Ledger {
                 ahead: partition.tracker.ahead(),
             }
         };
-        let mut sights: Vec<Sight> = self.partitions.values().map(sight).collect();
-        sights.sort_by(|a, b| a.name.cmp(&b.name));
-        sights
+        let mut partitions: Vec<PartitionStatus> = self.partitions.values().map(status).collect();
+        partitions.sort_by(|a, b| a.name.cmp(&b.name));
+        partitions
     }
 
     /// Partitions that are paused: nothing is fetched from them.

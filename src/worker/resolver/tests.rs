@@ -63,15 +63,15 @@ impl Worker {
 
     /// The offset that is committed next.
     fn committable(&self) -> Option<i64> {
-        self.shared.ledger().sights()[0].committable
+        self.shared.ledger().partitions()[0].committable
     }
 
     fn running(&self) -> usize {
         self.shared.ledger().running()
     }
 
-    fn counted(&self, count: impl Fn(&Shared) -> &std::sync::atomic::AtomicU64) -> u64 {
-        count(&self.shared).load(Relaxed)
+    fn counted(&self, result: RecordResult) -> u64 {
+        self.shared.tally.records.of(result)
     }
 
     fn policy_stop(&self) -> String {
@@ -104,7 +104,7 @@ fn a_success_is_committed() {
     let mut worker = Worker::new(OnFailure::Stop, 1);
     let job = worker.job(1);
     assert!(worker.end(job, Ended::Exit(0)).is_none());
-    assert_eq!((worker.committable(), worker.counted(|shared| &shared.tally.done)), (Some(1), 1));
+    assert_eq!((worker.committable(), worker.counted(RecordResult::Done)), (Some(1), 1));
     assert_eq!(worker.shared.tally.failed_attempts.total(), 0);
 }
 
@@ -147,7 +147,7 @@ fn the_last_failure_is_skipped_where_that_is_asked_for() {
     let mut worker = Worker::new(OnFailure::Skip, 1);
     let job = worker.job(2);
     assert!(worker.end(job, Ended::Exit(1)).is_none());
-    assert_eq!((worker.committable(), worker.counted(|shared| &shared.tally.skipped)), (Some(1), 1));
+    assert_eq!((worker.committable(), worker.counted(RecordResult::Skipped)), (Some(1), 1));
     assert!(worker.said().contains("orders[0]@0: status 1, skipped"));
 }
 
@@ -160,7 +160,7 @@ fn a_record_is_resolved_only_once_its_dead_letter_is_acknowledged() {
     assert!(letter.headers.contains(&(b"kq.dlq.group".to_vec(), Some(b"mine".to_vec()))));
     assert_eq!((worker.committable(), worker.running()), (Some(0), 1));
     worker.resolver.sent(&job, Ok(()));
-    assert_eq!((worker.committable(), worker.counted(|shared| &shared.tally.dead)), (Some(1), 1));
+    assert_eq!((worker.committable(), worker.counted(RecordResult::DeadLettered)), (Some(1), 1));
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_dead_letter_of_a_partition_that_left_changes_nothing() {
     let Undelivered { job, .. } = worker.end(job, Ended::Exit(65)).unwrap();
     worker.shared.ledger().end(&name());
     worker.resolver.sent(&job, Err("it is too large".into()));
-    assert_eq!((worker.shared.stopping(), worker.counted(|shared| &shared.tally.dead)), (None, 0));
+    assert_eq!((worker.shared.stopping(), worker.counted(RecordResult::DeadLettered)), (None, 0));
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_command_that_was_terminated_leaves_its_record_uncounted_and_uncommitted() {
     let job = worker.job(1);
     assert!(worker.end(job, Ended::Terminated).is_none());
     assert_eq!((worker.committable(), worker.running()), (Some(0), 0));
-    assert_eq!(worker.counted(|shared| &shared.tally.abandoned), 1);
+    assert_eq!(worker.counted(RecordResult::Abandoned), 1);
     assert_eq!(worker.shared.tally.failed_attempts.total(), 0);
 }
 
@@ -214,9 +214,9 @@ fn what_ends_in_a_terminated_partition_counts_only_where_it_succeeded() {
     assert!(worker.end(done, Ended::Exit(0)).is_none());
     assert!(worker.end(failed, Ended::Exit(65)).is_none());
     assert_eq!(worker.committable(), Some(1));
-    assert_eq!(worker.counted(|shared| &shared.tally.done), 1);
-    assert_eq!(worker.counted(|shared| &shared.tally.abandoned), 1);
-    assert_eq!(worker.counted(|shared| &shared.tally.skipped), 0);
+    assert_eq!(worker.counted(RecordResult::Done), 1);
+    assert_eq!(worker.counted(RecordResult::Abandoned), 1);
+    assert_eq!(worker.counted(RecordResult::Skipped), 0);
 }
 
 #[test]
@@ -224,8 +224,8 @@ fn a_success_whose_output_is_lost_is_not_committed() {
     let mut worker = Worker::new(OnFailure::Stop, 1);
     let job = worker.job(1);
     assert!(worker.resolver.ran(job, &attempt(Ended::Exit(0)), Printed::Lost, worker.now).is_none());
-    assert_eq!((worker.committable(), worker.counted(|shared| &shared.tally.done)), (Some(0), 0));
-    assert_eq!(worker.counted(|shared| &shared.tally.abandoned), 1);
+    assert_eq!((worker.committable(), worker.counted(RecordResult::Done)), (Some(0), 0));
+    assert_eq!(worker.counted(RecordResult::Abandoned), 1);
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn a_command_that_ends_after_its_partition_left_changes_nothing() {
         let job = worker.job(1);
         worker.shared.ledger().end(&name());
         assert!(worker.end(job, ended).is_none());
-        let counts = [worker.counted(|shared| &shared.tally.done), worker.counted(|s| &s.tally.abandoned)];
+        let counts = [worker.counted(RecordResult::Done), worker.counted(RecordResult::Abandoned)];
         assert_eq!((worker.shared.stopping(), counts), (None, [0, 0]));
     }
 }
@@ -264,10 +264,10 @@ fn a_record_that_is_returned_was_abandoned_only_where_its_command_was_terminated
     let mut worker = Worker::new(OnFailure::Stop, 2);
     let (waiting, broken_off) = (worker.job(1), worker.job(1));
     worker.resolver.returned(&waiting);
-    assert_eq!(worker.counted(|shared| &shared.tally.abandoned), 0);
+    assert_eq!(worker.counted(RecordResult::Abandoned), 0);
     worker.shared.ledger().terminate(&[name()]);
     worker.resolver.returned(&broken_off);
-    assert_eq!(worker.counted(|shared| &shared.tally.abandoned), 1);
+    assert_eq!(worker.counted(RecordResult::Abandoned), 1);
     assert_eq!((worker.committable(), worker.running(), worker.shared.stopping()), (Some(0), 0, None));
 }
 
