@@ -1,5 +1,6 @@
 //! The end of a worker: take nothing new, drain, TERM, KILL, store, commit, leave; all of it bounded.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::deadline::{Deadline, Stage};
@@ -24,23 +25,54 @@ pub fn end<C: ConsumerClient>(
     stop: Stop,
     has_stop: bool,
 ) -> anyhow::Result<Exit> {
-    let shared = std::sync::Arc::clone(&poller.shared);
-    let deadline = poller.rebalancer.deadline();
-    let deadline = deadline.unwrap_or_else(|| Deadline::new(Instant::now(), poller.rebalancer.ending));
+    let shared = Arc::clone(&poller.shared);
     if matches!(stop, Stop::Fenced(_)) {
-        // Another member has the partitions: nothing is stored and nothing is finished.
-        shared.groups.kill_all();
-        let assigned = shared.ledger().assigned();
-        let mut ledger = shared.ledger();
-        for name in &assigned {
-            ledger.end(name);
-        }
-        drop(ledger);
+        give_up(&shared);
         return super::outcome(stop, &shared, 0, has_stop);
     }
+    let deadline = poller.rebalancer.deadline();
+    let deadline = deadline.unwrap_or_else(|| Deadline::new(Instant::now(), poller.rebalancer.ending));
     let before = shared.stop_of().map_or(0, |stopping| stopping.abandoned);
     shared.ledger().stop();
     shared.recall();
+    note_stop(&shared, &stop);
+    let is_drained = drain(poller, deadline);
+    let abandoned = abandoned(&shared, is_drained) - before;
+    poller.update_client();
+    let partitions = shared.ledger().partitions();
+    close_commands(poller, deadline);
+    let committed = commit(poller, deadline);
+    leave(poller, deadline);
+    // A revoke on the way out may have been a loss.
+    let stop = match shared.stopping() {
+        Some(fenced @ Stop::Fenced(_)) => fenced,
+        _ => stop,
+    };
+    if let Err(code) = committed
+        && matches!(stop, Stop::Complete | Stop::Signal(_) | Stop::Closed)
+    {
+        return Err(commit_failed(code));
+    }
+    if !matches!(stop, Stop::Closed) {
+        let stopped_by = match stop {
+            Stop::Signal(signal) if has_stop && abandoned == 0 => Some(signal),
+            _ => None,
+        };
+        tell(&shared, &partitions, stopped_by);
+    }
+    super::outcome(stop, &shared, abandoned, has_stop)
+}
+
+/// Another member has the partitions: nothing is stored and nothing is finished.
+fn give_up(shared: &Shared) {
+    shared.groups.kill_all();
+    let mut ledger = shared.ledger();
+    for name in &ledger.assigned() {
+        ledger.end(name);
+    }
+}
+
+fn note_stop(shared: &Shared, stop: &Stop) {
     let running = shared.ledger().running();
     match stop {
         Stop::Signal(signal) => shared
@@ -51,66 +83,63 @@ pub fn end<C: ConsumerClient>(
         }
         _ => {}
     }
-    let drained = wait(poller, deadline.left(Stage::Drain)) || {
-        let assigned = shared.ledger().assigned();
-        shared.log.note("commands still run: telling them to end");
-        shared.ledger().terminate(&assigned);
-        shared.groups.terminate(|_| true);
-        shared.recall();
-        wait(poller, deadline.left(Stage::Terminate)) || {
-            shared.groups.kill_all();
-            wait(poller, deadline.left(Stage::Kill))
-        }
-    };
-    let abandoned = abandoned(&shared, drained) - before;
-    poller.update_client();
-    let partitions = shared.ledger().partitions();
-    // Persistent commands end when their input does, or are killed.
-    shared.close();
+}
+
+/// Waits for the commands that run, terminates them, kills them, each once its time is up. False where
+/// some are left.
+fn drain<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) -> bool {
+    if wait(poller, deadline.left(Stage::Drain)) {
+        return true;
+    }
+    let shared = Arc::clone(&poller.shared);
+    let assigned = shared.ledger().assigned();
+    shared.log.note("commands still run: telling them to end");
+    shared.ledger().terminate(&assigned);
+    shared.groups.terminate(|_| true);
+    shared.recall();
+    wait(poller, deadline.left(Stage::Terminate)) || {
+        shared.groups.kill_all();
+        wait(poller, deadline.left(Stage::Kill))
+    }
+}
+
+/// Ends the input of persistent commands, which then end, and kills those that do not.
+fn close_commands<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) {
+    poller.shared.close();
     let until = Instant::now() + deadline.parts(2).min(deadline.left(Stage::Kill));
-    while !shared.groups.is_empty() && Instant::now() < until {
+    while !poller.shared.groups.is_empty() && Instant::now() < until {
         poller.poll(POLL, BATCH);
     }
-    shared.groups.kill_all();
-    let committed = commit(poller, deadline);
+    poller.shared.groups.kill_all();
+}
+
+/// Leaves the group.
+fn leave<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) {
     let patience = deadline.parts(4).min(deadline.left(Stage::Close));
-    let closed = poller.consumer.close(patience, &mut poller.rebalancer);
-    // A revoke on the way out may have been a loss.
-    let stop = match shared.stopping() {
-        Some(fenced @ Stop::Fenced(_)) => fenced,
-        _ => stop,
+    let is_answered = poller.consumer.close(patience, &mut poller.rebalancer);
+    let said = if is_answered { "left the group" } else { "left the group without an answer" };
+    poller.shared.log.verbose(1, said);
+}
+
+fn commit_failed(code: Code) -> anyhow::Error {
+    let why = match code {
+        Code::OperationTimedOut => "no answer in time".to_owned(),
+        code => words(code),
     };
-    shared.log.verbose(1, if closed { "left the group" } else { "left the group without an answer" });
-    if let Err(code) = committed
-        && matches!(stop, Stop::Complete | Stop::Signal(_) | Stop::Closed)
-    {
-        let why = match code {
-            Code::OperationTimedOut => "no answer in time".to_owned(),
-            code => words(code),
-        };
-        let cause =
-            anyhow::anyhow!("the last commit failed ({why}): what was done since the one before runs again");
-        return Err(exit::with(Exit::Failed, cause));
-    }
-    if !matches!(stop, Stop::Closed) {
-        let broken_off_by = match stop {
-            Stop::Signal(signal) if has_stop && abandoned == 0 => Some(signal),
-            _ => None,
-        };
-        tell(&shared, &partitions, broken_off_by);
-    }
-    super::outcome(stop, &shared, abandoned, has_stop)
+    let cause =
+        anyhow::anyhow!("the last commit failed ({why}): what was done since the one before runs again");
+    exit::with(Exit::Failed, cause)
 }
 
 /// Says what runs again though it is done, and where a signal broke off what was to be finished.
-fn tell(shared: &Shared, partitions: &[PartitionStatus], broken_off_by: Option<i32>) {
+fn tell(shared: &Shared, partitions: &[PartitionStatus], stopped_by: Option<i32>) {
     let again: usize = partitions.iter().map(|status| status.ahead).sum();
     if again > 0 {
         shared.log.note(format_args!(
             "{again} of those that are done will run again: a record before them in their partition is not"
         ));
     }
-    if let Some(signal) = broken_off_by {
+    if let Some(signal) = stopped_by {
         let last = |status: &PartitionStatus| {
             let next = status.committable.filter(|next| *next > 0)?;
             Some(status.name.at(next - 1).to_string())

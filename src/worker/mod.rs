@@ -1,10 +1,23 @@
 //! `kq worker`: runs a command for each record, at least once.
 //!
-//! One thread owns the consumer and polls for ever ([`poller`]); it waits for a
-//! command only inside a revoke ([`rebalance`]). What was taken in is in the
-//! [`ledger`], whose [`lanes`] say what may run. The [`dispatch`]er starts it on
-//! the runtime and takes all completions from one channel; [`policy`] says what
-//! follows from each.
+//! One thread owns the consumer and polls without end ([`poller`]); it waits for a
+//! command only inside a revoke ([`rebalance`]). The records that it took in are in the
+//! [`ledger`], whose [`lanes`] say which may run. The [`dispatch`]er starts commands for
+//! them, and the [`resolver`] decides what becomes of each record by the [`policy`].
+//!
+//! The words of ending, each for one thing:
+//!
+//! - **stop**: the decision that the worker ends, and why ([`shared::Stop`]). Nothing is started after it.
+//! - **drain**: let the commands that run finish, and start nothing new: of the partitions that are
+//!   revoked, or of all.
+//! - **terminate**: send TERM to commands that a drain did not end. How they end then says nothing about
+//!   their records. **kill**: send KILL to those that TERM did not end.
+//! - **abandon**: give up a record whose command did not finish. It stays uncommitted and runs again at
+//!   the next start.
+//! - **close**: hand out no more records, so that threads and persistent commands finish; of the
+//!   consumer, leave the group.
+//! - **end**: what is over. A command ended ([`policy::Ended`]), a partition's epoch ends
+//!   ([`ledger::Ledger::end`]) and its tickets are void, the worker ends ([`ending`]) after a stop.
 
 mod completion;
 mod dead_letter;
@@ -66,7 +79,7 @@ use ledger::{Ledger, Limits};
 use observer::Watch;
 use oneshot::Runner;
 use output::Output;
-use poller::{Parts, Poller};
+use poller::{PollLimits, Poller};
 use printer::Printer;
 use rebalance::{Patience, Rebalancer};
 use resolver::Resolver;
@@ -111,34 +124,29 @@ pub fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
     let subscription = join(&consumer, topics, &found, &reading, config)?;
 
     let stops = reading.stops();
-    let poller = Poller::new(Parts {
+    let rebalancer = Rebalancer {
         consumer: &consumer,
-        rebalancer: Rebalancer {
-            consumer: &consumer,
-            shared: Arc::clone(&core.shared),
-            from: reading.start,
-            until: reading.until,
-            timeout: config.timeout,
-            patience,
-            shutdown: core.shutdown.clone(),
-            ending: ending.shutdown_timeout,
-            ride_out: ending.stall_timeout.min(interval / 2),
-            ends: Ends::default(),
-            wanted: HashMap::new(),
-            joining: Joining::new(reading.sharing.protocol, Instant::now()),
-        },
-        watch: Arc::clone(&core.watch),
-        filtering: Filtering {
-            filter: reading.filter,
-            decoder: reading.decoder,
-            scratch: Scratch::default(),
-        },
+        shared: Arc::clone(&core.shared),
+        from: reading.start,
+        until: reading.until,
+        timeout: config.timeout,
+        patience,
+        shutdown: core.shutdown.clone(),
+        ending: ending.shutdown_timeout,
+        ride_out: ending.stall_timeout.min(interval / 2),
+        ends: Ends::default(),
+        wanted: HashMap::new(),
+        joining: Joining::new(reading.sharing.protocol, Instant::now()),
+    };
+    let limits = PollLimits {
         idle: reading.idle,
         stall: stops.then_some(ending.stall_timeout),
         brokers: config.brokers.clone(),
         has_end: reading.until.is_some(),
-        subscription,
-    });
+    };
+    let filtering =
+        Filtering { filter: reading.filter, decoder: reading.decoder, scratch: Scratch::default() };
+    let poller = Poller::new(rebalancer, Arc::clone(&core.watch), filtering, subscription, limits);
     core.poll_to_the_end(poller, stops, started, config)
 }
 

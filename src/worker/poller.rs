@@ -31,6 +31,18 @@ const LOOK: Duration = Duration::from_secs(1);
 /// … and takes so long at most.
 const LOOKING: Duration = Duration::from_millis(100);
 
+/// What ends the polling besides a signal, and whom it polls.
+pub struct PollLimits {
+    /// Ends when nothing came and nothing ran for so long.
+    pub idle: Option<Duration>,
+    /// Gives up after so long without anything from a partition.
+    pub stall: Option<Duration>,
+    /// The cluster, for notes.
+    pub brokers: String,
+    /// Whether an end of all partitions ends the worker.
+    pub has_end: bool,
+}
+
 /// The polling thread's own state.
 pub struct Poller<'a, C> {
     pub consumer: &'a C,
@@ -38,15 +50,12 @@ pub struct Poller<'a, C> {
     pub shared: Arc<Shared>,
     pub watch: Arc<Watch>,
     /// Which records the command runs for.
-    pub filtering: Filtering,
-    pub idle: Option<Duration>,
-    pub brokers: String,
-    /// Whether an end of all partitions ends the worker.
-    pub has_end: bool,
-    pub subscription: Subscription,
+    filtering: Filtering,
+    subscription: Subscription,
+    limits: PollLimits,
+    silence: Silence<TopicPartition>,
     busy_at: Instant,
     full_since: Option<Instant>,
-    silence: Silence<TopicPartition>,
     /// Whether the last poll brought anything.
     came: bool,
     looked: Instant,
@@ -54,38 +63,32 @@ pub struct Poller<'a, C> {
     asked_paused: usize,
 }
 
-/// What the poller is made of.
-pub struct Parts<'a, C> {
-    pub consumer: &'a C,
-    pub rebalancer: Rebalancer<'a, C>,
-    pub watch: Arc<Watch>,
-    /// Which records the command runs for.
-    pub filtering: Filtering,
-    pub idle: Option<Duration>,
-    /// Gives up after so long without anything from a partition.
-    pub stall: Option<Duration>,
-    pub brokers: String,
-    pub has_end: bool,
-    pub subscription: Subscription,
-}
+/// A partition whose next offset is not in its log, where it was to be read, and where the log was cut.
+type OutOfRange = (TopicPartition, i64, Option<i64>);
 
 impl<'a, C: ConsumerClient> Poller<'a, C> {
-    pub fn new(parts: Parts<'a, C>) -> Self {
+    /// Polls the rebalancer's consumer, which has subscribed already.
+    pub fn new(
+        rebalancer: Rebalancer<'a, C>,
+        watch: Arc<Watch>,
+        filtering: Filtering,
+        subscription: Subscription,
+        limits: PollLimits,
+    ) -> Self {
+        let now = Instant::now();
         Self {
-            shared: Arc::clone(&parts.rebalancer.shared),
-            consumer: parts.consumer,
-            rebalancer: parts.rebalancer,
-            watch: parts.watch,
-            filtering: parts.filtering,
-            idle: parts.idle,
-            silence: Silence::new(parts.stall),
-            came: false,
-            brokers: parts.brokers,
-            has_end: parts.has_end,
-            subscription: parts.subscription,
-            busy_at: Instant::now(),
+            consumer: rebalancer.consumer,
+            shared: Arc::clone(&rebalancer.shared),
+            rebalancer,
+            watch,
+            filtering,
+            subscription,
+            silence: Silence::new(limits.stall),
+            limits,
+            busy_at: now,
             full_since: None,
-            looked: Instant::now(),
+            came: false,
+            looked: now,
             asked_paused: 0,
         }
     }
@@ -124,77 +127,56 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     /// Polls once and takes in what comes.
     pub fn poll(&mut self, timeout: Duration, most: usize) {
         self.shared.pulse.turn();
-        let mut out_of_range = Vec::new();
-        let mut filtering = std::mem::take(&mut self.filtering);
-        let mut came = false;
-        {
-            let batch = self.consumer.poll(timeout, most, &mut self.rebalancer);
-            if !batch.is_empty() {
-                let mut ledger = self.shared.ledger();
-                let _ = batch.for_each(true, |event| {
-                    match event {
-                        Event::Record(record) => {
-                            came = true;
-                            if filtering.lets_through(&record) {
-                                ledger.receive(record);
-                            } else {
-                                ledger.pass(&record);
-                            }
-                        }
-                        Event::End { topic, partition, offset } => {
-                            came = true;
-                            ledger.reach_end(topic, partition, offset);
-                        }
-                        Event::Error { topic, partition, offset, code, reason } => match code {
-                            Code::AutoOffsetReset => {
-                                self.shared
-                                    .log
-                                    .verbose(1, format_args!("{topic}[{partition}]@{offset}: {reason}"));
-                                let cut = client::truncated_at(reason);
-                                out_of_range.push((TopicPartition::new(topic, partition), offset, cut));
-                            }
-                            _ => self.report(topic, partition, code, reason),
-                        },
-                    }
-                    Ok::<(), std::convert::Infallible>(())
-                });
-            }
-        }
-        self.came = came;
-        self.filtering = filtering;
-        if came {
+        let out_of_range = self.take_in(timeout, most);
+        if self.came {
             self.busy_at = Instant::now();
             self.shared.wake();
             self.watch.hear();
         }
-        if self.shared.stopping().is_some() {
-            // Nothing is read any more.
-            return;
-        }
-        for (partition, offset, cut) in out_of_range {
-            self.go_on_in_range(&partition, offset, cut);
+        // After a stop nothing is read.
+        if self.shared.stopping().is_none() {
+            for (partition, offset, cut) in out_of_range {
+                self.go_on_in_range(&partition, offset, cut);
+            }
         }
     }
 
-    /// An error that the consumer's queue held.
-    fn report(&self, topic: &str, partition: i32, code: Code, reason: &str) {
-        let place = if partition < 0 { topic.to_owned() } else { format!("{topic}[{partition}]") };
-        match code {
-            Code::TopicAuthorizationFailed
-            | Code::GroupAuthorizationFailed
-            | Code::InconsistentGroupProtocol => {
-                let hint = if code == Code::InconsistentGroupProtocol {
-                    " (the group's members share partitions in another way: try --assignor range)"
-                } else {
-                    ""
-                };
-                self.shared.stop(Stop::Failed(format!("{reason}{hint}")));
-            }
-            Code::Fatal | Code::FencedInstanceId => {
-                self.shared.stop(Stop::of_fatal(reason));
-            }
-            _ => self.shared.log.verbose(1, format_args!("{place}: {reason}")),
+    /// Takes the events of one poll into the ledger. Gives the partitions that can't be read where they were.
+    fn take_in(&mut self, timeout: Duration, most: usize) -> Vec<OutOfRange> {
+        self.came = false;
+        let mut out_of_range = Vec::new();
+        let batch = self.consumer.poll(timeout, most, &mut self.rebalancer);
+        if batch.is_empty() {
+            return out_of_range;
         }
+        let (shared, filtering, came) = (&self.shared, &mut self.filtering, &mut self.came);
+        let mut ledger = shared.ledger();
+        let _ = batch.for_each(true, |event| {
+            match event {
+                Event::Record(record) => {
+                    *came = true;
+                    if filtering.lets_through(&record) {
+                        ledger.receive(record);
+                    } else {
+                        ledger.pass(&record);
+                    }
+                }
+                Event::End { topic, partition, offset } => {
+                    *came = true;
+                    ledger.reach_end(topic, partition, offset);
+                }
+                Event::Error { topic, partition, offset, code: Code::AutoOffsetReset, reason } => {
+                    let name = TopicPartition::new(topic, partition);
+                    shared.log.verbose(1, format_args!("{}: {reason}", name.at(offset)));
+                    out_of_range.push((name, offset, client::truncated_at(reason)));
+                }
+                Event::Error { topic, partition, code, reason, .. } => {
+                    report(shared, topic, partition, code, reason);
+                }
+            }
+            Ok::<(), std::convert::Infallible>(())
+        });
+        out_of_range
     }
 
     /// Brings the client in line with the ledger: stores what can be committed, pauses and resumes.
@@ -265,12 +247,12 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             self.shared.log.note(membership::JOINING);
         }
         let Some(joined) = joining.joined_since() else { return };
-        let ends = self.has_end || self.idle.is_some_and(|limit| joined.elapsed() >= limit);
+        let ends = self.limits.has_end || self.limits.idle.is_some_and(|limit| joined.elapsed() >= limit);
         if !assigned && ends && joining.is_left_out(now) {
             self.shared.log.note(membership::LEFT_OUT);
             return self.shared.stop(Stop::Complete);
         }
-        if let Some(limit) = self.idle
+        if let Some(limit) = self.limits.idle
             && assigned
             && self.watch.away_since().is_none()
             && self.busy_at.max(joined).elapsed() >= limit
@@ -322,7 +304,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     /// is asked for.
     fn check_contact(&mut self) {
         let now = Instant::now();
-        let (log, causes, brokers) = (self.shared.log, &self.watch.causes, &self.brokers);
+        let (log, causes, brokers) = (self.shared.log, &self.watch.causes, &self.limits.brokers);
         match self.watch.step(now) {
             Step::Wait => {}
             Step::Ask(patience) => {
@@ -354,5 +336,24 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
                 self.shared.stop(Stop::Failed(why));
             }
         }
+    }
+}
+
+/// An error that the consumer's queue held.
+fn report(shared: &Shared, topic: &str, partition: i32, code: Code, reason: &str) {
+    let place = if partition < 0 { topic.to_owned() } else { format!("{topic}[{partition}]") };
+    match code {
+        Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::InconsistentGroupProtocol => {
+            let hint = if code == Code::InconsistentGroupProtocol {
+                " (the group's members share partitions in another way: try --assignor range)"
+            } else {
+                ""
+            };
+            shared.stop(Stop::Failed(format!("{reason}{hint}")));
+        }
+        Code::Fatal | Code::FencedInstanceId => {
+            shared.stop(Stop::of_fatal(reason));
+        }
+        _ => shared.log.verbose(1, format_args!("{place}: {reason}")),
     }
 }

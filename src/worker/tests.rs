@@ -35,30 +35,25 @@ impl Worker {
         until: Option<End>,
     ) -> Poller<'a, FakeConsumer> {
         let second = Duration::from_secs(1);
-        Poller::new(Parts {
+        let rebalancer = Rebalancer {
             consumer,
-            rebalancer: Rebalancer {
-                consumer,
-                shared: Arc::clone(&self.shared),
-                from,
-                until,
-                timeout: second,
-                patience: Patience::new(second, Duration::from_mins(5)),
-                shutdown: Shutdown::default(),
-                ending: second,
-                ride_out: second,
-                ends: Ends::default(),
-                wanted: HashMap::new(),
-                joining: Joining::new(GroupProtocol::Classic, Instant::now()),
-            },
-            watch: Arc::new(Watch::new(Arc::clone(&self.shared), None)),
-            filtering: Filtering::default(),
-            idle: None,
-            stall: None,
-            brokers: "localhost:9092".to_owned(),
-            has_end: until.is_some(),
-            subscription: Subscription::new(consumer, Selection::new(["orders"]).unwrap(), &[]).unwrap(),
-        })
+            shared: Arc::clone(&self.shared),
+            from,
+            until,
+            timeout: second,
+            patience: Patience::new(second, Duration::from_mins(5)),
+            shutdown: Shutdown::default(),
+            ending: second,
+            ride_out: second,
+            ends: Ends::default(),
+            wanted: HashMap::new(),
+            joining: Joining::new(GroupProtocol::Classic, Instant::now()),
+        };
+        let brokers = "localhost:9092".to_owned();
+        let limits = PollLimits { idle: None, stall: None, brokers, has_end: until.is_some() };
+        let subscription = Subscription::new(consumer, Selection::new(["orders"]).unwrap(), &[]).unwrap();
+        let watch = Arc::new(Watch::new(Arc::clone(&self.shared), None));
+        Poller::new(rebalancer, watch, Filtering::default(), subscription, limits)
     }
 
     /// Takes the records that may run now, as a command would.
