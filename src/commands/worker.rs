@@ -128,7 +128,7 @@ fn policy(args: &Args, topics: &Selection) -> anyhow::Result<Policy> {
             topic::check(dlq).context("--dlq")?;
             ensure!(
                 !topics.matches(dlq),
-                "--dlq {dlq}: the worker reads that topic itself: its dead letters would come back for ever"
+                "--dlq {dlq}: the worker reads that topic itself: its dead letters would come back without end"
             );
         }
     }
@@ -146,7 +146,7 @@ fn output(args: &Args, topics: &Selection) -> anyhow::Result<Option<OutputTopic>
     topic::check(output).context("--output-topic")?;
     ensure!(
         !topics.matches(output),
-        "--output-topic {output}: the worker reads that topic itself: its output would come back for ever"
+        "--output-topic {output}: the worker reads that topic itself: its output would come back without end"
     );
     Ok(Some(OutputTopic { topic: output.clone(), lines: args.output_lines, copy_headers: args.copy_headers }))
 }

@@ -1,4 +1,4 @@
-//! The process groups of the commands that run: told to end, or killed, from any thread.
+//! The process groups of the commands that run: terminated or killed from any thread.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -45,7 +45,7 @@ impl Owner {
     }
 }
 
-/// Whom a process that stays works for at the moment, and at how much of each. Clones share it.
+/// Whose records a persistent process has at the moment, and how many of each. Clones share it.
 #[derive(Clone, Default)]
 pub struct Owners(Arc<Lock<HashMap<u64, usize>>>);
 

@@ -97,7 +97,7 @@ impl Launcher {
         Ok(Child { pid, stdout: stdout.into(), stderr: stderr.into() })
     }
 
-    /// The same child for whoever takes it from a [`Command`], with all three pipes.
+    /// The same child as a [`Command`], with all three pipes.
     pub fn command(&self) -> Command {
         self.own.close_on_exec();
         let mut command = Command::new(&self.program.path);

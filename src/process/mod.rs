@@ -23,7 +23,7 @@ use rustix::process::Pid;
 use launcher::Exit;
 use pipes::{Pipes, filled_pipe};
 
-/// How long the pipes of a command that ended may stay open in somebody else's hands.
+/// How long the pipes of a command that ended may stay open in another process.
 pub const PIPES_AFTER_END: Duration = Duration::from_millis(200);
 /// What one command may print to stdout, since it is held until the command ends.
 pub const MAX_OUTPUT: usize = 64 << 20;
@@ -37,7 +37,7 @@ pub enum Ending {
     Signal(i32),
     /// It outlived its time-out, however it ended then: many programs end with 0 on TERM.
     Timeout,
-    /// It was told to end by [`Groups::terminate`], and then did.
+    /// [`Groups::terminate`] or [`Groups::kill`] ended it.
     Terminated,
     /// It printed more than [`MAX_OUTPUT`].
     TooMuchOutput,
@@ -67,7 +67,7 @@ pub struct Limits {
     pub timeout: Option<Duration>,
     /// Between TERM and KILL.
     pub grace: Duration,
-    /// After so long it is told of as slow.
+    /// After so long it is noted as slow.
     pub slow: Duration,
 }
 
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_takes_too_long_is_told_then_killed() {
+    fn a_child_that_takes_too_long_is_terminated_then_killed() {
         let (finished, _) = sh("exec sleep 60", b"", Some(50));
         assert_eq!(finished.ending, Ending::Timeout);
         let (finished, _) = sh("trap '' TERM; while :; do sleep 1; done", b"", Some(50));
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_nobody_wants_any_more_is_killed_at_once() {
+    fn a_child_that_is_not_wanted_any_more_is_killed_at_once() {
         let program = Program::shell(OsStr::new("exec sleep 60"));
         let limits = Limits { timeout: None, grace: Duration::ZERO, slow: SLOW };
         let owner = Owner { id: 0, wants_it: &|| false };

@@ -20,7 +20,7 @@ const READ: usize = 8192;
 /// How often is looked whether a child has ended, where the kernel has nothing that tells.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Our ends of a child's pipes; `None` once they are of no more use.
+/// Our ends of a child's pipes; `None` once they are closed.
 pub struct Pipes<'a> {
     pub writer: Option<PipeWriter>,
     /// Not written yet.
@@ -32,7 +32,7 @@ pub struct Pipes<'a> {
 }
 
 impl Pipes<'_> {
-    /// Whether the child's outputs are. What it did not read is nobody's any more.
+    /// Whether the child's outputs are. Input that it did not read is dropped.
     pub fn are_at_their_end(&self) -> bool {
         self.stdout.is_none() && self.stderr.is_none()
     }

@@ -76,8 +76,8 @@ impl Threads {
     /// Runs one record after the other.
     fn serve(self: &Arc<Self>) {
         let Dispatcher { shared, runner, resolver, .. } = &self.dispatcher;
-        while let Some(Taken { job, lacks_hands }) = shared.next_job() {
-            if lacks_hands && let Err(e) = self.grow() {
+        while let Some(Taken { job, needs_thread }) = shared.next_job() {
+            if needs_thread && let Err(e) = self.grow() {
                 shared.log.verbose(1, format_args!("start another thread for commands: {e}"));
             }
             let mut run = runner.run(&job, shared);

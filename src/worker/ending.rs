@@ -93,7 +93,7 @@ fn drain<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) -> b
     }
     let shared = Arc::clone(&poller.shared);
     let assigned = shared.ledger().assigned();
-    shared.log.note("commands still run: telling them to end");
+    shared.log.note("commands still run: sending TERM");
     shared.ledger().terminate(&assigned);
     shared.groups.terminate(|_| true);
     shared.recall();
@@ -131,12 +131,12 @@ fn commit_failed(code: Code) -> anyhow::Error {
     exit::with(Exit::Failed, cause)
 }
 
-/// Says what runs again though it is done, and where a signal broke off what was to be finished.
+/// Says how many done records run again, and where a signal stopped what was to be finished.
 fn tell(shared: &Shared, partitions: &[PartitionStatus], stopped_by: Option<i32>) {
     let again: usize = partitions.iter().map(|status| status.ahead).sum();
     if again > 0 {
         shared.log.note(format_args!(
-            "{again} of those that are done will run again: a record before them in their partition is not"
+            "{again} done records will run again: in their partition an earlier record is not done"
         ));
     }
     if let Some(signal) = stopped_by {
@@ -184,7 +184,7 @@ fn wait<C: ConsumerClient>(poller: &mut Poller<'_, C>, limit: Duration) -> bool 
     }
 }
 
-/// Names what did not end as itself: its records run again at the next start.
+/// Names records whose commands did not end: they run again at the next start.
 fn abandoned(shared: &Shared, drained: bool) -> u64 {
     let left = shared.tally.records.of(RecordResult::Abandoned);
     if drained {

@@ -56,7 +56,7 @@ pub enum Outcome {
     Resolved,
     /// To be run again, not before this.
     Retry(Instant),
-    /// The same, and no attempt is spent: it could not be begun.
+    /// The same, and no attempt is spent: it could not be started.
     Again(Instant),
     /// Neither: it stays uncommitted, and its lane stays held.
     Abandoned,
@@ -516,14 +516,14 @@ impl Ledger {
         list
     }
 
-    /// The commands of these partitions are told to end: how they end says nothing about their records.
+    /// The commands of these partitions are terminated: how they end says nothing about their records.
     pub fn terminate(&mut self, names: &[TopicPartition]) {
         for partition in self.partitions.values_mut().filter(|partition| names.contains(&partition.name)) {
             partition.terminated = true;
         }
     }
 
-    /// Whether a ticket's command was told to end.
+    /// Whether a ticket's command was terminated.
     pub fn is_terminated(&self, ticket: Ticket) -> bool {
         self.partitions.get(&ticket.epoch).is_some_and(|partition| partition.terminated)
     }

@@ -1,5 +1,5 @@
-//! The worker's numbers as Prometheus reads them: `OpenMetrics` text, or its own older text format for
-//! who asks for no other. They are counted elsewhere; this reads them when somebody asks.
+//! The worker's numbers as Prometheus reads them: `OpenMetrics` text, or its older text format for
+//! a client that does not ask for that. They are counted elsewhere, and read here for each request.
 
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};

@@ -96,7 +96,7 @@ pub use settings::Settings;
 const QUEUE_LEN: usize = 8192;
 /// Bytes queued, in all.
 const QUEUE_BYTES: usize = 16 << 20;
-/// A record that runs for so long is named, and each time again.
+/// A record that runs for so long is noted, and again after each such time.
 const SLOW: Duration = Duration::from_mins(1);
 /// Between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(4);
@@ -279,7 +279,7 @@ impl Core {
         } else {
             config.log.note(summary);
         }
-        // The process ends: a thread or a task that still waits for something must not see it go.
+        // The process ends: a thread or a task that still waits must not see the runtime shut down.
         std::mem::forget(self.runtime);
         outcome
     }
@@ -365,8 +365,8 @@ fn client(reading: &Reading, mode: Mode, config: &Config) -> anyhow::Result<Prop
     let role = [
         ("auto.commit.interval.ms", "1000"),
         ("isolation.level", "read_committed"),
-        // A fetch is counted as it comes, and held as it is undone: compressed JSON is twenty times as
-        // large. With a megabyte a partition 1.5 million records took 240 MiB, and no less time.
+        // The limit counts compressed bytes, and memory holds decompressed ones: JSON is twenty times as
+        // large. With a megabyte a partition 1.5 million records took 240 MiB, and as much time.
         ("fetch.message.max.bytes", "65536"),
         ("queued.min.messages", if mode == Mode::OneShot { "1000" } else { "5000" }),
         ("queued.max.messages.kbytes", "16384"),

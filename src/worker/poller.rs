@@ -1,4 +1,4 @@
-//! The polling thread: owns the consumer, polls for ever, never waits for a command.
+//! The polling thread: owns the consumer, polls without end, never waits for a command.
 
 use std::io;
 use std::sync::Arc;
@@ -262,7 +262,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     }
 
     /// Takes note of where the partitions end, which is what lag is counted from. A fetch says so,
-    /// but nothing is fetched from what is paused, and just there the lag grows: those are asked for.
+    /// but nothing is fetched from a paused partition, and there the lag grows: the cluster is asked.
     fn look_at_ends(&mut self) {
         if self.looked.elapsed() < LOOK {
             return;

@@ -14,7 +14,7 @@ use crate::lock::Lock;
 use crate::terminal::live::Live;
 use crate::terminal::stdout::write_all;
 
-/// kq's stdout, for one piece at a time. It knows no buffer: a record waits for its piece.
+/// kq's stdout, for one piece at a time. It has no buffer: a record waits for its piece.
 pub struct Printer {
     /// `None` once a write failed.
     stdout: Lock<Option<File>>,
@@ -35,7 +35,7 @@ impl Printer {
 
     /// Writes one piece. It waits as long as the reader of stdout does.
     pub fn print(&self, piece: &[u8]) -> Printed {
-        // What the command said before goes before.
+        // The command's stderr comes before its stdout.
         self.shared.log.flush();
         let mut stdout = self.stdout.lock();
         let Some(file) = stdout.as_mut() else { return Printed::Lost };
@@ -47,8 +47,8 @@ impl Printer {
         self.note(outcome, &mut stdout)
     }
 
-    /// The same from a task. Handing the thread to other tasks for the time is dear, and done only
-    /// where whoever reads stdout is behind.
+    /// The same from a task. To move other tasks to another thread for the time is expensive, and done
+    /// only where the reader of stdout is behind.
     pub fn print_from_task(&self, piece: &[u8]) -> Printed {
         let free = if self.live.is_none() { self.stdout.try_lock() } else { None };
         let Some(mut stdout) = free else {

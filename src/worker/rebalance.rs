@@ -1,4 +1,4 @@
-//! Partitions come and go: where to start and to end in them, and the drain before they leave.
+//! Partitions are assigned and revoked: where to start and to end in them, and the drain before a revoke.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::record::place::shown;
 use crate::shutdown::Shutdown;
 
 /// How long commands of partitions that are revoked get until TERM, then until KILL, then until
-/// they are given up.
+/// their records are abandoned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     drain: Duration,
@@ -76,7 +76,7 @@ pub fn store(consumer: &impl ConsumerClient, shared: &Shared) {
         return;
     }
     if let Err(code) = consumer.store(&offsets) {
-        // A partition that left meanwhile: its new owner commits for it.
+        // A partition that was revoked: its new owner commits for it.
         shared.log.verbose(1, format_args!("store offsets: {code}"));
     }
 }
@@ -89,7 +89,7 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
     fn assigned(&mut self, partitions: &mut [Assigned]) {
         self.joining.assigned(Instant::now());
         self.shared.pulse.assign();
-        // Of a worker that ends, nothing of them is read.
+        // A worker that stops reads nothing of them.
         if partitions.is_empty() || self.shared.stopping().is_some() {
             return;
         }
@@ -140,9 +140,9 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
         let epochs = self.begin_drain(&names);
         let of_these = |owner: u64| epochs.contains(&owner);
         if lost || matches!(self.shared.stopping(), Some(Stop::Fenced(_))) {
-            // They are somebody else's by now: nothing is stored, nothing is finished.
+            // Another member has them already: nothing is stored, nothing is finished.
             self.shared.log.error(format_args!(
-                "partitions lost: {}; what was not committed of them runs again",
+                "partitions lost: {}; their records that are not committed run again",
                 shown(&names)
             ));
             let mut ledger = self.shared.ledger();
@@ -177,15 +177,14 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
         epochs
     }
 
-    /// Brings what was begun of a partition to its end, and nothing else of it: other records than
-    /// those that were read are under its offsets now.
+    /// Finishes the records of a partition that run, and no others: its offsets have other records now.
     pub fn finish(&self, name: &TopicPartition) {
         let names = std::slice::from_ref(name);
         let epochs = self.begin_drain(names);
         self.drain(names, &|owner| epochs.contains(&owner));
     }
 
-    /// Waits for what runs of these partitions; tells it to end, kills it, gives it up.
+    /// Waits for the commands of these partitions, terminates them, kills them, abandons their records.
     fn drain(&self, names: &[TopicPartition], of_these: &dyn Fn(u64) -> bool) {
         let shared = &self.shared;
         let idle =
@@ -193,7 +192,7 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
         if idle(self.patience.drain, Stage::Drain) {
             return;
         }
-        shared.log.note(format_args!("commands of {} still run: telling them to end", shown(names)));
+        shared.log.note(format_args!("commands of {} still run: sending TERM", shown(names)));
         shared.ledger().terminate(names);
         shared.groups.terminate(of_these);
         shared.recall();

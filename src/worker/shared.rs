@@ -52,8 +52,8 @@ pub struct Stopping {
 /// A record to run the command for, from [`Shared::next_job`].
 pub struct Taken {
     pub job: Job,
-    /// No thread waits for what comes next.
-    pub lacks_hands: bool,
+    /// No thread waits for the next record.
+    pub needs_thread: bool,
 }
 
 /// The state of one worker.
@@ -123,7 +123,7 @@ impl Shared {
         self.work_async.notified().await;
     }
 
-    /// Waits for a record that may run now; `None` where the worker is closing. Whoever gets one
+    /// Waits for a record that may run now; `None` where the worker is closing. A thread that gets one
     /// wakes the next while there is more, to run or to wait for.
     pub fn next_job(&self) -> Option<Taken> {
         let mut ledger = self.ledger();
@@ -143,7 +143,7 @@ impl Shared {
                 if is_idle && (has_more || next_retry.is_some()) {
                     self.work.notify_one();
                 }
-                return Some(Taken { job, lacks_hands: !is_idle });
+                return Some(Taken { job, needs_thread: !is_idle });
             }
             self.idle.fetch_add(1, Ordering::Relaxed);
             let nap = next_retry.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
@@ -162,7 +162,7 @@ impl Shared {
     /// Waits until `done` holds or the time is up; says whether it holds. One thread waits at a time.
     pub fn wait(&self, deadline: Instant, mut done: impl FnMut(&mut Ledger) -> bool) -> bool {
         let mut ledger = self.ledger();
-        // With the ledger held: whoever finishes a record after this look at it notifies.
+        // With the ledger held: a thread that finishes a record after this check notifies.
         self.is_awaited.store(true, Ordering::Release);
         let outcome = loop {
             if done(&mut ledger) {
@@ -172,7 +172,7 @@ impl Shared {
             if left.is_zero() {
                 break false;
             }
-            // A cap, so that a stop that nobody notifies of is seen in time.
+            // A cap, so that a stop without a notification is seen in time.
             let nap = left.min(Duration::from_millis(100));
             ledger = self.completed.wait_for(ledger, nap);
         };
@@ -181,7 +181,7 @@ impl Shared {
     }
 
     /// Asks the worker to stop. The first reason counts, unless a later one is
-    /// that the client is of no use any more.
+    /// that the client can't be used any more.
     pub fn stop(&self, why: Stop) {
         self.stop_since(Instant::now(), why);
     }
@@ -203,7 +203,8 @@ impl Shared {
         self.recall();
     }
 
-    /// Something that was given to persistent processes may not be begun any more, or one was told to end.
+    /// Records that were given to persistent processes may not be started any more, or a process was
+    /// terminated.
     pub fn recall(&self) {
         self.recalled.send_replace(());
     }
@@ -213,10 +214,10 @@ impl Shared {
         self.recalled.subscribe()
     }
 
-    /// Nothing will be given out any more: persistent commands get the end of their input.
+    /// No more records are handed out: persistent commands get the end of their input.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
-        // Whoever looked before that is waiting by now.
+        // A thread that checked before that waits by now.
         drop(self.ledger());
         self.work.notify_all();
         self.work_async.notify_one();

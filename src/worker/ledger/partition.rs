@@ -72,9 +72,9 @@ impl Load {
     }
 }
 
-/// How much of the queue may wait for its lane or its retry. Half is for whoever comes first; of a
-/// quarter each partition has its share. So what waits, of all partitions but one, leaves that one
-/// room to be read.
+/// How much of the queue may wait for its lane or its retry. Half is for those that come first; a
+/// quarter is divided among the partitions. So records that wait, of all partitions but one, leave room
+/// for that one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WaitingRoom {
     /// There is no other partition.
@@ -117,10 +117,10 @@ pub(super) struct Partition {
     pub(super) ended: bool,
     /// Nothing more is taken or started: it is being revoked.
     pub(super) draining: bool,
-    /// Whether the client was told to pause it; `None` where it was told nothing since the assign:
+    /// Whether the client has paused it; `None` where it was not asked since the assignment:
     /// a pause survives revoke and assign on one client.
     pub(super) paused: Option<bool>,
-    /// Its commands were told to end before they were done.
+    /// Its commands were terminated before they were done.
     pub(super) terminated: bool,
     /// Whether it waits in [`Ledger::turns`].
     pub(super) in_turn: bool,

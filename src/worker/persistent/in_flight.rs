@@ -1,4 +1,4 @@
-//! What one process has in hand, and since when. Pure: time is passed in, no IO.
+//! What is in flight in one process, and since when. Pure: time is passed in, no IO.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

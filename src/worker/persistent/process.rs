@@ -1,4 +1,4 @@
-//! One process of a persistent command: its pipes, what it says, and how it is told to end.
+//! One process of a persistent command: its pipes, what it says, and how it is ended.
 
 use std::path::Path;
 use std::process::ExitStatus;
@@ -156,8 +156,8 @@ impl Process {
         }
     }
 
-    /// It closed a pipe: it is of no more use, and may end by itself for a while. What it has in hand it
-    /// may still answer, each within the grace, unless no answer can come.
+    /// It closed a pipe: it gets no more records, and some time to end by itself. It may still answer
+    /// the records that it has, each within the grace, unless it closed its stdout.
     pub fn await_end(&mut self, closed: Pipe) {
         if matches!(self.phase, Phase::Working | Phase::EndAwaited { .. }) {
             let within = match closed {
@@ -209,7 +209,7 @@ impl Process {
                 self.close_stdin();
                 Event::Closed(Pipe::Stdin)
             }
-            // All that it has in hand is in the pipe already: no write would tell.
+            // All its records are in the pipe already: no write would fail.
             () = closed(self.stdin.as_ref()), if self.stdin.is_some() && self.unwritten.is_empty() => {
                 self.close_stdin();
                 Event::Closed(Pipe::Stdin)
@@ -250,7 +250,7 @@ impl Process {
         false
     }
 
-    /// Passes a line on that is its own output.
+    /// Passes on a line that is its own output.
     pub fn pass_on(&self, line: &[u8]) {
         pass_on(self.log, &self.name, line);
     }
@@ -269,7 +269,7 @@ impl Process {
                 heard.clear();
             }
         };
-        // Whoever else holds them gets a moment.
+        // Another process that holds them gets a moment.
         let _ = tokio::join!(
             tokio::time::timeout(PIPES_AFTER_END, rest_of_stdout),
             tokio::time::timeout(PIPES_AFTER_END, rest_of_stderr),
@@ -297,12 +297,12 @@ fn name(program: &Program) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// The same pipe, which tells when nobody reads it any more.
+/// The same pipe, which can be asked whether its reader has gone.
 fn to_sender(stdin: ChildStdin) -> io::Result<Sender> {
     Sender::from_owned_fd(stdin.into_owned_fd()?)
 }
 
-/// Waits until nobody reads the pipe any more.
+/// Waits until the reader of the pipe has gone.
 async fn closed(stdin: Option<&Sender>) {
     if let Some(stdin) = stdin {
         let _ = stdin.ready(Interest::ERROR).await;

@@ -195,7 +195,7 @@ impl Slot {
         if let Some((job, since)) = self.backlog.in_flight.oldest() {
             let (log, place) = (self.around.shared.log, job.record.place());
             let time = since.elapsed().as_secs_f64();
-            log.note(format_args!("{place}: no answer after {time:.1} s: telling {} to end", process.name));
+            log.note(format_args!("{place}: no answer after {time:.1} s: sending TERM to {}", process.name));
         }
     }
 
@@ -244,7 +244,7 @@ impl Slot {
                 "a line of its stdout is longer than {} MiB, which is no answer",
                 super::process::LONGEST_LINE >> 20
             );
-            self.around.shared.log.note(format_args!("{}: {why}: telling it to end", process.name));
+            self.around.shared.log.note(format_args!("{}: {why}: sending TERM", process.name));
             process.terminate(Ended::Protocol(why));
         } else if self.backlog.in_flight.len() < before {
             process.answered();
@@ -293,7 +293,7 @@ impl Slot {
         self.around
             .shared
             .log
-            .verbose(1, format_args!("{}: {how}, with {open} records in hand", process.name));
+            .verbose(1, format_args!("{}: {how}, with {open} records in flight", process.name));
         if process.group.was_signalled() || self.is_stopping() {
             // No record caused it: what may still be started is started again, the rest is given back.
             self.backlog.terminated();
