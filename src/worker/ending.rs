@@ -28,7 +28,7 @@ pub fn end<C: ConsumerClient>(
     let shared = Arc::clone(&poller.shared);
     if matches!(stop, Stop::Fenced(_)) {
         give_up(&shared);
-        return super::outcome(stop, &shared, 0, has_stop);
+        return outcome(stop, &shared, 0, has_stop);
     }
     let deadline = poller.rebalancer.deadline();
     let deadline = deadline.unwrap_or_else(|| Deadline::new(Instant::now(), poller.rebalancer.ending));
@@ -60,7 +60,7 @@ pub fn end<C: ConsumerClient>(
         };
         tell(&shared, &partitions, stopped_by);
     }
-    super::outcome(stop, &shared, abandoned, has_stop)
+    outcome(stop, &shared, abandoned, has_stop)
 }
 
 /// Another member has the partitions: nothing is stored and nothing is finished.
@@ -199,4 +199,20 @@ fn abandoned(shared: &Shared, drained: bool) -> u64 {
     }
     shared.tally.records.add(RecordResult::Abandoned, places.len() as u64);
     left + places.len() as u64
+}
+
+/// The exit status and the error that a reason to stop becomes.
+pub(super) fn outcome(stop: Stop, shared: &Shared, abandoned: u64, has_stop: bool) -> anyhow::Result<Exit> {
+    let plain = if shared.tally.has_failures() { Exit::Failed } else { Exit::Done };
+    match stop {
+        Stop::Complete => Ok(if abandoned > 0 { Exit::Abandoned } else { plain }),
+        Stop::Signal(_) if abandoned > 0 => Ok(Exit::Abandoned),
+        Stop::Signal(signal) if has_stop => Ok(Exit::Signal(signal)),
+        Stop::Signal(_) => Ok(plain),
+        Stop::Closed => Ok(Exit::Done),
+        Stop::Policy(why) => Err(exit::with(Exit::Failed, anyhow::anyhow!("{why}"))),
+        Stop::Broken(why) => Err(exit::with(Exit::CannotRun, anyhow::anyhow!("{why}"))),
+        Stop::Fenced(why) => Err(exit::with(Exit::Fenced, anyhow::anyhow!("{why}"))),
+        Stop::Failed(why) => Err(anyhow::anyhow!("{why}")),
+    }
 }

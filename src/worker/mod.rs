@@ -20,6 +20,7 @@
 //!   ([`ledger::Ledger::end`]) and its tickets are void, the worker ends ([`ending`]) after a stop.
 
 mod completion;
+mod consumer;
 mod dead_letter;
 mod deadline;
 mod dispatch;
@@ -56,17 +57,16 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
-use crate::config::{Config, Properties};
+use crate::config::Config;
 use crate::descriptors::OwnDescriptors;
-use crate::exit::{self, Exit};
-use crate::kafka::client::{ConsumerClient, Observer, TopicMetadata};
+use crate::exit::Exit;
+use crate::kafka::client::{ConsumerClient, Observer};
 use crate::kafka::ffi::Consumer;
 use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Launcher, Variables};
 use crate::reading::membership::Joining;
 use crate::reading::start::Ends;
 use crate::reading::topics::Selection;
-use crate::reading::{group, membership};
 use crate::record::decode::Scratch;
 use crate::sending::outbox::Outbox;
 use crate::shutdown::Shutdown;
@@ -85,7 +85,6 @@ use rebalance::{Patience, Rebalancer};
 use resolver::Resolver;
 use settings::{Ending, Failing, Mode, Reading, Running};
 use shared::{Shared, Stop};
-use subscription::Subscription;
 
 pub use endpoint::Address;
 pub use lanes::Order;
@@ -110,18 +109,19 @@ pub fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
     let Settings { program, topics, reading, running, failing, ending, metrics } = settings;
     let ground = Ground::prepare(&reading, &running, metrics.as_ref(), config)?;
     let core = Core::new(&reading, &running, &ending, ground.groups, config)?;
-    let client = client(&reading, running.mode, config)?;
-    let interval = max_poll_interval(&client);
+    let client = consumer::properties(&reading, running.mode, config)?;
+    let interval = consumer::max_poll_interval(&client);
     let patience = Patience::new(ending.drain, interval);
     if let Some(listener) = ground.listener {
         core.serve_metrics(listener, patience, config);
     }
     let consumer = Consumer::new(&client, core.observer()).context("start a consumer")?;
-    let found = find_topics(&consumer, &topics, &core.watch, config, reading.stops(), &core.shutdown)?;
+    let found =
+        consumer::find_topics(&consumer, &topics, &core.watch, config, reading.stops(), &core.shutdown)?;
     let senders = Senders::start(&consumer, &running, &failing, &core, config)?;
     let launcher = Launcher::new(program, ground.variables, ground.own).context("the command's variables")?;
     core.start_commands(launcher, senders, &reading, &running, failing)?;
-    let subscription = join(&consumer, topics, &found, &reading, config)?;
+    let subscription = consumer::join(&consumer, topics, &found, &reading, config)?;
 
     let stops = reading.stops();
     let rebalancer = Rebalancer {
@@ -335,97 +335,6 @@ impl Senders {
                 copy_headers: output.copy_headers,
             }),
         })
-    }
-}
-
-/// Joins the group; before that, its offsets can be set and its members told of.
-fn join(
-    consumer: &Consumer,
-    topics: Selection,
-    found: &[TopicMetadata],
-    reading: &Reading,
-    config: &Config,
-) -> anyhow::Result<Subscription> {
-    if reading.reset {
-        group::seek(consumer, config, &reading.group, found, reading.start)?;
-    } else {
-        group::note_members(consumer, &reading.group, config.log);
-    }
-    Subscription::new(consumer, topics, found)
-}
-
-/// `max.poll.interval.ms` as `-X` gave it, else librdkafka's default, which the worker leaves alone.
-fn max_poll_interval(client: &Properties) -> Duration {
-    let given = client.get("max.poll.interval.ms").and_then(|ms| ms.trim().parse().ok());
-    given.map_or(Duration::from_mins(5), Duration::from_millis)
-}
-
-/// The consumer's settings: what the guarantees rest on ranks as a flag, the rest can be changed.
-fn client(reading: &Reading, mode: Mode, config: &Config) -> anyhow::Result<Properties> {
-    let role = [
-        ("auto.commit.interval.ms", "1000"),
-        ("isolation.level", "read_committed"),
-        // The limit counts compressed bytes, and memory holds decompressed ones: JSON is twenty times as
-        // large. With a megabyte a partition 1.5 million records took 240 MiB, and as much time.
-        ("fetch.message.max.bytes", "65536"),
-        ("queued.min.messages", if mode == Mode::OneShot { "1000" } else { "5000" }),
-        ("queued.max.messages.kbytes", "16384"),
-        // Its default of a second starves partitions: the limit counts the forwarded queue as a whole.
-        ("fetch.queue.backoff.ms", "10"),
-        ("allow.auto.create.topics", "false"),
-        // As for consume: half of it is what each further connection waits for.
-        ("reconnect.backoff.ms", "20"),
-    ];
-    let mut flags = vec![
-        ("group.id", reading.group.as_str()),
-        ("enable.auto.commit", "true"),
-        ("enable.auto.offset.store", "false"),
-        ("enable.partition.eof", "true"),
-        // What retention took is reported and counted, then gone past; a silent jump is a silent loss.
-        ("auto.offset.reset", "error"),
-    ];
-    flags.extend(membership::properties(reading.sharing, config)?);
-    flags.extend(reading.isolation.map(|isolation| ("isolation.level", isolation.level())));
-    if let Some(id) = &reading.instance_id {
-        flags.push(("group.instance.id", id));
-    }
-    Ok(config.client_with(&role, &flags))
-}
-
-/// Looks at the cluster once: it must be there, and so must the topics that are named. What
-/// matches a pattern may come later, unless the worker is to end (`has_stop`): nothing would end it.
-fn find_topics(
-    consumer: &impl ConsumerClient,
-    topics: &Selection,
-    watch: &Watch,
-    config: &Config,
-    has_stop: bool,
-    shutdown: &Shutdown,
-) -> anyhow::Result<Vec<TopicMetadata>> {
-    let found = topics.find(consumer, &watch.causes, config)?;
-    shutdown.begin();
-    if found.is_empty() {
-        if has_stop {
-            return Err(topics.nothing());
-        }
-        config.log.note(topics.nothing_yet());
-    }
-    Ok(found)
-}
-
-/// The exit status and the error that a reason to stop becomes.
-fn outcome(stop: Stop, shared: &Shared, abandoned: u64, has_stop: bool) -> anyhow::Result<Exit> {
-    let plain = if shared.tally.has_failures() { Exit::Failed } else { Exit::Done };
-    match stop {
-        Stop::Complete => Ok(if abandoned > 0 { Exit::Abandoned } else { plain }),
-        Stop::Signal(_) if abandoned > 0 => Ok(Exit::Abandoned),
-        Stop::Signal(signal) if has_stop => Ok(Exit::Signal(signal)),
-        Stop::Signal(_) => Ok(plain),
-        Stop::Closed => Ok(Exit::Done),
-        Stop::Policy(why) => Err(exit::with(Exit::Failed, anyhow::anyhow!("{why}"))),
-        Stop::Broken(why) => Err(exit::with(Exit::CannotRun, anyhow::anyhow!("{why}"))),
-        Stop::Fenced(why) => Err(exit::with(Exit::Fenced, anyhow::anyhow!("{why}"))),
-        Stop::Failed(why) => Err(anyhow::anyhow!("{why}")),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _};
 
 use super::ledger::{Job, Outcome};
+use super::subscription::Subscription;
 use super::tally::RecordResult;
 use super::*;
 use crate::kafka::errors::Code;
@@ -200,4 +201,96 @@ fn an_end_that_is_reached_commits_and_leaves() {
     let calls = cluster.calls();
     assert_eq!(calls[1], "store orders[0]@4");
     assert!(calls.ends_with(&["commit_stored".to_owned(), "close".to_owned()]), "{calls:?}");
+}
+
+/// A worker that has read all six records and works on the first four; its end takes milliseconds.
+fn busy(consumer: &FakeConsumer) -> (Worker, Poller<'_, FakeConsumer>, Vec<Job>) {
+    let worker = Worker::new();
+    let mut poller = worker.poller(consumer, Start::Beginning, None);
+    poller.rebalancer.ending = Duration::from_millis(56);
+    poller.rebalancer.patience = Patience::new(Duration::from_millis(4), Duration::from_millis(40));
+    poller.poll(Duration::ZERO, 500);
+    let jobs = worker.jobs();
+    assert_eq!(jobs.len(), 4);
+    (worker, poller, jobs)
+}
+
+#[test]
+fn a_record_that_still_runs_when_the_time_is_up_is_abandoned_and_not_committed() {
+    let (cluster, consumer) = subscribed();
+    let (mut worker, mut poller, jobs) = busy(&consumer);
+    for job in [&jobs[0], &jobs[2]] {
+        worker.shared.ledger().finish(job.ticket, Outcome::Resolved);
+    }
+    worker.shared.stop(Stop::Signal(15));
+    let exit = ending::end(&mut poller, Stop::Signal(15), false).unwrap();
+    assert_eq!((exit, cluster.committed("orders", 0)), (Exit::Abandoned, Some(1)));
+    assert_eq!(worker.shared.tally.records.of(RecordResult::Abandoned), 2);
+    let said = worker.said();
+    for part in [
+        "signal 15: finishing 2 running",
+        "commands still run: sending TERM",
+        "orders[0]@1: abandoned",
+        "orders[0]@3: abandoned",
+        "1 done records will run again",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn a_fenced_worker_stores_and_commits_nothing() {
+    let (cluster, consumer) = subscribed();
+    let (worker, mut poller, jobs) = busy(&consumer);
+    worker.shared.ledger().finish(jobs[0].ticket, Outcome::Resolved);
+    let error = ending::end(&mut poller, Stop::Fenced("another member".to_owned()), false).unwrap_err();
+    assert_eq!(error.to_string(), "another member");
+    assert_eq!((cluster.committed("orders", 0), cluster.calls_of("store").len()), (None, 0));
+    assert!(!worker.shared.ledger().has_partitions());
+    assert!(worker.shared.groups.is_empty());
+}
+
+#[test]
+fn a_command_that_outlives_the_drain_of_its_partition_is_abandoned_and_its_end_changes_nothing() {
+    let (cluster, consumer) = subscribed();
+    let (worker, mut poller, jobs) = busy(&consumer);
+    worker.shared.ledger().finish(jobs[0].ticket, Outcome::Resolved);
+    cluster.then([Step::Revoke(vec![("orders", 0)]), Step::Nothing]);
+    poller.poll(Duration::ZERO, 3);
+    assert_eq!(cluster.committed("orders", 0), Some(1));
+    assert_eq!(worker.shared.tally.records.of(RecordResult::Abandoned), 3);
+    assert!(!worker.shared.ledger().finish(jobs[1].ticket, Outcome::Resolved), "its ticket is void");
+    poller.update_client();
+    assert_eq!(cluster.committed("orders", 0), Some(1));
+}
+
+#[test]
+fn partitions_that_are_lost_are_neither_stored_nor_drained() {
+    let (cluster, consumer) = subscribed();
+    let (mut worker, mut poller, jobs) = busy(&consumer);
+    worker.shared.ledger().finish(jobs[0].ticket, Outcome::Resolved);
+    cluster.then([Step::Lose(vec![("orders", 0)]), Step::Nothing]);
+    poller.poll(Duration::ZERO, 3);
+    assert_eq!((cluster.committed("orders", 0), cluster.calls_of("store").len()), (None, 0));
+    assert_eq!(worker.shared.tally.rebalances.of(tally::RebalanceKind::Lost), 1);
+    assert!(worker.said().contains("partitions lost: orders[0]"), "{}", worker.said());
+}
+
+#[test]
+fn each_reason_to_stop_has_its_status() {
+    let worker = Worker::new();
+    let status = |stop: Stop, abandoned: u64, has_stop: bool| {
+        ending::outcome(stop, &worker.shared, abandoned, has_stop).ok()
+    };
+    assert_eq!(status(Stop::Complete, 0, true), Some(Exit::Done));
+    assert_eq!(status(Stop::Complete, 1, true), Some(Exit::Abandoned));
+    assert_eq!(status(Stop::Signal(15), 0, false), Some(Exit::Done));
+    assert_eq!(status(Stop::Signal(15), 0, true), Some(Exit::Signal(15)));
+    assert_eq!(status(Stop::Signal(15), 1, true), Some(Exit::Abandoned));
+    assert_eq!(status(Stop::Closed, 1, true), Some(Exit::Done));
+    for stop in [Stop::Policy, Stop::Broken, Stop::Fenced, Stop::Failed] {
+        assert_eq!(status(stop("why".to_owned()), 0, false), None);
+    }
+    worker.shared.tally.records.count(RecordResult::Lost);
+    assert_eq!(status(Stop::Complete, 0, true), Some(Exit::Failed));
 }

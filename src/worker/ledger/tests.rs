@@ -479,7 +479,7 @@ proptest! {
                         log.position = next.map_or(log.position, |next| next as usize);
                     }
                     for TopicPartition { partition, .. } in resume {
-                        // A client that was paused tells of the end anew.
+                        // A client that was paused reports the end again.
                         logs[partition as usize].paused = false;
                         logs[partition as usize].told = None;
                     }
@@ -542,7 +542,7 @@ proptest! {
                     }
                 }
             }
-            prop_assert!(ledger.queued <= queue_len.max(64 * partitions as usize));
+            prop_assert!(ledger.queued.records <= queue_len.max(64 * partitions as usize));
             while let Some(job) = ledger.next(now) {
                 let at = job.record.partition as usize;
                 if !stuck.contains(&job.record.partition) {

@@ -77,7 +77,7 @@ impl Ledger {
 
     /// How many records are queued or wait for a retry.
     pub fn queued(&self) -> usize {
-        self.queued + self.parked
+        self.queued.records + self.parked.records
     }
 
     /// How each assigned partition stands, in order of their names.
