@@ -57,13 +57,13 @@ pub struct Finished {
 pub enum News<'a> {
     /// A line of its stderr, without the newline.
     Stderr(&'a [u8]),
-    /// It has been running for so long: [`Limits::slow`], and each time again.
+    /// It has been running for so long: [`TimeLimits::slow`], and each time again.
     StillRunning(Duration),
 }
 
 /// How long a child may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct TimeLimits {
     pub timeout: Option<Duration>,
     /// Between TERM and KILL.
     pub grace: Duration,
@@ -99,7 +99,7 @@ pub struct Task<'a> {
 pub fn run(
     launcher: &Launcher,
     task: Task<'_>,
-    limits: Limits,
+    limits: TimeLimits,
     groups: &Groups,
     mut hear: impl FnMut(News<'_>),
 ) -> io::Result<Finished> {
@@ -162,7 +162,7 @@ enum Forced {
 struct Supervision<'a> {
     pipes: Pipes<'a>,
     group: Group,
-    limits: Limits,
+    limits: TimeLimits,
     started: Instant,
     stage: Stage,
     term_due: Option<Instant>,
@@ -274,7 +274,7 @@ mod tests {
 
     fn sh(script: &str, input: &[u8], limit: Option<u64>) -> (Finished, Vec<String>) {
         let mut lines = Vec::new();
-        let limits = Limits {
+        let limits = TimeLimits {
             timeout: limit.map(Duration::from_millis),
             grace: Duration::from_millis(100),
             slow: SLOW,
@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn a_child_that_is_not_wanted_any_more_is_killed_at_once() {
         let program = Program::shell(OsStr::new("exec sleep 60"));
-        let limits = Limits { timeout: None, grace: Duration::ZERO, slow: SLOW };
+        let limits = TimeLimits { timeout: None, grace: Duration::ZERO, slow: SLOW };
         let owner = Owner { id: 0, wants_it: &|| false };
         let launcher = Launcher::new(program, Variables::new(), OwnDescriptors::from_now_on()).unwrap();
         let groups = Groups::default();
@@ -361,7 +361,7 @@ mod tests {
         let groups = Groups::default();
         groups.kill_all();
         let program = Program::shell(OsStr::new("sleep 60"));
-        let limits = Limits { timeout: None, grace: Duration::ZERO, slow: SLOW };
+        let limits = TimeLimits { timeout: None, grace: Duration::ZERO, slow: SLOW };
         let launcher = Launcher::new(program, Variables::new(), OwnDescriptors::from_now_on()).unwrap();
         let finished = run(&launcher, task(b"", OWNER), limits, &groups, |_| {}).unwrap();
         assert_eq!(finished.ending, Ending::Signal(9));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::deadline::{Deadline, Stage};
 use super::ledger::PartitionStatus;
 use super::poller::Poller;
-use super::shared::{Shared, Stop};
+use super::shared::{Shared, StopReason};
 use super::tally::RecordResult;
 use crate::exit::{self, Exit};
 use crate::kafka::client::ConsumerClient;
@@ -22,11 +22,11 @@ const NAMED: usize = 10;
 /// Ends the worker and says with what status.
 pub fn end<C: ConsumerClient>(
     poller: &mut Poller<'_, C>,
-    stop: Stop,
+    stop: StopReason,
     has_stop: bool,
 ) -> anyhow::Result<Exit> {
     let shared = Arc::clone(&poller.shared);
-    if matches!(stop, Stop::Fenced(_)) {
+    if matches!(stop, StopReason::Fenced(_)) {
         give_up(&shared);
         return outcome(stop, &shared, 0, has_stop);
     }
@@ -45,17 +45,17 @@ pub fn end<C: ConsumerClient>(
     leave(poller, deadline);
     // A revoke on the way out may have been a loss.
     let stop = match shared.stopping() {
-        Some(fenced @ Stop::Fenced(_)) => fenced,
+        Some(fenced @ StopReason::Fenced(_)) => fenced,
         _ => stop,
     };
     if let Err(code) = committed
-        && matches!(stop, Stop::Complete | Stop::Signal(_) | Stop::Closed)
+        && matches!(stop, StopReason::Complete | StopReason::Signal(_) | StopReason::Closed)
     {
         return Err(commit_failed(code));
     }
-    if !matches!(stop, Stop::Closed) {
+    if !matches!(stop, StopReason::Closed) {
         let stopped_by = match stop {
-            Stop::Signal(signal) if has_stop && abandoned == 0 => Some(signal),
+            StopReason::Signal(signal) if has_stop && abandoned == 0 => Some(signal),
             _ => None,
         };
         tell(&shared, &partitions, stopped_by);
@@ -72,13 +72,13 @@ fn give_up(shared: &Shared) {
     }
 }
 
-fn note_stop(shared: &Shared, stop: &Stop) {
+fn note_stop(shared: &Shared, stop: &StopReason) {
     let running = shared.ledger().running();
     match stop {
-        Stop::Signal(signal) => shared
+        StopReason::Signal(signal) => shared
             .log
             .note(format_args!("signal {signal}: finishing {running} running, a second signal ends at once")),
-        Stop::Closed => {
+        StopReason::Closed => {
             shared.log.verbose(1, format_args!("stdout is closed: finishing {running} running"));
         }
         _ => {}
@@ -202,17 +202,22 @@ fn abandoned(shared: &Shared, drained: bool) -> u64 {
 }
 
 /// The exit status and the error that a reason to stop becomes.
-pub(super) fn outcome(stop: Stop, shared: &Shared, abandoned: u64, has_stop: bool) -> anyhow::Result<Exit> {
+pub(super) fn outcome(
+    stop: StopReason,
+    shared: &Shared,
+    abandoned: u64,
+    has_stop: bool,
+) -> anyhow::Result<Exit> {
     let plain = if shared.tally.has_failures() { Exit::Failed } else { Exit::Done };
     match stop {
-        Stop::Complete => Ok(if abandoned > 0 { Exit::Abandoned } else { plain }),
-        Stop::Signal(_) if abandoned > 0 => Ok(Exit::Abandoned),
-        Stop::Signal(signal) if has_stop => Ok(Exit::Signal(signal)),
-        Stop::Signal(_) => Ok(plain),
-        Stop::Closed => Ok(Exit::Done),
-        Stop::Policy(why) => Err(exit::with(Exit::Failed, anyhow::anyhow!("{why}"))),
-        Stop::Broken(why) => Err(exit::with(Exit::CannotRun, anyhow::anyhow!("{why}"))),
-        Stop::Fenced(why) => Err(exit::with(Exit::Fenced, anyhow::anyhow!("{why}"))),
-        Stop::Failed(why) => Err(anyhow::anyhow!("{why}")),
+        StopReason::Complete => Ok(if abandoned > 0 { Exit::Abandoned } else { plain }),
+        StopReason::Signal(_) if abandoned > 0 => Ok(Exit::Abandoned),
+        StopReason::Signal(signal) if has_stop => Ok(Exit::Signal(signal)),
+        StopReason::Signal(_) => Ok(plain),
+        StopReason::Closed => Ok(Exit::Done),
+        StopReason::Policy(why) => Err(exit::with(Exit::Failed, anyhow::anyhow!("{why}"))),
+        StopReason::Broken(why) => Err(exit::with(Exit::CannotRun, anyhow::anyhow!("{why}"))),
+        StopReason::Fenced(why) => Err(exit::with(Exit::Fenced, anyhow::anyhow!("{why}"))),
+        StopReason::Failed(why) => Err(anyhow::anyhow!("{why}")),
     }
 }

@@ -22,7 +22,7 @@ pub use view::PartitionStatus;
 
 /// How much is held at most.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct Capacity {
     /// Records that run at the same time.
     pub jobs: usize,
     /// Last seen + 1 − committable, a partition.
@@ -39,7 +39,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Ledger {
     order: Order,
-    limits: Limits,
+    limits: Capacity,
     names: HashMap<Arc<str>, HashMap<i32, u64>>,
     partitions: HashMap<u64, Partition>,
     last_epoch: u64,
@@ -67,7 +67,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// An empty ledger: nothing assigned.
-    pub fn new(order: Order, limits: Limits) -> Self {
+    pub fn new(order: Order, limits: Capacity) -> Self {
         Self {
             order,
             limits,

@@ -7,7 +7,7 @@
 //!
 //! The words of ending, each for one thing:
 //!
-//! - **stop**: the decision that the worker ends, and why ([`shared::Stop`]). Nothing is started after it.
+//! - **stop**: the decision that the worker ends, and why ([`shared::StopReason`]). Nothing is started after it.
 //! - **drain**: let the commands that run finish, and start nothing new: of the partitions that are
 //!   revoked, or of all.
 //! - **terminate**: send TERM to commands that a drain did not end. How they end then says nothing about
@@ -75,7 +75,7 @@ use crate::terminal::stdout;
 
 use dispatch::{Dispatcher, Threads};
 use filtering::Filtering;
-use ledger::{Ledger, Limits};
+use ledger::{Capacity, Ledger};
 use observer::Watch;
 use oneshot::Runner;
 use output::Output;
@@ -84,7 +84,7 @@ use printer::Printer;
 use rebalance::{Patience, Rebalancer};
 use resolver::Resolver;
 use settings::{Ending, Failing, Mode, Reading, Running};
-use shared::{Shared, Stop};
+use shared::{Shared, StopReason};
 
 pub use endpoint::Address;
 pub use lanes::Order;
@@ -234,7 +234,7 @@ impl Core {
         running: &Running,
         failing: Failing,
     ) -> anyhow::Result<()> {
-        let limits = process::Limits { timeout: running.command_timeout, grace: GRACE, slow: SLOW };
+        let limits = process::TimeLimits { timeout: running.command_timeout, grace: GRACE, slow: SLOW };
         let command = launcher.program().shown.clone();
         let max_attempts = failing.policy.max_attempts();
         let dispatcher = Dispatcher {
@@ -267,7 +267,7 @@ impl Core {
         config: &Config,
     ) -> anyhow::Result<Exit> {
         let stop = poller.run();
-        let is_closed = stop == Stop::Closed;
+        let is_closed = stop == StopReason::Closed;
         let outcome = ending::end(&mut poller, stop, stops);
         self.shutdown.leave_the_end_to_a_second_signal();
         config.log.flush();
@@ -286,12 +286,12 @@ impl Core {
 }
 
 /// How much is held at most.
-fn limits(reading: &Reading, running: &Running) -> Limits {
+fn limits(reading: &Reading, running: &Running) -> Capacity {
     let (in_flight, queue_len) = match running.mode {
         Mode::Persistent { window } => (running.jobs * window, 4 * QUEUE_LEN),
         Mode::OneShot => (running.jobs, QUEUE_LEN),
     };
-    Limits {
+    Capacity {
         jobs: in_flight,
         max_span: running.max_span,
         queue_len: queue_len.max(2 * in_flight),

@@ -11,14 +11,16 @@ use super::environment;
 use super::ledger::Job;
 use super::policy::Ended;
 use super::shared::Shared;
-use crate::process::{self, Ending, Finished, Launcher, Limits, MAX_OUTPUT, News, Owner, Task, Variables};
+use crate::process::{
+    self, Ending, Finished, Launcher, MAX_OUTPUT, News, Owner, Task, TimeLimits, Variables,
+};
 use crate::record::Record;
 use crate::record::decode::{Decoded, Decoder, Form, Scratch};
 
 /// How commands are run: the same for every record.
 pub struct Runner {
     pub launcher: Launcher,
-    pub limits: Limits,
+    pub limits: TimeLimits,
     pub max_attempts: Option<u64>,
     pub decoder: Decoder,
 }

@@ -1,7 +1,7 @@
 //! An offset that is not in the log: judged, said, and where reading goes on.
 
 use super::poller::Poller;
-use super::shared::Stop;
+use super::shared::StopReason;
 use crate::kafka::client::ConsumerClient;
 use crate::kafka::errors::Code;
 use crate::reading::bounds::Start;
@@ -21,7 +21,7 @@ impl<C: ConsumerClient> Poller<'_, C> {
             }
         }
         if let Err(e) = self.find_range(name, offset, cut) {
-            self.shared.stop(Stop::Failed(format!("{e:#}")));
+            self.shared.stop(StopReason::Failed(format!("{e:#}")));
         }
     }
 

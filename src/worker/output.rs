@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::completion::Printed;
 use super::dead_letter;
-use super::shared::{Shared, Stop};
+use super::shared::{Shared, StopReason};
 use crate::clock::backoff::Backoff;
 use crate::clock::random;
 use crate::kafka::errors::{Code, words};
@@ -40,7 +40,8 @@ impl Output {
                 timestamp: None,
             };
             if let Err(why) = deliver(&self.outbox, letter, backoff, shared).await {
-                shared.stop(Stop::Policy(format!("{}: its output can't be sent: {why}", record.place())));
+                shared
+                    .stop(StopReason::Policy(format!("{}: its output can't be sent: {why}", record.place())));
                 return Printed::Lost;
             }
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::filtering::Filtering;
 use super::observer::Watch;
 use super::rebalance::{self, Rebalancer};
-use super::shared::{Shared, Stop};
+use super::shared::{Shared, StopReason};
 use super::subscription::Subscription;
 use crate::clock::now_ms;
 use crate::kafka::client::{ConsumerClient, Event, Events as _};
@@ -94,7 +94,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     }
 
     /// Polls until there is a reason to stop.
-    pub fn run(&mut self) -> Stop {
+    pub fn run(&mut self) -> StopReason {
         loop {
             self.rebalancer.look_for_a_signal();
             if let Some(stop) = self.shared.stopping() {
@@ -109,7 +109,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             self.look_at_ends();
             // No write would tell while nothing is written.
             if stdout::is_closed(&io::stdout()) {
-                self.shared.stop(Stop::Closed);
+                self.shared.stop(StopReason::Closed);
             }
         }
     }
@@ -219,7 +219,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             // What was dropped would never come again, and would count as a gap between offsets.
             Err(code) => {
                 let place = name.at(next);
-                self.shared.stop(Stop::Failed(format!("{place}: read on from there: {code}")));
+                self.shared.stop(StopReason::Failed(format!("{place}: read on from there: {code}")));
             }
         }
     }
@@ -235,10 +235,10 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             self.busy_at = Instant::now();
         }
         if complete {
-            return self.shared.stop(Stop::Complete);
+            return self.shared.stop(StopReason::Complete);
         }
         if !assigned && self.watch.causes.lacks_group_protocol() {
-            return self.shared.stop(Stop::Failed(errors::UNSUPPORTED.to_owned()));
+            return self.shared.stop(StopReason::Failed(errors::UNSUPPORTED.to_owned()));
         }
         let (now, is_in_reach) = (Instant::now(), self.watch.away_since().is_none());
         let joining = &mut self.rebalancer.joining;
@@ -250,14 +250,14 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         let ends = self.limits.has_end || self.limits.idle.is_some_and(|limit| joined.elapsed() >= limit);
         if !assigned && ends && joining.is_left_out(now) {
             self.shared.log.note(membership::LEFT_OUT);
-            return self.shared.stop(Stop::Complete);
+            return self.shared.stop(StopReason::Complete);
         }
         if let Some(limit) = self.limits.idle
             && assigned
             && self.watch.away_since().is_none()
             && self.busy_at.max(joined).elapsed() >= limit
         {
-            self.shared.stop(Stop::Complete);
+            self.shared.stop(StopReason::Complete);
         }
     }
 
@@ -296,7 +296,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             return;
         }
         if let Err(gone) = self.subscription.watch(self.consumer, &self.watch.causes) {
-            self.shared.stop(Stop::Failed(gone.to_string()));
+            self.shared.stop(StopReason::Failed(gone.to_string()));
         }
     }
 
@@ -316,7 +316,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             Step::Note(lasts) => log.note(contact::waiting(brokers, lasts, causes.last().as_deref())),
             Step::GiveUp(lasts) => {
                 let why = contact::stalled(brokers, lasts, causes.last().as_deref());
-                self.shared.stop(Stop::Failed(why));
+                self.shared.stop(StopReason::Failed(why));
             }
         }
         if self.watch.away_since().is_some() {
@@ -333,7 +333,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             }
             Hush::GiveUp(partitions, lasts) => {
                 let why = contact::stalled_at(&partitions, lasts, causes.last().as_deref());
-                self.shared.stop(Stop::Failed(why));
+                self.shared.stop(StopReason::Failed(why));
             }
         }
     }
@@ -349,10 +349,10 @@ fn report(shared: &Shared, topic: &str, partition: i32, code: Code, reason: &str
             } else {
                 ""
             };
-            shared.stop(Stop::Failed(format!("{reason}{hint}")));
+            shared.stop(StopReason::Failed(format!("{reason}{hint}")));
         }
         Code::Fatal | Code::FencedInstanceId => {
-            shared.stop(Stop::of_fatal(reason));
+            shared.stop(StopReason::of_fatal(reason));
         }
         _ => shared.log.verbose(1, format_args!("{place}: {reason}")),
     }

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::completion::Printed;
-use super::shared::{Shared, Stop};
+use super::shared::{Shared, StopReason};
 use crate::lock::Lock;
 use crate::terminal::live::Live;
 use crate::terminal::stdout::write_all;
@@ -93,9 +93,11 @@ fn can_write(file: &File) -> bool {
 }
 
 /// What a failed write to stdout means for the worker.
-fn stop_for(e: &io::Error) -> Stop {
+fn stop_for(e: &io::Error) -> StopReason {
     if e.kind() == io::ErrorKind::BrokenPipe {
-        return Stop::Closed;
+        return StopReason::Closed;
     }
-    Stop::Failed(format!("write to stdout: {e} (the records whose output was not written are not committed)"))
+    StopReason::Failed(format!(
+        "write to stdout: {e} (the records whose output was not written are not committed)"
+    ))
 }

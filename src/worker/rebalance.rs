@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::deadline::{Deadline, Stage};
 use super::ledger::Ledger;
-use super::shared::{Shared, Stop};
+use super::shared::{Shared, StopReason};
 use super::tally::{RebalanceKind, RecordResult};
 use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
 use crate::named::Named as _;
@@ -121,7 +121,7 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
                     self.open(&name, start);
                 }
                 Err(e) => {
-                    self.shared.stop(Stop::Failed(format!("{name}: where to start and to end: {e:#}")));
+                    self.shared.stop(StopReason::Failed(format!("{name}: where to start and to end: {e:#}")));
                     self.shared.ledger().assign(&name, None, None);
                 }
             }
@@ -139,7 +139,7 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
         self.shared.log.verbose(1, format_args!("{}: {}", kind.name(), shown(&names)));
         let epochs = self.begin_drain(&names);
         let of_these = |owner: u64| epochs.contains(&owner);
-        if lost || matches!(self.shared.stopping(), Some(Stop::Fenced(_))) {
+        if lost || matches!(self.shared.stopping(), Some(StopReason::Fenced(_))) {
             // Another member has them already: nothing is stored, nothing is finished.
             self.shared.log.error(format_args!(
                 "partitions lost: {}; their records that are not committed run again",
@@ -221,7 +221,7 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
     /// Asks the worker to stop where a signal came.
     pub fn look_for_a_signal(&self) {
         if let Some((signal, since)) = self.shutdown.signal().zip(self.shutdown.since()) {
-            self.shared.stop_since(since, Stop::Signal(signal));
+            self.shared.stop_since(since, StopReason::Signal(signal));
         }
     }
 
@@ -275,7 +275,7 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
         if let Verdict::Back { next, .. } = verdict {
             let commit = |timeout| client::commit_back(self.consumer, topic, partition, next, timeout);
             if let Err(e) = self.ask(commit) {
-                self.shared.stop(Stop::Failed(format!("{e:#}")));
+                self.shared.stop(StopReason::Failed(format!("{e:#}")));
             }
         }
     }

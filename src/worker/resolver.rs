@@ -9,7 +9,7 @@ use super::dead_letter::{self, Failure};
 use super::ledger::{Job, Outcome};
 use super::policy::{Breaker, Ended, Meaning, Next, Policy};
 use super::settings::Failing;
-use super::shared::{Shared, Stop};
+use super::shared::{Shared, StopReason};
 use super::tally::{FailureReason, RecordResult};
 use crate::clock::backoff::Backoff;
 use crate::clock::random;
@@ -100,7 +100,7 @@ impl Resolver {
             Next::Broken => {
                 let why = self.policy.why_broken(&attempt.ended);
                 let why = format!("{}\n{why}", self.describe(&job, attempt));
-                self.stop(&job, Stop::Broken(why));
+                self.stop(&job, StopReason::Broken(why));
             }
             Next::Stop => {
                 let why = self.describe(&job, attempt);
@@ -108,7 +108,7 @@ impl Resolver {
                     "{why}\nit is not committed: the next start tries it again; --dlq TOPIC or \
                      --on-failure skip goes past it"
                 );
-                self.stop(&job, Stop::Policy(why));
+                self.stop(&job, StopReason::Policy(why));
             }
             Next::Skipped | Next::DeadLetter if self.breaker_opens(&attempt.ended) => {
                 let why = self.describe(&job, attempt);
@@ -116,7 +116,7 @@ impl Resolver {
                     "too many records failed in a row (--max-consecutive-failures): it looks like an outage; \
                      the last was {why}"
                 );
-                self.stop(&job, Stop::Policy(why));
+                self.stop(&job, StopReason::Policy(why));
             }
             Next::Skipped => self.skip(&job, &attempt.ended),
             Next::DeadLetter => return self.dead_letter(job, attempt),
@@ -145,7 +145,7 @@ impl Resolver {
             }
             Err(why) => {
                 let place = job.record.place();
-                self.stop(job, Stop::Policy(format!("{place}: the dead letter can't be sent: {why}")));
+                self.stop(job, StopReason::Policy(format!("{place}: the dead letter can't be sent: {why}")));
             }
         }
     }
@@ -197,7 +197,7 @@ impl Resolver {
 
     fn dead_letter(&self, job: Job, attempt: &Attempt) -> Option<Undelivered> {
         let Some(topic) = &self.dead_letter_topic else {
-            self.stop(&job, Stop::Policy("no --dlq TOPIC is given".into()));
+            self.stop(&job, StopReason::Policy("no --dlq TOPIC is given".into()));
             return None;
         };
         let failed_at = format!("{:.3}", jiff::Timestamp::now());
@@ -225,7 +225,7 @@ impl Resolver {
     }
 
     /// Stops the worker over a record, which stays uncommitted.
-    fn stop(&self, job: &Job, why: Stop) {
+    fn stop(&self, job: &Job, why: StopReason) {
         self.shared.stop(why);
         self.finish(job, Outcome::Abandoned);
     }

@@ -13,7 +13,7 @@ use crate::terminal::notes::Log;
 
 /// Why the worker stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum StopReason {
     /// The stop condition was reached.
     Complete,
     /// A signal asked for it.
@@ -30,7 +30,7 @@ pub enum Stop {
     Failed(String),
 }
 
-impl Stop {
+impl StopReason {
     /// What a fatal error of the client means.
     pub fn of_fatal(reason: &str) -> Self {
         if errors::is_unsupported(reason) {
@@ -43,7 +43,7 @@ impl Stop {
 /// A reason to stop, and how things stood when it came up.
 #[derive(Clone, Debug)]
 pub struct Stopping {
-    pub why: Stop,
+    pub why: StopReason,
     pub since: Instant,
     /// Records abandoned before.
     pub abandoned: u64,
@@ -182,19 +182,19 @@ impl Shared {
 
     /// Asks the worker to stop. The first reason counts, unless a later one is
     /// that the client can't be used any more.
-    pub fn stop(&self, why: Stop) {
+    pub fn stop(&self, why: StopReason) {
         self.stop_since(Instant::now(), why);
     }
 
     /// The same for a reason that came up before: a signal.
-    pub fn stop_since(&self, since: Instant, why: Stop) {
+    pub fn stop_since(&self, since: Instant, why: StopReason) {
         let mut stop = self.stop.lock();
         match &mut *stop {
             None => {
                 let abandoned = self.tally.records.of(RecordResult::Abandoned);
                 *stop = Some(Stopping { why, since, abandoned });
             }
-            Some(stopping) if matches!(why, Stop::Fenced(_)) => stopping.why = why,
+            Some(stopping) if matches!(why, StopReason::Fenced(_)) => stopping.why = why,
             Some(_) => {}
         }
         drop(stop);
@@ -229,7 +229,7 @@ impl Shared {
     }
 
     /// Why the worker is to stop, if it is.
-    pub fn stopping(&self) -> Option<Stop> {
+    pub fn stopping(&self) -> Option<StopReason> {
         self.stop_of().map(|stopping| stopping.why)
     }
 

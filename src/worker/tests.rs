@@ -23,7 +23,7 @@ impl Worker {
     fn new() -> Self {
         let stderr = tempfile::tempfile().unwrap();
         let log = Log::default().to_file(stderr.try_clone().unwrap());
-        let limits = Limits { jobs: 4, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: None };
+        let limits = Capacity { jobs: 4, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: None };
         let ledger = Ledger::new(Order::Key, limits);
         Self { shared: Arc::new(Shared::new(ledger, Groups::default(), log)), stderr }
     }
@@ -185,7 +185,7 @@ fn a_group_that_is_not_permitted_ends_the_worker() {
     cluster.then([Step::Error("", -1, Code::GroupAuthorizationFailed, "Group authorization failed")]);
     let worker = Worker::new();
     worker.poller(&consumer, Start::Beginning, None).poll(Duration::ZERO, 500);
-    assert_eq!(worker.shared.stopping(), Some(Stop::Failed("Group authorization failed".to_owned())));
+    assert_eq!(worker.shared.stopping(), Some(StopReason::Failed("Group authorization failed".to_owned())));
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn an_end_that_is_reached_commits_and_leaves() {
     poller.poll(Duration::ZERO, 500);
     assert_eq!(worker.run_all(), [0, 1, 2, 3]);
     assert!(worker.shared.ledger().is_complete());
-    let exit = ending::end(&mut poller, Stop::Complete, true).unwrap();
+    let exit = ending::end(&mut poller, StopReason::Complete, true).unwrap();
     assert_eq!((exit, cluster.committed("orders", 0)), (Exit::Done, Some(4)));
     let calls = cluster.calls();
     assert_eq!(calls[1], "store orders[0]@4");
@@ -222,8 +222,8 @@ fn a_record_that_still_runs_when_the_time_is_up_is_abandoned_and_not_committed()
     for job in [&jobs[0], &jobs[2]] {
         worker.shared.ledger().finish(job.ticket, Outcome::Resolved);
     }
-    worker.shared.stop(Stop::Signal(15));
-    let exit = ending::end(&mut poller, Stop::Signal(15), false).unwrap();
+    worker.shared.stop(StopReason::Signal(15));
+    let exit = ending::end(&mut poller, StopReason::Signal(15), false).unwrap();
     assert_eq!((exit, cluster.committed("orders", 0)), (Exit::Abandoned, Some(1)));
     assert_eq!(worker.shared.tally.records.of(RecordResult::Abandoned), 2);
     let said = worker.said();
@@ -243,7 +243,7 @@ fn a_fenced_worker_stores_and_commits_nothing() {
     let (cluster, consumer) = subscribed();
     let (worker, mut poller, jobs) = busy(&consumer);
     worker.shared.ledger().finish(jobs[0].ticket, Outcome::Resolved);
-    let error = ending::end(&mut poller, Stop::Fenced("another member".to_owned()), false).unwrap_err();
+    let error = ending::end(&mut poller, StopReason::Fenced("another member".to_owned()), false).unwrap_err();
     assert_eq!(error.to_string(), "another member");
     assert_eq!((cluster.committed("orders", 0), cluster.calls_of("store").len()), (None, 0));
     assert!(!worker.shared.ledger().has_partitions());
@@ -279,18 +279,18 @@ fn partitions_that_are_lost_are_neither_stored_nor_drained() {
 #[test]
 fn each_reason_to_stop_has_its_status() {
     let worker = Worker::new();
-    let status = |stop: Stop, abandoned: u64, has_stop: bool| {
+    let status = |stop: StopReason, abandoned: u64, has_stop: bool| {
         ending::outcome(stop, &worker.shared, abandoned, has_stop).ok()
     };
-    assert_eq!(status(Stop::Complete, 0, true), Some(Exit::Done));
-    assert_eq!(status(Stop::Complete, 1, true), Some(Exit::Abandoned));
-    assert_eq!(status(Stop::Signal(15), 0, false), Some(Exit::Done));
-    assert_eq!(status(Stop::Signal(15), 0, true), Some(Exit::Signal(15)));
-    assert_eq!(status(Stop::Signal(15), 1, true), Some(Exit::Abandoned));
-    assert_eq!(status(Stop::Closed, 1, true), Some(Exit::Done));
-    for stop in [Stop::Policy, Stop::Broken, Stop::Fenced, Stop::Failed] {
+    assert_eq!(status(StopReason::Complete, 0, true), Some(Exit::Done));
+    assert_eq!(status(StopReason::Complete, 1, true), Some(Exit::Abandoned));
+    assert_eq!(status(StopReason::Signal(15), 0, false), Some(Exit::Done));
+    assert_eq!(status(StopReason::Signal(15), 0, true), Some(Exit::Signal(15)));
+    assert_eq!(status(StopReason::Signal(15), 1, true), Some(Exit::Abandoned));
+    assert_eq!(status(StopReason::Closed, 1, true), Some(Exit::Done));
+    for stop in [StopReason::Policy, StopReason::Broken, StopReason::Fenced, StopReason::Failed] {
         assert_eq!(status(stop("why".to_owned()), 0, false), None);
     }
     worker.shared.tally.records.count(RecordResult::Lost);
-    assert_eq!(status(Stop::Complete, 0, true), Some(Exit::Failed));
+    assert_eq!(status(StopReason::Complete, 0, true), Some(Exit::Failed));
 }

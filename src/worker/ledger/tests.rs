@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::record::Timestamp;
 
-fn limits(jobs: usize) -> Limits {
-    Limits { jobs, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: None }
+fn limits(jobs: usize) -> Capacity {
+    Capacity { jobs, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: None }
 }
 
 fn name(partition: i32) -> TopicPartition {
@@ -52,7 +52,7 @@ fn a_ticket_of_an_ended_epoch_is_void() {
 
 #[test]
 fn a_filtered_record_runs_nothing_is_committed_past_and_does_not_count() {
-    let mut ledger = Ledger::new(Order::Key, Limits { count: Some(2), ..limits(4) });
+    let mut ledger = Ledger::new(Order::Key, Capacity { count: Some(2), ..limits(4) });
     ledger.assign(&name(0), None, None);
     pass(&mut ledger, 0);
     deliver(&mut ledger, 0, 1, None);
@@ -72,7 +72,7 @@ fn a_filtered_record_runs_nothing_is_committed_past_and_does_not_count() {
 
 #[test]
 fn a_filtered_record_waits_behind_what_is_parked_and_is_dropped_with_it() {
-    let mut ledger = Ledger::new(Order::Key, Limits { max_span: 2, ..limits(1) });
+    let mut ledger = Ledger::new(Order::Key, Capacity { max_span: 2, ..limits(1) });
     ledger.assign(&name(0), None, None);
     for offset in 0..3 {
         deliver(&mut ledger, 0, offset, None);
@@ -145,7 +145,7 @@ fn a_retry_waits_for_its_time_and_holds_its_lane_only() {
 
 #[test]
 fn the_count_is_never_overshot_and_what_left_is_taken_again() {
-    let mut ledger = Ledger::new(Order::None, Limits { count: Some(2), ..limits(9) });
+    let mut ledger = Ledger::new(Order::None, Capacity { count: Some(2), ..limits(9) });
     ledger.assign(&name(0), None, None);
     for offset in 0..5 {
         deliver(&mut ledger, 0, offset, None);
@@ -185,7 +185,7 @@ fn an_end_is_exclusive_and_reached_without_its_last_record() {
 
 #[test]
 fn an_end_behind_what_is_parked_counts_once_that_is_done_and_not_if_it_is_dropped() {
-    let mut ledger = Ledger::new(Order::None, Limits { max_span: 1, ..limits(1) });
+    let mut ledger = Ledger::new(Order::None, Capacity { max_span: 1, ..limits(1) });
     for round in 0..2 {
         ledger.assign(&name(0), Some(0), Some(3));
         deliver(&mut ledger, 0, 0, None);
@@ -441,7 +441,7 @@ proptest! {
         (jobs, max_span, queue_len) in (1..5usize, 1..30u64, 1..40usize),
         order in prop_oneof![Just(Order::Key), Just(Order::Partition), Just(Order::None)],
     ) {
-        let limits = Limits { jobs, max_span, queue_len, queue_bytes: 1 << 20, count: None };
+        let limits = Capacity { jobs, max_span, queue_len, queue_bytes: 1 << 20, count: None };
         let mut ledger = Ledger::new(order, limits);
         let mut logs = vec![];
         for (partition, offsets) in lengths.iter().enumerate() {
@@ -513,7 +513,7 @@ proptest! {
         stuck.retain(|partition| *partition < partitions);
         prop_assume!(stuck.len() < partitions as usize);
         let limits =
-            Limits { jobs: stuck.len() + 1, max_span: 10_000, queue_len, queue_bytes: 1 << 20, count: None };
+            Capacity { jobs: stuck.len() + 1, max_span: 10_000, queue_len, queue_bytes: 1 << 20, count: None };
         let mut ledger = Ledger::new(order, limits);
         for partition in 0..partitions {
             ledger.assign(&name(partition), Some(0), Some(RECORDS));

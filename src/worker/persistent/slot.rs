@@ -18,7 +18,7 @@ use crate::worker::ledger::Job;
 use crate::worker::oneshot::not_started;
 use crate::worker::policy::Ended;
 use crate::worker::protocol::{self, Answer, Verdict};
-use crate::worker::shared::Stop;
+use crate::worker::shared::StopReason;
 
 /// The place of one process.
 pub struct Slot {
@@ -301,7 +301,7 @@ impl Slot {
         }
         let guilty = self.backlog.died(&how);
         if open > 0 && self.backlog.is_command_broken() {
-            self.around.shared.stop(Stop::Broken(format!(
+            self.around.shared.stop(StopReason::Broken(format!(
                 "{}: it ended {MOST} times without an answer, at last: {how}",
                 self.around.runner.launcher.program().shown
             )));

@@ -8,7 +8,7 @@ use crate::process::Groups;
 use crate::record::{Record, TopicPartition};
 use crate::terminal::notes::Log;
 use crate::worker::lanes::Order;
-use crate::worker::ledger::{Ledger, Limits};
+use crate::worker::ledger::{Capacity, Ledger};
 use crate::worker::policy::OnFailure;
 
 /// A worker with one partition, whose commands a test ends by hand.
@@ -24,7 +24,7 @@ impl Worker {
     fn new(on_failure: OnFailure, records: i64) -> Self {
         let stderr = tempfile::tempfile().unwrap();
         let log = Log::default().to_file(stderr.try_clone().unwrap());
-        let limits = Limits { jobs: 8, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: None };
+        let limits = Capacity { jobs: 8, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: None };
         let shared = Arc::new(Shared::new(Ledger::new(Order::Key, limits), Groups::default(), log));
         shared.ledger().assign(&name(), Some(0), None);
         for offset in 0..records {
@@ -76,7 +76,7 @@ impl Worker {
 
     fn policy_stop(&self) -> String {
         match self.shared.stopping() {
-            Some(Stop::Policy(why)) => why,
+            Some(StopReason::Policy(why)) => why,
             other => panic!("{other:?}"),
         }
     }
@@ -190,7 +190,7 @@ fn a_broken_command_stops_the_worker_at_once_whatever_the_policy() {
             let mut worker = Worker::new(on_failure, 1);
             let job = worker.job(1);
             assert!(worker.end(job, ended).is_none());
-            assert!(matches!(worker.shared.stopping(), Some(Stop::Broken(_))));
+            assert!(matches!(worker.shared.stopping(), Some(StopReason::Broken(_))));
             assert_eq!(worker.committable(), Some(0));
         }
     }
