@@ -1,12 +1,12 @@
 /* The bare client: what librdkafka costs without a program around it.
  *
  *     loop produce BROKERS TOPIC FILE     each line of FILE is a record; Snappy, idempotent
- *     loop consume BROKERS TOPIC          all that is there now, a line each on stdout
+ *     loop consume BROKERS TOPIC          the records up to now, one line each on stdout
  *
  * Built by bench/run with cc against Debian's librdkafka-dev, the library that kcat uses there.
  * Produce hands over 1,000 lines at a time to one partition, in turn; consume asks the batch
- * call for one record and drains what is there. Nothing is validated, decoded or counted beyond
- * what it takes to know that all of it arrived.
+ * call for one record and then takes all that are queued. Nothing is validated, decoded or counted,
+ * except to know that all records arrived.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -25,26 +25,26 @@ function __fish_kq_using_subcommand
 end
 
 complete -c kq -n "__fish_kq_needs_command" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
-complete -c kq -n "__fish_kq_needs_command" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
-complete -c kq -n "__fish_kq_needs_command" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_needs_command" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_needs_command" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_needs_command" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
-complete -c kq -n "__fish_kq_needs_command" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_needs_command" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_needs_command" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
-complete -c kq -n "__fish_kq_needs_command" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
-complete -c kq -n "__fish_kq_needs_command" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
-complete -c kq -n "__fish_kq_needs_command" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_needs_command" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_needs_command" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_needs_command" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
 complete -c kq -n "__fish_kq_needs_command" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
 complete -c kq -n "__fish_kq_needs_command" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
-complete -c kq -n "__fish_kq_needs_command" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
-complete -c kq -n "__fish_kq_needs_command" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_needs_command" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_needs_command" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
 complete -c kq -n "__fish_kq_needs_command" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c kq -n "__fish_kq_needs_command" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
-complete -c kq -n "__fish_kq_needs_command" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
-complete -c kq -n "__fish_kq_needs_command" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_needs_command" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_needs_command" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
 complete -c kq -n "__fish_kq_needs_command" -s q -l quiet -d 'Hide notes and summaries; errors stay'
-complete -c kq -n "__fish_kq_needs_command" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_needs_command" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_needs_command" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_needs_command" -f -a "topic" -d 'Create, list, describe, alter and delete topics'
@@ -55,26 +55,26 @@ complete -c kq -n "__fish_kq_needs_command" -f -a "config" -d 'Look at the confi
 complete -c kq -n "__fish_kq_needs_command" -f -a "dev" -d 'Run an embedded Kafka-compatible broker, for development'
 complete -c kq -n "__fish_kq_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s q -l quiet -d 'Hide notes and summaries; errors stay'
-complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -f -a "create" -d 'Create topics, and wait until they can be used'
@@ -90,177 +90,177 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l replication-factor -l rf -d 'How many replicas of each partition [default: the broker\'s default.replication.factor]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l config -d 'The topic\'s own configuration, repeatable: retention.ms=86400000, cleanup.policy=compact …' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l if-not-exists -d 'A topic that is there already is fine; says so where its partitions are not --partitions'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l if-not-exists -d 'Accept a topic that exists already; a message says where its partitions are not --partitions'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Hide notes and summaries; errors stay'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l internal -d 'Kafka\'s own topics too, whose names begin with __'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l internal -d 'List Kafka\'s internal topics too, whose names begin with __'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l json -d 'One JSON object a line: topic, partitions, replication_factor, internal'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Hide notes and summaries; errors stay'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l internal -d 'Kafka\'s own topics too, whose names begin with __'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l internal -d 'List Kafka\'s internal topics too, whose names begin with __'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l json -d 'One JSON object a line: topic, partitions, replication_factor, internal'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Hide notes and summaries; errors stay'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s t -l topic -d 'The same as a flag, repeatable' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l json -d 'One JSON object a line: topic, replication_factor, config, partitions'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s q -l quiet -d 'Hide notes and summaries; errors stay'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s t -l topic -d 'The same as a flag, repeatable' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s p -l partitions -d 'How many partitions the topic shall have in all' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l config -d 'A configuration of the topic\'s own, repeatable; others stay as they are' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l delete-config -d 'A configuration that the broker decides again, repeatable' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s p -l partitions -d 'The new total number of partitions' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l config -d 'Set a configuration on the topic, repeatable; others do not change' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l delete-config -d 'Remove a configuration from the topic, so that the broker\'s value applies again; repeatable' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s q -l quiet -d 'Hide notes and summaries; errors stay'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s t -l topic -d 'The same as a flag, repeatable' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Hide notes and summaries; errors stay'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s t -l topic -d 'The same as a flag, repeatable' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s q -l quiet -d 'Hide notes and summaries; errors stay'
-complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "create" -d 'Create topics, and wait until they can be used'
@@ -269,19 +269,19 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "alter" -d 'Give a topic more partitions, or change its configuration'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete topics and their records: only those named here, never KQ_TOPIC'
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c kq -n "__fish_kq_using_subcommand produce" -s t -l topic -d 'The topic; all positionals are FILEs then' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -s D -l delimiter -d 'What ends a record in the input: a string with \\n \\t \\0 \\xNN' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -s t -l topic -d 'The topic; then all positionals are FILEs' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -s D -l delimiter -d 'The string that ends a record in the input; may contain \\n \\t \\0 \\xNN' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s K -l key-delimiter -d 'Each record starts with its key, then this string (escapes as in -D)' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l null -d 'A value (with -K: or a key) equal to TOKEN is null: a tombstone' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l validate -d 'Send only values that are JSON (json), or that the JSON Schema in FILE takes; tombstones pass' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l on-invalid -d 'At a line that is no valid record: stop (what came before is delivered, nothing after is read), or skip (report it, go on)' -r -f -a "stop\t'Nothing more is read'
-skip\t'It is reported and counted, and the next one is read'"
+complete -c kq -n "__fish_kq_using_subcommand produce" -l validate -d 'Send only values that are JSON (json), or that the JSON Schema in FILE accepts; tombstones are sent' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l on-invalid -d 'At a line that is not a valid record: stop (records before it are delivered, nothing after it is read), or skip (report it and continue)' -r -f -a "stop\t'Report it and read no more'
+skip\t'Report it, count it, and read the next one'"
 complete -c kq -n "__fish_kq_using_subcommand produce" -s k -l key -d 'The key of every record' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s H -l header -d 'A header of every record, repeatable; NAME alone has a null value' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s p -l partition -d 'The partition of every record [default: the partitioner decides]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l timestamp -d 'The timestamp of every record: epoch milliseconds (from 1 on), RFC 3339, or a date in UTC [default: now]' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l value-codec -d 'Compress each value by itself, and say so in a content-encoding header' -r -f -a "snappy\t''"
-complete -c kq -n "__fish_kq_using_subcommand produce" -s z -l compression -d 'Compression of batches on the wire: none, gzip, snappy, lz4, zstd, with :LEVEL where it has levels [default: snappy]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l value-codec -d 'Compress each value by itself, and add a content-encoding header' -r -f -a "snappy\t''"
+complete -c kq -n "__fish_kq_using_subcommand produce" -s z -l compression -d 'Compression of batches on the wire: none, gzip, snappy, lz4 or zstd; with :LEVEL if the codec has levels [default: snappy]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l partitioner -d 'Which partition a key goes to: murmur2 is Java\'s, consistent is kcat\'s [default: murmur2_random]' -r -f -a "murmur2_random\t''
 murmur2\t''
 consistent_random\t''
@@ -289,104 +289,104 @@ consistent\t''
 fnv1a_random\t''
 fnv1a\t''
 random\t''"
-complete -c kq -n "__fish_kq_using_subcommand produce" -l acks -d 'Which replicas must have a record before it counts: all, 1, or 0 (turns idempotence off) [default: all]' -r -f -a "all\t''
+complete -c kq -n "__fish_kq_using_subcommand produce" -l acks -d 'How many replicas must have a record before it is acknowledged: all, 1, or 0 (turns idempotence off) [default: all]' -r -f -a "all\t''
 -1\t''
 1\t''
 0\t''"
 complete -c kq -n "__fish_kq_using_subcommand produce" -l delivery-timeout -d 'How long a record may take to be acknowledged before it counts as failed [default: 120s]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s n -s c -l count -d 'Stop after COUNT records' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l rate -d 'At most this many records a second' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l report -d 'Print file, line, topic, partition and offset of every acknowledged record on stdout, one JSON object a line. Whoever reads that may leave: the records are sent all the same' -r -f -a "json\t''"
+complete -c kq -n "__fish_kq_using_subcommand produce" -l report -d 'Print file, line, topic, partition and offset of every acknowledged record on stdout, one JSON object in a line. If the reader of stdout closes it, the records are still sent' -r -f -a "json\t''"
 complete -c kq -n "__fish_kq_using_subcommand produce" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c kq -n "__fish_kq_using_subcommand produce" -s 0 -l null-delimited -d 'A NUL byte ends a record (as find -print0 writes them)'
 complete -c kq -n "__fish_kq_using_subcommand produce" -l whole -d 'Each FILE, or all of stdin, is one record'
-complete -c kq -n "__fish_kq_using_subcommand produce" -l key-optional -d 'With -K: a record without the delimiter has no key, instead of being an error'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l key-optional -d 'With -K: a record without the delimiter has no key; otherwise it is an error'
 complete -c kq -n "__fish_kq_using_subcommand produce" -s Z -l empty-is-null -d 'An empty value (with -K: or key) is null, as in kcat'
-complete -c kq -n "__fish_kq_using_subcommand produce" -l skip-empty -d 'Leave empty records out'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l skip-empty -d 'Skip empty records'
 complete -c kq -n "__fish_kq_using_subcommand produce" -s J -l json -d 'Each line is a record in the JSON form that `kq consume -J` writes'
-complete -c kq -n "__fish_kq_using_subcommand produce" -l keep-partition -d 'With -J: honour each record\'s partition'
-complete -c kq -n "__fish_kq_using_subcommand produce" -l topic-from-record -d 'With -J: honour each record\'s topic. TOPIC is needed all the same, for records without one'
-complete -c kq -n "__fish_kq_using_subcommand produce" -l no-idempotence -d 'Without the idempotent producer (clusters that refuse IDEMPOTENT_WRITE); retries may duplicate'
-complete -c kq -n "__fish_kq_using_subcommand produce" -l no-create -d 'Refuse a topic that does not exist, where the broker would create it'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l keep-partition -d 'With -J: send each record to the partition that it names'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l topic-from-record -d 'With -J: send each record to the topic that it names. TOPIC is for records that name none'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l no-idempotence -d 'Do not use the idempotent producer (for clusters that refuse IDEMPOTENT_WRITE); a retry may then write a record twice'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l no-create -d 'Refuse a topic that does not exist, even if the broker would create it'
 complete -c kq -n "__fish_kq_using_subcommand produce" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
-complete -c kq -n "__fish_kq_using_subcommand produce" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
-complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
 complete -c kq -n "__fish_kq_using_subcommand produce" -s q -l quiet -d 'Hide notes and summaries; errors stay'
-complete -c kq -n "__fish_kq_using_subcommand produce" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand produce" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand produce" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand produce" -s V -l version -d 'Print version'
-complete -c kq -n "__fish_kq_using_subcommand consume" -s t -l topic -d 'A topic, as the positional' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -s g -l group -d 'Read as a member of this group and commit what was written [env: KQ_GROUP]' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -s o -l from -d 'Where to start: beginning, end, OFFSET, -N before the end, @TIME, -DURATION; in a group only where nothing is committed' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l until -d 'Where to stop, exclusive: end, OFFSET, @TIME, -DURATION (so long ago)' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s t -l topic -d 'The same as a flag, repeatable' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s g -l group -d 'Read as a member of this group and commit the offsets of written records [env: KQ_GROUP]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s o -l from -d 'Where to start: beginning, end, stored, OFFSET, -N (before the end), @TIME or -DURATION (see below); in a group only for partitions without a committed offset' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l until -d 'Where to stop, exclusive: end, OFFSET, @TIME or -DURATION (see below)' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s n -s c -l count -d 'Stop after COUNT records were written' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l idle -d 'Stop when no record came for so long' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l idle -d 'Stop when no record came for this long' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s p -l partition -d 'Partitions to read, without a group: 0,2-5' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -s f -l format -d 'How each record looks: text with \\n \\t \\0 \\xNN and the tokens below' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -s D -l delimiter -d 'What follows each record [default: \\n]' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -s K -l key-delimiter -d 'The key before the value, then this string' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l decode -d 'Values that were compressed by themselves: auto goes by content-encoding and by the magic of framed and Java\'s Snappy [default: auto; with consume -J none]' -r -f -a "auto\t''
+complete -c kq -n "__fish_kq_using_subcommand consume" -s f -l format -d 'How each record is written: text with \\n \\t \\0 \\xNN and the tokens below' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s D -l delimiter -d 'Write this string after each record [default: \\n]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s K -l key-delimiter -d 'Write the key, then this string, then the value' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l decode -d 'How to decompress values that were compressed one by one: auto follows the header content-encoding, and recognises Snappy streams (framed, and Java\'s) by their first bytes [default: auto; with consume -J none]' -r -f -a "auto\t''
 none\t''
 snappy\t''
 gzip\t''
 zstd\t''
 lz4\t''"
-complete -c kq -n "__fish_kq_using_subcommand consume" -l max-decoded -d 'The largest size that a value may decode to, in bytes' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l max-decoded -d 'The largest size of a decompressed value, in bytes' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l grep -d 'Only records whose value matches' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l where-key -d 'Only records whose key is this' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l where-header -d 'Only records with this header, repeatable (all must be there)' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l where-key -d 'Only records with this key' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l where-header -d 'Only records with this header; repeatable: a record must have all of them' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l isolation -d 'Which records of transactions: read-committed or read-uncommitted [default: read-committed]' -r -f -a "read-committed\t''
 read-uncommitted\t''"
-complete -c kq -n "__fish_kq_using_subcommand consume" -l assignor -d 'How the group shares partitions: all its members must speak it [default: cooperative-sticky]' -r -f -a "cooperative-sticky\t''
+complete -c kq -n "__fish_kq_using_subcommand consume" -l assignor -d 'How the members share the partitions; all of them must support it [default: cooperative-sticky]' -r -f -a "cooperative-sticky\t''
 range\t''
 roundrobin\t''"
-complete -c kq -n "__fish_kq_using_subcommand consume" -l group-protocol -d 'Who assigns the partitions: the members of the group, or the brokers' -r -f -a "classic\t'The members do, by --assignor'
-consumer\t'The brokers do, without stopping the others (KIP-848, Apache Kafka 4.0 and later)'"
-complete -c kq -n "__fish_kq_using_subcommand consume" -l stall-timeout -d 'With a stop condition: give up after so long without contact to the brokers' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l close-timeout -d 'How long leaving may take: the last commit, and the group' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l group-protocol -d 'Who assigns the partitions: the members of the group, or the brokers' -r -f -a "classic\t'The members, by --assignor'
+consumer\t'The brokers, without stopping the other members (KIP-848, Apache Kafka 4.0 and later)'"
+complete -c kq -n "__fish_kq_using_subcommand consume" -l stall-timeout -d 'With a stop condition: stop with an error after this long without contact to the brokers' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l close-timeout -d 'How long the last commit and leaving the group may take' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
-complete -c kq -n "__fish_kq_using_subcommand consume" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c kq -n "__fish_kq_using_subcommand consume" -l reset -d 'With --from: the whole group starts there, whatever it has committed; refused where it has members'
+complete -c kq -n "__fish_kq_using_subcommand consume" -l reset -d 'With --from: move the whole group there, even where it has committed; refused if it has members'
 complete -c kq -n "__fish_kq_using_subcommand consume" -s e -l end -d 'Stop at the end, as it is when a partition is first assigned'
-complete -c kq -n "__fish_kq_using_subcommand consume" -s J -l json -d 'Each record as one JSON object a line, without loss; `kq produce -J` reads it'
-complete -c kq -n "__fish_kq_using_subcommand consume" -s 0 -l null-delimited -d 'A NUL byte follows each record'
-complete -c kq -n "__fish_kq_using_subcommand consume" -l with-key -d 'The key, a tab, the value'
-complete -c kq -n "__fish_kq_using_subcommand consume" -s Z -l print-null -d 'Null keys and values are written as NULL; empty ones stay empty'
-complete -c kq -n "__fish_kq_using_subcommand consume" -s u -l unbuffered -d 'Write each record at once, even while more are waiting'
+complete -c kq -n "__fish_kq_using_subcommand consume" -s J -l json -d 'Write each record as one JSON object in a line, without loss; `kq produce -J` reads it'
+complete -c kq -n "__fish_kq_using_subcommand consume" -s 0 -l null-delimited -d 'Write a NUL byte after each record'
+complete -c kq -n "__fish_kq_using_subcommand consume" -l with-key -d 'Write the key, a tab, the value'
+complete -c kq -n "__fish_kq_using_subcommand consume" -s Z -l print-null -d 'Write null keys and values as NULL; empty ones stay empty'
+complete -c kq -n "__fish_kq_using_subcommand consume" -s u -l unbuffered -d 'Write each record immediately, even while more are waiting'
 complete -c kq -n "__fish_kq_using_subcommand consume" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
-complete -c kq -n "__fish_kq_using_subcommand consume" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
-complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand consume" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand consume" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
 complete -c kq -n "__fish_kq_using_subcommand consume" -s q -l quiet -d 'Hide notes and summaries; errors stay'
-complete -c kq -n "__fish_kq_using_subcommand consume" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand consume" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand consume" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand consume" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand worker" -s t -l topic -d 'A topic; repeatable' -r
@@ -397,23 +397,23 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -l until -d 'End there (ex
 complete -c kq -n "__fish_kq_using_subcommand worker" -s n -s c -l count -d 'End after COUNT records are done, one way or another' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l idle -d 'End when nothing came and nothing ran for this long' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l instance-id -d 'Static membership: a member with this name keeps its partitions over a short restart' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l decode -d 'Values that were compressed by themselves: auto goes by content-encoding and by the magic of framed and Java\'s Snappy [default: auto; with consume -J none]' -r -f -a "auto\t''
+complete -c kq -n "__fish_kq_using_subcommand worker" -l decode -d 'How to decompress values that were compressed one by one: auto follows the header content-encoding, and recognises Snappy streams (framed, and Java\'s) by their first bytes [default: auto; with consume -J none]' -r -f -a "auto\t''
 none\t''
 snappy\t''
 gzip\t''
 zstd\t''
 lz4\t''"
-complete -c kq -n "__fish_kq_using_subcommand worker" -l max-decoded -d 'The largest size that a value may decode to, in bytes' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l max-decoded -d 'The largest size of a decompressed value, in bytes' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l grep -d 'Only records whose value matches' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l where-key -d 'Only records whose key is this' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l where-header -d 'Only records with this header, repeatable (all must be there)' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l where-key -d 'Only records with this key' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l where-header -d 'Only records with this header; repeatable: a record must have all of them' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l isolation -d 'Which records of transactions: read-committed or read-uncommitted [default: read-committed]' -r -f -a "read-committed\t''
 read-uncommitted\t''"
-complete -c kq -n "__fish_kq_using_subcommand worker" -l assignor -d 'How the group shares partitions: all its members must speak it [default: cooperative-sticky]' -r -f -a "cooperative-sticky\t''
+complete -c kq -n "__fish_kq_using_subcommand worker" -l assignor -d 'How the members share the partitions; all of them must support it [default: cooperative-sticky]' -r -f -a "cooperative-sticky\t''
 range\t''
 roundrobin\t''"
-complete -c kq -n "__fish_kq_using_subcommand worker" -l group-protocol -d 'Who assigns the partitions: the members of the group, or the brokers' -r -f -a "classic\t'The members do, by --assignor'
-consumer\t'The brokers do, without stopping the others (KIP-848, Apache Kafka 4.0 and later)'"
+complete -c kq -n "__fish_kq_using_subcommand worker" -l group-protocol -d 'Who assigns the partitions: the members of the group, or the brokers' -r -f -a "classic\t'The members, by --assignor'
+consumer\t'The brokers, without stopping the other members (KIP-848, Apache Kafka 4.0 and later)'"
 complete -c kq -n "__fish_kq_using_subcommand worker" -s j -l jobs -d 'Commands that run at the same time; 16 to 64 for those that wait on a network [default: cores]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l order -d 'Which records wait for each other' -r -f -a "key\t'Records of one key in one partition run one after the other'
 partition\t'Records of one partition run one after the other'
@@ -425,10 +425,10 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -l output-topic -d 'Send w
 complete -c kq -n "__fish_kq_using_subcommand worker" -l retries -d 'Further attempts after the first' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l backoff -d 'The wait before a retry: up to FIRST, doubled each time, at most MAX' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l exit-map -d 'What exit statuses mean instead: ok, retry, fail, skip, stop' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l on-failure -d 'What becomes of a record that failed for good [default: dlq with --dlq, else stop]' -r -f -a "stop\t'Stop the worker; the record stays uncommitted'
-skip\t'Go on; the record is committed as if it had succeeded'
-retry\t'Try for ever, with the longest backoff'
-dlq\t'Send it to --dlq, then go on'"
+complete -c kq -n "__fish_kq_using_subcommand worker" -l on-failure -d 'What becomes of a record that failed for good [default: dlq with --dlq, else stop]' -r -f -a "stop\t'Stop the worker; the record is not committed'
+skip\t'Continue; the record is committed as if it had succeeded'
+retry\t'Try again without a limit, with the longest backoff'
+dlq\t'Send it to --dlq, then continue'"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l dlq -d 'Send records that failed for good to this topic, with headers that say why' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l max-consecutive-failures -d 'Stop when so many records failed for good with no success between them; 0 never stops' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l metrics -d 'Serve /metrics (Prometheus), /livez and /readyz there; `:9100` is all of this machine\'s addresses' -r
@@ -436,18 +436,18 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -l drain -d 'When partitio
 complete -c kq -n "__fish_kq_using_subcommand worker" -l shutdown-timeout -d 'How long ending may take in all, on TERM, INT or HUP' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l stall-timeout -d 'With -n, -e, --until or --idle: give up after so long without contact to the cluster' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -458,93 +458,93 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -l output-lines -d 'With -
 complete -c kq -n "__fish_kq_using_subcommand worker" -l copy-headers -d 'With --output-topic: the record\'s headers are sent too'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l pass-credentials -d 'Pass passwords in the command\'s environment too (KQ_SASL_PASSWORD, KQ_TLS_KEY_PASSWORD)'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
-complete -c kq -n "__fish_kq_using_subcommand worker" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
-complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand worker" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
 complete -c kq -n "__fish_kq_using_subcommand worker" -s q -l quiet -d 'Hide notes and summaries; errors stay'
-complete -c kq -n "__fish_kq_using_subcommand worker" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand worker" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand worker" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand worker" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
-complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
-complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s q -l quiet -d 'Hide notes and summaries; errors stay'
-complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -f -a "show" -d 'Print every value of the connection and where it came from'
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
-complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'One JSON object a line: name, value, from'
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
-complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
-complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Hide notes and summaries; errors stay'
-complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print every value of the connection and where it came from'
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kq -n "__fish_kq_using_subcommand dev" -l port -d 'Port to listen on, 0 for a free one [default: 9092, with COMMAND a free one]' -r
-complete -c kq -n "__fish_kq_using_subcommand dev" -l listen -d 'Address to listen on; off loopback anyone who reaches it can read and write' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l listen -d 'Address to listen on; anyone who can reach it can read and write' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l data -d 'Keep topics, records and offsets in this folder across restarts [default: a temporary folder]' -r -F
-complete -c kq -n "__fish_kq_using_subcommand dev" -l topic -d 'Make this topic at the start; repeatable' -r
-complete -c kq -n "__fish_kq_using_subcommand dev" -l partitions -d 'Partitions of a topic that does not say' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l topic -d 'Create this topic at the start; repeatable' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l partitions -d 'Partitions of a new topic whose number of partitions is not given' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l retention-bytes -d 'Delete the oldest records of a partition above this size in bytes' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l retention-ms -d 'Delete records older than this many milliseconds' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
-complete -c kq -n "__fish_kq_using_subcommand dev" -l client-id -d 'The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]' -r
-complete -c kq -n "__fish_kq_using_subcommand dev" -l timeout -d 'To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
-complete -c kq -n "__fish_kq_using_subcommand dev" -s F -l config-file -d 'Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
-complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-cert -d 'This client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
-complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-key -d 'Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]' -r
-complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-key-password -d 'The key\'s password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
-complete -c kq -n "__fish_kq_using_subcommand dev" -l sasl-password -d 'Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]' -r
-complete -c kq -n "__fish_kq_using_subcommand dev" -l sasl-password-file -d 'File that holds the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c kq -n "__fish_kq_using_subcommand dev" -l no-auto-create -d 'Do not make topics on first use'
-complete -c kq -n "__fish_kq_using_subcommand dev" -l strict -d 'Refuse what one Kafka node refuses: a replication factor above 1'
+complete -c kq -n "__fish_kq_using_subcommand dev" -l no-auto-create -d 'Do not create topics on first use'
+complete -c kq -n "__fish_kq_using_subcommand dev" -l strict -d 'Refuse what a single Kafka node refuses: a replication factor above 1'
 complete -c kq -n "__fish_kq_using_subcommand dev" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
-complete -c kq -n "__fish_kq_using_subcommand dev" -l no-tls -d 'Don\'t, even with SASL off this machine [env: KQ_TLS=0]'
-complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-insecure -d 'Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand dev" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand dev" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
 complete -c kq -n "__fish_kq_using_subcommand dev" -s q -l quiet -d 'Hide notes and summaries; errors stay'
-complete -c kq -n "__fish_kq_using_subcommand dev" -s v -l verbose -d 'Say more; repeat for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand dev" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand dev" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand dev" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "topic" -d 'Create, list, describe, alter and delete topics'

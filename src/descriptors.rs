@@ -1,7 +1,7 @@
 //! Questions to the system about file descriptors: which were closed at the start, and which a command inherits.
 //!
-//! A command gets the descriptors that kq was started with, and none of kq's own. librdkafka's pipes are
-//! not closed by exec, and each broker thread makes one when it starts.
+//! A command gets the descriptors that kq was started with, and none of kq's own. exec does not close
+//! librdkafka's pipes, and each broker thread opens one when it starts.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;
@@ -9,8 +9,8 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Has exec close the file descriptors in this range. Where the kernel can't (before Linux 5.11,
-/// and elsewhere) they stay as they are: a command inherits them and does not use them.
+/// Marks the file descriptors in this range so that exec closes them. Where the kernel can't do that
+/// (before Linux 5.11, and other systems) a command inherits them, and does not use them.
 fn close_on_exec(range: &RangeInclusive<u32>) {
     #[cfg(target_os = "linux")]
     // SAFETY: numbers only; what is open stays so.
@@ -27,7 +27,7 @@ static STDIN_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Runs before `main`: Rust's runtime opens /dev/null in place of a standard descriptor that is closed
-/// (`std::sys::pal::unix::init`), and nobody can tell after that.
+/// (`std::sys::pal::unix::init`), and after that the two can't be distinguished.
 #[used]
 #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
 #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
@@ -39,35 +39,36 @@ extern "C" fn note_closed() {
     }
     const F_GETFD: c_int = 1;
     for (descriptor, was_closed) in [(0, &STDIN_WAS_CLOSED), (1, &STDOUT_WAS_CLOSED)] {
-        // SAFETY: F_GETFD reads a flag of the descriptor and no memory; of a closed one it says so.
+        // SAFETY: F_GETFD reads a flag of the descriptor and no memory; for a closed one it fails.
         let flags = unsafe { fcntl(descriptor, F_GETFD) };
         was_closed.store(flags < 0, Ordering::Relaxed);
     }
 }
 
-/// Whether stdin was closed when this process began, as by `<&-`: what is read from it since is nothing.
+/// Whether stdin was closed when this process began, as by `<&-`: reading it then gives nothing.
 pub fn stdin_was_closed() -> bool {
     STDIN_WAS_CLOSED.load(Ordering::Relaxed)
 }
 
-/// Whether stdout was closed when this process began, as by `>&-`: what is written to it since goes nowhere.
+/// Whether stdout was closed when this process began, as by `>&-`: what is written to it is then lost.
 pub fn stdout_was_closed() -> bool {
     STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
 }
 
-/// What is between and beyond the descriptors that kq was started with.
+/// The descriptors that kq itself opens: all numbers that were not open when it started.
 #[derive(Clone, Debug)]
 pub struct OwnDescriptors(Vec<RangeInclusive<u32>>);
 
 impl OwnDescriptors {
-    /// Whatever is not open now; nothing where that can't be told. To be asked before the first client is made.
+    /// All numbers that are not open now; none where the system does not say. Call it before the first client
+    /// is created.
     pub fn from_now_on() -> Self {
         let Ok(folder) = fs::read_dir("/proc/self/fd") else { return Self(Vec::new()) };
         let numbers = folder.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         Self(gaps(numbers.filter(|&number| !is_closed_by_exec(number))))
     }
 
-    /// Has exec close all of them, as they are now.
+    /// Marks all of them that are open now so that exec closes them.
     pub fn close_on_exec(&self) {
         self.0.iter().for_each(close_on_exec);
     }
@@ -77,11 +78,11 @@ fn is_closed_by_exec(number: u32) -> bool {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
     let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
-    // What is gone by now was the folder's own.
+    // A number that is not there any more was that of the folder itself.
     flags.is_none_or(|flags| flags & nix::libc::O_CLOEXEC as u32 != 0)
 }
 
-/// The ranges from 3 on that hold none of these.
+/// The ranges of numbers from 3 on that contain none of these.
 fn gaps(kept: impl Iterator<Item = u32>) -> Vec<RangeInclusive<u32>> {
     let mut kept: Vec<u32> = kept.filter(|&number| number > 2).collect();
     kept.sort_unstable();

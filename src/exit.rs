@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 pub enum Exit {
     /// 0: all that was asked for is done.
     Done,
-    /// 1: some records failed, or a worker gave up by policy.
+    /// 1: some records failed, or a worker stopped by policy.
     Failed,
     /// 2: usage, configuration, connection, authorisation, missing topic, stalled, stdout unwritable.
     Usage,
@@ -40,7 +40,7 @@ impl Exit {
     }
 }
 
-/// An exit status as help and README have it.
+/// An exit status in the words of help and README.
 #[derive(Debug)]
 pub struct Status {
     /// The number, or `128+n`.
@@ -51,18 +51,18 @@ pub struct Status {
     pub meaning: &'static str,
 }
 
-/// The one table of exit statuses. [`Exit::Command`] is none: it passes another program's on.
+/// The one table of exit statuses. [`Exit::Command`] is not in it: it passes on another program's status.
 pub const STATUSES: [Status; 7] = [
     Status {
         code: "0",
         name: "all done",
-        meaning: "all that was asked for is done: acknowledged, or written out; or a follow was told to stop and \
-                  drained",
+        meaning: "all that was asked for is done: acknowledged, or written out; or a signal stopped a command \
+                  without a stop condition, and it drained",
     },
     Status {
         code: "1",
         name: "some records failed",
-        meaning: "some records failed: bad lines, undelivered, lost to retention, or a worker that gave up by policy",
+        meaning: "some records failed: bad lines, undelivered, lost to retention, or a worker that stopped by policy",
     },
     Status {
         code: "2",
@@ -110,8 +110,8 @@ pub fn with(exit: Exit, cause: anyhow::Error) -> anyhow::Error {
     anyhow::Error::new(Ending { exit, cause })
 }
 
-/// Ends the process with the outcome's status where nobody reads stderr: an error that is printed
-/// there would wait for ever.
+/// Ends the process with the outcome's status where stderr is not read: an error that is printed
+/// there would block without end.
 pub fn unheard(outcome: &anyhow::Result<Exit>) -> ! {
     at_once(match outcome {
         Ok(exit) => *exit,
@@ -147,8 +147,8 @@ pub fn is_broken_pipe(e: &anyhow::Error) -> bool {
 
 /// Ends the process now: no destructors, no exit handlers.
 ///
-/// Neither would end in bounded time: the Kafka client's Drop waits for brokers that are away,
-/// and OpenSSL's exit handler would free what librdkafka's threads still use.
+/// With them, the end would not be bounded in time: the Kafka client's Drop waits for brokers that are
+/// not reachable. And OpenSSL's exit handler would free memory that librdkafka's threads still use.
 pub fn at_once(exit: Exit) -> ! {
     let _ = io::stdout().flush();
     signal_hook::low_level::exit(i32::from(exit.code()))

@@ -2,10 +2,11 @@
 //!
 //! A command line becomes a [`cli::Cli`]; [`config::Config`] resolves the
 //! connection from it and from the environment; one of [`commands`] does the
-//! work; [`exit`] alone turns what came of it into an exit status and an error
-//! on stderr.
+//! work; only [`exit`] turns the outcome into an exit status and an error on
+//! stderr.
 //!
-//! The way is down: a module uses those below it and none above. `tests/integration/layout.rs` keeps it.
+//! A module uses the modules below it, and none above it: `tests/integration/layout.rs` checks that.
+//! CONTRIBUTING.md says where a change goes.
 //!
 //! ```text
 //! cli, commands                     flags and help; from flags to an engine's settings
@@ -41,8 +42,8 @@ use anyhow::Context as _;
 use exit::Exit;
 use kafka::properties::Librdkafka;
 
-/// For librdkafka too (feature `override`): each record it hands over is allocated on one thread
-/// and freed on another, which glibc's malloc pays for with a lock.
+/// For librdkafka too (feature `override`): each record is allocated on one thread and freed on
+/// another, for which glibc's malloc takes a lock.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -57,7 +58,7 @@ pub fn main() -> ! {
     })
 }
 
-/// Runs one parsed command line to its end and says how it ended.
+/// Runs one parsed command line to its end and returns how it ended.
 pub fn run(cli: &cli::Cli) -> anyhow::Result<Exit> {
     use cli::Command;
     let config = || config::Config::resolve(&cli.connection, &Librdkafka);

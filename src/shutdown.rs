@@ -1,5 +1,5 @@
-//! Signals: the first INT, TERM or HUP asks to drain, the second ends at once; before there is
-//! anything to drain the first one does.
+//! Signals: the first INT, TERM or HUP asks to drain, the second ends the process at once; before there is
+//! anything to drain, the first one does.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -33,7 +33,7 @@ struct Inner {
     /// Whether there is something to drain.
     begun: AtomicBool,
     notify: tokio::sync::Notify,
-    /// What the first signal starts, on a thread of its own.
+    /// What the first signal starts, on its own thread.
     first_act: Mutex<Option<FirstAct>>,
     /// Whether the second signal is ending the process.
     ending: AtomicBool,
@@ -41,14 +41,14 @@ struct Inner {
     last_act: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
-/// Takes an inherited "ignore" back from SIGCHLD: with it the kernel reaps children by itself, and
-/// nobody learns how a command ended. A handler instead of the default, which only unsafe code
-/// could set; either is the default in what is started.
+/// Replaces an inherited "ignore" of SIGCHLD: with it the kernel reaps children by itself, and kq can't
+/// read the status of a command. It sets a handler and not the default action, which only unsafe code
+/// could set. A program that kq starts has the default action in both cases.
 fn hear_of_children() -> std::io::Result<()> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    // Where that can't be told, a handler does no harm.
+    // Where that is not known, a handler is safe too.
     if ignored.is_none_or(|mask| mask >> (SIGCHLD - 1) & 1 == 1) {
         signal_hook::flag::register(SIGCHLD, Arc::default())?;
     }
@@ -60,7 +60,7 @@ impl Shutdown {
     /// first one ends the process.
     ///
     /// A signal that was ignored when kq started (`nohup`, or a background job
-    /// of a shell without job control) stays caught all the same: asking kq to stop stops it.
+    /// of a shell without job control) is caught too: a request to stop always stops kq.
     pub fn install() -> anyhow::Result<Self> {
         let this = Self::default();
         hear_of_children().context("catch SIGCHLD")?;
@@ -98,7 +98,7 @@ impl Shutdown {
         Ok(this)
     }
 
-    /// From here on something is taken that wants to be drained.
+    /// From now on there is something to drain: the first signal no longer ends the process.
     pub fn begin(&self) {
         self.inner.begun.store(true, Ordering::SeqCst);
     }
@@ -111,18 +111,18 @@ impl Shutdown {
         }
     }
 
-    /// When that signal came: what a limit on the ending is counted from.
+    /// When that signal came: the limits on the shutdown count from then.
     pub fn since(&self) -> Option<Instant> {
         self.inner.at.get().copied()
     }
 
-    /// Whether the first signal came from the kernel: Ctrl-C, which reaches all programs in the
-    /// terminal's foreground alike.
+    /// Whether the first signal came from the kernel: Ctrl-C, which all programs in the terminal's
+    /// foreground get.
     pub fn came_from_the_kernel(&self) -> bool {
         self.inner.from_kernel.load(Ordering::SeqCst)
     }
 
-    /// Waits for the first signal and gives its number.
+    /// Waits for the first signal and returns its number.
     pub async fn requested(&self) -> i32 {
         loop {
             let notified = self.inner.notify.notified();
@@ -135,22 +135,22 @@ impl Shutdown {
         }
     }
 
-    /// Leaves the end to the second signal where there was one: what it did, such as killing the
-    /// commands, must not look like an end of the work that returns with a status of its own.
+    /// Blocks where a second signal is ending the process. What that signal did, such as killing the
+    /// commands, must not look like a normal end of the work, with another exit status.
     pub fn leave_the_end_to_a_second_signal(&self) {
         while self.inner.ending.load(Ordering::SeqCst) {
             std::thread::park();
         }
     }
 
-    /// What the first signal starts beside the draining, on a thread of its own.
+    /// Sets what the first signal starts, on its own thread, while kq drains.
     pub fn on_first_signal(&self, act: impl FnOnce(i32) + Send + 'static) {
         if let Ok(mut first_act) = self.inner.first_act.lock() {
             *first_act = Some(Box::new(act));
         }
     }
 
-    /// What the second signal does before the process ends: kill the commands that run.
+    /// Sets what the second signal does before the process ends: kill the commands that run.
     pub fn on_second_signal(&self, act: impl Fn() + Send + 'static) {
         if let Ok(mut last_act) = self.inner.last_act.lock() {
             *last_act = Some(Box::new(act));

@@ -2,7 +2,7 @@
 """A persistent handler: kq worker orders --persistent -- ./persistent.py
 
 Reads one record a line, answers with its id. Anything else that is printed to
-stdout goes to kq's stderr, so a stray print does no harm.
+stdout goes to kq's stderr, so a stray print is safe.
 """
 import json
 import os

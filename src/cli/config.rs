@@ -16,9 +16,10 @@ pub enum Command {
 
 /// Print every value of the connection and where it came from
 ///
-/// The values that a command would connect with: from flags, KQ_* variables, the file of -F, -X,
-/// and kq's own defaults. Passwords are masked, no cluster is asked. What a command sets for itself
-/// is not in it, and what is not in it has librdkafka's default, which `kq -X list` prints.
+/// These are the values that a command would connect with: from flags, KQ_* variables, the file of
+/// -F, -X, and kq's own defaults. Passwords are masked. kq connects to no cluster for this.
+/// Properties that only one command sets are left out. All other properties have librdkafka's
+/// defaults, which `kq -X list` prints.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Show {

@@ -8,16 +8,16 @@ use std::str::FromStr;
 const LONG_ABOUT: &str = "\
 Run an embedded Kafka-compatible broker, for development
 
-One node in this process, up in milliseconds, for a laptop or a test: any Kafka client can \
+One node in this process, ready in milliseconds, for a laptop or a test: any Kafka client can \
 use it. No replication, no transactions, no ACLs, no TLS; for more, use Apache Kafka.
 
 With COMMAND: listens on a free port, runs COMMAND with KQ_BROKERS set, and ends with its exit \
-status; the data is in a temporary folder that is removed. INT and TERM reach the command. \
-KQ_X, KQ_CONFIG_FILE, KQ_TLS* and KQ_SASL_* are of another cluster and not passed on. \
-Where no kq is found on PATH, the folder of this program is put in front of COMMAND's PATH.
+status; the data is in a temporary folder that is removed. INT and TERM are passed to the command. \
+KQ_X, KQ_CONFIG_FILE, KQ_TLS* and KQ_SASL_* belong to another cluster, so COMMAND does not get them. \
+If there is no kq on PATH, the folder of this program is added to the front of COMMAND's PATH.
 
-Without COMMAND: says where it listens and stays until INT or TERM, then ends with 0. A program \
-that has started it reads the address as one line from its stdout.";
+Without COMMAND: prints the address that it listens on, runs until INT or TERM, then ends with 0. A \
+program that has started it reads the address as one line from its stdout.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,9 +26,9 @@ Examples:
   kq dev -- sh -c 'seq 10 | kq produce t; kq consume t -e'
   kq dev --no-auto-create --topic in -- pytest   with KQ_BROKERS set
 
-Sessions of group members may be as short as 100 ms here (Kafka: 6 s), so that tests need not wait.";
+The session time-out of a group member may be as short as 100 ms here (Kafka: 6 s), so that tests need not wait.";
 
-/// Partitions that the broker holds, in all topics together.
+/// The most partitions of the broker, in all topics together.
 const MAX_PARTITIONS: i32 = 10_000;
 
 /// Run an embedded Kafka-compatible broker, for development
@@ -38,22 +38,22 @@ pub struct Args {
     /// Port to listen on, 0 for a free one [default: 9092, with COMMAND a free one]
     #[arg(long)]
     pub port: Option<u16>,
-    /// Address to listen on; off loopback anyone who reaches it can read and write
+    /// Address to listen on; anyone who can reach it can read and write
     #[arg(long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1")]
     pub listen: Listen,
     /// Keep topics, records and offsets in this folder across restarts [default: a temporary folder]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Make this topic at the start; repeatable
+    /// Create this topic at the start; repeatable
     #[arg(long = "topic", value_name = "NAME[:PARTITIONS]")]
     pub topics: Vec<NewTopic>,
-    /// Partitions of a topic that does not say
+    /// Partitions of a new topic whose number of partitions is not given
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=i64::from(MAX_PARTITIONS)))]
     pub partitions: i32,
-    /// Do not make topics on first use
+    /// Do not create topics on first use
     #[arg(long)]
     pub no_auto_create: bool,
-    /// Refuse what one Kafka node refuses: a replication factor above 1
+    /// Refuse what a single Kafka node refuses: a replication factor above 1
     #[arg(long)]
     pub strict: bool,
     /// Delete the oldest records of a partition above this size in bytes
@@ -93,7 +93,7 @@ impl FromStr for Listen {
     }
 }
 
-/// A topic to make, and perhaps its number of partitions.
+/// A topic to create, and perhaps its number of partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewTopic {
     pub name: String,
@@ -117,7 +117,7 @@ impl FromStr for NewTopic {
             }
             Ok(n) if n > 0 => Ok(Self { name: name.to_owned(), partitions: Some(n) }),
             _ => Err(format!(
-                "{count:?} is no number of partitions; expected NAME or NAME:PARTITIONS, as in orders:4"
+                "{count:?} is not a number of partitions; expected NAME or NAME:PARTITIONS, as in orders:4"
             )),
         }
     }

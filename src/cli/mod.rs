@@ -1,4 +1,4 @@
-//! Every flag, environment variable and help text; no logic but that of reading them.
+//! Every flag, environment variable and help text; no other logic than reading them.
 #![allow(
     clippy::doc_markdown,
     reason = "these comments are the help texts: a terminal shows backticks as they are"
@@ -55,10 +55,11 @@ Examples:
   kq consume foo --group g
   kq worker foo -- ./handler.sh
 
-No cluster at hand? `kq dev` is one, for development. A flag ranks above its KQ_* variable, a variable above the file of -F, and -X above all. An empty \
-variable counts as unset. `kq config show` prints what holds and where it came from.";
+No cluster to connect to? `kq dev` starts one for development. A flag ranks above its KQ_* variable, a variable \
+above the file of -F, and -X above all. An empty variable counts as unset. `kq config show` prints each value in \
+effect and where it came from.";
 
-/// Examples, and what the exit status says.
+/// Examples, and what each exit status means.
 fn after_help() -> String {
     format!("{EXAMPLES}\n\n{}", exit::sentence())
 }
@@ -66,7 +67,7 @@ fn after_help() -> String {
 /// The subcommands.
 #[derive(clap::Subcommand, Debug)]
 #[allow(clippy::large_enum_variant, reason = "there is one in a process")]
-// A comment on a variant would be its short help and hide the long one, which stands at each Args.
+// A comment on a variant would be its short help, and hide the long help of its Args.
 pub enum Command {
     Topic(topic::Args),
     Produce(produce::Args),
@@ -85,8 +86,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     if asks_for_properties(&args) {
         return Ok(Cli { connection: ConnectionArgs::default(), command: Command::Properties });
     }
-    // Of a global flag that stands before and after the subcommand, clap keeps only the
-    // latter's values; of `-X` every one counts, so each is noted as it is read.
+    // Where a global flag stands before and after the subcommand, clap keeps only the values
+    // after it. Of `-X` every value counts, so each is noted when it is read.
     let properties = Arc::new(Lock::new(Vec::new()));
     let noted = Arc::clone(&properties);
     let note = move |text: &str| {
@@ -102,7 +103,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
         better.unwrap_or(e)
     })?;
     let mut properties = std::mem::take(&mut *properties.lock());
-    // Read innermost command first; what counts is the order on the command line.
+    // clap reads the innermost command first; what counts is the order on the command line.
     properties.sort_by_key(|given: &Secret| position_of_x(&args, given.reveal()));
     cli.connection.properties = properties;
     Ok(cli)
@@ -137,7 +138,7 @@ fn position_of_x(args: &[OsString], value: &str) -> Option<usize> {
     given.enumerate().filter(|(_, gives)| *gives).map(|(at, _)| at).last()
 }
 
-/// `-X list`, as kcat has it: asked of any command, or of none.
+/// `-X list`, as in kcat: with any command, or with none.
 fn asks_for_properties(args: &[OsString]) -> bool {
     let mut before = "";
     own(args).any(|arg| {
@@ -147,7 +148,7 @@ fn asks_for_properties(args: &[OsString]) -> bool {
     })
 }
 
-/// `--color`, before anything is parsed: the parser's own errors obey it too.
+/// `--color`, read before anything is parsed: it decides the colours of the parser's own errors too.
 fn color(args: &[OsString]) -> ColorChoice {
     let mut before = "";
     let mut choice = ColorChoice::Auto;
@@ -175,7 +176,7 @@ fn kcat_mode(e: &clap::Error, args: &[OsString], command: &mut clap::Command) ->
         Some(ContextValue::String(flag)) if e.kind() == ErrorKind::UnknownArgument => mode(flag),
         _ => None,
     };
-    // kcat's flags come in any order, the mode often last: one before it may be what is not known.
+    // kcat's flags come in any order, the mode often last: the flag that clap does not know may stand before it.
     let kinds = [ErrorKind::UnknownArgument, ErrorKind::InvalidSubcommand];
     let has_subcommand = own(args).any(|arg| command.find_subcommand(arg).is_some());
     let scanned = (kinds.contains(&e.kind()) && !has_subcommand).then(|| own(args).find_map(mode));
@@ -186,7 +187,7 @@ fn kcat_mode(e: &clap::Error, args: &[OsString], command: &mut clap::Command) ->
     ))
 }
 
-/// The error for a command that stands where topics do: xargs takes it so.
+/// The error for a command that stands in the place of the topics, as with xargs.
 fn without_dashes(e: &clap::Error, args: &[OsString], command: &mut clap::Command) -> Option<clap::Error> {
     if args.iter().any(|arg| arg == "--") {
         return None;
@@ -208,7 +209,7 @@ fn without_dashes(e: &clap::Error, args: &[OsString], command: &mut clap::Comman
     Some(command.find_subcommand_mut(subcommand)?.error(e.kind(), message))
 }
 
-/// kq's version with what of librdkafka is linked in.
+/// kq's version, and the version and features of the linked librdkafka.
 fn long_version() -> String {
     let (librdkafka, features) = (version::librdkafka(), version::features());
     format!("{}\nlibrdkafka {librdkafka} ({})", env!("CARGO_PKG_VERSION"), features.replace(',', ", "))
@@ -216,7 +217,12 @@ fn long_version() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::config::Config;
+    use crate::kafka::properties::Librdkafka;
     use crate::record::codec::Codec;
 
     fn read(line: &[&str]) -> Result<Cli, clap::Error> {
@@ -264,6 +270,29 @@ mod tests {
             }
         }
         assert!(help("produce", "value-codec").starts_with("snappy "));
+    }
+
+    /// All `KQ_*` names in the help of this command's flags and of those below it.
+    fn variables_in_help(command: &clap::Command, found: &mut BTreeSet<String>) {
+        for arg in command.get_arguments() {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            let words = help.split(|c: char| !c.is_ascii_uppercase() && c != '_');
+            found.extend(words.filter(|word| word.starts_with("KQ_")).map(str::to_owned));
+        }
+        command.get_subcommands().for_each(|below| variables_in_help(below, found));
+    }
+
+    #[test]
+    fn the_help_of_the_flags_names_every_variable_that_is_read_and_no_other() {
+        let mut named = BTreeSet::new();
+        variables_in_help(&Cli::command(), &mut named);
+        let read = RefCell::new(BTreeSet::new());
+        let environment = |name: &str| {
+            read.borrow_mut().insert(name.to_owned());
+            None
+        };
+        Config::resolve_with(&ConnectionArgs::default(), &environment, &Librdkafka).unwrap();
+        assert_eq!(named, read.into_inner());
     }
 
     #[test]

@@ -19,12 +19,12 @@ use crate::sending::settings::{Compression, Partitioner};
 /// Each line of stdin or of the FILEs, in order, becomes a record's value: any bytes, any
 /// length up to the broker's limit. A last line without a newline is a record, too.
 ///
-/// Status 0 means that the cluster has acknowledged every record; 1 that some were not, which
-/// is said with file and line of the first; a signal delivers what was read and says where it
-/// stopped.
+/// Status 0 means that the cluster has acknowledged every record. Status 1 means that some records
+/// were not acknowledged; a message names file and line of the first. After a signal kq delivers the
+/// records that it has read, and says where it stopped.
 ///
-/// What is no record (a line without the delimiter of -K, a line that -J can't read, a value that
-/// --validate refuses) is never sent: it is reported with file, line and reason, and the status is 1.
+/// A line that is not a valid record (without the delimiter of -K, not readable by -J, or refused by
+/// --validate) is never sent: it is reported with file, line and reason, and the status is 1.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -32,11 +32,11 @@ pub struct Args {
     #[arg(value_name = "TOPIC|FILE")]
     pub positionals: Vec<OsString>,
 
-    /// The topic; all positionals are FILEs then
+    /// The topic; then all positionals are FILEs
     #[arg(short, long, value_name = "TOPIC")]
     pub topic: Option<String>,
 
-    /// What ends a record in the input: a string with \n \t \0 \xNN
+    /// The string that ends a record in the input; may contain \n \t \0 \xNN
     #[arg(short = 'D', long, value_name = "STR", default_value = "\\n", allow_hyphen_values = true, conflicts_with_all = ["nul", "whole"], help_heading = "Framing")]
     pub delimiter: String,
 
@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(short = 'K', long, value_name = "STR", allow_hyphen_values = true, conflicts_with_all = ["key", "json"], help_heading = "Framing")]
     pub key_delimiter: Option<String>,
 
-    /// With -K: a record without the delimiter has no key, instead of being an error
+    /// With -K: a record without the delimiter has no key; otherwise it is an error
     #[arg(long, requires = "key_delimiter", help_heading = "Framing")]
     pub key_optional: bool,
 
@@ -70,7 +70,7 @@ pub struct Args {
     #[arg(short = 'Z', long, conflicts_with = "json", help_heading = "Framing")]
     pub empty_is_null: bool,
 
-    /// Leave empty records out
+    /// Skip empty records
     #[arg(long, help_heading = "Framing")]
     pub skip_empty: bool,
 
@@ -78,20 +78,20 @@ pub struct Args {
     #[arg(short = 'J', long, help_heading = "Framing")]
     pub json: bool,
 
-    /// With -J: honour each record's partition
+    /// With -J: send each record to the partition that it names
     #[arg(long, requires = "json", help_heading = "Framing")]
     pub keep_partition: bool,
 
-    /// With -J: honour each record's topic. TOPIC is needed all the same, for records without one
+    /// With -J: send each record to the topic that it names. TOPIC is for records that name none
     #[arg(long, requires = "json", help_heading = "Framing")]
     pub topic_from_record: bool,
 
-    /// Send only values that are JSON (json), or that the JSON Schema in FILE takes; tombstones pass
+    /// Send only values that are JSON (json), or that the JSON Schema in FILE accepts; tombstones are sent
     #[arg(long, value_name = "json|FILE", help_heading = "Framing")]
     pub validate: Option<String>,
 
-    /// At a line that is no valid record: stop (what came before is delivered, nothing after is
-    /// read), or skip (report it, go on)
+    /// At a line that is not a valid record: stop (records before it are delivered, nothing after it
+    /// is read), or skip (report it and continue)
     #[arg(long, value_name = "WHAT", default_value = "stop", value_parser = values::on_invalid(), help_heading = "Framing")]
     pub on_invalid: OnInvalid,
 
@@ -117,12 +117,12 @@ pub struct Args {
     #[arg(long, value_name = "TIME", help_heading = "Record")]
     pub timestamp: Option<String>,
 
-    /// Compress each value by itself, and say so in a content-encoding header
+    /// Compress each value by itself, and add a content-encoding header
     #[arg(long, value_name = "CODEC", value_parser = values::value_codec(), help_heading = "Record")]
     pub value_codec: Option<Codec>,
 
-    /// Compression of batches on the wire: none, gzip, snappy, lz4, zstd, with :LEVEL where it has
-    /// levels [default: snappy]
+    /// Compression of batches on the wire: none, gzip, snappy, lz4 or zstd; with :LEVEL if the codec
+    /// has levels [default: snappy]
     #[arg(short = 'z', long, value_name = "CODEC[:LEVEL]", help_heading = "Delivery")]
     pub compression: Option<Compression>,
 
@@ -130,12 +130,13 @@ pub struct Args {
     #[arg(long, value_parser = values::one_of::<Partitioner>(), help_heading = "Delivery")]
     pub partitioner: Option<Partitioner>,
 
-    /// Which replicas must have a record before it counts: all, 1, or 0 (turns idempotence off)
-    /// [default: all]
+    /// How many replicas must have a record before it is acknowledged: all, 1, or 0 (turns
+    /// idempotence off) [default: all]
     #[arg(long, value_parser = values::acks(), allow_hyphen_values = true, help_heading = "Delivery")]
     pub acks: Option<Acks>,
 
-    /// Without the idempotent producer (clusters that refuse IDEMPOTENT_WRITE); retries may duplicate
+    /// Do not use the idempotent producer (for clusters that refuse IDEMPOTENT_WRITE); a retry may
+    /// then write a record twice
     #[arg(long, help_heading = "Delivery")]
     pub no_idempotence: bool,
 
@@ -151,17 +152,17 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = rate, help_heading = "Delivery")]
     pub rate: Option<f64>,
 
-    /// Refuse a topic that does not exist, where the broker would create it
+    /// Refuse a topic that does not exist, even if the broker would create it
     #[arg(long, help_heading = "Delivery")]
     pub no_create: bool,
 
-    /// Print file, line, topic, partition and offset of every acknowledged record on stdout, one JSON object a
-    /// line. Whoever reads that may leave: the records are sent all the same
+    /// Print file, line, topic, partition and offset of every acknowledged record on stdout, one JSON object in
+    /// a line. If the reader of stdout closes it, the records are still sent
     #[arg(long, value_name = "FORMAT", value_parser = values::one_of::<Report>(), help_heading = "Delivery")]
     pub report: Option<Report>,
 }
 
-/// `N` or `N/s`: records a second, from one in eleven days to a thousand million.
+/// `N` or `N/s`: records a second, from one in eleven days to a thousand million a second.
 fn rate(text: &str) -> Result<f64, String> {
     match text.strip_suffix("/s").unwrap_or(text).parse::<f64>() {
         Ok(n) if (1e-6..=1e9).contains(&n) => Ok(n),
@@ -169,8 +170,8 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A time that librdkafka takes for a record: more than records wait for others to share a batch
-/// with (`linger.ms`, 5), and not 0, which is for ever to it.
+/// A time-out that librdkafka accepts for a record: longer than a record waits for its batch to fill
+/// (`linger.ms`, 5), and not 0, which means no time-out to it.
 fn delivery_timeout(text: &str) -> anyhow::Result<Duration> {
     let timeout = duration::parse(text).map_err(anyhow::Error::msg)?;
     let most = Duration::from_millis(i32::MAX as u64);
@@ -179,8 +180,8 @@ fn delivery_timeout(text: &str) -> anyhow::Result<Duration> {
 }
 
 impl Args {
-    /// The topic that was named, if one was, and the files. A topic that is no text is shown as
-    /// far as it is one, and can be none.
+    /// The topic that was named, if one was, and the files. A topic that is not UTF-8 is shown with
+    /// U+FFFD, and is refused as a topic's name.
     pub fn topic_and_files(&self) -> (Option<Cow<'_, str>>, Vec<PathBuf>) {
         let files = |files: &[OsString]| files.iter().map(PathBuf::from).collect();
         match (&self.topic, self.positionals.split_first()) {
@@ -198,6 +199,6 @@ Examples:
   kq produce users -K : users.txt            key:value lines
   printf 'id1:' | kq produce users -K : -Z   a tombstone for id1
   kq consume a -e -J | kq produce b -J       copy a topic, headers and all
-  tail -f app.log | kq produce logs          live: idle input is flushed at once
+  tail -f app.log | kq produce logs          each line is sent without delay
   kq produce foo --validate schema.json --on-invalid skip < data.jsonl
 ";

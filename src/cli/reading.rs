@@ -1,4 +1,4 @@
-//! Flags of what is read and as whom.
+//! Flags of what is read, and of the group that reads it.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ pub struct ReadingArgs {
     #[arg(value_name = "TOPIC")]
     pub topics: Vec<String>,
 
-    /// A topic, as the positional
+    /// The same as a flag, repeatable
     #[arg(short, long = "topic", value_name = "TOPIC")]
     pub topic: Vec<String>,
 
-    /// Read as a member of this group and commit what was written [env: KQ_GROUP]
+    /// Read as a member of this group and commit the offsets of written records [env: KQ_GROUP]
     #[arg(short, long, value_name = "GROUP")]
     pub group: Option<String>,
 
-    /// Where to start: beginning, end, OFFSET, -N before the end, @TIME, -DURATION; in a group
-    /// only where nothing is committed
+    /// Where to start: beginning, end, stored, OFFSET, -N (before the end), @TIME or -DURATION (see
+    /// below); in a group only for partitions without a committed offset
     #[arg(
         short = 'o',
         long,
@@ -33,11 +33,11 @@ pub struct ReadingArgs {
     )]
     pub from: Vec<String>,
 
-    /// With --from: the whole group starts there, whatever it has committed; refused where it has members
+    /// With --from: move the whole group there, even where it has committed; refused if it has members
     #[arg(long, help_heading = "From and until")]
     pub reset: bool,
 
-    /// Where to stop, exclusive: end, OFFSET, @TIME, -DURATION (so long ago)
+    /// Where to stop, exclusive: end, OFFSET, @TIME or -DURATION (see below)
     #[arg(
         long,
         value_name = "WHERE",
@@ -61,12 +61,12 @@ pub struct ReadingArgs {
     )]
     pub count: Option<u64>,
 
-    /// Stop when no record came for so long
+    /// Stop when no record came for this long
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "From and until")]
     pub idle: Option<Duration>,
 }
 
-/// How a reader takes part in its group, and in others' transactions.
+/// How a reader takes part in its group, and which records of transactions it reads.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Group and limits")]
 pub struct GroupArgs {
@@ -74,10 +74,10 @@ pub struct GroupArgs {
     #[arg(long, value_name = "LEVEL", value_parser = values::one_of::<Isolation>(), hide_short_help = true)]
     pub isolation: Option<Isolation>,
 
-    /// How the group shares partitions: all its members must speak it [default: cooperative-sticky]
+    /// How the members share the partitions; all of them must support it [default: cooperative-sticky]
     ///
-    /// kafka-go's group readers share with no other client: beside a member of kq they get no
-    /// partition, whatever is chosen here.
+    /// Group readers of kafka-go share partitions with no other client: in a group with kq they get
+    /// no partition, with any value of this flag.
     #[arg(long, value_name = "NAME", value_parser = values::one_of::<Assignor>(), hide_short_help = true)]
     pub assignor: Option<Assignor>,
 

@@ -1,4 +1,4 @@
-//! Flags of what becomes of a record before it is used: decompression, and filters.
+//! Flags of what happens to a record before it is used: decompression, and filters.
 
 use crate::cli::values;
 use crate::record::decode::{Decode, MAX_DECODED};
@@ -7,12 +7,13 @@ use crate::record::decode::{Decode, MAX_DECODED};
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Decoding and filters")]
 pub struct DecodeArgs {
-    /// Values that were compressed by themselves: auto goes by content-encoding and by the magic of
-    /// framed and Java's Snappy [default: auto; with consume -J none]
+    /// How to decompress values that were compressed one by one: auto follows the header
+    /// content-encoding, and recognises Snappy streams (framed, and Java's) by their first bytes
+    /// [default: auto; with consume -J none]
     #[arg(long, value_name = "CODEC", value_parser = values::decode())]
     pub decode: Option<Decode>,
 
-    /// The largest size that a value may decode to, in bytes
+    /// The largest size of a decompressed value, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = MAX_DECODED, hide_short_help = true)]
     pub max_decoded: usize,
 }
@@ -25,11 +26,11 @@ pub struct FilterArgs {
     #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     pub grep: Option<regex::bytes::Regex>,
 
-    /// Only records whose key is this
+    /// Only records with this key
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub where_key: Option<String>,
 
-    /// Only records with this header, repeatable (all must be there)
+    /// Only records with this header; repeatable: a record must have all of them
     #[arg(long, value_name = "NAME=VALUE", allow_hyphen_values = true)]
     pub where_header: Vec<String>,
 }

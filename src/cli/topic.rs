@@ -40,7 +40,7 @@ Examples:
   kq topic create a b c -p 12 --if-not-exists
   kq topic create logs --config retention.ms=86400000
 
-A topic that is there already is an error (status 2) unless --if-not-exists says that it is none.")]
+A topic that exists already is an error (status 2), unless --if-not-exists is given.")]
 pub struct Create {
     #[command(flatten)]
     pub topics: Topics,
@@ -56,7 +56,7 @@ pub struct Create {
     /// The topic's own configuration, repeatable: retention.ms=86400000, cleanup.policy=compact …
     #[arg(long = "config", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub configs: Vec<(String, String)>,
-    /// A topic that is there already is fine; says so where its partitions are not --partitions
+    /// Accept a topic that exists already; a message says where its partitions are not --partitions
     #[arg(long)]
     pub if_not_exists: bool,
 }
@@ -69,7 +69,7 @@ Examples:
   kq topic list --internal
   kq topic list --json | jq -r .topic")]
 pub struct List {
-    /// Kafka's own topics too, whose names begin with __
+    /// List Kafka's internal topics too, whose names begin with __
     #[arg(long)]
     pub internal: bool,
     /// One JSON object a line: topic, partitions, replication_factor, internal
@@ -100,21 +100,21 @@ pub struct Describe {
 Examples:
   kq topic alter orders --partitions 12
   kq topic alter logs --config retention.ms=86400000
-  kq topic alter logs --delete-config retention.ms      the broker's own again
+  kq topic alter logs --delete-config retention.ms      use the broker's value
 
-Partitions can be added and never taken away. Records stay where they are, and a key may be \
-sent to another partition from then on."
+Partitions can be added, but not removed. Existing records stay in their partitions; new records with the same \
+key may go to another partition."
 )]
 pub struct Alter {
     #[command(flatten)]
     pub topics: Topics,
-    /// How many partitions the topic shall have in all
+    /// The new total number of partitions
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     pub partitions: Option<i32>,
-    /// A configuration of the topic's own, repeatable; others stay as they are
+    /// Set a configuration on the topic, repeatable; others do not change
     #[arg(long = "config", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub configs: Vec<(String, String)>,
-    /// A configuration that the broker decides again, repeatable
+    /// Remove a configuration from the topic, so that the broker's value applies again; repeatable
     #[arg(long = "delete-config", value_name = "NAME")]
     pub deleted: Vec<String>,
 }
@@ -137,7 +137,7 @@ pub struct Delete {
 /// Which topics.
 #[derive(clap::Args, Debug)]
 pub struct Topics {
-    /// Topics; where none is named, the one of KQ_TOPIC
+    /// The topics (or KQ_TOPIC)
     #[arg(value_name = "TOPIC")]
     pub names: Vec<String>,
     /// The same as a flag, repeatable
@@ -145,7 +145,7 @@ pub struct Topics {
     pub flags: Vec<String>,
 }
 
-/// Parts `name=value`.
+/// Splits `name=value`.
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),

@@ -1,4 +1,4 @@
-//! How flags read values of a closed list: the engines have the list, help and completions show its names.
+//! How flags read values of a closed list: the engines define the list, help and completions show its names.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
@@ -43,9 +43,9 @@ pub fn value_codec() -> impl TypedValueParser<Value = Codec> {
 pub fn group_protocol() -> impl TypedValueParser<Value = GroupProtocol> {
     described(|protocol| {
         Some(match protocol {
-            GroupProtocol::Classic => "The members do, by --assignor",
+            GroupProtocol::Classic => "The members, by --assignor",
             GroupProtocol::Consumer => {
-                "The brokers do, without stopping the others (KIP-848, Apache Kafka 4.0 and later)"
+                "The brokers, without stopping the other members (KIP-848, Apache Kafka 4.0 and later)"
             }
         })
     })
@@ -55,8 +55,8 @@ pub fn group_protocol() -> impl TypedValueParser<Value = GroupProtocol> {
 pub fn on_invalid() -> impl TypedValueParser<Value = OnInvalid> {
     described(|on_invalid| {
         Some(match on_invalid {
-            OnInvalid::Stop => "Nothing more is read",
-            OnInvalid::Skip => "It is reported and counted, and the next one is read",
+            OnInvalid::Stop => "Report it and read no more",
+            OnInvalid::Skip => "Report it, count it, and read the next one",
         })
     })
 }
@@ -76,10 +76,10 @@ pub fn order() -> impl TypedValueParser<Value = Order> {
 pub fn on_failure() -> impl TypedValueParser<Value = OnFailure> {
     described(|on_failure| {
         Some(match on_failure {
-            OnFailure::Stop => "Stop the worker; the record stays uncommitted",
-            OnFailure::Skip => "Go on; the record is committed as if it had succeeded",
-            OnFailure::Retry => "Try for ever, with the longest backoff",
-            OnFailure::Dlq => "Send it to --dlq, then go on",
+            OnFailure::Stop => "Stop the worker; the record is not committed",
+            OnFailure::Skip => "Continue; the record is committed as if it had succeeded",
+            OnFailure::Retry => "Try again without a limit, with the longest backoff",
+            OnFailure::Dlq => "Send it to --dlq, then continue",
         })
     })
 }

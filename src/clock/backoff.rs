@@ -10,8 +10,8 @@ use crate::clock::duration;
 
 /// A retry schedule, after "Exponential Backoff And Jitter" (AWS Architecture
 /// Blog): the ceiling of attempt n is `first * 2^n`, at most `max`, and the
-/// delay is drawn evenly from zero to it ("full jitter"), so that many who fail
-/// together do not come back together.
+/// delay is drawn evenly from zero to it ("full jitter"), so that many clients that
+/// fail at the same time do not retry at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     first: Duration,
@@ -31,7 +31,7 @@ impl Backoff {
     }
 
     /// The delay before retry `attempt`, where 0 is the first retry. `random`
-    /// gives a number from 0 up to 1; what is outside is brought into it.
+    /// gives a number from 0 up to 1; a number outside is clamped to that range.
     pub fn delay(&self, attempt: u32, random: impl FnOnce() -> f64) -> Duration {
         let random = random();
         let share = if random.is_nan() { 1.0 } else { random.clamp(0.0, 1.0) };

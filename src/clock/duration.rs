@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-/// The longest duration: as good as for ever, and a time plus this one is still a time.
+/// The longest duration: in practice without a limit, and a time plus this one is still a valid time.
 pub const FOR_EVER: Duration = Duration::from_hours(100 * 366 * 24);
 
 /// Parses a duration: a number with a unit (`ms`, `s`, `m`, `h`, `d`, and sums of
 /// them, as `1m30s`), or a bare number, which is seconds, as with timeout(1) and sleep(1), and may
-/// have a fraction. One that is longer than [`FOR_EVER`] is that.
+/// have a fraction. A longer one than [`FOR_EVER`] becomes [`FOR_EVER`].
 pub fn parse(text: &str) -> Result<Duration, String> {
     let text = text.trim();
-    let wrong = || format!("`{text}` is no duration: write 10s, 500ms, 1h30m, or seconds as 10");
+    let wrong = || format!("`{text}` is not a duration: write 10s, 500ms, 1h30m, or seconds as 10");
     let parsed = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
     } else {
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_named() {
+    fn a_text_that_is_not_a_duration_is_named() {
         let wrong = ["", "soon", "-1", "-1s", "1 fortnight", "inf", "NaN", "1e0", "1e400", "1.2.3", "."];
         for text in wrong.into_iter().chain(["10 parsecs", "99999999999999999999999999"]) {
             assert!(parse(text).unwrap_err().contains("500ms"), "{text}");

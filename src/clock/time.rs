@@ -8,7 +8,7 @@ pub fn parse(s: &str) -> Result<i64> {
     if s.bytes().all(|b| b.is_ascii_digit()) && !s.is_empty() {
         return s.parse().with_context(|| format!("{s} is more milliseconds than a time can have"));
     }
-    // Without an offset, a zone in brackets would be passed over in silence.
+    // Without an offset, a zone in brackets would be ignored without a message.
     if !s.contains('[') {
         if let Ok(time) = s.parse::<jiff::Timestamp>() {
             return Ok(time.as_millisecond());
@@ -19,7 +19,7 @@ pub fn parse(s: &str) -> Result<i64> {
         }
     }
     bail!(
-        "{s:?} is no time: give epoch milliseconds, or as 2024-05-01, 2024-05-01T12:30:00 (UTC) or 2024-05-01T12:30:00+02:00"
+        "{s:?} is not a time: give epoch milliseconds, or as 2024-05-01, 2024-05-01T12:30:00 (UTC) or 2024-05-01T12:30:00+02:00"
     )
 }
 
@@ -29,7 +29,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_number_that_is_too_large_is_called_what_it_was_to_be() {
+    fn a_number_that_is_too_large_is_reported_as_milliseconds() {
         let time = parse("9223372036854775808").unwrap_err().to_string();
         assert_eq!(time, "9223372036854775808 is more milliseconds than a time can have");
         assert_eq!(parse("9223372036854775807").unwrap(), i64::MAX);

@@ -1,4 +1,4 @@
-//! `kq config show`: what holds, and where it came from.
+//! `kq config show`: each value in effect, and where it came from.
 
 use crate::cli::config::{Args, Command};
 use crate::config::Config;
@@ -7,10 +7,10 @@ use crate::kafka::properties::native;
 use crate::terminal::stdout;
 use crate::terminal::table::{Gap, cell, json_lines, table};
 
-/// Prints the configuration; asks no cluster.
+/// Prints the configuration; connects to no cluster.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let Command::Show(args) = &args.command;
-    // What librdkafka refuses is an error here as it is where a command connects.
+    // What librdkafka refuses is an error here, as in a command that connects.
     native(&config.client(&[]))?;
     let all = config.show().into_iter();
     let text = if args.json {

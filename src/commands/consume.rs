@@ -24,7 +24,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     consume::run(&settings, Sink::new(sink(args, reader)?), output, config)
 }
 
-/// What the flags ask for, as far as that can be told without the cluster.
+/// The settings that the flags ask for. What needs the cluster is checked later.
 pub(crate) fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
     let bounds = bounds(args, now_ms())?;
     let group =
@@ -67,13 +67,13 @@ fn bounds(args: &Args, now: i64) -> anyhow::Result<Bounds> {
     Ok(bounds)
 }
 
-/// Where `--reset` has the group start: it needs a group and a start.
+/// The start to which `--reset` moves the group: the flag needs a group and a start.
 fn reset(group: Option<&str>, bounds: &Bounds) -> anyhow::Result<Start> {
     match (group, bounds.from) {
-        (None, _) => bail!("--reset: name the group that is to start anew with -g or KQ_GROUP"),
+        (None, _) => bail!("--reset: name the group to move with -g or KQ_GROUP"),
         (_, None) => {
             bail!(
-                "--reset: say where the group is to start: --from beginning, end, OFFSET, -N, @TIME or -DURATION"
+                "--reset: say where the group must start: --from beginning, end, OFFSET, -N, @TIME or -DURATION"
             )
         }
         (Some(_), Some(from)) => Ok(from),
@@ -100,7 +100,7 @@ pub(crate) fn sink(args: &Args, reader: Reader) -> anyhow::Result<SinkSettings> 
         };
         Look::Template(Template::plain(key.as_deref(), &delimiter, null))
     };
-    // A copy is to be a copy.
+    // JSON is for copies, and a copy keeps the value as it is.
     let default = if args.json { Decode::None } else { Decode::Auto };
     Ok(SinkSettings {
         look,

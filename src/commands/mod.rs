@@ -1,4 +1,4 @@
-//! One module a subcommand, each with a `run(args, config)` that says how it ended.
+//! One module for each subcommand, with a `run(args, config)` that returns how it ended.
 
 pub mod config;
 pub mod consume;

@@ -15,7 +15,7 @@ use crate::record::shape::{Shape, keepable};
 use crate::record::validate::Validator;
 use crate::sending::{self, settings::Missing};
 
-/// Produces all that the inputs hold and says what came of it.
+/// Produces all records of the inputs and returns how that ended.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let shape = shape(args, validator(args)?)?;
     let settings = settings(args, config)?;
@@ -23,7 +23,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     produce::run(&settings, shape, config)
 }
 
-/// What the flags ask for, as far as that can be told without the cluster.
+/// The settings that the flags ask for. What needs the cluster is checked later.
 pub(crate) fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
     let (named, files) = args.topic_and_files();
     if args.topic_from_record && named.is_none() && config.env_topic.is_none() {
@@ -49,11 +49,11 @@ pub(crate) fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings>
     })
 }
 
-/// Says so where what was taken for the topic is a file too.
+/// Notes that the word that was taken as the topic is also the name of a file.
 fn note_a_file(args: &Args, topic: &str, config: &Config) {
     if args.topic.is_none() && args.positionals.first().is_some_and(|name| Path::new(name).is_file()) {
         config.log.note(format_args!(
-            "topic {topic} is also a file here; `kq produce -t TOPIC {topic}` would read it"
+            "topic {topic} is also a file here; `kq produce -t TOPIC {topic}` reads that file"
         ));
     }
 }
@@ -67,7 +67,7 @@ fn validator(args: &Args) -> anyhow::Result<Option<Validator>> {
             let text = std::fs::read(file)
                 .with_context(|| format!("--validate {file} (give json, or the file of a JSON Schema)"))?;
             let validator = Validator::schema(&text);
-            Some(validator.with_context(|| format!("--validate {file} is no JSON Schema that can be used"))?)
+            Some(validator.with_context(|| format!("--validate {file} can't be used as a JSON Schema"))?)
         }
     })
 }
@@ -82,7 +82,7 @@ fn delimiter(args: &Args) -> anyhow::Result<Vec<u8>> {
     }
     let delimiter = unescape(&args.delimiter).context("-D")?;
     if delimiter.is_empty() {
-        return Err(anyhow!("-D: an empty delimiter ends no record; --whole makes each file one"));
+        return Err(anyhow!("-D: an empty delimiter ends no record; with --whole each file is one record"));
     }
     Ok(delimiter)
 }

@@ -1,4 +1,4 @@
-//! From the flags of decoding and of filters to what a record meets in either engine.
+//! From the flags of decoding and of filters to the decoder and the filter of both engines.
 
 use anyhow::anyhow;
 
@@ -6,7 +6,7 @@ use crate::cli::selection::{DecodeArgs, FilterArgs};
 use crate::record::decode::{Decode, Decoder};
 use crate::record::filter::Filter;
 
-/// How values are decompressed, `default` where no flag says it.
+/// How values are decompressed: by `default` where the flag is not given.
 pub fn decoder(args: &DecodeArgs, default: Decode) -> Decoder {
     Decoder { decode: args.decode.unwrap_or(default), max: args.max_decoded }
 }

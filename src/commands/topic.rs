@@ -30,7 +30,7 @@ struct Described<'a> {
     topic: &'a str,
     replication_factor: usize,
     internal: bool,
-    /// As far as it was set on the topic.
+    /// Only what was set on the topic itself.
     config: BTreeMap<String, String>,
     partitions: Vec<PartitionDescription<'a>>,
 }
@@ -83,16 +83,16 @@ fn create(args: &Create, config: &Config) -> anyhow::Result<Exit> {
             let there = admin.await_usable(name, None)?;
             match args.partitions {
                 Some(asked) if asked as usize != there.partitions.len() => config.log.error(format_args!(
-                    "topic {} is there already, and not with {} as asked",
+                    "topic {} exists already, not with {} as asked",
                     shape(&there),
                     count(asked as usize, "partition")
                 )),
-                _ => config.log.note(format_args!("topic {} is there already", shape(&there))),
+                _ => config.log.note(format_args!("topic {} exists already", shape(&there))),
             }
             Ok(())
         }
         Err(CreateError::Exists) => {
-            bail!("create topic {name}: it is there already (--if-not-exists takes that as done)")
+            bail!("create topic {name}: it exists already (with --if-not-exists that is not an error)")
         }
         Err(CreateError::Other(e)) => Err(e.context(format!("create topic {name}"))),
     })
@@ -130,6 +130,7 @@ fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
     } else {
         names.into_iter().map(|name| (name, None)).collect()
     };
+    let form = if args.json { Form::Json } else { Form::Table };
     let mut text = Vec::new();
     let outcome = each(config.log, topics, |name, topic| {
         let topic = match topic {
@@ -138,20 +139,27 @@ fn describe(args: &Describe, config: &Config) -> anyhow::Result<Exit> {
                 .topic(name)?
                 .ok_or_else(|| anyhow!("{}{}", topic::absent(name), topic::or_a_file(name)))?,
         };
-        describe_one(&admin, &topic, args.json, &mut text)
+        describe_one(&admin, &topic, form, &mut text)
     });
     print(&text)?;
     outcome
 }
 
+/// How a topic is described.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Table,
+}
+
 /// Appends a topic's description.
-fn describe_one(admin: &Admin, topic: &Topic, json: bool, text: &mut Vec<u8>) -> anyhow::Result<()> {
+fn describe_one(admin: &Admin, topic: &Topic, form: Form, text: &mut Vec<u8>) -> anyhow::Result<()> {
     let configs =
         admin.configs(&topic.name).with_context(|| format!("configuration of topic {}", topic.name))?;
     let led: Vec<i32> = topic.partitions.iter().filter(|p| p.leader >= 0).map(|p| p.id).collect();
     let marks: BTreeMap<i32, (i64, i64)> =
         led.iter().copied().zip(admin.watermarks(&topic.name, &led)?).collect();
-    if json {
+    if form == Form::Json {
         let partitions = topic.partitions.iter().map(|p| PartitionDescription {
             partition: p.id,
             leader: (p.leader >= 0).then_some(p.leader),
@@ -208,7 +216,7 @@ fn alter(args: &Alter, config: &Config) -> anyhow::Result<Exit> {
         let asked = args.partitions.map(|asked| asked as usize);
         if asked.is_some_and(|asked| asked < partitions) {
             bail!(
-                "alter topic {name}: it has {}, and can't have fewer (make a new topic and copy it: \
+                "alter topic {name}: it has {}, and can't have fewer (create a new topic and copy it: \
                  kq consume {name} -e -J | kq produce NEW -J)",
                 count(partitions, "partition")
             );
@@ -217,7 +225,7 @@ fn alter(args: &Alter, config: &Config) -> anyhow::Result<Exit> {
             admin.configure(name, &changes).with_context(|| format!("alter topic {name}"))?;
             let told = changes.iter().map(|(name, value)| match value {
                 Some(value) => format!("{name}={value}"),
-                None => format!("{name} as the broker has it"),
+                None => format!("{name} removed, so that the broker's value applies"),
             });
             config.log.note(format_args!("altered topic {name}: {}", told.collect::<Vec<_>>().join(", ")));
         }
@@ -234,8 +242,8 @@ fn alter(args: &Alter, config: &Config) -> anyhow::Result<Exit> {
     })
 }
 
-/// Refuses a configuration that is named more than once: which of them is meant is not to be guessed, and
-/// a broker that is asked for both says no more than that something is wrong.
+/// Refuses a configuration that is named more than once: kq can't know which of the two is meant, and a
+/// broker that gets both only answers that the request is wrong.
 fn refuse_repeated<'a>(names: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
     let mut seen = BTreeSet::new();
     for name in names {
@@ -263,8 +271,8 @@ fn named(topics: &Topics, config: &Config) -> anyhow::Result<Vec<String>> {
     topic::several(&topics.names, &topics.flags, config.env_topic.as_deref())
 }
 
-/// Does something for each topic, to the last even where one fails; the last failure is the
-/// command's, those before it are told at once.
+/// Does something for each topic, and continues after a failure. The last failure is that of the
+/// command; those before it are reported at once.
 fn each<T>(
     log: Log,
     topics: Vec<(String, T)>,

@@ -27,7 +27,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     outcome
 }
 
-/// What the flags ask for, as far as that can be told without the cluster.
+/// The settings that the flags ask for. What needs the cluster is checked later.
 fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
     let program = program(args).map_err(|e| exit::with(Exit::CannotRun, e))?;
     let named: Vec<&String> = args.topics.iter().chain(&args.topic_flags).collect();
@@ -110,7 +110,7 @@ fn group(args: &Args, config: &Config, topics: &Selection) -> anyhow::Result<Str
     }
 }
 
-/// What becomes of records whose command failed.
+/// What happens to records whose command failed.
 fn policy(args: &Args, topics: &Selection) -> anyhow::Result<Policy> {
     let default = if args.dlq.is_some() { OnFailure::Dlq } else { OnFailure::Stop };
     let policy = Policy {
@@ -123,12 +123,12 @@ fn policy(args: &Args, topics: &Selection) -> anyhow::Result<Policy> {
         Some(dlq) => {
             ensure!(
                 policy.needs_dead_letters(),
-                "--dlq {dlq} is of no use with this --on-failure: leave one of them out"
+                "--dlq {dlq} is not used with this --on-failure: leave one of them out"
             );
             topic::check(dlq).context("--dlq")?;
             ensure!(
                 !topics.matches(dlq),
-                "--dlq {dlq}: the worker reads that topic itself: its dead letters would come back without end"
+                "--dlq {dlq}: the worker reads that topic itself: it would read its own dead letters again and again"
             );
         }
     }
@@ -140,13 +140,13 @@ fn output(args: &Args, topics: &Selection) -> anyhow::Result<Option<OutputTopic>
     let Some(output) = &args.output_topic else { return Ok(None) };
     ensure!(
         !args.persistent,
-        "--output-topic takes what a command prints, and one of --persistent answers instead: leave one of \
-         the two out, or have the command produce to {output} itself before it answers"
+        "--output-topic sends what a command prints, but with --persistent a command prints its answers: leave \
+         one of the two out, or let the command produce to {output} itself before it answers"
     );
     topic::check(output).context("--output-topic")?;
     ensure!(
         !topics.matches(output),
-        "--output-topic {output}: the worker reads that topic itself: its output would come back without end"
+        "--output-topic {output}: the worker reads that topic itself: it would read its own output again and again"
     );
     Ok(Some(OutputTopic { topic: output.clone(), lines: args.output_lines, copy_headers: args.copy_headers }))
 }

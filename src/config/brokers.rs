@@ -1,4 +1,4 @@
-//! Brokers as people give them: whether each is an address, of which protocol, and where. Pure: no clock, no IO.
+//! Brokers as users give them: whether each is an address, its protocol, and its host. Pure: no clock, no IO.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -32,10 +32,10 @@ impl<'a> Broker<'a> {
     }
 }
 
-/// Brokers as given, without blanks and empty entries; one that is no address is an error.
+/// Brokers as given, without blanks and empty entries; an entry that is not an address is an error.
 pub(super) fn check(text: &str, origin: &str) -> anyhow::Result<String> {
     if text.contains(';') {
-        bail!("{origin} `{text}`: commas part brokers (write a:9092,b:9092)");
+        bail!("{origin} `{text}`: commas separate brokers (write a:9092,b:9092)");
     }
     let brokers: Vec<&str> = text.split(',').map(str::trim).filter(|broker| !broker.is_empty()).collect();
     if brokers.is_empty() {
@@ -49,18 +49,18 @@ pub(super) fn check(text: &str, origin: &str) -> anyhow::Result<String> {
             bail!("{origin} `{broker}`: a broker is host:port, without `{protocol}://`");
         }
         let Some(Broker { port, .. }) = Broker::parse(broker) else {
-            bail!("{origin} `{broker}` is no host:port");
+            bail!("{origin} `{broker}` is not host:port");
         };
         if let Some(port) = port
             && !port.parse::<u16>().is_ok_and(|port| port > 0)
         {
-            bail!("{origin} `{broker}`: `{port}` is no port (1 to 65535)");
+            bail!("{origin} `{broker}`: `{port}` is not a port (1 to 65535)");
         }
     }
     Ok(brokers.join(","))
 }
 
-/// Refuses a broker whose `protocol://` is not the connection's: librdkafka would leave it out without a word.
+/// Refuses a broker whose `protocol://` is not the connection's: librdkafka would ignore it without a message.
 pub(super) fn check_protocols(brokers: &str, origin: &str, protocol: &str) -> anyhow::Result<()> {
     for broker in brokers.split(',') {
         let Some(its) = Broker::parse(broker).and_then(|broker| broker.protocol) else { continue };
@@ -101,14 +101,14 @@ mod tests {
         }
         for wrong in ["a:1:2", "kafka::9092", "[kafka]:9092", "[::1", "[::1]9092", "a/b:1", "ssl://"] {
             let error = check(wrong, "-b").unwrap_err().to_string();
-            assert!(error.contains(&format!("`{wrong}` is no host:port")), "{error}");
+            assert!(error.contains(&format!("`{wrong}` is not host:port")), "{error}");
         }
     }
 
     #[test]
     fn a_port_is_a_number_whatever_the_host_ends_in() {
         for wrong in ["a:", "a:0", "a:99999", "a:9a", "[::1]:x"] {
-            assert!(check(wrong, "-b").unwrap_err().to_string().contains("is no port"), "{wrong}");
+            assert!(check(wrong, "-b").unwrap_err().to_string().contains("is not a port"), "{wrong}");
         }
     }
 

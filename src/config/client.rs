@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::properties::canonical;
 
-/// The properties of one client under their canonical names, so that aliases never meet.
+/// The properties of one client under their canonical names, so that no property is there twice.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Properties(BTreeMap<String, String>);
 
@@ -14,7 +14,7 @@ impl Properties {
         self.0.insert(canonical(name).to_owned(), value.into());
     }
 
-    /// Takes a property out.
+    /// Removes a property.
     pub fn remove(&mut self, name: &str) {
         self.0.remove(canonical(name));
     }

@@ -1,4 +1,4 @@
-//! The environment as kq reads it: `KQ_*` variables, of which an empty one is unset.
+//! The environment as kq reads it: `KQ_*` variables, where an empty one counts as unset.
 
 use anyhow::bail;
 
@@ -8,8 +8,8 @@ use super::properties::{Catalogue, Property};
 /// process-wide environment.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// This process's own environment. What is not UTF-8 shows as U+FFFD, so that it
-/// fails where it is used rather than count as unset.
+/// This process's own environment. Bytes that are not UTF-8 become U+FFFD, so that the
+/// value is an error where it is used, and does not count as unset.
 pub fn process(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
@@ -31,7 +31,7 @@ pub enum Source {
     X,
 }
 
-/// A setting as somebody gave it.
+/// A setting as the user gave it.
 #[derive(Clone)]
 pub(super) struct Given {
     pub value: String,
@@ -61,13 +61,13 @@ pub(super) fn pick(
     }))
 }
 
-/// A variable that switches something: `1 true yes on` or `0 false no off`, in any case.
+/// A variable that turns something on or off: `1 true yes on` or `0 false no off`, in any letter case.
 pub(super) fn switch(env: Lookup<'_>, variable: &'static str) -> anyhow::Result<Option<bool>> {
     let Some(value) = env(variable).filter(|value| !value.is_empty()) else { return Ok(None) };
     match value.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(Some(true)),
         "0" | "false" | "no" | "off" => Ok(Some(false)),
-        _ => bail!("{variable}={value}: neither yes nor no (write 1 or 0, true or false)"),
+        _ => bail!("{variable}={value} is neither yes nor no (write 1 or 0, true or false)"),
     }
 }
 
@@ -104,11 +104,11 @@ fn starts_property(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::properties::Librdkafka;
+    use crate::config::fake::Table;
     use proptest::prelude::*;
 
     fn pairs(text: &str) -> Vec<(String, String)> {
-        split_x(text, &Librdkafka).unwrap().into_iter().map(|p| (p.name, p.value)).collect()
+        split_x(text, &Table).unwrap().into_iter().map(|p| (p.name, p.value)).collect()
     }
 
     #[test]

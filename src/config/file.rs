@@ -1,4 +1,4 @@
-//! A configuration file: lines of librdkafka, kcat or Java to librdkafka's properties. Pure: no clock, no IO.
+//! A configuration file: from lines of librdkafka, kcat or Java to librdkafka's properties. Pure: no clock, no IO.
 
 use anyhow::{anyhow, bail};
 
@@ -9,7 +9,7 @@ use super::properties::{self, Catalogue, Property};
 #[derive(Debug, Default)]
 pub struct File {
     pub properties: Vec<Property>,
-    /// What of it is not used, each with the reason.
+    /// The names that are not used, with the reason.
     pub unused: Vec<String>,
 }
 
@@ -21,7 +21,7 @@ struct Entry {
     value: String,
 }
 
-/// Java's names of what librdkafka calls otherwise and measures alike.
+/// Java's names of properties that have another name in librdkafka, and the same values.
 const TWINS: &[(&str, &str)] = &[
     ("fetch.max.wait.ms", "fetch.wait.max.ms"),
     ("max.request.size", "message.max.bytes"),
@@ -36,54 +36,23 @@ const TWINS: &[(&str, &str)] = &[
 ///
 /// It is read as Java reads it: `name=value` or `name: value`, `#` and `!` begin comments, a
 /// backslash at the end of a line joins the next to it, and `\\ \= \: \n \t \uXXXX` are escapes
-/// (any other backslash stands for itself, as librdkafka has it, but vanishes in the value of a name that only
+/// (any other backslash is kept, as in librdkafka, but removed from the value of a name that only
 /// Java has). An empty value counts as not given.
 ///
-/// A name that neither librdkafka has nor a twin is found for is not used and is told, but an
-/// error where it is of `ssl.`, `sasl.` or `security.`: a connection must not be less safe than
-/// it reads.
+/// A name that librdkafka does not have, and that has no twin, is not used, and is reported. It is an
+/// error where it begins with `ssl.`, `sasl.` or `security.`: a connection must not be less safe than
+/// the file says.
 pub fn parse(text: &str, path: &str, catalogue: &dyn Catalogue) -> anyhow::Result<File> {
     let entries = entries(text);
-    let value = |name: &str| entries.iter().rfind(|e| e.name == name).map(|e| e.value.as_str());
     let mut file = File::default();
-    for Entry { line, name, value: text } in &entries {
-        let origin = format!("{path}:{line}");
-        let pem = |kind: &str| value(kind).is_some_and(|kind| kind.eq_ignore_ascii_case("PEM"));
-        let mapped: Vec<(&str, String)> = match name.as_str() {
-            "ssl.endpoint.identification.algorithm" if text.is_empty() => vec![(name, "none".into())],
-            _ if text.is_empty() => continue,
-            "ssl.truststore.type" | "ssl.keystore.type" => continue,
-            "ssl.truststore.location" if pem("ssl.truststore.type") => {
-                vec![("ssl.ca.location", text.clone())]
-            }
-            "ssl.truststore.location" => bail!(
-                "{origin} {name}: only a PEM file can be read (ssl.truststore.type=PEM, or ssl.ca.location); \
-                 `keytool -exportcert -rfc` makes one of a JKS or PKCS12 store"
-            ),
-            "ssl.keystore.location" if pem("ssl.keystore.type") => {
-                vec![("ssl.certificate.location", text.clone()), ("ssl.key.location", text.clone())]
-            }
-            "ssl.keystore.location"
-                if value("ssl.keystore.type").is_some_and(|kind| kind.eq_ignore_ascii_case("JKS")) =>
-            {
-                bail!("{origin} {name}: a JKS store can't be read; make a PKCS12 or PEM file of it")
-            }
-            JAAS => login(text).map_err(|e| anyhow!("{origin} {name}: {e}"))?,
-            "buffer.memory" => match text.parse::<u64>() {
-                Ok(bytes) => vec![("queue.buffering.max.kbytes", (bytes / 1024).max(1).to_string())],
-                Err(_) => bail!("{origin} {name}={text}: give a number of bytes"),
-            },
-            // Java's are classes; kq's own flag decides in any case.
-            "partition.assignment.strategy" => {
-                file.unused.push(format!("{name} (use --assignor)"));
-                continue;
-            }
-            _ => match TWINS.iter().find(|(java, _)| java == name) {
-                Some((_, twin)) => vec![(twin, text.clone())],
-                None => vec![(name, text.clone())],
-            },
-        };
-        for (name, value) in mapped {
+    for entry in &entries {
+        let origin = format!("{path}:{}", entry.line);
+        if entry.name == ASSIGNOR && !entry.value.is_empty() {
+            // Java's values are names of classes; kq has a flag for it.
+            file.unused.push(format!("{ASSIGNOR} (use --assignor)"));
+            continue;
+        }
+        for (name, value) in mapped(entry, &entries, &origin)? {
             if let Some(instead) = properties::reserved(name) {
                 file.unused.push(format!("{name} ({instead})"));
             } else if properties::is_known(name) {
@@ -93,8 +62,8 @@ pub fn parse(text: &str, path: &str, catalogue: &dyn Catalogue) -> anyhow::Resul
                 .any(|part| name.to_ascii_lowercase().starts_with(part))
             {
                 bail!(
-                    "{origin} {name}: librdkafka has no such property, and kq knows no twin of it; \
-                     take it out where the connection is safe without it"
+                    "{origin} {name}: librdkafka has no such property, and kq knows no equivalent; \
+                     remove it if the connection is safe without it"
                 );
             } else {
                 file.unused.push(name.to_owned());
@@ -102,6 +71,42 @@ pub fn parse(text: &str, path: &str, catalogue: &dyn Catalogue) -> anyhow::Resul
         }
     }
     Ok(file)
+}
+
+const ASSIGNOR: &str = "partition.assignment.strategy";
+
+/// What an entry is in librdkafka's properties: none, one or two; `entries` are those of the whole file.
+fn mapped<'e>(entry: &'e Entry, entries: &[Entry], origin: &str) -> anyhow::Result<Vec<(&'e str, String)>> {
+    let Entry { name, value: text, .. } = entry;
+    let value = |name: &str| entries.iter().rfind(|e| e.name == name).map(|e| e.value.as_str());
+    let is = |name: &str, kind: &str| value(name).is_some_and(|given| given.eq_ignore_ascii_case(kind));
+    Ok(match name.as_str() {
+        "ssl.endpoint.identification.algorithm" if text.is_empty() => vec![(name, "none".into())],
+        _ if text.is_empty() => Vec::new(),
+        "ssl.truststore.type" | "ssl.keystore.type" => Vec::new(),
+        "ssl.truststore.location" if is("ssl.truststore.type", "PEM") => {
+            vec![("ssl.ca.location", text.clone())]
+        }
+        "ssl.truststore.location" => bail!(
+            "{origin} {name}: only a PEM file can be read (ssl.truststore.type=PEM, or ssl.ca.location); \
+             `keytool -exportcert -rfc` converts a JKS or PKCS12 store to one"
+        ),
+        "ssl.keystore.location" if is("ssl.keystore.type", "PEM") => {
+            vec![("ssl.certificate.location", text.clone()), ("ssl.key.location", text.clone())]
+        }
+        "ssl.keystore.location" if is("ssl.keystore.type", "JKS") => {
+            bail!("{origin} {name}: a JKS store can't be read; convert it to a PKCS12 or PEM file")
+        }
+        JAAS => login(text).map_err(|e| anyhow!("{origin} {name}: {e}"))?,
+        "buffer.memory" => match text.parse::<u64>() {
+            Ok(bytes) => vec![("queue.buffering.max.kbytes", (bytes / 1024).max(1).to_string())],
+            Err(_) => bail!("{origin} {name}={text}: give a number of bytes"),
+        },
+        _ => match TWINS.iter().find(|(java, _)| java == name) {
+            Some((_, twin)) => vec![(twin, text.clone())],
+            None => vec![(name, text.clone())],
+        },
+    })
 }
 
 /// The entries of a `.properties` text, in their order.
@@ -135,20 +140,28 @@ fn entries(text: &str) -> Vec<Entry> {
             // The blank after it was escaped.
             value.push(' ');
         }
-        let name = unescape(name, false);
-        let value = unescape(&value, !properties::is_known(&name));
+        let name = unescape(name, Unknown::Keep);
+        let unknown = if properties::is_known(&name) { Unknown::Keep } else { Unknown::Remove };
+        let value = unescape(&value, unknown);
         entries.push(Entry { line: number, name, value });
     }
     entries
 }
 
-/// Whether an odd number of backslashes ends the line: it goes on in the next.
+/// Whether an odd number of backslashes ends the line: it continues in the next.
 fn ends_open(line: &str) -> bool {
     line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1
 }
 
-/// `lenient`: of an escape that is none, the backslash is left out, and it is kept otherwise.
-fn unescape(text: &str, lenient: bool) -> String {
+/// The backslash of an escape that is not known: librdkafka keeps it, Java removes it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    Keep,
+    Remove,
+}
+
+/// Replaces the escapes of a name or a value.
+fn unescape(text: &str, unknown: Unknown) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('\\') {
@@ -173,7 +186,7 @@ fn unescape(text: &str, lenient: bool) -> String {
             out.push(c);
             rest = chars.as_str();
         } else {
-            if !lenient {
+            if unknown == Unknown::Keep {
                 out.push('\\');
             }
             rest = after;
@@ -187,20 +200,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::kafka::properties::Librdkafka;
+    use crate::config::fake::Table;
 
     fn pairs(text: &str) -> Vec<(String, String)> {
         entries(text).into_iter().map(|e| (e.name, e.value)).collect()
     }
 
     fn given(text: &str) -> Vec<(String, String)> {
-        let file = parse(text, "f", &Librdkafka).unwrap();
+        let file = parse(text, "f", &Table).unwrap();
         assert!(file.unused.is_empty(), "{:?}", file.unused);
         file.properties.into_iter().map(|p| (p.name, p.value)).collect()
     }
 
     fn error(text: &str) -> String {
-        format!("{:#}", parse(text, "f", &Librdkafka).unwrap_err())
+        format!("{:#}", parse(text, "f", &Table).unwrap_err())
     }
 
     fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -245,13 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_java_is_mapped_and_the_rest_is_told() {
+    fn a_file_of_java_is_mapped_and_the_rest_is_reported() {
         let text = "bootstrap.servers=a:1\nkey.serializer=org.example.S\nfetch.max.wait.ms=100\nbuffer.memory=33554432\n\
             group.id=g\nsasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \\\n  \
             username=\"u\" \\\n  password=\"p\\\\\"w; x\";\nssl.truststore.type=PEM\nssl.truststore.location=/ca.pem\n\
             ssl.keystore.type=PEM\nssl.keystore.location=/me.pem\nssl.endpoint.identification.algorithm=\n\
             partition.assignment.strategy=org.apache.kafka.clients.consumer.RangeAssignor\n";
-        let file = parse(text, "f", &Librdkafka).unwrap();
+        let file = parse(text, "f", &Table).unwrap();
         let given: Vec<(String, String)> = file.properties.into_iter().map(|p| (p.name, p.value)).collect();
         for pair in owned(&[
             ("fetch.wait.max.ms", "100"),
@@ -314,7 +327,7 @@ mod tests {
         #[test]
         fn no_text_panics(text in any::<String>(), likely in "((ssl|sasl|acks|a)[.=: \\\\\\nu0-9\"#!x]{0,12}){0,6}") {
             for text in [text, likely] {
-                let _ = parse(&text, "f", &Librdkafka);
+                let _ = parse(&text, "f", &Table);
             }
         }
 

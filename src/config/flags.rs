@@ -10,48 +10,51 @@ use crate::config::secret::Secret;
 
 /// Flags that every command takes, as typed; `config` resolves them with the environment.
 ///
-/// The variables are read there and not by clap: an empty one must count as unset, and
-/// whether a flag or a variable said it decides its rank.
+/// `config` and not clap reads the variables: an empty one must count as unset, and the rank of
+/// a value depends on whether it came from a flag or a variable.
 #[derive(clap::Args, Debug, Default)]
 #[command(next_help_heading = "Connection")]
 pub struct ConnectionArgs {
     /// Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]
     #[arg(short, long, global = true, value_name = "HOST:PORT,…")]
     pub brokers: Option<String>,
-    /// The name that brokers log for this client [env: KQ_CLIENT_ID] [default: kq]
+    /// The client's name in the brokers' logs [env: KQ_CLIENT_ID] [default: kq]
     #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
     pub client_id: Option<String>,
-    /// To find the cluster, and to finish a request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]
+    /// Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]
     #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
     pub timeout: Option<String>,
     /// Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them
     #[arg(short = 'X', global = true, value_name = "NAME=VALUE", value_parser = clap::value_parser!(Secret))]
     pub properties: Vec<Secret>,
-    /// Properties from a file of librdkafka, kcat or Java; below variables and flags [env: KQ_CONFIG_FILE]
+    /// A file with properties of librdkafka, kcat or Java; variables and flags rank above it
+    /// [env: KQ_CONFIG_FILE]
     #[arg(short = 'F', long, global = true, value_name = "FILE")]
     pub config_file: Option<String>,
     /// Encrypt the connection [env: KQ_TLS=1]
     #[arg(long, global = true, help_heading = "TLS and SASL", hide_short_help = true)]
     pub tls: bool,
-    /// Don't, even with SASL off this machine [env: KQ_TLS=0]
+    /// Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]
     #[arg(long, global = true, help_heading = "TLS and SASL", hide_short_help = true)]
     pub no_tls: bool,
     /// CA certificates to trust instead of the system's, PEM; turns TLS on [env: KQ_TLS_CA]
     #[arg(long, global = true, value_name = "FILE", help_heading = "TLS and SASL", hide_short_help = true)]
     pub tls_ca: Option<String>,
-    /// This client's certificate, PEM [env: KQ_TLS_CERT]
+    /// The client's certificate, PEM [env: KQ_TLS_CERT]
     #[arg(long, global = true, value_name = "FILE", help_heading = "TLS and SASL", hide_short_help = true)]
     pub tls_cert: Option<String>,
-    /// Its private key, PEM, unless it is in the same file [env: KQ_TLS_KEY]
+    /// The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]
     #[arg(long, global = true, value_name = "FILE", help_heading = "TLS and SASL", hide_short_help = true)]
     pub tls_key: Option<String>,
-    /// The key's password; others on this machine see flags, so prefer [env: KQ_TLS_KEY_PASSWORD]
+    /// The password of that key. Other users of this machine can see flags, so prefer the variable
+    /// [env: KQ_TLS_KEY_PASSWORD]
     #[arg(
         long, global = true, value_name = "PASSWORD", help_heading = "TLS and SASL", hide_short_help = true,
         value_parser = clap::value_parser!(Secret)
     )]
     pub tls_key_password: Option<Secret>,
-    /// Trust any certificate: anyone in between can read and change records [env: KQ_TLS_INSECURE=1]
+    /// Trust any certificate: anyone on the network path can then read and change records
+    /// [env: KQ_TLS_INSECURE=1]
     #[arg(long, global = true, help_heading = "TLS and SASL", hide_short_help = true)]
     pub tls_insecure: bool,
     /// PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on
@@ -61,19 +64,20 @@ pub struct ConnectionArgs {
     /// User to log in as [env: KQ_SASL_USERNAME]
     #[arg(long, global = true, value_name = "NAME", help_heading = "TLS and SASL", hide_short_help = true)]
     pub sasl_username: Option<String>,
-    /// Password; others on this machine see flags, so prefer the file or [env: KQ_SASL_PASSWORD]
+    /// Password. Other users of this machine can see flags, so prefer the file or the variable
+    /// [env: KQ_SASL_PASSWORD]
     #[arg(
         long, global = true, value_name = "PASSWORD", help_heading = "TLS and SASL", hide_short_help = true,
         value_parser = clap::value_parser!(Secret)
     )]
     pub sasl_password: Option<Secret>,
-    /// File that holds the password [env: KQ_SASL_PASSWORD_FILE]
+    /// File that contains the password [env: KQ_SASL_PASSWORD_FILE]
     #[arg(long, global = true, value_name = "FILE", help_heading = "TLS and SASL", hide_short_help = true)]
     pub sasl_password_file: Option<String>,
     /// Hide notes and summaries; errors stay
     #[arg(short, long, global = true, help_heading = "Output")]
     pub quiet: bool,
-    /// Say more; repeat for librdkafka's own log
+    /// Print more notes; repeat it for librdkafka's own log
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
     /// Colours in help and errors; NO_COLOR is honoured [default: auto]

@@ -1,12 +1,12 @@
-//! A login as Java's clients have it, `sasl.jaas.config`: user and password of it. Pure: no clock, no IO.
+//! The user and password in `sasl.jaas.config`, a login as Java's clients write it. Pure: no clock, no IO.
 
 use anyhow::{anyhow, bail};
 
 /// Java's property; librdkafka has `sasl.username` and `sasl.password`.
 pub const JAAS: &str = "sasl.jaas.config";
 
-/// User and password of a login module that has them, as librdkafka's properties. A value whose whole
-/// text is in quotes, as an env file keeps them, is what is inside. An error shows no value.
+/// User and password of a login module that has them, as librdkafka's properties. Where the whole text is
+/// in quotes, as in an env file, they are removed. An error shows no value.
 pub fn login(text: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
     let as_it_is = entry(text);
     match unquoted(text) {
@@ -19,11 +19,11 @@ fn entry(text: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
     let words = words(text);
     let module = words.first().map(|word| word.rsplit('.').next().unwrap_or_default()).unwrap_or_default();
     if !matches!(module, "PlainLoginModule" | "ScramLoginModule") {
-        // Whatever else stands here may be the password.
+        // Any other text here may be the password.
         let named = module.ends_with("LoginModule")
             && module.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$'));
-        let what = if named { module } else { "what it says (not shown, it may hold a password)" };
-        bail!("of {what} nothing can be taken; PlainLoginModule and ScramLoginModule can be read");
+        let what = if named { module } else { "the text (not shown, it may contain a password)" };
+        bail!("{what} can't be read; PlainLoginModule and ScramLoginModule can");
     }
     let option = |wanted: &str| {
         let found = words.windows(3).find(|three| three[0] == wanted && three[1] == "=");
@@ -32,8 +32,8 @@ fn entry(text: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
     Ok(vec![("sasl.username", option("username")?), ("sasl.password", option("password")?)])
 }
 
-/// What is inside of the one pair of quotes that the whole text is in. Within double quotes a backslash
-/// escapes, as in a shell, unless quotes stand there without one.
+/// The text inside the one pair of quotes around the whole text. Within double quotes a backslash escapes,
+/// as in a shell, unless there are quotes without a backslash.
 fn unquoted(text: &str) -> Option<String> {
     let text = text.trim();
     let inner = ['"', '\''].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))?;
@@ -43,8 +43,8 @@ fn unquoted(text: &str) -> Option<String> {
     })
 }
 
-/// The words of a JAAS entry, as Java's tokenizer parts them: `=` and `;` stand for themselves, and
-/// within quotes everything is the word, where a backslash begins an escape.
+/// The words of a JAAS entry, as Java's tokenizer splits them: `=` and `;` are words, and the text within
+/// quotes is one word, in which a backslash begins an escape.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut chars = text.chars().peekable();
@@ -124,14 +124,13 @@ mod tests {
     #[test]
     fn an_error_names_a_login_module_and_nothing_else() {
         let why = |text: &str| login(text).unwrap_err().to_string();
-        let named =
-            "of Krb5LoginModule nothing can be taken; PlainLoginModule and ScramLoginModule can be read";
+        let named = "Krb5LoginModule can't be read; PlainLoginModule and ScramLoginModule can";
         assert_eq!(why("com.sun.Krb5LoginModule required;"), named);
         assert_eq!(why("'com.sun.Krb5LoginModule required;'"), named);
         for text in
             ["hunter2", "'hunter2", "\"hunter2\"", "password=hunter2;", "a. b password=hunter2 LoginModule'"]
         {
-            assert!(why(text).starts_with("of what it says (not shown"), "{text}: {}", why(text));
+            assert!(why(text).starts_with("the text (not shown"), "{text}: {}", why(text));
         }
     }
 

@@ -4,6 +4,8 @@
 mod brokers;
 mod client;
 pub mod environment;
+#[cfg(test)]
+mod fake;
 pub mod file;
 pub mod flags;
 pub mod jaas;
@@ -24,11 +26,11 @@ use properties::{Catalogue, Property, canonical};
 
 pub use client::Properties;
 
-/// Where a cluster is looked for when nobody says.
+/// The brokers to start from, unless others are given.
 pub const DEFAULT_BROKERS: &str = "localhost:9092";
-/// How long one is looked for when nobody says.
+/// The limit for finding the cluster and for a request, unless another one is given.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A day: what is longer is a slip of the pen.
+/// A day: a longer time-out is most likely a typing error.
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// The resolved connection.
@@ -48,17 +50,17 @@ pub struct Config {
     pub log: Log,
     /// Whether the connection is encrypted.
     pub tls: bool,
-    /// Where the time-out was given.
+    /// The flag or variable that gave the time-out.
     timeout_origin: String,
     /// What was given, in ascending rank; of one name the last counts.
     settings: Vec<Setting>,
 }
 
-/// A property that somebody gave.
+/// A property that the user gave, by a flag, a variable or a file.
 #[derive(Clone, Debug)]
 struct Setting {
     source: Source,
-    /// The flag, the variable or the file and line, as a person would look for it.
+    /// The flag, the variable or the file, in the words in which a user looks for it.
     origin: String,
     property: Property,
 }
@@ -94,33 +96,7 @@ impl Config {
         let variable = |name: &str| env(name).filter(|value| !value.is_empty());
 
         let log = Log::new(args.quiet, args.verbose);
-        let mut settings = Vec::new();
-        if let Some(file) = pick(env, args.config_file.as_deref(), "-F/--config-file", "KQ_CONFIG_FILE")? {
-            let path = &file.value;
-            let text = std::fs::read_to_string(path).with_context(|| format!("{} {path}", file.name))?;
-            let found = file::parse(&text, path, catalogue)?;
-            settings.extend(found.properties.into_iter().map(|p| Setting::new(Source::File, path, p)));
-            if !found.unused.is_empty() {
-                log.note(format_args!("{path}: not used: {}", found.unused.join(", ")));
-            }
-        }
-        if let Some(x) = variable("KQ_X") {
-            let properties = environment::split_x(&x, catalogue)?;
-            settings.extend(properties.into_iter().map(|p| Setting::new(Source::EnvX, "KQ_X", p)));
-        }
-        for x in &args.properties {
-            let properties = Property::parse_given(x.reveal(), "-X", catalogue)?;
-            settings.extend(properties.into_iter().map(|p| Setting::new(Source::X, "-X", p)));
-        }
-
-        let brokers = pick(env, args.brokers.as_deref(), "-b/--brokers", "KQ_BROKERS")?;
-        if let Some(Given { value, source, name }) = brokers {
-            settings.push(Setting::new(source, name, property("bootstrap.servers", value)));
-        }
-        let client_id = pick(env, args.client_id.as_deref(), "--client-id", "KQ_CLIENT_ID")?;
-        if let Some(Given { value, source, name }) = client_id {
-            settings.push(Setting::new(source, name, property("client.id", value)));
-        }
+        let mut settings = given_settings(args, env, log, catalogue)?;
         let timeout = pick(env, args.timeout.as_deref(), "--timeout", "KQ_TIMEOUT")?;
         let timeout_origin = timeout.as_ref().map_or("default", |given| given.name).to_owned();
         let timeout = timeout.map_or(Ok(DEFAULT_TIMEOUT), |given| check_timeout(&given))?;
@@ -144,7 +120,7 @@ impl Config {
             settings,
         };
         if this.given("debug").is_some() && !args.quiet {
-            // Whoever asks librdkafka for its debug lines wants to see them.
+            // Without -vvv, the log would hide the debug lines that were asked for.
             this.log = Log::new(false, args.verbose.max(3));
         }
 
@@ -166,7 +142,7 @@ impl Config {
     ///
     /// `role` lists the properties that the command sets as its defaults: they rank
     /// below what the environment, flags and `-X` say of the same property. Names in
-    /// the result are canonical ([`canonical`]), so that aliases never meet in it.
+    /// the result are canonical ([`canonical`]), so that no property is in it twice.
     pub fn client(&self, role: &[(&str, &str)]) -> Properties {
         self.client_with(role, &[])
     }
@@ -195,8 +171,8 @@ impl Config {
     }
 
     /// The effective connection as `KQ_*` variables, wherever it came from, without
-    /// secrets: what a child that calls kq needs. The child's `KQ_X`, `KQ_TOPIC` and
-    /// `KQ_GROUP` are for the caller to take out.
+    /// secrets: what a child that calls kq needs. The caller removes `KQ_X`, `KQ_TOPIC` and
+    /// `KQ_GROUP` from the child's environment.
     pub fn environment(&self) -> Vec<(String, String)> {
         let mut variables = vec![
             ("KQ_BROKERS".to_owned(), self.brokers.clone()),
@@ -240,12 +216,12 @@ impl Config {
         }
     }
 
-    /// Whether somebody gave a property: `-X`, a flag of the connection, or the environment.
+    /// Whether a property was given: by `-X`, a flag of the connection, the environment or a file.
     pub fn is_given(&self, name: &str) -> bool {
         self.given(name).is_some()
     }
 
-    /// What was given for a property, by whoever ranks highest.
+    /// The value that was given for a property, of the source with the highest rank.
     fn given(&self, name: &str) -> Option<&str> {
         self.setting(name).map(|setting| setting.property.value.as_str())
     }
@@ -290,11 +266,11 @@ impl Config {
             // Its 30 s would hide a missing topic for longer than the time-out.
             ("topic.metadata.propagation.max.ms", ms(0, 3_600_000)),
             ("socket.timeout.ms", ms(1_000, 300_000)),
-            // Half of it, since librdkafka looks once a second: a broker that stays silent shall have a
-            // cause to show in time.
+            // Half of it, since librdkafka checks once a second: the reason why a broker does not answer
+            // must be known before the time-out.
             ("socket.connection.setup.timeout.ms", part(1_000, 30_000)),
             ("api.version.request.timeout.ms", part(10, 30_000)),
-            // A cluster that comes up, or back, is found within a second.
+            // A cluster that starts, or is reachable again, is found within a second.
             ("reconnect.backoff.max.ms", "1000".to_owned()),
         ];
         if self.log.shows(3) {
@@ -303,17 +279,17 @@ impl Config {
         defaults
     }
 
-    /// Settles what librdkafka would refuse or take for a contradiction.
+    /// Adapts properties that librdkafka would refuse beside each other.
     fn reconcile(&self, properties: &mut Properties) {
         if properties.get("ssl.ca.pem").is_some() && self.given("ssl.ca.location").is_none() {
             properties.remove("ssl.ca.location");
         }
-        // "`acks` must be set to `all` when `enable.idempotence` is true": who gives one gives up the other.
+        // "`acks` must be set to `all` when `enable.idempotence` is true": acks=1 or 0 turns idempotence off.
         if matches!(properties.get("acks"), Some("0" | "1")) && self.given("enable.idempotence").is_none() {
             properties.set("enable.idempotence", "false");
         }
         // "`fetch.wait.max.ms` should be set lower than `socket.timeout.ms` by at least 1000ms"
-        // (rd_kafka_conf_finalize), a refusal that a short --timeout must not draw.
+        // (rd_kafka_conf_finalize), an error that a short --timeout must not cause.
         if self.given("socket.timeout.ms").is_none() {
             let number = |name: &str| properties.get(name).and_then(|v| v.parse::<u64>().ok());
             let floor = number("fetch.wait.max.ms").unwrap_or(500) + 1_500;
@@ -323,7 +299,44 @@ impl Config {
     }
 }
 
-/// What was given for a property by whoever ranks highest; `settings` are in ascending rank.
+/// The properties of the file, of `KQ_X` and `-X`, and of the flags and variables that are one property each.
+fn given_settings(
+    args: &ConnectionArgs,
+    env: Lookup<'_>,
+    log: Log,
+    catalogue: &dyn Catalogue,
+) -> anyhow::Result<Vec<Setting>> {
+    let mut settings = Vec::new();
+    if let Some(file) = pick(env, args.config_file.as_deref(), "-F/--config-file", "KQ_CONFIG_FILE")? {
+        let path = &file.value;
+        let text = std::fs::read_to_string(path).with_context(|| format!("{} {path}", file.name))?;
+        let found = file::parse(&text, path, catalogue)?;
+        settings.extend(found.properties.into_iter().map(|p| Setting::new(Source::File, path, p)));
+        if !found.unused.is_empty() {
+            log.note(format_args!("{path}: not used: {}", found.unused.join(", ")));
+        }
+    }
+    if let Some(x) = env("KQ_X").filter(|x| !x.is_empty()) {
+        let properties = environment::split_x(&x, catalogue)?;
+        settings.extend(properties.into_iter().map(|p| Setting::new(Source::EnvX, "KQ_X", p)));
+    }
+    for x in &args.properties {
+        let properties = Property::parse_given(x.reveal(), "-X", catalogue)?;
+        settings.extend(properties.into_iter().map(|p| Setting::new(Source::X, "-X", p)));
+    }
+
+    let brokers = pick(env, args.brokers.as_deref(), "-b/--brokers", "KQ_BROKERS")?;
+    if let Some(Given { value, source, name }) = brokers {
+        settings.push(Setting::new(source, name, property("bootstrap.servers", value)));
+    }
+    let client_id = pick(env, args.client_id.as_deref(), "--client-id", "KQ_CLIENT_ID")?;
+    if let Some(Given { value, source, name }) = client_id {
+        settings.push(Setting::new(source, name, property("client.id", value)));
+    }
+    Ok(settings)
+}
+
+/// The setting of a property with the highest rank; `settings` are in ascending rank.
 fn highest<'s>(settings: &'s [Setting], name: &str) -> Option<&'s Setting> {
     let name = canonical(name);
     settings.iter().rfind(|setting| setting.property.name == name)
@@ -333,8 +346,9 @@ fn property(name: &str, value: String) -> Property {
     Property { name: canonical(name).to_owned(), value }
 }
 
-/// Drops of a group of properties those that rank below its highest: they are about one thing, which
-/// librdkafka would put together of both. A password alone does not outrank what it may belong to.
+/// Removes from a group of properties those of a lower rank than its highest one: a group describes one
+/// thing, and librdkafka would combine both ranks. A password alone does not outrank the others, since it
+/// may belong to them.
 fn drop_outranked(settings: &mut Vec<Setting>, group: &[&str]) {
     let is_of = |setting: &Setting| group.contains(&setting.property.name.as_str());
     let is_thing = |setting: &&Setting| is_of(setting) && !setting.property.name.ends_with("password");

@@ -1,5 +1,5 @@
-//! librdkafka's properties: which there are, which kq keeps for itself, and the nearest right name.
-//! The library itself is asked through a [`Catalogue`].
+//! librdkafka's properties: their names, those that only kq sets, and the nearest right name.
+//! A [`Catalogue`] asks the library itself.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -13,45 +13,45 @@ use crate::terminal::table::{Gap, table};
 /// offers no list of its names that safe code could reach.
 const TABLE: &str = include_str!("properties.tsv");
 
-/// What a command's promises rest on, and what to use instead.
+/// Properties that the promises of a command depend on, and what to use instead.
 const RESERVED: &[(&str, &str)] = &[
     ("group.id", "use -g/--group of `kq consume` and `kq worker`, or KQ_GROUP"),
     ("group.protocol", "use --group-protocol of `kq consume` and `kq worker`"),
     ("enable.auto.commit", "kq commits what was written or finished, and only with a group"),
     ("enable.auto.offset.store", "kq commits what was written or finished, and only with a group"),
     ("enable.partition.eof", "use `kq consume --until end` (or -e)"),
-    ("transactional.id", "kq writes no transactions: each record stands for itself"),
+    ("transactional.id", "kq writes no transactions"),
     ("delivery.report.only.error", "kq counts every delivery report; use --report to see them"),
-    ("auto.offset.reset", "kq says which records are gone; use --from, and --reset for a group"),
+    ("auto.offset.reset", "kq reports records that were deleted; use --from, and --reset for a group"),
     (
         "topic.blacklist",
-        "patterns of topics are kq's own, and it would wait for one that the client leaves out; name those to read",
+        "patterns of topics are kq's own, and kq would wait for a topic that the client leaves out; name those to read",
     ),
-    ("allow.auto.create.topics", "`kq topic create` makes topics, and `kq produce` without --no-create"),
+    ("allow.auto.create.topics", "`kq topic create` creates topics, and `kq produce` without --no-create"),
 ];
 
-/// What only the client library knows of its properties.
+/// What only the client library knows about its properties.
 pub trait Catalogue {
-    /// What it has against a property, if anything.
+    /// Why it refuses a property, if it does.
     fn refusal(&self, name: &str, value: &str) -> Option<Refusal>;
 
-    /// The value that a property has where nobody gives one.
+    /// The default value of a property.
     fn default_of(&self, name: &str) -> Option<String>;
 
     /// The version of the library.
     fn version(&self) -> String;
 }
 
-/// Why the client library takes no such property.
+/// Why the client library refuses a property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It has none of this name.
+    /// It has no property of this name.
     Unknown,
-    /// It does not take the value, in its words.
+    /// It refuses the value, for this reason in its words.
     Value(String),
 }
 
-/// A librdkafka property under its canonical name, with a value that librdkafka takes.
+/// A librdkafka property under its canonical name, with a value that librdkafka accepts.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Property {
     pub name: String,
@@ -66,7 +66,7 @@ impl fmt::Debug for Property {
 }
 
 impl Property {
-    /// Reads `name=value` as `-X` and `KQ_X` have it; a login as Java writes it is two properties.
+    /// Reads `name=value` of `-X` and `KQ_X`; a login as Java writes it is two properties.
     pub fn parse_given(text: &str, origin: &str, catalogue: &dyn Catalogue) -> anyhow::Result<Vec<Self>> {
         match text.split_once('=') {
             Some((name, value)) if name.trim() == JAAS => login(value)
@@ -78,15 +78,15 @@ impl Property {
         }
     }
 
-    /// Reads `name=value` and has the catalogue check it. `origin` is where it stood
-    /// (`-X`, `KQ_X`); a value is shown in an error only where it can't be a secret.
+    /// Reads `name=value` and checks it with the catalogue. `origin` is where it was given
+    /// (`-X`, `KQ_X`); an error shows a value only where it can't be a secret.
     pub fn parse(text: &str, origin: &str, catalogue: &dyn Catalogue) -> anyhow::Result<Self> {
         let property = text.split_once('=').map(|(name, value)| (name.trim(), value));
         let Some((mut name, value)) = property.filter(|(name, _)| leading_name(name) == *name) else {
             // What follows the name may be a password.
             bail!("{origin} `{}…`: write name=value (`-X list` prints the names)", leading_name(text.trim()));
         };
-        // kcat's spelling of a topic's property, which librdkafka takes too.
+        // kcat's spelling of a topic's property, which librdkafka accepts too.
         if let Some(bare) = name.strip_prefix("topic.")
             && !is_listed(name)
             && is_listed(bare)
@@ -94,7 +94,7 @@ impl Property {
             name = bare;
         }
         if let Some(instead) = reserved(name) {
-            bail!("{origin} `{name}` is kq's own to set: {instead}");
+            bail!("{origin} `{name}` is set by kq only: {instead}");
         }
         match catalogue.refusal(name, value) {
             None => Ok(Self { name: canonical(name).to_owned(), value: value.to_owned() }),
@@ -113,7 +113,7 @@ fn leading_name(text: &str) -> &str {
     &text[..end.unwrap_or(text.len())]
 }
 
-/// What to use instead of a property that is kq's own to set.
+/// What to use instead of a property that only kq sets.
 pub fn reserved(name: &str) -> Option<&'static str> {
     RESERVED.iter().find(|(reserved, _)| *reserved == canonical(name)).map(|(_, instead)| *instead)
 }
@@ -124,7 +124,7 @@ pub fn is_known(name: &str) -> bool {
 }
 
 fn refused_value(name: &str, why: &str) -> String {
-    // It may be right but for what is linked in: "… not available at build time".
+    // The value may be right, but not supported by this build: "… not available at build time".
     let of_build = why.contains(" build");
     match row(name).map(|row| row.values) {
         Some(values) if !of_build && values.contains(['|', '.']) => {
@@ -151,13 +151,13 @@ pub fn nearest(name: &str) -> Option<&'static str> {
     (likeness(&near) <= name.len().div_ceil(3)).then_some(near.name)
 }
 
-/// The name that librdkafka knows a property by, of which others are aliases: two
-/// settings of one property must meet under one name for the later to win.
+/// librdkafka's own name of a property, for which others are aliases: two settings
+/// of one property need the same name, so that the later one wins.
 pub fn canonical(name: &str) -> &str {
     row(name).and_then(|row| row.alias_of).unwrap_or(name)
 }
 
-/// The name that people know a property by, where its canonical one is not it.
+/// The name that users know for a property, where that is not the canonical one.
 pub fn familiar(name: &str) -> &str {
     match name {
         "metadata.broker.list" => "bootstrap.servers",
@@ -167,7 +167,7 @@ pub fn familiar(name: &str) -> &str {
     }
 }
 
-/// Whether a property's value is never to be shown.
+/// Whether a property's value must never be shown.
 pub fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["password", "secret", "key.pem", "assertion", "oauthbearer.config", "jaas"]
@@ -217,6 +217,12 @@ fn row(name: &str) -> Option<Row> {
     rows().find(|row| row.name == name)
 }
 
+/// The values that a property takes, as the list has them.
+#[cfg(test)]
+pub(super) fn values(name: &str) -> Option<&'static str> {
+    row(name).map(|row| row.values)
+}
+
 /// The names in the list.
 #[cfg(test)]
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
@@ -230,10 +236,10 @@ fn is_listed(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::properties::Librdkafka;
+    use crate::config::fake::Table;
 
     fn error(text: &str) -> String {
-        Property::parse(text, "-X", &Librdkafka).unwrap_err().to_string()
+        Property::parse(text, "-X", &Table).unwrap_err().to_string()
     }
 
     #[test]
@@ -256,7 +262,7 @@ mod tests {
         assert!(error("group.id=g").contains("--group"));
         assert!(error("enable.partition.eof=true").contains("--until end"));
         for (name, _) in RESERVED {
-            assert!(error(&format!("{name}=true")).contains("kq's own"), "{name}");
+            assert!(error(&format!("{name}=true")).contains("is set by kq only"), "{name}");
         }
     }
 
@@ -280,18 +286,18 @@ mod tests {
     #[test]
     fn a_login_as_java_writes_it_is_user_and_password() {
         let text = r#"sasl.jaas.config=org.x.PlainLoginModule required username="u" password="hunter2";"#;
-        let given = Property::parse_given(text, "-X", &Librdkafka).unwrap();
+        let given = Property::parse_given(text, "-X", &Table).unwrap();
         let given: Vec<_> = given.iter().map(|p| (p.name.as_str(), p.value.as_str())).collect();
         assert_eq!(given, [("sasl.username", "u"), ("sasl.password", "hunter2")]);
         for text in [text.replace("username", "user"), text.replace("PlainLogin", "OtherLogin")] {
-            let error = Property::parse_given(&text, "KQ_X", &Librdkafka).unwrap_err().to_string();
+            let error = Property::parse_given(&text, "KQ_X", &Table).unwrap_err().to_string();
             assert!(error.starts_with("KQ_X sasl.jaas.config: ") && !error.contains("hunter2"), "{error}");
         }
     }
 
     #[test]
     fn aliases_meet_under_one_name() {
-        assert_eq!(Property::parse("linger.ms=1", "-X", &Librdkafka).unwrap().name, "queue.buffering.max.ms");
+        assert_eq!(Property::parse("linger.ms=1", "-X", &Table).unwrap().name, "queue.buffering.max.ms");
         assert_eq!(canonical("bootstrap.servers"), canonical("metadata.broker.list"));
         for row in rows() {
             assert_eq!(canonical(familiar(row.name)), canonical(row.name));
@@ -301,13 +307,13 @@ mod tests {
 
     #[test]
     fn kcat_spelling_of_topic_properties_is_understood() {
-        let p = Property::parse("topic.request.required.acks=1", "-X", &Librdkafka).unwrap();
+        let p = Property::parse("topic.request.required.acks=1", "-X", &Table).unwrap();
         assert_eq!(p.name, "request.required.acks");
     }
 
     #[test]
     fn debug_output_masks_secrets() {
-        let p = Property::parse("sasl.password=hunter2", "-X", &Librdkafka).unwrap();
+        let p = Property::parse("sasl.password=hunter2", "-X", &Table).unwrap();
         assert_eq!(format!("{p:?}"), "sasl.password=***");
     }
 }

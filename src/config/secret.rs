@@ -1,13 +1,13 @@
-//! A value that is shown nowhere.
+//! A value that is never shown.
 
 use std::fmt;
 
-/// A value that is shown nowhere: not by `{:?}`, not in errors, not in help.
+/// A value that is never shown: not by `{:?}`, not in errors, not in help.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The value itself, for librdkafka or for a child that may have it.
+    /// The value itself, for librdkafka or for a child that is allowed to have it.
     pub fn reveal(&self) -> &str {
         &self.0
     }

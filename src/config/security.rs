@@ -8,7 +8,7 @@ use super::{Setting, property};
 use crate::config::flags::ConnectionArgs;
 use crate::config::secret::Secret;
 
-/// Properties that are one thing each: whom to trust, and who this client is.
+/// Groups of properties that describe one thing each: whom to trust, and who this client is.
 pub(super) const GROUPS: [&[&str]; 2] = [
     &["ssl.ca.location", "ssl.ca.pem"],
     &[
@@ -39,8 +39,8 @@ impl Decider {
 ///
 /// TLS is on with `--tls` or any `--tls-…` flag, and with SASL unless every one of
 /// `brokers` is on loopback; `--no-tls` turns it off. Flags decide before the environment.
-/// What a file or `-X` says of a property, `given`, is completed and not undone: a login's other
-/// half may stand there, and a protocol with TLS stays one.
+/// Properties of a file or of `-X`, `given`, are completed and not removed: the other half of a
+/// login may be there, and a protocol with TLS keeps TLS.
 pub(super) fn resolve<'g>(
     args: &ConnectionArgs,
     env: Lookup<'_>,
@@ -87,7 +87,7 @@ pub(super) fn resolve<'g>(
     let mut deciders: Vec<Decider> = tls.map(|(_, decider)| decider).into_iter().chain(sasl).collect();
     deciders.sort();
     deciders.dedup();
-    // Where the protocol itself is all that was given, it stands already.
+    // Where only the protocol itself was given, it is in the settings already.
     if let Some(highest) = deciders.last().filter(|last| protocol.is_none_or(|p| of_protocol(p) != **last)) {
         let source = highest.source;
         let origins: Vec<&str> = deciders.iter().rev().map(|decider| decider.origin.as_str()).collect();
@@ -100,90 +100,112 @@ fn setting(source: Source, origin: &str, name: &str, value: String) -> Setting {
     Setting::new(source, origin, property(name, value))
 }
 
-/// The certificate and key settings, and who of those that gave them ranks highest.
+/// The settings of TLS, and the source of the highest rank among those that turn it on.
 fn tls_files(
     args: &ConnectionArgs,
     env: Lookup<'_>,
     settings: &mut Vec<Setting>,
 ) -> anyhow::Result<Option<Decider>> {
-    let mut highest: Option<Decider> = None;
-    let mut set = |given: &Given, name, value: String| {
-        if highest.as_ref().is_none_or(|highest| highest.source < given.source) {
-            highest = Some(Decider::new(given.source, given.name));
-        }
-        settings.push(setting(given.source, given.name, name, value));
-    };
+    let mut tls = Tls { settings, highest: None };
+    tls.authorities(args, env)?;
+    tls.certificate_and_key(args, env)?;
+    tls.verification(args, env)?;
+    Ok(tls.highest)
+}
 
-    let ca = pick(env, args.tls_ca.as_deref(), "--tls-ca", "KQ_TLS_CA")?;
-    if let Some(ca) = &ca {
-        let pem = readable(ca)?;
+/// The settings of TLS as they are collected.
+struct Tls<'s> {
+    settings: &'s mut Vec<Setting>,
+    highest: Option<Decider>,
+}
+
+impl Tls<'_> {
+    /// Adds a setting that turns TLS on.
+    fn set(&mut self, given: &Given, name: &str, value: String) {
+        if self.highest.as_ref().is_none_or(|highest| highest.source < given.source) {
+            self.highest = Some(Decider::new(given.source, given.name));
+        }
+        self.settings.push(setting(given.source, given.name, name, value));
+    }
+
+    fn authorities(&mut self, args: &ConnectionArgs, env: Lookup<'_>) -> anyhow::Result<()> {
+        let Some(ca) = pick(env, args.tls_ca.as_deref(), "--tls-ca", "KQ_TLS_CA")? else { return Ok(()) };
+        let pem = readable(&ca)?;
         if !std::path::Path::new(&ca.value).is_dir() && !holds(&pem, b"CERTIFICATE-----") {
-            bail!("{} {} holds no certificate in PEM form", ca.name, ca.value);
+            bail!("{} {} contains no certificate in PEM form", ca.name, ca.value);
         }
-        set(ca, "ssl.ca.location", ca.value.clone());
+        self.set(&ca, "ssl.ca.location", ca.value.clone());
+        Ok(())
     }
 
-    let cert = pick(env, args.tls_cert.as_deref(), "--tls-cert", "KQ_TLS_CERT")?;
-    let mut key = pick(env, args.tls_key.as_deref(), "--tls-key", "KQ_TLS_KEY")?;
-    if let Some(cert) = &cert {
-        let pem = readable(cert)?;
-        if !holds(&pem, b"CERTIFICATE-----") {
-            bail!("{} {} holds no certificate in PEM form", cert.name, cert.value);
-        }
-        set(cert, "ssl.certificate.location", cert.value.clone());
-        if key.is_none() {
-            // One PEM file may hold both.
-            if !holds(&pem, b"PRIVATE KEY-----") {
-                bail!("{} {} holds no private key: give it with --tls-key", cert.name, cert.value);
+    fn certificate_and_key(&mut self, args: &ConnectionArgs, env: Lookup<'_>) -> anyhow::Result<()> {
+        let cert = pick(env, args.tls_cert.as_deref(), "--tls-cert", "KQ_TLS_CERT")?;
+        let mut key = pick(env, args.tls_key.as_deref(), "--tls-key", "KQ_TLS_KEY")?;
+        if let Some(cert) = &cert {
+            let pem = readable(cert)?;
+            if !holds(&pem, b"CERTIFICATE-----") {
+                bail!("{} {} contains no certificate in PEM form", cert.name, cert.value);
             }
-            key = Some(cert.clone());
+            self.set(cert, "ssl.certificate.location", cert.value.clone());
+            if key.is_none() {
+                // One PEM file may contain both.
+                if !holds(&pem, b"PRIVATE KEY-----") {
+                    bail!("{} {} contains no private key: give it with --tls-key", cert.name, cert.value);
+                }
+                key = Some(cert.clone());
+            }
         }
-    }
-    if let Some(key) = &key {
-        if cert.is_none() {
-            bail!("{} needs the certificate too: give it with --tls-cert", key.name);
+        if let Some(key) = &key {
+            if cert.is_none() {
+                bail!("{} needs the certificate too: give it with --tls-cert", key.name);
+            }
+            if !holds(&readable(key)?, b"PRIVATE KEY-----") {
+                bail!("{} {} contains no private key in PEM form", key.name, key.value);
+            }
+            self.set(key, "ssl.key.location", key.value.clone());
         }
-        if !holds(&readable(key)?, b"PRIVATE KEY-----") {
-            bail!("{} {} holds no private key in PEM form", key.name, key.value);
+        let password = args.tls_key_password.as_ref().map(Secret::reveal);
+        if let Some(password) = pick(env, password, "--tls-key-password", "KQ_TLS_KEY_PASSWORD")? {
+            if key.is_none() {
+                bail!("{} is for a key: give that with --tls-key", password.name);
+            }
+            self.set(&password, "ssl.key.password", password.value.clone());
         }
-        set(key, "ssl.key.location", key.value.clone());
+        Ok(())
     }
 
-    let password = args.tls_key_password.as_ref().map(Secret::reveal);
-    if let Some(password) = pick(env, password, "--tls-key-password", "KQ_TLS_KEY_PASSWORD")? {
-        if key.is_none() {
-            bail!("{} is for a key: give that with --tls-key", password.name);
+    fn verification(&mut self, args: &ConnectionArgs, env: Lookup<'_>) -> anyhow::Result<()> {
+        let (insecure, source, name) = if args.tls_insecure {
+            (Some(true), Source::Flag, "--tls-insecure")
+        } else {
+            (environment::switch(env, "KQ_TLS_INSECURE")?, Source::Env, "KQ_TLS_INSECURE")
+        };
+        let properties = ["enable.ssl.certificate.verification", "ssl.endpoint.identification.algorithm"];
+        match insecure {
+            Some(true) => {
+                let given = Given { value: String::new(), source, name };
+                for (property, value) in properties.into_iter().zip(["false", "none"]) {
+                    self.set(&given, property, value.to_owned());
+                }
+            }
+            // It ranks above a file that turns verification off. It does not turn TLS on.
+            Some(false) => {
+                let on = properties.into_iter().zip(["true", "https"]);
+                self.settings
+                    .extend(on.map(|(property, value)| setting(source, name, property, value.into())));
+            }
+            None => {}
         }
-        set(&password, "ssl.key.password", password.value.clone());
+        Ok(())
     }
-
-    let (insecure, source, name) = if args.tls_insecure {
-        (Some(true), Source::Flag, "--tls-insecure")
-    } else {
-        (environment::switch(env, "KQ_TLS_INSECURE")?, Source::Env, "KQ_TLS_INSECURE")
-    };
-    match insecure {
-        Some(true) => {
-            let given = Given { value: String::new(), source, name };
-            set(&given, "enable.ssl.certificate.verification", "false".to_owned());
-            set(&given, "ssl.endpoint.identification.algorithm", "none".to_owned());
-        }
-        // Above a file that turns it off; that TLS is wanted it does not say.
-        Some(false) => {
-            settings.push(setting(source, name, "enable.ssl.certificate.verification", "true".to_owned()));
-            settings.push(setting(source, name, "ssl.endpoint.identification.algorithm", "https".to_owned()));
-        }
-        None => {}
-    }
-    Ok(highest)
 }
 
 fn holds(file: &[u8], mark: &[u8]) -> bool {
     memchr::memmem::find(file, mark).is_some()
 }
 
-/// The content of a file that a setting names: a bad path fails before any connection
-/// is tried. A folder (of CA certificates) counts as empty.
+/// The content of a file that a setting names: a bad path fails before kq tries to
+/// connect. A folder (of CA certificates) counts as empty.
 fn readable(given: &Given) -> anyhow::Result<Vec<u8>> {
     if std::path::Path::new(&given.value).is_dir() {
         return Ok(Vec::new());
@@ -191,8 +213,8 @@ fn readable(given: &Given) -> anyhow::Result<Vec<u8>> {
     std::fs::read(&given.value).with_context(|| format!("{} {}", given.name, given.value))
 }
 
-/// The SASL settings, and who gave the mechanism: SASL is on where it is given by a flag or a variable,
-/// and where a file or `-X` gives it and nobody the protocol.
+/// The SASL settings, and the source of the mechanism. SASL is on where a flag or a variable gives the
+/// mechanism, and where a file or `-X` gives it and the protocol is not given.
 fn sasl<'g>(
     args: &ConnectionArgs,
     env: Lookup<'_>,
@@ -230,7 +252,7 @@ fn sasl<'g>(
         "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512" => true,
         "OAUTHBEARER" if given(UNSECURE).is_some_and(|unsecure| unsecure.property.value == "true") => false,
         "OAUTHBEARER" => bail!(
-            "{origin} OAUTHBEARER: nothing gives it a token, since this build has no OIDC \
+            "{origin} OAUTHBEARER: there is no source of tokens, since this build has no OIDC \
              (-X {UNSECURE}=true makes unsecured ones, for tests)"
         ),
         "GSSAPI" => bail!("{origin} GSSAPI: this build has no Kerberos; it has {MECHANISMS}"),
@@ -254,7 +276,7 @@ const UNSECURE: &str = "enable.sasl.oauthbearer.unsecure.jwt";
 
 const MECHANISMS: &str = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER";
 
-/// The password, given as it is or as a file that holds it (one newline at its end is no part of it).
+/// The password, given directly or as a file that contains it (one newline at its end is removed).
 fn sasl_password(args: &ConnectionArgs, env: Lookup<'_>) -> anyhow::Result<Option<Given>> {
     let direct = args.sasl_password.as_ref().map(Secret::reveal);
     let direct = pick(env, direct, "--sasl-password", "KQ_SASL_PASSWORD")?;

@@ -10,7 +10,7 @@ const MAX_LEN: usize = 249;
 /// The one topic that a command works on: its positional, else `-t`, else `KQ_TOPIC`.
 ///
 /// A name that Kafka would refuse is refused here, and so is a positional beside
-/// `-t`, which leaves nothing for the positional to be.
+/// `-t`: the command takes one topic.
 pub fn one(positional: Option<&str>, flag: Option<&str>, env: Option<&str>) -> anyhow::Result<String> {
     let name = match (positional, flag) {
         (Some(name), Some(flag)) => {
@@ -55,8 +55,8 @@ pub fn check(name: &str) -> anyhow::Result<()> {
     }
 }
 
-/// What Kafka has against a topic's name (its `Topic.validate`), which may be up to
-/// 249 of `a-z A-Z 0-9 . _ -`, neither `.` nor `..`.
+/// Why Kafka refuses a topic's name (its `Topic.validate`), if it does. A name has up to
+/// 249 of `a-z A-Z 0-9 . _ -`, and is neither `.` nor `..`.
 pub fn flaw(name: &str) -> Option<String> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() {
@@ -67,7 +67,7 @@ pub fn flaw(name: &str) -> Option<String> {
     }
     if name.len() > MAX_LEN {
         return Some(format!(
-            "a topic's name of {} bytes is too long: Kafka takes up to {MAX_LEN}",
+            "a topic's name of {} bytes is too long: Kafka allows up to {MAX_LEN}",
             name.len()
         ));
     }
@@ -77,21 +77,21 @@ pub fn flaw(name: &str) -> Option<String> {
     ))
 }
 
-/// What to say where a TOPIC is the name of a file too: most likely the topic was forgotten.
+/// The hint where a TOPIC is also the name of a file: most likely the topic was forgotten.
 pub fn file_hint(name: &str) -> Option<String> {
     Path::new(name)
         .is_file()
         .then(|| format!("it is a file here: name the topic first, as in `kq produce TOPIC {name}`"))
 }
 
-/// What every command says of a topic that the cluster does not have.
+/// The message of every command about a topic that the cluster does not have.
 pub fn absent(name: &str) -> String {
     format!(
-        "topic {name} does not exist; `kq topic create {name}` makes it, `kq topic list` shows those that exist"
+        "topic {name} does not exist; `kq topic create {name}` creates it, `kq topic list` shows those that exist"
     )
 }
 
-/// The end of an error about a topic that is not there, where there is a file of its name.
+/// The end of an error about a topic that does not exist, where a file of that name does.
 pub fn or_a_file(name: &str) -> String {
     file_hint(name).map_or_else(String::new, |hint| format!("; {hint}"))
 }

@@ -1,4 +1,4 @@
-//! Values that were compressed by themselves: what says so, the value before it, and the headers that still hold. Pure: no clock, no IO.
+//! Values that were compressed one by one: which codec, the decompressed value, and the headers to keep. Pure: no clock, no IO.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,26 +9,26 @@ use anyhow::Context as _;
 use crate::record::codec::{self, Codec, Failure, one_of};
 use crate::record::{Header, OwnedHeader, Record, RecordRef};
 
-/// The header that says how a value was compressed by itself.
+/// The header that names the codec of a value that was compressed by itself.
 pub const CONTENT_ENCODING: &[u8] = b"content-encoding";
 
-/// The most bytes that one value may decode to unless `--max-decoded` says otherwise.
+/// The default of `--max-decoded`: the largest size of a decompressed value, in bytes.
 pub const MAX_DECODED: usize = 64 << 20;
 
-/// So many codings of one value are removed, and no more: a header can name any number of them,
-/// and each one costs up to the bound on the size.
+/// The most codings of one value that are removed: a header can name any number of them, and each
+/// one costs memory and time up to the bound on the size.
 const MOST_CODINGS: usize = 8;
 
-/// Compressions of HTTP's registry that kq has not.
+/// Compressions in HTTP's registry that kq does not support.
 const FOREIGN: [&str; 3] = ["br", "deflate", "compress"];
 
-/// So many characters of an unknown coding are shown.
+/// How many characters of an unknown coding are shown.
 const LONGEST_NAME: usize = 40;
 
 /// What to decompress: `--decode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Decode {
-    /// What the header `content-encoding` or an unmistakable magic says.
+    /// By the header `content-encoding`, or by first bytes that are unmistakable.
     #[default]
     Auto,
     /// Nothing.
@@ -43,7 +43,7 @@ impl Decode {
         [Self::Auto, Self::None].into_iter().chain(Codec::ALL.map(Self::Named))
     }
 
-    /// The name, as `--decode` has it.
+    /// The name in `--decode`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -77,15 +77,15 @@ impl FromStr for Decode {
 /// applied (RFC 9110, 8.4); they are removed from the last to the first. Names
 /// are those of [`Codec`] and its aliases, in any letter case; `identity` and empty
 /// elements are skipped. A list that names a compression and anything else that
-/// is unknown can't be removed, and neither can a part of it be. A list of nothing
-/// but unknown names, such as a charset, says nothing about compression: then,
-/// and where there is no list, the magic of framed or of Java's xerial Snappy
-/// decides. Magics of two or four bytes (gzip, zstd, LZ4) prove nothing about a
-/// value of any bytes, so they are not looked at.
+/// is unknown can't be removed, not even in part. A list of only unknown names,
+/// such as a charset, says nothing about compression: then, and where there is no
+/// list, the magic bytes of framed or of Java's xerial Snappy decide. Magics of two
+/// or four bytes (gzip, zstd, LZ4) prove nothing about a value of any bytes, so they
+/// are not checked.
 ///
-/// A magic that led astray is no failure. A header, a named codec, or a value that
-/// is larger than the bound after any step is one. An empty value, which no codec
-/// writes, is as it is.
+/// A wrong guess from the magic is not a failure. A wrong header, a wrong named
+/// codec, or a value that is larger than the bound after any step is one. An empty
+/// value, which no codec writes, is not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decoder {
     pub decode: Decode,
@@ -99,7 +99,7 @@ impl Default for Decoder {
     }
 }
 
-/// Memory that is used for one value after the other.
+/// Buffers that are reused for each value.
 #[derive(Debug, Default)]
 pub struct Scratch {
     value: Vec<u8>,
@@ -107,17 +107,17 @@ pub struct Scratch {
     step: Vec<u8>,
 }
 
-/// A record's value, as it is to be handed on.
+/// A record's value, as it is passed on.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Decoded<'a> {
-    /// The value before it was compressed, or as it came.
+    /// The decompressed value, or the value of the record, unchanged.
     pub value: Option<&'a [u8]>,
     pub form: Form,
-    /// The value is said to be compressed and is as it came: why. To be counted.
+    /// Why a value that should be decompressed is unchanged. The caller counts it.
     pub failure: Option<String>,
 }
 
-/// Whether a value is the one that the record came with.
+/// Whether a value was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     AsItCame,
@@ -125,13 +125,13 @@ pub enum Form {
 }
 
 impl Form {
-    /// Whether a header of this name holds for a value of this form: what says "compressed" must
-    /// not outlive the compression.
+    /// Whether a header of this name is right for a value of this form: the header that says
+    /// "compressed" is removed with the compression.
     pub fn keeps(self, name: &[u8]) -> bool {
         self == Self::AsItCame || name != CONTENT_ENCODING
     }
 
-    /// The headers that hold for a value of this form.
+    /// The headers that are right for a value of this form.
     pub fn headers<'a>(self, headers: &'a [Header<'a>]) -> Cow<'a, [Header<'a>]> {
         if headers.iter().all(|header| self.keeps(header.name)) {
             return headers.into();
@@ -146,7 +146,7 @@ impl Form {
 }
 
 impl Decoder {
-    /// Whether records must come with their headers.
+    /// Whether the headers of records are needed.
     pub fn needs_headers(&self) -> bool {
         self.decode == Decode::Auto
     }
@@ -245,25 +245,25 @@ fn reason(said_by: &str, codec: Codec, failure: Failure) -> String {
 /// The codings of one value in the order in which they were applied, as they are read.
 struct Codings {
     codecs: [Codec; MOST_CODINGS],
-    /// How many codecs were read, those beyond the array too.
+    /// How many codecs were read, including those for which the array has no room.
     count: usize,
     has_identity: bool,
-    /// A compression that kq has not, in HTTP's registry.
+    /// A compression in HTTP's registry that kq does not support.
     foreign: Option<&'static str>,
-    /// The first coding that is none of these, as a charset that some put there.
+    /// The first coding that is not one of these, such as a charset, which some producers put there.
     unknown: Option<String>,
 }
 
-/// What a list of codings says.
+/// What a list of codings means.
 enum Said<'a> {
     /// Nothing about compression.
     Nothing,
-    /// That the value is not compressed.
+    /// The value is not compressed.
     Identity,
-    /// That these were applied, in this order.
+    /// These were applied, in this order.
     Codecs(&'a [Codec]),
     TooMany,
-    /// That there is compression, and a coding in it that kq can't remove.
+    /// There is compression, with a coding that kq can't remove.
     Unknown(&'a str),
 }
 
@@ -280,7 +280,7 @@ impl Codings {
         self.count += 1;
     }
 
-    /// Takes in one element of a list.
+    /// Reads one element of a list.
     fn read(&mut self, coding: &[u8]) {
         let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
         if let Some(codec) = Codec::of_coding(coding) {

@@ -1,4 +1,4 @@
-//! Escapes: those that a delimiter or a format may hold, and those that keep a terminal safe. Pure: no clock, no IO.
+//! Escapes: those in delimiters and formats, and those that protect a terminal. Pure: no clock, no IO.
 
 use anyhow::{Result, bail};
 
@@ -6,7 +6,7 @@ use crate::record::bytes::append_hex;
 
 /// Replaces the escapes of a delimiter or a format: `\n`, `\t`, `\r`, `\\`, `\0`,
 /// `\xH` and `\xHH` (hexadecimal), and as in kcat and C an octal `\0NNN`.
-/// The error names the escape that is none of these.
+/// The error names an unknown escape.
 pub fn unescape(s: &str) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(s.len());
     let mut rest = s;
@@ -38,14 +38,14 @@ pub(crate) fn escape(s: &str) -> Result<(u8, usize)> {
         }
         Some(_) => {
             let other: String = s.chars().take(2).collect();
-            bail!(r"unknown escape {other}: known are \n \t \r \0 \\ and \xNN; a backslash is \\");
+            bail!(r"unknown escape {other}: known are \n \t \r \0 \\ and \xNN; write a backslash as \\");
         }
-        None => bail!(r"a backslash at the end escapes nothing: a backslash is \\"),
+        None => bail!(r"a backslash at the end escapes nothing: write a backslash as \\"),
     };
     Ok((byte, 2))
 }
 
-/// Up to `most` digits from `from` on, as long as the number fits a byte, with where they end.
+/// Up to `most` digits from `from` on, as long as the number fits in a byte, and the end of the digits.
 fn number(bytes: &[u8], from: usize, most: usize, radix: u32) -> Option<(u8, usize)> {
     let mut value = None;
     let mut end = from;
@@ -58,10 +58,10 @@ fn number(bytes: &[u8], from: usize, most: usize, radix: u32) -> Option<(u8, usi
     value.map(|value| (value, end))
 }
 
-/// Appends bytes so that they cannot command a terminal: printable UTF-8, newline
-/// and tab stay; other control bytes and what is not UTF-8 become `\xNN`; C1
-/// controls, line separators, and characters that turn the direction of text or
-/// hide it become `\u{…}`. It is for reading, not for reading back: a backslash stays one.
+/// Appends bytes so that they can't control a terminal: printable UTF-8, newline
+/// and tab do not change; other control bytes and bytes that are not UTF-8 become `\xNN`;
+/// C1 controls, line separators, and characters that change the direction of text or
+/// hide it become `\u{…}`. It is for people, and can't be parsed: a backslash is not escaped.
 pub fn escape_for_terminal(bytes: &[u8], out: &mut Vec<u8>) {
     for chunk in bytes.utf8_chunks() {
         let text = chunk.valid();
@@ -82,7 +82,7 @@ pub fn escape_for_terminal(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The same for JSON, which stays what it is: a character that can't be shown is inside of a string.
+/// The same for JSON, which stays valid: a character that can't be shown is always inside a string.
 pub fn escape_json_for_terminal(json: &[u8], out: &mut Vec<u8>) {
     for chunk in json.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -105,7 +105,7 @@ fn append_byte_escape(byte: u8, out: &mut Vec<u8>) {
     append_hex(&[byte], out);
 }
 
-/// Whether a character can be shown as it is.
+/// Whether a character can be shown unchanged.
 fn is_plain(c: char) -> bool {
     match c {
         ' '..='~' | '\n' | '\t' => true,
@@ -175,7 +175,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn unescape_never_panics_and_undoes_hexadecimal(bytes in any::<Vec<u8>>(), s in any::<String>()) {
+        fn unescape_never_panics_and_reverses_hexadecimal(bytes in any::<Vec<u8>>(), s in any::<String>()) {
             let _ = unescape(&s);
             let escaped = bytes.iter().fold(String::new(), |escaped, b| escaped + &format!("\\x{b:02x}"));
             prop_assert_eq!(unescape(&escaped).unwrap(), bytes);

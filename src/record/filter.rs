@@ -1,4 +1,4 @@
-//! Which records are let through: by key, by header, by what the value matches. Pure: no clock, no IO.
+//! Which records are used: by key, by header, by a pattern on the value. Pure: no clock, no IO.
 
 use std::str::FromStr;
 
@@ -6,14 +6,14 @@ use anyhow::bail;
 
 use crate::record::RecordRef;
 
-/// What a record must have to be let through; without any part, every record is.
+/// The conditions on a record; without any condition, every record is used.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// The decoded value matches: a tombstone has no value that could.
+    /// The decompressed value matches this; a tombstone never does.
     pub grep: Option<regex::bytes::Regex>,
     /// The key is this.
     pub key: Option<Vec<u8>>,
-    /// Each of these headers is there, whatever others are.
+    /// The record has each of these headers; it may have others.
     pub headers: Vec<NameValue>,
 }
 
@@ -36,13 +36,13 @@ impl FromStr for NameValue {
 }
 
 impl Filter {
-    /// Whether records must come with their headers.
+    /// Whether the headers of records are needed.
     pub fn needs_headers(&self) -> bool {
         !self.headers.is_empty()
     }
 
-    /// Whether the key and the headers let it through, those that it came with: to be asked before
-    /// the value is decoded, which costs more.
+    /// Whether the record's key and its original headers match. The caller checks this before it decompresses
+    /// the value, which costs more.
     pub fn takes_record(&self, record: &RecordRef<'_>) -> bool {
         self.key.as_ref().is_none_or(|key| record.key == Some(key))
             && self.headers.iter().all(|NameValue { name, value }| {
@@ -50,7 +50,7 @@ impl Filter {
             })
     }
 
-    /// Whether the decoded value lets it through.
+    /// Whether the decompressed value matches.
     pub fn takes_value(&self, value: Option<&[u8]>) -> bool {
         self.grep.as_ref().is_none_or(|pattern| value.is_some_and(|value| pattern.is_match(value)))
     }

@@ -1,4 +1,4 @@
-//! A record as it stands between Kafka and the formats: bytes and numbers, no rdkafka type.
+//! A record between Kafka and the formats: bytes and numbers, no rdkafka type. Pure: no clock, no IO.
 
 pub mod bytes;
 pub mod codec;
@@ -17,16 +17,16 @@ pub use place::{Place, TopicPartition};
 /// A header: a name and a value that may be null. Order and duplicates count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// The name, UTF-8 by Kafka's rules; kept as bytes, since nobody enforces it.
+    /// The name: UTF-8 by Kafka's rules, kept as bytes, since neither brokers nor clients enforce that.
     pub name: &'a [u8],
     /// The value; `None` is null, which is not empty.
     pub value: Option<&'a [u8]>,
 }
 
-/// What a record's timestamp says, in milliseconds since the epoch.
+/// A record's timestamp, in milliseconds since the epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Timestamp {
-    /// The broker keeps none (message format before 0.10), or none was given.
+    /// The broker stores none (message format before 0.10), or none was given.
     #[default]
     None,
     /// Set by the producer.
@@ -36,7 +36,7 @@ pub enum Timestamp {
 }
 
 impl Timestamp {
-    /// Milliseconds since the epoch, whoever set them.
+    /// Milliseconds since the epoch, set by the producer or the broker.
     pub fn millis(self) -> Option<i64> {
         match self {
             Self::None => None,
@@ -56,11 +56,11 @@ pub struct RecordRef<'a> {
     pub key: Option<&'a [u8]>,
     /// `None` is a tombstone, which is not empty.
     pub value: Option<&'a [u8]>,
-    /// In the record's order. Empty too where nobody asked for headers.
+    /// In the record's order. Also empty where headers were not asked for.
     pub headers: &'a [Header<'a>],
 }
 
-/// Where a record goes and what it carries, as a producer takes it.
+/// A record for a producer: where it goes and what it contains.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outgoing<'a> {
     /// `None`: the partitioner decides.
@@ -71,14 +71,14 @@ pub struct Outgoing<'a> {
     pub headers: &'a [Header<'a>],
     /// Milliseconds since the epoch; `None`: now.
     pub timestamp: Option<i64>,
-    /// Comes back when the record was delivered or failed.
+    /// Returned when the record was delivered or failed.
     pub tag: u64,
 }
 
 /// A header that owns its bytes: name and value.
 pub type OwnedHeader = (Vec<u8>, Option<Vec<u8>>);
 
-/// A consumed record that owns its bytes: what a worker hands from thread to thread.
+/// A consumed record that owns its bytes: a worker passes it from thread to thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     pub topic: std::sync::Arc<str>,
@@ -91,14 +91,14 @@ pub struct Record {
 }
 
 impl RecordRef<'_> {
-    /// Where it stands.
+    /// Its topic, partition and offset.
     pub fn place(&self) -> Place<'_> {
         Place { topic: self.topic, partition: self.partition, offset: self.offset }
     }
 }
 
 impl Record {
-    /// Where it stands.
+    /// Its topic, partition and offset.
     pub fn place(&self) -> Place<'_> {
         Place { topic: &self.topic, partition: self.partition, offset: self.offset }
     }

@@ -1,4 +1,4 @@
-//! Where a record stands: a partition of a topic, and an offset in it. Pure: no clock, no IO.
+//! The place of a record: a partition of a topic, and an offset in it. Pure: no clock, no IO.
 
 use std::fmt;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// Several partitions as a person reads them: `orders[0] orders[1]`.
+/// Several partitions in a message: `orders[0] orders[1]`.
 pub fn shown<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> String {
     partitions.into_iter().map(TopicPartition::to_string).collect::<Vec<_>>().join(" ")
 }

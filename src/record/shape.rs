@@ -8,7 +8,7 @@ use crate::record::json::parse_json;
 use crate::record::validate::Validator;
 use crate::record::{Header, Outgoing, OwnedHeader, codec};
 
-/// What is made of each frame. By default a frame is a record's value.
+/// How a frame becomes a record. By default a frame is a record's value.
 #[derive(Debug, Default)]
 pub struct Shape {
     /// What ends the key at the start of a frame; never empty.
@@ -22,17 +22,17 @@ pub struct Shape {
     pub empty_is_null: bool,
     /// Headers of every record, after those that it has itself.
     pub headers: Vec<OwnedHeader>,
-    /// The partition of every record, unless it keeps its own.
+    /// The partition of every record, unless the record names its own.
     pub partition: Option<i32>,
-    /// The timestamp of every record; one that [`keepable`] takes.
+    /// The timestamp of every record; one that [`keepable`] accepts.
     pub timestamp: Option<i64>,
-    /// Each value is compressed by itself with Snappy, and a last header says so.
+    /// Each value is compressed by itself with Snappy, and a header is added that says so.
     pub compress_value: bool,
     /// A frame is a record in JSON.
     pub json: bool,
-    /// The partition that a JSON record names counts.
+    /// A JSON record goes to the partition that it names.
     pub keep_partition: bool,
-    /// The topic that a JSON record names counts.
+    /// A JSON record goes to the topic that it names.
     pub topic_from_record: bool,
     pub validator: Option<Validator>,
 }
@@ -52,8 +52,8 @@ impl Shape {
             && self.validator.is_none()
     }
 
-    /// Makes the frame's record and hands it to `send`, with its own topic where it has one
-    /// that counts. The outer error says what is wrong with the frame.
+    /// Makes the frame's record and passes it to `send`, with its own topic if it names one
+    /// and `topic_from_record` is set. The outer error says what is wrong with the frame.
     pub fn apply<T>(
         &self,
         frame: &[u8],
@@ -130,7 +130,7 @@ impl Shape {
         tag: u64,
         send: impl FnOnce(Outgoing<'_>) -> T,
     ) -> anyhow::Result<T> {
-        // A tombstone has no value that could be wrong.
+        // A tombstone has no value to check.
         if let (Some(validator), Some(value)) = (&self.validator, value) {
             validator.check(value).map_err(|why| anyhow!(why))?;
         }
@@ -148,12 +148,12 @@ impl Shape {
     }
 }
 
-/// The timestamp, where it would arrive as it is: librdkafka takes 0 for "now"
-/// (`rd_kafka_msg_new0`), and a negative one is none to whoever reads it.
+/// The timestamp, if it would arrive unchanged: librdkafka replaces 0 with the time of sending
+/// (`rd_kafka_msg_new0`), and to consumers a negative one means no timestamp.
 pub fn keepable(ms: i64) -> anyhow::Result<i64> {
     if ms == 0 {
         bail!(
-            "timestamp 0 can't be kept, since the client takes it for now; leave it out for the time of sending"
+            "timestamp 0 can't be kept, since the client replaces it with now; leave it out for the time of sending"
         );
     }
     if ms < 0 {

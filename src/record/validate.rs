@@ -1,4 +1,4 @@
-//! Whether a value is JSON, or what a JSON Schema asks for, and if not why. Pure: no clock, no IO.
+//! Whether a value is JSON, or valid against a JSON Schema, and if not, why. Pure: no clock, no IO.
 
 use anyhow::{Context as _, anyhow, bail};
 use serde::de::IgnoredAny;
@@ -9,22 +9,21 @@ use crate::record::json::short;
 /// What a value must be to be sent.
 #[derive(Debug)]
 pub enum Validator {
-    /// One JSON text (RFC 8259) in UTF-8: nested as deep as it likes, names in an object may
-    /// come twice.
+    /// One JSON text (RFC 8259) in UTF-8, nested to any depth; a name may be in an object twice.
     Json,
-    /// JSON that a JSON Schema takes. Nested deeper than 127 it is refused.
+    /// JSON that a JSON Schema accepts. Text that is nested deeper than 127 is refused.
     Schema(Box<jsonschema::Validator>),
 }
 
 impl Validator {
-    /// The validator of a JSON Schema: of the draft that its `$schema` names, else of 2020-12.
-    /// It may refer to itself and to the meta-schemas, but to no other document.
+    /// The validator of a JSON Schema, by the draft that its `$schema` names, else by 2020-12.
+    /// The schema may refer to itself and to the meta-schemas, but to no other document.
     pub fn schema(text: &[u8]) -> anyhow::Result<Self> {
         let schema: Value = serde_json::from_slice(text).context("not JSON")?;
         if !schema.is_object() && !schema.is_boolean() {
             bail!("a schema is an object");
         }
-        // The base lets a relative reference reach the retriever, which says what to do.
+        // With this base, a relative reference reaches the retriever, whose error says what to do.
         let options = jsonschema::options().with_base_uri("schema:///").with_retriever(Alone);
         let validator = options.build(&schema).map_err(|e| {
             let at = e.instance_path().as_str();
@@ -34,7 +33,7 @@ impl Validator {
         Ok(Self::Schema(Box::new(validator)))
     }
 
-    /// Why the value is none that is asked for, in one line.
+    /// Why the value is not valid, in one line.
     pub fn check(&self, value: &[u8]) -> Result<(), String> {
         let Ok(text) = std::str::from_utf8(value) else {
             let at = value.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len());
@@ -44,14 +43,14 @@ impl Validator {
             return Err("not JSON: it is empty".into());
         }
         let not_json = |e: serde_json::Error| {
-            // The value is the caller's to name; serde_json counts its lines from 1.
+            // The caller names the value's place; serde_json counts lines within the value, from 1.
             let what = e.to_string();
             let what = what.split(" at line ").next().unwrap_or_default();
             let line = if e.line() > 1 { format!("line {}, ", e.line()) } else { String::new() };
             format!("not JSON: {what} ({line}column {})", e.column())
         };
         match self {
-            // Passed over without recursion, so that no depth overflows the stack.
+            // Read without recursion, so that no depth overflows the stack.
             Self::Json => serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(not_json),
             Self::Schema(validator) => {
                 let instance: Value = serde_json::from_str(text).map_err(not_json)?;
@@ -65,7 +64,7 @@ impl Validator {
     }
 }
 
-/// Fetches nothing: a schema stands alone.
+/// Fetches nothing: a schema is one document.
 struct Alone;
 
 impl jsonschema::Retrieve for Alone {

@@ -1,4 +1,4 @@
-//! A line on a terminal's stderr that shows how things stand, and everything else that is written past it.
+//! A status line at the bottom of a terminal's stderr, and how other output is written without damage to it.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
@@ -12,8 +12,8 @@ use crate::lock::Lock;
 /// How long the end of the line waits for the terminal.
 const MOMENT: Duration = Duration::from_millis(50);
 
-/// The line at the bottom of a terminal. Whoever writes to that terminal meanwhile does it
-/// through [`Live::past`], so that the line is neither torn nor left behind.
+/// The line at the bottom of a terminal. Every other write to that terminal goes through
+/// [`Live::past`], so that the line is neither broken nor left behind.
 pub struct Live {
     term: Term,
     /// Whether stdout is that terminal too.
@@ -24,10 +24,10 @@ pub struct Live {
 #[derive(Default)]
 struct State {
     shown: bool,
-    /// The cursor stands behind an unfinished line of output: showing the line would
-    /// garble it, and taking the line away would erase it.
+    /// The cursor is behind an unfinished line of output: showing the live line would
+    /// damage that line, and removing the live line would erase it.
     open: bool,
-    /// Nothing is shown any more.
+    /// The line is never shown again.
     ended: bool,
 }
 
@@ -54,7 +54,7 @@ impl Live {
         self.holds_stdout
     }
 
-    /// Shows this text, cut to the terminal's width. Does nothing while somebody else writes, and
+    /// Shows this text, cut to the terminal's width. Does nothing while another thread writes, and
     /// while a line of output is unfinished.
     pub fn show(&self, text: &str) {
         let Some(mut state) = self.state.try_lock() else { return };
@@ -62,12 +62,12 @@ impl Live {
             return;
         }
         let width = usize::from(self.term.size().1).saturating_sub(1);
-        // One write: a line that is half there would flicker.
+        // One write: a line that is written in two parts would flicker.
         let _ = self.term.write_str(&format!("\r\x1b[2K{}", console::truncate_str(text, width, "…")));
         state.shown = true;
     }
 
-    /// Runs `write`, which writes to the terminal, with the line out of its way; `open` says
+    /// Hides the line and runs `write`, which writes to the terminal; `open` says
     /// whether it leaves the cursor behind an unfinished line.
     pub fn past<T>(&self, open: bool, write: impl FnOnce() -> T) -> T {
         let mut state = self.state.lock();
@@ -77,8 +77,8 @@ impl Live {
         outcome
     }
 
-    /// Runs `write`, which writes a whole line to the terminal, with the live line out of its way,
-    /// and not behind an unfinished line of output.
+    /// Hides the live line, ends an unfinished line of output, and runs `write`, which writes a whole
+    /// line to the terminal.
     pub fn line(&self, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut state = self.state.lock();
         self.hide(&mut state);
@@ -88,7 +88,8 @@ impl Live {
         write()
     }
 
-    /// Takes the line away for good. Whoever holds the terminal, perhaps for ever, is given a moment.
+    /// Removes the line for good. Another thread may hold the terminal, perhaps without end: the wait
+    /// for it is short.
     pub fn end(&self) {
         let until = Instant::now() + MOMENT;
         while Self::can_write() && Instant::now() < until {
@@ -101,7 +102,7 @@ impl Live {
         }
     }
 
-    /// Whether the terminal takes something now: one that was stopped (^S) does not.
+    /// Whether the terminal accepts output now: one that was stopped (^S) does not.
     fn can_write() -> bool {
         let stderr = io::stderr();
         let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];

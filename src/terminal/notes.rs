@@ -1,4 +1,4 @@
-//! Lines for people on stderr: notes, warnings and, with `-v`, what happens inside.
+//! Lines for people on stderr: notes, warnings and, with `-v`, what kq does.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -33,9 +33,9 @@ impl Log {
         Self { live: live.map(|live| &*Box::leak(Box::new(live))), ..self }
     }
 
-    /// The same log, written by a thread of its own: a stderr that is not read holds up the commands
-    /// whose lines are passed on, and nobody else. Notes are dropped then, and counted. Made once a
-    /// process, which flushes it at its end.
+    /// The same log, written by a thread of its own: a stderr that is not read blocks only the commands
+    /// whose lines are passed on. Notes are dropped then, and counted. Made once in a process, which
+    /// flushes it at its end.
     #[must_use]
     pub fn with_writer(self) -> Self {
         let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() else { return self };
@@ -53,7 +53,7 @@ impl Log {
         Self { writer: Some(writer), ..self }
     }
 
-    /// Waits until all lines so far are written, as long as they are read; says whether they are.
+    /// Waits until all lines so far are written, while stderr is read; returns whether it is.
     pub fn flush(self) -> bool {
         self.writer.is_none_or(Writer::flush)
     }
@@ -85,12 +85,12 @@ impl Log {
         }
     }
 
-    /// A line that a command of the user's wrote to its stderr, byte for byte.
+    /// A line that a command of the user wrote to its stderr, byte for byte.
     pub fn passed_on(self, bytes: &[u8]) {
         let line = [bytes, b"\n"].concat();
         let Some(writer) = self.writer else { return self.write(line) };
         if tokio::runtime::Handle::try_current().is_ok() && !writer.has_room() {
-            // The other tasks go on.
+            // The other tasks continue meanwhile.
             return tokio::task::block_in_place(|| writer.send(line));
         }
         writer.send(line);
@@ -108,7 +108,7 @@ impl Log {
     }
 
     /// One whole line in one write, so that lines of several threads never mix.
-    /// A stderr that is closed is nobody's loss.
+    /// An error is ignored: where stderr is closed, no reader misses the line.
     fn write(self, line: Vec<u8>) {
         match self.writer {
             Some(writer) => writer.offer(line),

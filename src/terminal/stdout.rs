@@ -1,4 +1,4 @@
-//! stdout as a good citizen of the pipe: buffered while busy, flushed when idle, watched for its reader.
+//! stdout in a pipe: buffered while records come, flushed when none waits, and watched for a reader that closes it.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -14,16 +14,17 @@ use crate::descriptors::stdout_was_closed;
 
 /// Bytes that are gathered before they are written while records keep coming.
 const CHUNK: usize = 256 * 1024;
-/// Written at once to what has a reader: one that is slower than this in the time for closing stands still.
+/// The size of one write to a pipe or terminal: a reader that does not take this in the time for closing
+/// counts as one that does not read.
 const PIECE: usize = 16 * 1024;
 
-/// stdout with a buffer of its own: nothing is written behind the caller's back,
-/// so that what is committed can wait for what is flushed.
+/// stdout with a buffer of its own. It writes only when the caller asks, so that a
+/// commit can wait for the flush before it.
 pub struct Output {
     file: File,
     buffer: Vec<u8>,
     terminal: bool,
-    /// Written at once.
+    /// The size of one write.
     piece: usize,
     writes: Writes,
 }
@@ -36,7 +37,7 @@ pub struct Writes(Arc<AtomicU64>);
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Writes {
-    /// Odd while one is.
+    /// Called before and after each write: the number is odd while one is under way.
     fn turn(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -74,12 +75,12 @@ impl Output {
         Self { file, buffer: Vec::new(), terminal: false, piece: usize::MAX, writes: Writes::default() }
     }
 
-    /// What tells that a write hangs.
+    /// Shows whether a write hangs.
     pub fn writes(&self) -> Writes {
         self.writes.clone()
     }
 
-    /// Whether a person looks at it: control bytes are escaped then.
+    /// Whether stdout is a terminal: control bytes are escaped then.
     pub fn is_terminal(&self) -> bool {
         self.terminal
     }
@@ -89,7 +90,7 @@ impl Output {
         &mut self.buffer
     }
 
-    /// Writes out if enough has gathered; says whether it did, and so nothing is held back.
+    /// Writes the buffer out if it is large enough; returns whether it did, so that the buffer is empty.
     pub fn relieve(&mut self) -> io::Result<bool> {
         if self.buffer.len() < CHUNK {
             return Ok(false);
@@ -115,39 +116,37 @@ impl Output {
         Ok(())
     }
 
-    /// Whether the reader at the other end is gone.
+    /// Whether the reader at the other end has closed it.
     pub fn is_closed(&self) -> bool {
         is_closed(&self.file)
     }
 }
 
-/// Whether the reader at the other end of a pipe or socket is gone, asked without writing.
+/// Whether the reader at the other end of a pipe or socket has closed it, checked without writing.
 pub fn is_closed(stdout: &impl AsFd) -> bool {
     let mut fds = [PollFd::new(stdout, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    // A pipe says the one, a socket the other.
+    // A pipe reports ERR, a socket HUP.
     matches!(poll(&mut fds, Some(&now)), Ok(1..))
         && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
-/// That this process was started with a stdout. Without one, what is written goes nowhere in silence:
-/// Rust's runtime puts `/dev/null` there.
+/// An error if this process was started without a stdout. All output would be lost without a message then:
+/// Rust's runtime opens `/dev/null` in its place.
 pub fn is_there() -> anyhow::Result<()> {
-    ensure!(
-        !stdout_was_closed(),
-        "stdout is closed: nothing was done (>/dev/null throws away what is printed)"
-    );
+    ensure!(!stdout_was_closed(), "stdout is closed: nothing was done (>/dev/null discards what is printed)");
     Ok(())
 }
 
-/// Writes all of it, and waits where stdout, which is shared with whoever made it so, does not block.
+/// Writes all of it. Another process may have made the shared stdout non-blocking: then this waits until it is
+/// writable.
 pub fn write_all(mut file: &File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write(bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => bytes = &bytes[written..],
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                // A signal ends the waiting early, which is harmless.
+                // A signal ends this wait early; the loop then tries again.
                 let _ = poll(&mut [PollFd::new(file, PollFlags::OUT)], None);
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

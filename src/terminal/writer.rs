@@ -1,4 +1,4 @@
-//! Lines to stderr from a thread of its own, so that nobody waits for ever for a reader that does not read.
+//! Lines to stderr from a thread of its own, so that no other thread blocks where stderr is not read.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,10 +14,10 @@ const LINES: usize = 1024;
 const BYTES: usize = 256 << 10;
 /// A line that can be dropped waits for room while no write has taken so long.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// For what is on its way: a write that takes longer is one that nobody reads.
+/// The limit of a write at the end: after a longer one, stderr counts as not read.
 const READ_IN: Duration = Duration::from_millis(200);
 
-/// The lines on their way to stderr. Whoever makes one starts its thread with [`Writer::serve`].
+/// The queue of lines for stderr. Its creator starts the thread that runs [`Writer::serve`].
 pub struct Writer {
     stderr: File,
     live: Option<&'static Live>,
@@ -57,7 +57,7 @@ impl Queue {
 
     fn pop(&mut self) -> Option<Vec<u8>> {
         if self.dropped > 0 && self.has_room() {
-            // After what was there before them.
+            // It stands after the lines that were queued before the dropped ones.
             let count = std::mem::take(&mut self.dropped);
             self.push(format!("kq: {count} lines left out: stderr was not read\n").into_bytes());
         }
@@ -92,7 +92,7 @@ impl Writer {
             };
             queue.writing = Some(Instant::now());
             drop(queue);
-            // A stderr that is closed is nobody's loss.
+            // Where stderr is closed, no reader misses the line.
             let _ = write(&self.stderr, self.live, &line);
             queue = self.queue();
             queue.writing = None;
@@ -101,7 +101,7 @@ impl Writer {
         }
     }
 
-    /// Takes a line that is dropped, and counted, where nobody reads.
+    /// Takes a line that is dropped, and counted, while stderr is not read.
     pub fn offer(&self, line: Vec<u8>) {
         let mut queue = self.queue();
         while !queue.has_room() {
@@ -138,7 +138,7 @@ impl Writer {
         }
     }
 
-    /// Waits until all is written that was taken so far; false where nobody reads.
+    /// Waits until all lines that were taken so far are written; false where stderr is not read.
     pub fn flush(&self) -> bool {
         let began = Instant::now();
         let mut queue = self.queue();
@@ -169,7 +169,7 @@ mod tests {
     use std::os::fd::OwnedFd;
 
     #[test]
-    fn what_nobody_reads_is_dropped_and_counted_and_the_rest_keeps_its_order() {
+    fn lines_that_are_not_read_are_dropped_and_counted_and_the_rest_keeps_its_order() {
         let (reader, stderr) = io::pipe().unwrap();
         let writer: &Writer = Box::leak(Box::new(Writer::new(OwnedFd::from(stderr).into(), None)));
         std::thread::spawn(|| writer.serve());

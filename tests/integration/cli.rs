@@ -105,13 +105,13 @@ fn a_dead_broker_is_named_with_the_cause_and_what_to_do() {
 }
 
 #[test]
-fn a_person_who_waits_is_told_what_for() {
+fn a_note_says_which_broker_kq_waits_for() {
     let broker = closed_port();
     unreachable(&broker, "2s", &[]).stderr_has(&format!("kq: {broker}: connection refused; trying for 2s\n"));
 }
 
 #[test]
-fn who_waits_for_produce_or_consume_is_told_what_for_unless_quiet() {
+fn produce_and_consume_say_which_broker_they_wait_for_unless_quiet() {
     let broker = closed_port();
     let note = format!("kq: {broker}: connection refused; trying for 2s\n");
     for command in ["produce", "consume"] {
@@ -153,6 +153,15 @@ fn a_server_that_never_answers_is_no_hang() {
     });
     unreachable(&silent, "3s", &["-q"]).stderr_has("connected, but no answer to the first request");
     unreachable(&silent, "3s", &["-q", "--tls"]).stderr_has("no answer to the TLS handshake");
+}
+
+/// librdkafka refuses a client whose requests may not take as long as a fetch waits.
+#[test]
+fn a_short_timeout_still_makes_a_client() {
+    let broker = closed_port();
+    let args = ["-b", &broker, "--timeout", "1ms", "consume", "foo", "-e", "--stall-timeout", "1s"];
+    let run = Kq::new(args).env("KQ_X", "fetch.wait.max.ms=5000").run();
+    run.status(2).stderr_has("can't reach").stderr_lacks("fetch.wait.max.ms");
 }
 
 #[test]
@@ -211,7 +220,7 @@ fn tls_to_a_plain_text_port_is_a_mismatch_and_ends_at_once() {
 
 #[test]
 fn plain_text_to_a_tls_port_is_a_mismatch_and_ends_within_the_timeout() {
-    // What a TLS server sends to whom it does not understand: an alert.
+    // A TLS server answers a client that it does not understand with an alert.
     let tls = answering(&[0x15, 3, 3, 0, 2, 2, 70]);
     unreachable(&tls, "1s", &["-q"]).stderr_has("TLS mismatch").stderr_has("--tls");
 }
@@ -274,8 +283,11 @@ fn a_property_that_is_none_draws_the_nearest_right_name() {
 #[test]
 fn a_property_that_would_lose_records_or_make_topics_is_refused_and_of_a_file_not_used() {
     for (property, instead) in [
-        ("auto.offset.reset=latest", "kq says which records are gone; use --from, and --reset for a group"),
-        ("allow.auto.create.topics=true", "`kq topic create` makes topics"),
+        (
+            "auto.offset.reset=latest",
+            "kq reports records that were deleted; use --from, and --reset for a group",
+        ),
+        ("allow.auto.create.topics=true", "`kq topic create` creates topics"),
     ] {
         let name = property.split('=').next().expect("a name");
         Kq::new(["consume", "foo", "-X", property]).run().status(2).stderr_has(&format!("-X `{name}`"));
@@ -297,7 +309,7 @@ fn x_list_prints_every_property_with_its_default() {
 }
 
 #[test]
-fn the_list_of_properties_ends_quietly_where_nobody_reads() {
+fn the_list_of_properties_ends_quietly_where_stdout_is_closed() {
     Kq::program("sh", ["-c", "kq -X list | head -1; kq -X list | true"]).run().success().stderr("");
 }
 

@@ -1,4 +1,4 @@
-//! The committed completions and man pages are what the flags say: compared here, rewritten by `KQ_BLESS=1`.
+//! The committed completions and man pages agree with the flags: compared here, rewritten by `KQ_BLESS=1`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -105,7 +105,7 @@ fn write_pages(command: &clap::Command, pages: &mut Vec<String>) {
 }
 
 fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
-    // Left out of the short help, they belong in the manual all the same.
+    // Left out of the short help, they belong in the manual.
     let whole = command.clone().mut_args(|arg| with_aliases(arg.hide_short_help(false)));
     let usage = whole.clone().render_usage().to_string();
     let page = clap_mangen::Man::new(whole)

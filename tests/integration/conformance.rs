@@ -390,7 +390,7 @@ fn a_static_member_keeps_its_partitions_over_a_restart() {
     wait_until("the second is back", PATIENCE, || {
         let _ = a.poll(Duration::from_millis(20));
         let _ = b.poll(Duration::from_millis(20));
-        assert_eq!(assignment(&a), of_a, "nobody else noticed");
+        assert_eq!(assignment(&a), of_a, "the other member did not notice");
         assignment(&b) == of_b
     });
 }

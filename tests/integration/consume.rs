@@ -177,7 +177,7 @@ fn a_group_follows_commits_on_term_and_leaves() {
     let running = cluster.kq(["consume", &topic, "-g", &group]).spawn();
     running.wait_until_stdout("three lines", |out| out == numbers(3).as_bytes());
     running.terminate();
-    // No stop condition was given, so being told to stop is a normal end.
+    // No stop condition was given, so a signal is a normal end.
     running.wait().success();
     cluster.kq(["produce", &topic]).stdin("4\n").run().success();
     cluster.kq(["consume", &topic, "-g", &group, "-e"]).run().success().stdout("4\n");
@@ -216,7 +216,7 @@ fn a_second_member_takes_its_share_and_nothing_is_lost_or_read_twice() {
 
 #[test]
 fn an_end_of_partition_before_a_rebalance_skips_no_record() {
-    // librdkafka's batch call counts an end of partition as a record; see kafka/ffi.rs.
+    // librdkafka's batch call counts an end of partition as a record; see src/kafka/ffi/.
     let cluster = Cluster::get();
     let topic = cluster.create("eof", 2);
     let group = cluster.topic("g");
@@ -362,7 +362,7 @@ fn what_a_closed_stdout_did_not_take_is_not_committed() {
     cluster.program("bash", ["-c", &line]).run().success().stdout("1\n");
     let rest = cluster.kq(["consume", &topic, "-g", &group, "-e"]).run().success();
     let first: usize = rest.lines().first().expect("a line").parse().expect("a number");
-    // A pipe holds 64 KiB that nobody read; what did not fit into it must come again.
+    // A pipe contains 64 KiB that were not read; the records that did not fit into it must come again.
     assert!(first < 30_000, "committed up to {first} of 200000, while only a pipeful could be written");
 }
 
@@ -436,7 +436,7 @@ fn a_value_of_a_flag_may_begin_with_a_hyphen() {
 }
 
 #[test]
-fn compressed_values_are_undone_and_what_can_not_be_is_counted() {
+fn compressed_values_are_decompressed_and_failures_are_counted() {
     let cluster = Cluster::get();
     let topic = cluster.create("undo", 1);
     let text = "some text, some text, some text";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::{CONT, Cluster, Kq, Running, STOP, is_full, numbers, wait_until};
 
-/// What a wait is given at most.
+/// The limit of a wait.
 const LONG: Duration = Duration::from_secs(30);
 
 #[test]
@@ -90,7 +90,7 @@ fn a_start_at_the_end_is_the_end_of_the_first_time() {
 #[test]
 fn an_offset_of_the_group_beyond_the_end_is_said_with_an_end_too() {
     let cluster = Cluster::get();
-    let topic = cluster.create("anew", 1);
+    let topic = cluster.create("recreated", 1);
     let group = cluster.topic("group");
     cluster.kq(["produce", &topic]).stdin(numbers(0, 20)).run().success();
     cluster.kq(["consume", &topic, "-g", &group, "-e"]).run().success();
@@ -192,7 +192,7 @@ fn a_signal_while_it_connects_ends_it() {
     }
 }
 
-/// `kq consume` into a pipe that nobody reads, when that is full.
+/// `kq consume` into a full pipe that is not read.
 #[track_caller]
 fn standing_still(kq: Kq) -> (std::io::PipeReader, Running) {
     let (reader, writer) = std::io::pipe().unwrap();

@@ -26,7 +26,7 @@ fn consume(cluster: &Cluster, topic: &str, args: &[&str]) -> Kq {
     cluster.kq(["consume", topic, "-e"]).args(args)
 }
 
-/// A worker that works off what is there in a group of this name, and ends.
+/// A worker that handles the records up to now in a group of this name, and ends.
 fn worker(cluster: &Cluster, topic: &str, group: &str, args: &[&str], script: &str) -> Kq {
     let flags = ["worker", topic, "-e", "-g", group, "--retries", "0"];
     cluster.kq(flags).args(args).args(["--", "sh", "-c", script])

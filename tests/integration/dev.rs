@@ -444,7 +444,7 @@ fn without_file_descriptors_it_waits_for_one_and_does_not_spin() {
 }
 
 #[test]
-fn readers_that_never_read_cost_little_and_stop_nobody() {
+fn readers_that_never_read_cost_little_and_do_not_stop_the_others() {
     const READERS: usize = 300;
     let tmp = tempfile::tempdir().expect("folder");
     let standing = Standing::start(tmp.path(), &["--topic", "t:1"]);
@@ -583,7 +583,7 @@ fn requests_that_wait_take_nothing_of_what_large_frames_share() {
     for _ in 0..40 {
         let mut stream = TcpStream::connect(&standing.brokers).expect("connect");
         stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
-        stream.write_all(&large).expect("nobody is kept waiting");
+        stream.write_all(&large).expect("no client is kept waiting");
         waiting.push(stream);
     }
     let mut answer = [0; 4];

@@ -1,4 +1,4 @@
-//! The ground the other integration tests stand on, tried itself: limits, streams, a clean environment.
+//! The other integration tests depend on these: limits, streams, a clean environment.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Brokers that go away and come back: ridden out where there is no limit, an error in bounded time where there is one.
+//! Brokers that stop and start again: kq waits where there is no limit, and ends with an error in bounded time where there is one.
 
 use std::time::Duration;
 

@@ -223,7 +223,7 @@ fn a_bad_schema_is_found_before_anything_is_sent() {
     let cluster = Cluster::get();
     let topic = cluster.create("badschema", 1);
     for (schema, part) in [
-        ("{\"type\":\"what\"}", "no JSON Schema that can be used"),
+        ("{\"type\":\"what\"}", "can't be used as a JSON Schema"),
         ("{", "not JSON"),
         ("{\"$ref\":\"other.json\"}", "put other.json under its $defs"),
         ("{\"$ref\":\"http://127.0.0.1:1/s.json\"}", "put http://127.0.0.1:1/s.json under its $defs"),
@@ -462,7 +462,7 @@ fn a_report_names_topic_partition_and_offset_of_each_record() {
 }
 
 #[test]
-fn values_compressed_by_themselves_say_so_and_are_undone() {
+fn values_compressed_by_themselves_have_a_header_and_are_decompressed() {
     let cluster = Cluster::get();
     let topic = cluster.create("valuecodec", 1);
     let line = "again and again ".repeat(50);

@@ -87,7 +87,7 @@ fn a_topic_or_partition_of_one_record_says_nothing_about_the_others() {
         .run()
         .status(1)
         .stderr_has(&format!(
-            "stdin:1: topic {missing} does not exist; `kq topic create {missing}` makes it, `kq topic list` shows those that exist\n"
+            "stdin:1: topic {missing} does not exist; `kq topic create {missing}` creates it, `kq topic list` shows those that exist\n"
         ));
     cluster
         .kq(["produce", "-J", "--topic-from-record"])
@@ -98,7 +98,7 @@ fn a_topic_or_partition_of_one_record_says_nothing_about_the_others() {
 }
 
 #[test]
-fn a_report_that_nobody_reads_on_keeps_no_record_back() {
+fn a_report_whose_reader_stops_reading_delays_no_record() {
     let cluster = Cluster::get();
     let topic = cluster.create("reader", 1);
     let line = format!("seq 100000 | kq produce {topic} --report json | head -n 1");

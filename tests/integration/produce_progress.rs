@@ -19,7 +19,7 @@ fn drawn(cluster: &Cluster, columns: u16, line: &str, input: &str) -> Vec<String
     let held = OpenOptions::new().read(true).write(true).open(path).expect("open its other end");
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        // It ends with an error (EIO) once nobody holds the other end.
+        // It ends with an error (EIO) when the other end is closed.
         let _ = File::from(terminal).read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     });

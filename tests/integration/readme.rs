@@ -1,4 +1,4 @@
-//! README.md as it stands: each console block is run, and the four lines word for word.
+//! README.md, word for word: each console block is run, and the four lines.
 
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ fn the_four_lines_work_word_for_word() {
     assert_eq!(sorted(&seen()), sorted(data));
 }
 
-/// Told to stop, what follows a topic ends with 0.
+/// A signal stops a command that follows a topic, with status 0.
 #[track_caller]
 fn ends_well(running: Running) {
     running.terminate();

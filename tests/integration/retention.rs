@@ -1,4 +1,4 @@
-//! Offsets that are not in the topic any more, or not yet: said, counted in the status, and passed once.
+//! Offsets that are no longer in the topic, or not yet: reported, counted in the status, and skipped once.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -99,7 +99,7 @@ fn a_worker_goes_on_after_a_gap_before_its_first_record() {
     no_lag(&cluster, &topic, &group);
 }
 
-/// Reads while retention takes records from under it, and goes on with both partitions.
+/// Reads while retention takes records from under it, and continues with both partitions.
 #[track_caller]
 fn overtaken(cluster: &Cluster, topic: &str, reader: Kq) -> Output {
     let produce = |partition: &str, from: usize, to: usize| {
@@ -158,11 +158,11 @@ fn a_worker_that_is_overtaken_goes_on() {
     }
 }
 
-/// As after a topic was made anew under its old name.
+/// As after a topic was recreated under its old name.
 #[test]
 fn an_offset_past_the_end_is_said_and_all_that_is_there_is_read() {
     let cluster = Cluster::get();
-    let (topic, group) = (cluster.create("anew", 1), cluster.topic("g"));
+    let (topic, group) = (cluster.create("recreated", 1), cluster.topic("g"));
     cluster.kq(["produce", &topic]).stdin(numbers(0, 10)).run().success();
     for reader in [
         cluster.kq(["consume", &topic, "-g", &group, "-n", "10", "-f", "0:%s\n"]),

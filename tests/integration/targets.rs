@@ -1,4 +1,4 @@
-//! The names of tests in scripts, texts and reasons: each is one that there is, and none is left out.
+//! The names of tests and files in scripts and texts: each exists, and none is left out.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -77,10 +77,12 @@ fn every_test_that_a_command_names_is_there() {
         Regex::new(r"--test[ =]([a-z_]+)(?: ([a-z_]+)::)?|\btests ([a-z_]+) ([a-z_]+)::").expect("a pattern");
     let mut found = 0;
     let folders = [".ci", "tests", "examples", "bench"].map(|folder| files(&root().join(folder)));
-    for file in
-        folders.concat().into_iter().chain(["README.md", "CHANGELOG.md"].map(|name| root().join(name)))
+    for file in folders
+        .concat()
+        .into_iter()
+        .chain(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name)))
     {
-        // What is no text names no test.
+        // A file that is not text names no test.
         let Ok(text) = fs::read_to_string(&file) else { continue };
         for names in named.captures_iter(&text) {
             let group =
@@ -94,4 +96,13 @@ fn every_test_that_a_command_names_is_there() {
         }
     }
     assert!(found > 5, "only {found} were found");
+}
+
+#[test]
+fn every_path_that_contributing_names_is_there() {
+    let contributing = text("CONTRIBUTING.md");
+    let paths = all(r"`((?:src|tests|bench|\.ci|completions|man)/[^` ]*)[` ]", &contributing);
+    assert!(paths.len() > 30, "{paths:?}");
+    let missing: Vec<_> = paths.iter().filter(|path| !root().join(path).exists()).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

@@ -63,14 +63,14 @@ fn a_created_topic_can_be_used_by_the_next_command() {
 }
 
 #[test]
-fn a_topic_that_is_there_is_an_error_unless_that_was_foreseen() {
+fn a_topic_that_exists_is_an_error_without_if_not_exists() {
     let cluster = Cluster::get();
     let topic = cluster.create("twice", 2);
     cluster.kq(["topic", "create", &topic]).run().status(2).stderr(&format!(
-        "kq: create topic {topic}: it is there already (--if-not-exists takes that as done)\n"
+        "kq: create topic {topic}: it exists already (with --if-not-exists that is not an error)\n"
     ));
     let again = ["topic", "create", &topic, "--if-not-exists", "-p"];
-    cluster.kq(again).arg("2").run().success().stderr_has("is there already\n");
+    cluster.kq(again).arg("2").run().success().stderr_has("exists already\n");
     cluster.kq(again).arg("3").arg("-q").run().success().stderr_has("not with 3 partitions as asked");
     assert_eq!(listed(&cluster, &topic).expect("the topic")["partitions"], 2);
 }
@@ -85,7 +85,7 @@ fn of_several_topics_those_that_can_be_made_are_made() {
         .status(2)
         .stderr_has(&format!("created topic {one}"))
         .stderr_has(&format!("created topic {two}"))
-        .stderr_has(&format!("create topic {old}: it is there already"));
+        .stderr_has(&format!("create topic {old}: it exists already"));
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_topic_that_is_missing_is_named() {
         let output = cluster.kq(["topic"]).args(args).run().status(2);
         output
             .stdout("")
-            .stderr_has(&format!("topic {topic} does not exist; `kq topic create {topic}` makes it"));
+            .stderr_has(&format!("topic {topic} does not exist; `kq topic create {topic}` creates it"));
     }
     assert_eq!(listed(&cluster, &topic), None, "asking does not create");
 }
@@ -153,7 +153,7 @@ fn of_several_topics_those_that_are_there_are_described() {
         .status(2)
         .stdout_has(&format!("{one}: 1 partition"))
         .stdout_has(&format!("\n\n{two}: 1 partition"))
-        .stderr_has(&format!("topic {missing} does not exist; `kq topic create {missing}` makes it"));
+        .stderr_has(&format!("topic {missing} does not exist; `kq topic create {missing}` creates it"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::{Cluster, Kq, lines, once, runs, topic_with, wait_until};
 
-/// What a wait is given at most.
+/// The limit of a wait.
 const LONG: Duration = Duration::from_secs(30);
 
 /// A topic with keyed records: `key:value` lines.
@@ -329,7 +329,7 @@ fn a_parent_that_ignores_children_hides_no_status() {
     };
     ignoring("skips", &["--on-failure", "skip", "--retries", "0"], &["sh", "-c", "exit 65"]).status(0);
     ignoring("stops", &[], &["sh", "-c", "exit 65"]).status(1).stderr_has("status 65");
-    // What the command starts is told of its own children too.
+    // The command does not inherit it, so it gets the status of its own children.
     ignoring("inherits", &[], &["sh", "-c", "sh -c 'exit 7' & wait $!; echo $?"]).success().stdout("7\n");
 }
 
@@ -722,7 +722,7 @@ fn output_goes_to_a_topic_under_the_records_key() {
     once(&cluster, &topic, &["--output-topic", &topic], &["cat"])
         .run()
         .status(2)
-        .stderr_has("come back without end");
+        .stderr_has("again and again");
 }
 
 #[test]
@@ -804,7 +804,7 @@ fn the_example_deployments_are_well_formed() {
     let unit = fs::read_to_string(example("systemd/kq-worker.service")).unwrap();
     let started = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/")).unwrap();
     for line in [words, started.split(' ').collect()] {
-        // kq takes the flags: what it stumbles over is the command, which is not on this machine.
+        // kq accepts the flags: the error is about the command, which is not on this machine.
         Kq::new(&line[1..]).run().status(78).stderr_has("handler");
     }
 }

@@ -10,7 +10,7 @@ const LONG: Duration = Duration::from_secs(30);
 /// What ending takes at most where `--shutdown-timeout` is two seconds: generous, and below its default of 28.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Waits for the end of a worker that was just told to end, and demands that it comes soon.
+/// Waits for the end of a worker that just got a signal, and demands that it comes soon.
 #[track_caller]
 fn ends_soon(worker: Running) -> crate::support::Output {
     let told = Instant::now();
@@ -20,7 +20,7 @@ fn ends_soon(worker: Running) -> crate::support::Output {
 }
 
 #[test]
-fn output_that_nobody_reads_does_not_hold_up_the_end() {
+fn output_that_is_not_read_does_not_delay_the_end() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "unread", 1, vec![b'x'; 500_000]);
     let (reader, writer) = std::io::pipe().unwrap();
@@ -74,7 +74,7 @@ fn a_signal_while_partitions_are_revoked_is_heeded_at_once() {
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_holds_up_neither_the_end_nor_the_polling() {
+fn a_stderr_that_is_not_read_delays_neither_the_end_nor_the_polling() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "unheard", 1, "a\nb\n");
     let script = "touch begun; while :; do echo a line that is long enough to fill every pipe; done >&2";

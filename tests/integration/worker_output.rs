@@ -2,7 +2,7 @@
 
 use crate::support::{Cluster, Kq};
 
-/// A worker that works off what is there, sends what its command prints, and ends.
+/// A worker that handles the records up to now, sends what its command prints, and ends.
 fn sends(cluster: &Cluster, topic: &str, output: &str, flags: &[&str], script: &str) -> Kq {
     let worker = cluster.kq(["worker", topic, "-e", "--output-topic", output]);
     worker.args(flags).args(["--backoff", "1ms..1ms", "--", "sh", "-c", script])
@@ -24,7 +24,7 @@ fn output_is_sent_where_the_status_means_success() {
 }
 
 #[test]
-fn a_value_that_was_undone_says_so_no_more() {
+fn a_value_that_was_decompressed_loses_its_content_encoding() {
     let cluster = Cluster::get();
     let (topic, output) = (cluster.create("packed", 1), cluster.create("output", 1));
     let produce = |flags: &[&str]| {
@@ -39,7 +39,7 @@ fn a_value_that_was_undone_says_so_no_more() {
         .run()
         .success()
         .stdout("h=v value\n");
-    // One that was not undone is passed on with what it says.
+    // One that was not decompressed keeps its header.
     produce(&["-H", "content-encoding=unheard"]);
     worker().run().success().stderr_has(r#"["content-encoding","unheard"]"#);
 }

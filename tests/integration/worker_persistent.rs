@@ -20,7 +20,7 @@ fn worker(cluster: &Cluster, topic: &str, flags: &[&str], script: &str) -> Kq {
     kq.args(flags).args(["--", "sh", "-c", script]).limit(LONG)
 }
 
-/// The same, which works off what is there and ends.
+/// The same, which handles the records up to now and ends.
 fn once(cluster: &Cluster, topic: &str, flags: &[&str], script: &str) -> Kq {
     worker(cluster, topic, &[&["-e"], flags].concat(), script)
 }
@@ -304,9 +304,9 @@ fn a_command_that_stays_inherits_no_record_of_an_outer_worker() {
 }
 
 #[test]
-fn a_value_that_was_undone_does_not_say_that_it_is_encoded() {
+fn a_value_that_was_decompressed_has_no_content_encoding() {
     let cluster = Cluster::get();
-    let topic = cluster.create("undone", 1);
+    let topic = cluster.create("decompressed", 1);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::Write::write_all(&mut gzip, b"some text").unwrap();
     let gzip = gzip.finish().unwrap();
@@ -396,7 +396,7 @@ fn a_command_that_ends_by_itself_after_some_records_fails_none() {
 fn a_process_that_closes_its_stdin_with_records_in_hand_is_replaced() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "deaf", "a\nb\nc\nd\ne\n");
-    // All five are in the pipe: nothing is written any more that would find nobody there.
+    // All five are in the pipe: nothing more is written, so no write finds the reader closed.
     let first = format!("touch deaf; read -r line; id=${{line#*:}}; id=${{id%%,*}}; {OK}");
     let script = format!("[ -e deaf ] || {{ {first}; exec <&-; exec sleep 600; }}\n{}", each(OK));
     once(&cluster, &topic, &["--retries", "0"], &script).run().success().stderr_has("kq: 5 done");

@@ -110,16 +110,27 @@ fn metrics_say_what_became_of_records() {
     for name in named {
         assert!(
             all.keys().any(|sample| sample.starts_with(name)),
-            "the README names {name}, which is not there"
+            "the README names {name}, which does not exist"
         );
     }
     let build = format!("kq_build_info{{version=\"{}\",librdkafka=", env!("CARGO_PKG_VERSION"));
     assert!(all.keys().any(|name| name.starts_with(&build)), "{all:#?}");
-    // Who asks for nothing in particular, such as curl, may read the older format only.
+    // A client that asks for no format, such as curl, may know the older format only.
     let (_, head, body) = get_as(&address, "/metrics", "*/*").expect("an answer");
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
     assert!(body.contains("# TYPE kq_worker_records_total counter\nkq_worker_records_total{"), "{body}");
     assert!(!body.contains("# EOF") && !body.contains(" info\n"), "{body}");
+    for line in body.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        if let ["#", "TYPE", family, _] = words[..] {
+            assert!(readme.contains(&format!("`{family}")), "the README lacks {family}");
+        }
+        for label in ["{result=\"", "{reason=\"", "{kind=\""] {
+            let value = line.split_once(label).and_then(|(_, rest)| rest.split_once('"'));
+            let lacks = value.is_some_and(|(value, _)| !readme.contains(&format!("`{value}`")));
+            assert!(!lacks, "the README lacks a value of {line}");
+        }
+    }
     worker.terminate();
     worker.wait().success();
 }
@@ -142,8 +153,8 @@ fn metrics_say_what_runs_and_what_waits() {
     assert_eq!(all["kq_worker_queued_records"], 3.0);
     assert_eq!(all[&of_partition("kq_worker_span_records")], 3.0);
     assert!(all["kq_worker_oldest_in_flight_seconds"] > 0.0);
-    // The partition is paused by now: what comes in later is seen all the same.
-    // Twice, since a fetch that was on its way may still tell of the first.
+    // The partition is paused by now: what comes in later is seen too.
+    // Twice, since a fetch that was on its way may still return the first.
     for lag in [5.0, 6.0] {
         cluster.kq(["produce", &topic]).stdin("e\n").run().success();
         wait_until("the lag grows while nothing is fetched", Duration::from_secs(10), || {
@@ -282,7 +293,7 @@ fn output_without_a_newline_is_not_erased_by_the_live_line() {
 }
 
 #[test]
-fn no_live_line_where_nobody_looks() {
+fn no_live_line_without_a_terminal() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "quiet", 1, "a\n");
     let run = |line: &str, term: &str| {

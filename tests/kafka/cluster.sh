@@ -7,7 +7,7 @@
 #   cluster.sh kill DIR N             end broker N with KILL
 #   cluster.sh start VERSION DIR N    start broker N again
 #   cluster.sh stop DIR N             let broker N hang (SIGSTOP): connections stay, nothing answers
-#   cluster.sh continue DIR N         let it go on
+#   cluster.sh continue DIR N         continue it after `stop`
 #
 # VERSION is one of pom.xml's profiles: 4.1.0 (KRaft), 3.9.1 and 2.0.0 (ZooKeeper).
 

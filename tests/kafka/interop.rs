@@ -10,7 +10,7 @@ use crate::support::{Kq, Output, wait_until};
 
 /// Lines in, lines out.
 const LINES: usize = 1_000_000;
-/// For each run: generous, since a slow machine is no failure.
+/// The limit of each run: long, since a slow machine is not a failure.
 const LIMIT: Duration = Duration::from_mins(5);
 
 /// A file of JSON lines, some long, some with text that is not ASCII, and the folder that holds it.

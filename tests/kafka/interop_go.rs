@@ -166,7 +166,7 @@ fn a_worker_runs_for_what_go_wrote_and_go_goes_on_after_it() {
 }
 
 /// kafka-go sends metadata of version 1 without what version 1 has, and refuses that of others: it shares
-/// partitions with no other client (segmentio/kafka-go issue 1156). Whoever leads, no record may be lost by it.
+/// partitions with no other client (segmentio/kafka-go issue 1156). With any leader, no record may be lost by it.
 #[test]
 fn in_a_group_with_go_no_record_is_lost_or_read_twice() {
     let cluster = Cluster::get();

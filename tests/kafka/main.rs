@@ -19,6 +19,6 @@ use support::Cluster;
 #[track_caller]
 fn cluster() -> Cluster {
     let cluster = Cluster::get();
-    assert!(!cluster.is_embedded(), "KQ_TEST_BROKERS names no Apache Kafka: run tests/kafka/run");
+    assert!(!cluster.is_embedded(), "KQ_TEST_BROKERS is not set to Apache Kafka: run tests/kafka/run");
     cluster
 }

@@ -38,7 +38,7 @@ impl Cluster {
         }
     }
 
-    /// An embedded broker of this test's own, whatever the environment says.
+    /// An embedded broker of this test's own, even if the environment names a cluster.
     #[track_caller]
     pub fn embedded() -> Self {
         Self::embedded_with(&[] as &[&str])
@@ -88,7 +88,7 @@ impl Cluster {
         Kq::program("kcat", ["-b", self.brokers.as_str()]).args(args)
     }
 
-    /// A name for a topic (or group) that nothing else has.
+    /// A new name for a topic or a group.
     #[expect(clippy::unused_self, reason = "a name belongs to a cluster")]
     pub fn topic(&self, hint: &str) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -97,7 +97,7 @@ impl Cluster {
         format!("{hint}-{}-{now:x}-{count}", std::process::id())
     }
 
-    /// Makes a topic of this many partitions under a new name, and gives the name.
+    /// Creates a topic of this many partitions under a new name, and returns the name.
     #[track_caller]
     pub fn create(&self, hint: &str, partitions: u32) -> String {
         let topic = self.topic(hint);

@@ -1,4 +1,4 @@
-//! What every integration test stands on: the real binary in a clean environment, a cluster, waiting with a limit.
+//! What every integration test uses: the real binary in a clean environment, a cluster, waits with a limit.
 //!
 //! ```ignore
 //! use crate::support::Cluster;

@@ -12,7 +12,7 @@ pub fn topic_with(cluster: &Cluster, hint: &str, partitions: u32, lines: impl As
     topic
 }
 
-/// A worker that works off what is there and ends.
+/// A worker that handles the records up to now and ends.
 pub fn once(cluster: &Cluster, topic: &str, flags: &[&str], command: &[&str]) -> Kq {
     cluster.kq(["worker", topic, "-e"]).args(flags).arg("--").args(command)
 }

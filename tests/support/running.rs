@@ -102,7 +102,7 @@ impl Running {
         self.signal(Signal::TERM.as_raw());
     }
 
-    /// KILL, and waits until it is gone.
+    /// KILL, and waits for its end.
     #[track_caller]
     pub fn kill(mut self) -> Output {
         self.child.kill().expect("kill it");
@@ -213,7 +213,7 @@ impl Running {
                 return false;
             }
             let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-            // An interrupted wait goes round once more.
+            // An interrupted wait is repeated.
             let _ = rustix::event::poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout));
         }
     }
@@ -234,7 +234,7 @@ impl Drop for Running {
         }
         let _ = self.child.wait();
         if std::thread::panicking() {
-            // What a test that gave up was waiting for: the end of what the program said.
+            // A test that fails here was waiting for the end of what the program said.
             let said = self.stderr_so_far();
             let start = said.char_indices().rev().nth(4000).map_or(0, |(at, _)| at);
             eprintln!("stderr of {}, {} bytes, at the end:\n{}", self.line, said.len(), &said[start..]);

@@ -1,4 +1,4 @@
-//! Values that were compressed by themselves: the codecs, and decompressing within a bound. Pure: no clock, no IO.
+//! Values that were compressed one by one: the codecs, and decompression within a bound. Pure: no clock, no IO.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -30,7 +30,7 @@ impl Codec {
     /// The codecs that a value can be compressed with: `--value-codec`.
     pub const COMPRESSES: [Self; 1] = [Self::Snappy];
 
-    /// The name, as flags and the header `content-encoding` have it.
+    /// The name in flags and in the header `content-encoding`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Snappy => "snappy",
@@ -40,7 +40,7 @@ impl Codec {
         }
     }
 
-    /// Other names that the header `content-encoding` has for it.
+    /// Other names in the header `content-encoding`.
     fn aliases(self) -> &'static [&'static str] {
         match self {
             Self::Snappy => &["x-snappy", "x-snappy-framed"],
@@ -71,7 +71,7 @@ impl FromStr for Codec {
     }
 }
 
-/// Names as a sentence has them: `a, b or c`.
+/// Names in a sentence: `a, b or c`.
 pub fn one_of(names: impl IntoIterator<Item = &'static str>) -> String {
     let names: Vec<_> = names.into_iter().collect();
     match names.as_slice() {
@@ -83,9 +83,9 @@ pub fn one_of(names: impl IntoIterator<Item = &'static str>) -> String {
 /// Why a value was not decompressed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// It decodes to more than the bound, which is this.
+    /// It decompresses to more than this bound.
     TooLarge(usize),
-    /// It is not what the codec writes, and why.
+    /// It is not the codec's format, and why.
     Corrupt(String),
 }
 
@@ -101,8 +101,8 @@ impl From<snap::Error> for Failure {
     }
 }
 
-/// Decompresses what begins like framed or like Java's xerial Snappy; `None` for any other value.
-/// The magic can lead astray: then the failure is [`Failure::Corrupt`].
+/// Decompresses a value that begins like framed or like Java's xerial Snappy; `None` for any other value.
+/// The first bytes can be misleading: then the failure is [`Failure::Corrupt`].
 pub fn decompress_by_magic(value: &[u8], max: usize, out: &mut Vec<u8>) -> Option<Result<(), Failure>> {
     if value.starts_with(SNAPPY_FRAMED) {
         Some(decompress_snappy_framed(value, max, out))
@@ -114,16 +114,16 @@ pub fn decompress_by_magic(value: &[u8], max: usize, out: &mut Vec<u8>) -> Optio
 }
 
 impl Codec {
-    /// Decompresses a value into `out`, which is cleared first. It is never filled beyond `max` by
-    /// more than one byte, nor made large on the word of a length field.
+    /// Decompresses a value into `out`, which is cleared first. `out` never gets more than `max + 1`
+    /// bytes, and is not made large only because a length field says so.
     pub fn decompress(self, value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
         match self {
             Self::Snappy => decompress_snappy(value, max, out),
             Self::Gzip => read_bounded(flate2::bufread::MultiGzDecoder::new(value), max, out),
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(value)?;
-                // A frame's header asks for its window: what the bound needs, and at
-                // least the 8 MiB that every decoder is to support (RFC 8878, 3.1.1.1.2).
+                // A frame's header asks for its window: allowed is what the bound needs, and at
+                // least the 8 MiB that every decoder should support (RFC 8878, 3.1.1.1.2).
                 let window = max.checked_next_power_of_two().map_or(27, usize::ilog2).clamp(23, 27);
                 decoder.window_log_max(window)?;
                 read_bounded(decoder, max, out)
@@ -144,8 +144,8 @@ fn append_bounded(reader: impl Read, max: usize, out: &mut Vec<u8>) -> Result<()
     if out.len() > max { Err(Failure::TooLarge(max)) } else { Ok(()) }
 }
 
-/// The framing format, else Java's, else a raw block, which has no magic: so raw
-/// is the last resort even where a magic was seen, for a block may begin like one.
+/// The framing format, else Java's, else a raw block, which has no magic. A raw block
+/// may begin like a magic, so raw is tried last even after a magic.
 fn decompress_snappy(value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
     let by_magic = if value.starts_with(SNAPPY_FRAMED) {
         decompress_snappy_framed(value, max, out)
@@ -187,11 +187,11 @@ fn decompress_snappy_xerial(value: &[u8], max: usize, out: &mut Vec<u8>) -> Resu
     Ok(())
 }
 
-/// Appends what one raw block holds, so that `out` stays within `max` bytes.
+/// Appends the content of one raw block, so that `out` stays within `max` bytes.
 fn append_snappy_block(block: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
     let length = snap::raw::decompress_len(block)?;
-    // Three bytes copy 64 at the most (`format_description.txt`, 2.2), so that a
-    // length beyond it is a lie, found before anything is allocated for it.
+    // Three bytes copy 64 at the most (`format_description.txt`, 2.2), so a larger
+    // length is wrong; this is found before memory is allocated for it.
     if length > block.len().saturating_mul(22) {
         return Err(Failure::Corrupt(format!(
             "a Snappy block of {} bytes can't hold the {length} that it claims",
@@ -211,8 +211,8 @@ fn append_snappy_block(block: &[u8], max: usize, out: &mut Vec<u8>) -> Result<()
 /// Opens an LZ4 frame of the legacy format, which has no end mark (`lz4_Frame_format.md`).
 const LZ4_LEGACY: &[u8] = b"\x02\x21\x4c\x18";
 
-/// One LZ4 frame after another, to the value's end. The decoder takes an input that
-/// ends between two blocks for a whole one, so what it asked for in vain is noted.
+/// One LZ4 frame after another, to the value's end. The decoder accepts an input that
+/// ends between two blocks as complete, so a read beyond the end is noted.
 fn decompress_lz4(value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
     out.clear();
     let mut input = Input { rest: value, starved: false };
@@ -243,11 +243,12 @@ impl Read for Input<'_> {
 /// Compresses a value for `--value-codec snappy`, whose header is
 /// `content-encoding: snappy`.
 ///
-/// It is a raw block and no framed stream: that is what `content-encoding: snappy`
-/// means to those who set it (Prometheus' remote write, OpenTelemetry, which names
-/// the framed form `x-snappy-framed`), and what the one-call functions of the
-/// Snappy libraries read (`snappy.Decode` in Go, `Snappy.uncompress` in Java,
-/// `snappy.uncompress` in Python). Kafka's batches carry a checksum already.
+/// It is a raw block and not a framed stream: that is the meaning of
+/// `content-encoding: snappy` for those who set it (Prometheus' remote write,
+/// OpenTelemetry, which calls the framed form `x-snappy-framed`), and the one-call
+/// functions of the Snappy libraries read it (`snappy.Decode` in Go,
+/// `Snappy.uncompress` in Java, `snappy.uncompress` in Python). Kafka's batches have
+/// a checksum already.
 ///
 /// # Panics
 /// For 4 GiB or more, which no record can hold.

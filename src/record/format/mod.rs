@@ -1,4 +1,4 @@
-//! What a record looks like on stdout: kcat's format strings, compiled once. Pure: no clock, no IO.
+//! How a record is written to stdout: kcat's format strings, compiled once. Pure: no clock, no IO.
 
 mod tokens;
 
@@ -15,8 +15,8 @@ pub use tokens::{TOKENS, Token, table};
 /// Milliseconds always, so that lines stay aligned: `2023-11-14T22:13:20.000Z`.
 const TIME: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 
-/// A format string, compiled. Appending a record with it allocates nothing but
-/// what `out` needs to grow.
+/// A format string, compiled. Appending a record with it allocates nothing, except
+/// when `out` must grow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
@@ -43,8 +43,8 @@ enum Part {
 impl Template {
     /// Compiles a format string: the tokens of [`TOKENS`].
     ///
-    /// Between them stands text with the escapes of [`crate::record::escape::unescape`].
-    /// The error for another token names it and where it stands, and lists these.
+    /// Between them is text with the escapes of [`crate::record::escape::unescape`].
+    /// The error for an unknown token names it and its place, and lists the known ones.
     pub fn parse(format: &str) -> Result<Self> {
         let mut template = Self { parts: Vec::new(), null: None };
         let mut at = 0;
@@ -70,7 +70,7 @@ impl Template {
     }
 
     /// The value and the delimiter; with a key delimiter, the key and that delimiter
-    /// before them. `null` stands for a null key or value, which are else empty.
+    /// before them. `null` is written for a null key or value; otherwise nothing is.
     pub fn plain(key: Option<&[u8]>, delimiter: &[u8], null: Option<&[u8]>) -> Self {
         let mut template = Self { parts: Vec::new(), null: null.map(Into::into) };
         if let Some(key_delimiter) = key {
@@ -90,7 +90,7 @@ impl Template {
         self
     }
 
-    /// Whether a record's headers are looked at: the caller need not fetch them otherwise.
+    /// Whether a record's headers are used: otherwise the caller need not fetch them.
     pub fn needs_headers(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Headers | Part::Header(..)))
     }
@@ -105,7 +105,7 @@ impl Template {
         }
     }
 
-    /// Appends the record as the format has it.
+    /// Appends the record in this format.
     pub fn append(&self, record: &RecordRef<'_>, out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
@@ -149,7 +149,7 @@ fn place(format: &str, at: usize) -> String {
 /// The token that `s` begins with, and its length. `%%` is a literal.
 fn token(s: &str) -> Result<(Part, usize)> {
     let Some(letter) = s[1..].chars().next() else {
-        bail!("a % at the end is no token: %% is a percent sign; the tokens are {}", tokens::list());
+        bail!("a % at the end is not a token: %% is a percent sign; the tokens are {}", tokens::list());
     };
     if letter == '{' {
         let Some(end) = s.find('}') else {
@@ -168,7 +168,7 @@ fn named(name: &str) -> Result<Part> {
     let split =
         |text| str::rsplit_once(text, ':').and_then(|(text, name)| Some((text, Coding::named(name)?)));
     let known = if let Some(header) = name.strip_prefix("header:").filter(|header| !header.is_empty()) {
-        // A header's name may hold a colon itself.
+        // A header's name may contain a colon itself.
         let (header, coding) = split(header).unwrap_or((header, Coding::Plain));
         Some(part(Field::Header, coding, header))
     } else {
@@ -207,7 +207,7 @@ fn length(bytes: Option<&[u8]>) -> i64 {
 }
 
 /// Appends a time in RFC 3339; before its year 0, or at the end of its year 9999 (jiff
-/// stops a day short of it, for the sake of time zones), the milliseconds.
+/// supports times up to a day before it, because of time zones), the milliseconds.
 fn append_time(millis: Option<i64>, out: &mut Vec<u8>) {
     let Some(millis) = millis else { return };
     match jiff::Timestamp::from_millisecond(millis) {

@@ -1,4 +1,4 @@
-//! The tokens of a format: the one table that the parser, its errors and the help are made of. Pure: no clock, no IO.
+//! The tokens of a format: the one table that the parser, its errors and the help use. Pure: no clock, no IO.
 
 use std::fmt::Write as _;
 
@@ -49,7 +49,7 @@ pub(super) enum Coding {
 }
 
 impl Coding {
-    /// The coding that stands after a token's name.
+    /// The coding after a token's name.
     pub(super) fn named(name: &str) -> Option<Self> {
         match name {
             "hex" => Some(Self::Hex),
@@ -85,7 +85,7 @@ pub const TOKENS: [Token; 13] = [
     token("%", None, Field::Percent, "a percent sign"),
 ];
 
-/// What holds for the tokens that show bytes.
+/// What is true for all tokens that show bytes.
 const CODINGS: &str =
     "%{key}, %{value} and %{header:NAME} take :hex or :base64 before the }, as in %{key:hex}";
 

@@ -1,4 +1,4 @@
-//! Bytes to frames: delimiters, the key's delimiter, the tail at the end. Pure: no clock, no IO.
+//! From bytes to frames: delimiters, the key's delimiter, a last frame without one. Pure: no clock, no IO.
 
 use std::ops::Range;
 
@@ -8,21 +8,21 @@ use memchr::{memchr, memchr_iter, memmem};
 /// large frame costs its own length of memory and a little more.
 const GROW_GENTLY_ABOVE: usize = 1 << 20;
 
-/// A buffer larger than this is given back once what it holds is small again.
+/// A buffer larger than this is freed when its content is small again.
 const SHRINK_ABOVE: usize = 4 << 20;
 
 /// Cuts a stream of bytes into frames at a delimiter of one or more bytes.
 ///
-/// The caller reads into [`Framer::space`], says how much came with
-/// [`Framer::advance`], takes frames until there is none, and reads again.
-/// At the end of the input [`Framer::finish`] gives the tail. Frames are
-/// borrowed from the buffer, so nothing is copied or allocated per frame, and
-/// every byte is searched once, however long a frame is. Bytes in are bytes
-/// out: a carriage return before a newline stays.
+/// The caller reads into [`Framer::space`], reports how many bytes it read with
+/// [`Framer::advance`], takes frames until there are no more, and reads again.
+/// At the end of the input [`Framer::finish`] returns the tail. Frames are
+/// borrowed from the buffer, so nothing is copied or allocated for a frame, and
+/// every byte is searched once, also in a long frame. Bytes are not changed: a
+/// carriage return before a newline stays.
 ///
-/// Memory is bounded by the longest frame; who reads input that may hold no
-/// delimiter at all compares [`Framer::buffered`] with its own limit, and lets
-/// go of a frame that is too long with [`Framer::discard`].
+/// Memory is bounded by the longest frame. A caller whose input may contain no
+/// delimiter at all compares [`Framer::buffered`] with its own limit, and drops a
+/// frame that is too long with [`Framer::discard`].
 pub struct Framer {
     delimiter: Delimiter,
     /// All of it is initialised: bytes `start..end` are input, the rest is room.
@@ -31,7 +31,7 @@ pub struct Framer {
     end: usize,
     /// No delimiter begins in `start..scanned`.
     scanned: usize,
-    /// What comes up to the next delimiter belongs to a frame that was let go of.
+    /// The bytes up to the next delimiter belong to a frame that was dropped.
     discarding: bool,
 }
 
@@ -72,8 +72,8 @@ impl Framer {
         Self { delimiter, buffer: Vec::new(), start: 0, end: 0, scanned: 0, discarding: false }
     }
 
-    /// Room for at least `min` bytes of input, after which [`Framer::advance`] is due.
-    /// Ranges that [`Framer::take_frames`] gave end their life here.
+    /// Room for at least `min` bytes of input; call [`Framer::advance`] after writing to it.
+    /// Ranges from [`Framer::take_frames`] are not valid after this call.
     pub fn space(&mut self, min: usize) -> &mut [u8] {
         let live = self.end - self.start;
         if self.buffer.len() > SHRINK_ABOVE && (live + min).saturating_mul(8) < self.buffer.len() {
@@ -85,8 +85,8 @@ impl Framer {
             self.moved_to_front(0);
         }
         if self.buffer.len() - self.end < min {
-            // Moving costs at most what was consumed before; where it does not
-            // make enough room, growth pays for it.
+            // A move copies at most as many bytes as were consumed before it. Where it does not
+            // make enough room, the buffer grows.
             if self.start > 0 {
                 self.buffer.copy_within(self.start..self.end, 0);
                 self.moved_to_front(live);
@@ -109,7 +109,7 @@ impl Framer {
         self.end = live;
     }
 
-    /// Takes in the first `n` bytes that were written to [`Framer::space`].
+    /// Adds the first `n` bytes that were written to [`Framer::space`].
     ///
     /// # Panics
     /// If there was no room for `n` bytes.
@@ -118,14 +118,14 @@ impl Framer {
         self.end += n;
     }
 
-    /// The next whole frame, without its delimiter. `None` is no failure: read more.
+    /// The next whole frame, without its delimiter. `None` means: read more.
     pub fn next_frame(&mut self) -> Option<&[u8]> {
         let range = self.next_range()?;
         Some(&self.buffer[range])
     }
 
-    /// Lets go of the frame that is not whole yet: what was read of it, and what comes of it up to
-    /// its delimiter or the end of the input. False where it was let go of before.
+    /// Drops the frame that is not whole yet: the bytes that were read, and those that follow up to
+    /// its delimiter or the end of the input. False where it was dropped before.
     pub fn discard(&mut self) -> bool {
         // The last bytes may be the first of a delimiter.
         self.start = self.scanned;
@@ -149,7 +149,7 @@ impl Framer {
             self.scanned = self.start;
             return Some(frame);
         }
-        // A delimiter may have come in part.
+        // The last bytes may be the first part of a delimiter.
         let partial = self.delimiter.len().saturating_sub(1);
         self.scanned = self.scanned.max(self.end.saturating_sub(partial)).max(self.start);
         None
@@ -186,7 +186,7 @@ impl Framer {
         out.len() - before
     }
 
-    /// Passes the end of a frame that was let go of, where it has come.
+    /// Skips to the end of a frame that was dropped, if that end was read.
     fn next_discarded(&mut self) -> Option<()> {
         self.cut()?;
         self.discarding = false;
@@ -198,9 +198,9 @@ impl Framer {
         &self.buffer
     }
 
-    /// At the end of the input, once [`Framer::next_frame`] gives `None`: the tail
-    /// that no delimiter ended, if there is one. An input that ends in a delimiter has
-    /// no extra empty frame. The framer is then ready for another input.
+    /// At the end of the input, after [`Framer::next_frame`] returned `None`: the last
+    /// frame, if no delimiter ended it. An input that ends in a delimiter has no extra
+    /// empty frame. The framer is then ready for another input.
     pub fn finish(&mut self) -> Option<&[u8]> {
         let range = self.finish_range()?;
         Some(&self.buffer[range])
@@ -215,8 +215,8 @@ impl Framer {
         (!tail.is_empty() && !discarded).then_some(tail)
     }
 
-    /// How many bytes are held that no call has given out: after `next_frame`
-    /// gave `None`, those of an incomplete frame.
+    /// How many bytes of the buffer were not returned yet: after `next_frame`
+    /// returned `None`, those of an incomplete frame.
     pub fn buffered(&self) -> usize {
         self.end - self.start
     }

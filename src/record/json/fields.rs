@@ -1,4 +1,4 @@
-//! What a field of a JSON record may hold: text, base64, a partition, a time, and each once. Pure: no clock, no IO.
+//! The values of a JSON record's fields: text, base64, a partition, a time; each may be given once. Pure: no clock, no IO.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
 
-/// What may be said once, under whichever of its names.
+/// A value that may be given once, under any of its names.
 pub(super) struct Once<T> {
     what: &'static str,
     name: Option<&'static str>,
@@ -18,7 +18,7 @@ impl<T> Once<T> {
         Self { what, name: None, content: None }
     }
 
-    /// Whether it was said, be it as null.
+    /// Whether it was given, even as null.
     pub(super) fn is_set(&self) -> bool {
         self.name.is_some()
     }
@@ -29,7 +29,7 @@ impl<T> Once<T> {
                 self.content = content;
                 Ok(())
             }
-            Some(first) if first == name => Err(E::custom(format_args!("{name:?} stands twice"))),
+            Some(first) if first == name => Err(E::custom(format_args!("{name:?} is given twice"))),
             Some(first) => {
                 let what = self.what;
                 Err(E::custom(format_args!("both {first:?} and {name:?} give the {what}: give one")))
@@ -162,7 +162,7 @@ impl Visitor<'_> for Time {
     }
 
     fn visit_i64<E: de::Error>(self, n: i64) -> Result<Self::Value, E> {
-        // Kafka's own word for no timestamp.
+        // -1 is Kafka's value for no timestamp.
         Ok((n != -1).then_some(n))
     }
 

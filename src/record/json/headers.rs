@@ -7,8 +7,8 @@ use serde::de::{self, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqA
 use super::fields::{Base64, Once};
 use crate::record::OwnedHeader;
 
-/// Headers in any of their shapes, told apart element by element: a pair, an
-/// object, or a name that the next element is the value of.
+/// Headers in any of their shapes, which may differ for each element: a pair, an
+/// object, or a name whose value is the next element.
 pub(super) struct Headers;
 
 impl<'de> DeserializeSeed<'de> for Headers {

@@ -1,4 +1,4 @@
-//! The JSON record, both ways: what is written can be read back without loss. Pure: no clock, no IO.
+//! The JSON record, written and read: nothing is lost between the two. Pure: no clock, no IO.
 
 mod fields;
 mod headers;
@@ -15,7 +15,7 @@ pub use write::{append_json, append_string};
 /// Characters of a reason: it may quote the text, which may be large.
 const REASON: usize = 240;
 
-/// A reason on one line, cut where it is long.
+/// A reason in one line, cut if it is long.
 pub(crate) fn short(text: &str) -> String {
     let mut shown: String = text.chars().take(REASON).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if shown.len() < text.len() {
@@ -24,7 +24,7 @@ pub(crate) fn short(text: &str) -> String {
     shown
 }
 
-/// A record as it is read from JSON: what a producer may be told.
+/// A record that was read from JSON, for a producer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JsonRecord {
     pub topic: Option<String>,

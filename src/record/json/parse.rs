@@ -11,7 +11,7 @@ use super::{JsonRecord, short};
 
 /// Reads one record from a line of JSON.
 ///
-/// Understood are kq's own form (see [`super::append_json`]), and of others:
+/// It reads kq's own form (see [`super::append_json`]), and those of other tools:
 ///
 /// - kcat `-J`: `payload` for the value, `ts` for the timestamp, headers in one
 ///   flat array, `["h","v","h2",null]`;
@@ -20,26 +20,27 @@ use super::{JsonRecord, short};
 ///
 /// Only the value is needed: `value`, `value_base64` or `payload`, exactly one of
 /// them and once, since a record whose value was forgotten is not a tombstone,
-/// which is `"value":null`. The same holds for the key (`key`, `key_base64`) and
-/// every other field, which may be absent or null. A timestamp of -1 is none.
+/// which is `"value":null`. The key (`key`, `key_base64`) and every other field may
+/// be given once, and may be absent or null. A timestamp of -1 means no timestamp.
 ///
-/// Fields of other names are passed over (`offset`, `tstype`, `broker`, …), except
-/// where that would lose something: a known name in other letter case (`Key`),
-/// and kcat's `key_error` and `payload_error`, which stand by a null that was none.
+/// Fields of other names are ignored (`offset`, `tstype`, `broker`, …), except where
+/// that would lose something: a known name in other letter case (`Key`) is an error,
+/// and so are kcat's `key_error` and `payload_error`, which mark a null that replaces
+/// bytes that kcat could not decode.
 pub fn parse_json(line: &[u8]) -> Result<JsonRecord> {
     serde_json::from_slice(line).map_err(|e| {
-        // The line is the caller's to name; serde_json would call each one line 1.
+        // The caller names the line; serde_json would call each one line 1.
         let column = e.column();
         let what = e.to_string();
         let what = short(what.split(" at line ").next().unwrap_or(&what));
         match std::str::from_utf8(line) {
             Err(e) => anyhow!(
-                "not a JSON record: byte {} is not UTF-8; bytes go under value_base64, key_base64 or {{\"base64\":\"…\"}}",
+                "not a JSON record: byte {} is not UTF-8; write such bytes as value_base64, key_base64 or {{\"base64\":\"…\"}}",
                 e.valid_up_to() + 1
             ),
             Ok(text) if text.trim().is_empty() => anyhow!("not a JSON record: the line is empty"),
             Ok(text) if text.starts_with('\u{feff}') => {
-                anyhow!("not a JSON record: a byte order mark stands before it")
+                anyhow!("not a JSON record: it begins with a byte order mark")
             }
             Ok(_) if column > 0 => anyhow!("not a JSON record: {what} (column {column})"),
             Ok(_) => anyhow!("not a JSON record: {what}"),
@@ -53,7 +54,7 @@ impl<'de> de::Deserialize<'de> for JsonRecord {
     }
 }
 
-/// The names that mean something, each for one thing.
+/// The meaning of a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Field {
     Topic,
@@ -64,7 +65,7 @@ enum Field {
     Value,
     ValueBase64,
     Headers,
-    /// kcat's note that a null stands for what it could not decode.
+    /// kcat's note that a null replaces bytes that it could not decode.
     Undecoded,
     Other,
 }
@@ -85,7 +86,7 @@ const FIELDS: [(&str, Field); 13] = [
     ("payload_error", Field::Undecoded),
 ];
 
-/// A field's name, and what it means.
+/// A field's meaning, and its name.
 struct FieldName;
 
 impl<'de> DeserializeSeed<'de> for FieldName {
@@ -158,7 +159,7 @@ impl<'de> Visitor<'de> for RecordVisitor {
             ));
         }
         Ok(JsonRecord {
-            // Text came from a string, so it is UTF-8 still.
+            // The bytes come from a string, so they are UTF-8.
             topic: topic.content.and_then(|bytes| String::from_utf8(bytes).ok()),
             partition: partition.content,
             timestamp: timestamp.content,

@@ -107,7 +107,7 @@ fn the_records_of_rpk_and_kaf_are_understood() {
 }
 
 #[test]
-fn escapes_of_json_are_undone() {
+fn escapes_of_json_are_replaced() {
     let record = read(r#"{"v\u0061lue":"\u00e9\ud83e\udd80\"\\\/\b\f\n\r\t\u0000"}"#);
     assert_eq!(record.value.unwrap(), "é🦀\"\\/\u{8}\u{c}\n\r\t\0".as_bytes());
 }
@@ -134,8 +134,8 @@ fn what_is_no_record_is_an_error_that_says_why() {
         (r#"{"value":"v","key":["k"]}"#, r#"expected a string or null as "key""#),
         (r#"{"value":"v","value_base64":"dg=="}"#, r#"both "value" and "value_base64" give the value"#),
         (r#"{"payload":"v","value":"v"}"#, r#"both "payload" and "value""#),
-        (r#"{"value":"v","value":"w"}"#, r#""value" stands twice"#),
-        (r#"{"value":null,"value":"w"}"#, r#""value" stands twice"#),
+        (r#"{"value":"v","value":"w"}"#, r#""value" is given twice"#),
+        (r#"{"value":null,"value":"w"}"#, r#""value" is given twice"#),
         (r#"{"value":"v","ts":1,"timestamp":1}"#, r#"both "ts" and "timestamp""#),
         (r#"{"value":"v","Key":"k"}"#, r#"unknown field "Key": write "key""#),
         (r#"{"value_base64":"?"}"#, r#""value_base64" is not base64"#),

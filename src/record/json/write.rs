@@ -6,10 +6,10 @@ use crate::record::bytes::{append_base64, append_integer};
 /// Appends a record as one JSON object, without a newline:
 /// `{"topic":"foo","partition":0,"offset":42,"timestamp":1700000000000,"key":"a","value":"b","headers":[["h","v"],["h",null]]}`.
 ///
-/// The fields stand in this order. `timestamp` (milliseconds since the epoch) is
+/// The fields are in this order. `timestamp` (milliseconds since the epoch) is
 /// absent where the record has none; `key` and `value` are null or text, or are
 /// called `key_base64` and `value_base64` where the bytes are not UTF-8; `headers`
-/// is always there, a name or value that is not UTF-8 being `{"base64":"…"}` in it.
+/// is always there, and a name or value in it that is not UTF-8 is `{"base64":"…"}`.
 pub fn append_json(record: &RecordRef<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"topic\":");
     append_string(record.topic.as_bytes(), out);
@@ -78,9 +78,9 @@ fn append_base64_string(bytes: &[u8], out: &mut Vec<u8>) {
 /// Appends UTF-8 as a JSON string (RFC 8259, 7): quotes, backslashes and control
 /// characters escaped, the rest as it is.
 ///
-/// Eight bytes at a time: as they are where none needs an escape, else through a
-/// buffer that holds them with their escapes. A JSON document as a value has a
-/// quote every few bytes, and this costs it no branch and no call per piece.
+/// Eight bytes at a time: copied unchanged where none needs an escape, else through a
+/// buffer with the bytes and their escapes. A JSON document as a value has a quote
+/// every few bytes, and in this way it costs no branch and no call for each piece.
 pub fn append_string(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len() + text.len() / 8 + 32);
     out.push(b'"');
@@ -122,8 +122,8 @@ const ESCAPES: [u8; 256] = {
 };
 
 /// Whether one of eight bytes needs an escape, by the zero-byte test of Hacker's
-/// Delight (6-1): a borrow can mark wrongly only what lies above a byte that is
-/// marked rightly.
+/// Delight (6-1): a borrow can mark a byte wrongly only above a byte that is marked
+/// correctly.
 fn needs_escape(eight: [u8; 8]) -> bool {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;

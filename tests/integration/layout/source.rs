@@ -10,6 +10,7 @@ pub struct Source {
     /// From the repository's root: `src/kafka/mod.rs`.
     pub file: String,
     pub module: Module,
+    pub lines: usize,
     /// The lines that begin with `//!`, joined.
     pub docs: String,
     pub tokens: Vec<Token>,
@@ -43,7 +44,7 @@ impl Source {
         };
         let docs: Vec<_> = text.lines().map_while(|line| line.strip_prefix("//!")).collect();
         let tokens = without_tests(&tokens(&without_text(text)));
-        Self { file: file.to_owned(), module, docs: docs.join("\n"), tokens }
+        Self { file: file.to_owned(), module, lines: text.lines().count(), docs: docs.join("\n"), tokens }
     }
 
     /// Whether all of it is unit tests: `tests.rs` beside the code.

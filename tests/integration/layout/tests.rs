@@ -124,3 +124,11 @@ fn a_file_that_does_not_say_what_it_owns_is_found() {
     let violations = check(&[Source::new("src/clock/a.rs", "use std::fmt;\n//! It owns this.\n")]);
     assert_eq!(violations[0].rule, "first line");
 }
+
+#[test]
+fn a_file_that_is_too_long_is_found_unless_all_of_it_is_tests() {
+    let text = "\n".repeat(450);
+    assert_eq!(found(&[("src/clock/a.rs", &text)]), ["length src/clock/a.rs:451"]);
+    assert_eq!(found(&[("src/clock/a.rs", &text[1..])]), [""; 0]);
+    assert_eq!(found(&[("src/clock/tests.rs", &text)]), [""; 0]);
+}

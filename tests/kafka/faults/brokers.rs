@@ -1,4 +1,4 @@
-//! The brokers of the lab's cluster, one by one: who leads, who coordinates; kill, start, stop, go on.
+//! The brokers of the lab's cluster, one by one: who leads, who coordinates; kill, start, stop, continue.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::support::{Cluster, wait_for, wait_until};
 /// Partitions of the topic that groups commit to, as lib.sh configures it.
 const GROUP_PARTITIONS: i32 = 6;
 
-/// The cluster that tests/kafka/run started, to be harmed. Dropped, it is whole again.
+/// The cluster that tests/kafka/run started, whose brokers a case kills or stops. When it is dropped, all of them run again.
 pub struct Brokers {
     client: BaseConsumer,
     dir: PathBuf,
@@ -73,7 +73,7 @@ impl Brokers {
         self.stopped.push(broker);
     }
 
-    /// Starts what was killed, lets go on what was stopped, and waits until all copies are in sync.
+    /// Starts what was killed, continues what was stopped, and waits until all copies are in sync.
     pub fn heal(&mut self) {
         for broker in std::mem::take(&mut self.stopped) {
             self.script(&["continue"], broker);

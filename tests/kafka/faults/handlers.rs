@@ -15,7 +15,7 @@ fn first(script: &str) -> String {
     ONE_SHOT.replacen("read -r v\n", &format!("read -r v\n{script}\n"), 1)
 }
 
-/// A handler for records that are no numbers: the offset stands for the sequence.
+/// A handler for records that are not numbers: the offset takes the place of the sequence.
 const BY_OFFSET: &str =
     r#"echo "$KQ_RECORD_PARTITION $KQ_RECORD_OFFSET $KQ_RECORD_ATTEMPT $KQ_RECORD_OFFSET -" >>"$LOG""#;
 
@@ -39,7 +39,7 @@ fn a_handler_that_hangs_or_traps_term_spends_its_attempts() {
 }
 
 #[test]
-fn ten_megabytes_that_nobody_reads() {
+fn ten_megabytes_that_are_not_read() {
     let config = ["max.message.bytes=12000000"];
     let case = Case::new("exit 0 without reading a 10 MB stdin", "done, no deadlock", 1, &config);
     let produce = ["produce", &case.topic, "-z", "none", "-X", "message.max.bytes=12000000"];

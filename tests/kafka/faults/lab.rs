@@ -11,7 +11,7 @@ use super::oracle::{Evidence, Handled, Place, Sent};
 use super::watch::{LOOK, Watch, client, count_lines, lag};
 use crate::support::{Cluster, Kq, Output, Running, wait_until};
 
-/// What a wait is given at most: generous, since a slow machine is no failure.
+/// The limit of a wait: long, since a slow machine is not a failure.
 pub const LONG: Duration = Duration::from_mins(1);
 /// What was handled this long before a kill may not be committed yet: an interval of a second, and slack.
 const UNCOMMITTED: Duration = Duration::from_secs(3);
@@ -90,7 +90,10 @@ impl Case {
     #[track_caller]
     pub fn new(name: &'static str, required: &'static str, partitions: u32, config: &[&str]) -> Self {
         let cluster = Cluster::get();
-        assert!(!cluster.is_embedded(), "KQ_TEST_BROKERS names no Apache Kafka: run tests/kafka/run faults");
+        assert!(
+            !cluster.is_embedded(),
+            "KQ_TEST_BROKERS is not set to Apache Kafka: run tests/kafka/run faults"
+        );
         let (topic, group) = (cluster.topic("fault"), cluster.topic("group"));
         create(&cluster, &topic, partitions, config);
         Self::of(name, required, cluster, topic, partitions, group)

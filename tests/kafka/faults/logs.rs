@@ -93,7 +93,7 @@ fn the_holes_of_a_compacted_topic_hold_nothing_back() {
     let kept = before.into_iter().filter(|sent| after.contains(sent)).collect::<Vec<_>>();
     let handled = super::lab::read_log(&case.log());
     let gone = handled.into_iter().filter(|handled| !after.iter().any(|sent| sent.place == handled.place));
-    // What was compacted only after it was handled had been sent all the same.
+    // What was compacted only after it was handled had been sent too.
     let gone = gone.map(|handled| super::oracle::Sent {
         place: handled.place,
         sequence: handled.sequence,
@@ -119,7 +119,7 @@ fn aborted_records_are_not_handled_and_markers_hold_nothing_back() {
             let (key, value) = (format!("k{}", number % 3), number.to_string());
             producer.send(BaseRecord::to(&case.topic).key(&key).payload(&value)).expect("send");
         }
-        // Its delivery reports want to be fetched first.
+        // Its delivery reports must be fetched first.
         producer.flush(LONG).expect("flush");
         let end = if commits { producer.commit_transaction(LONG) } else { producer.abort_transaction(LONG) };
         end.expect("end a transaction");
@@ -130,7 +130,7 @@ fn aborted_records_are_not_handled_and_markers_hold_nothing_back() {
     case.wait_for_more(1);
     transaction(20..30, true);
     transaction(30..31, false);
-    // Behind the last record there are markers only: the lag is 0 all the same, while it runs.
+    // Behind the last record there are markers only: the lag is still 0 while it runs.
     case.wait_for_no_lag();
     case.end(worker);
     let sent = case.sent();

@@ -50,7 +50,7 @@ pub struct Evidence {
 pub enum Flaw {
     /// Neither handled nor dead-lettered.
     Lost(Place),
-    /// A handler saw a record that nobody sent, or another one than lies there.
+    /// A handler saw a record that was not sent, or another one than is at that offset.
     Strange(Handled),
     /// Committed past a record that was not resolved.
     Early { partition: i32, committed: i64, unresolved: i64 },
@@ -66,7 +66,7 @@ impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lost((partition, offset)) => write!(f, "[{partition}]@{offset} is lost"),
-            Self::Strange(handled) => write!(f, "nobody sent what was handled: {handled:?}"),
+            Self::Strange(handled) => write!(f, "what was handled was not sent: {handled:?}"),
             Self::Early { partition, committed, unresolved } => {
                 write!(f, "[{partition}]: {committed} was committed while {unresolved} was not resolved")
             }
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_nobody_sent_is_found() {
+    fn a_record_that_was_not_sent_is_found() {
         let mut evidence = good();
         evidence.handled[3].sequence = 77;
         let flaws = evidence.judge().unwrap_err();

@@ -1,4 +1,4 @@
-//! Brokers that are killed or stopped. These cases run alone: nobody else could pass meanwhile.
+//! Brokers that are killed or stopped. These cases run alone: no other case could pass meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::support::{Cluster, Output, Running, wait_for, wait_until};
 
 /// What is done to a broker.
 #[derive(Clone, Copy, PartialEq)]
-enum Harm {
+enum Fault {
     Kill,
     Stop,
 }
@@ -33,7 +33,7 @@ const GIVES_UP: [&str; 2] = ["-X", "message.timeout.ms=10000"];
 /// were sent, and what the worker said.
 fn one_broker(
     name: &'static str,
-    harm: Harm,
+    fault: Fault,
     role: Role,
     start: impl Fn(&Case) -> Running,
 ) -> (Vec<u64>, Output) {
@@ -58,9 +58,9 @@ fn one_broker(
     case.send(100, 20);
     let worker = start(&case);
     case.wait_for_more(20);
-    match harm {
-        Harm::Kill => brokers.kill(victim),
-        Harm::Stop => brokers.stop(victim),
+    match fault {
+        Fault::Kill => brokers.kill(victim),
+        Fault::Stop => brokers.stop(victim),
     }
     let since = Instant::now();
     while since.elapsed() < away() {
@@ -118,38 +118,38 @@ fn persistent(case: &Case) -> Running {
 #[test]
 fn leader_and_coordinator_killed() {
     let role = Role { leader: true, coordinator: true };
-    one_broker("leader and coordinator killed", Harm::Kill, role, one_shot);
+    one_broker("leader and coordinator killed", Fault::Kill, role, one_shot);
 }
 
 #[test]
 #[ignore = "a minute: tests/kafka/run faults"]
 fn leader_and_coordinator_stopped() {
     let role = Role { leader: true, coordinator: true };
-    one_broker("leader and coordinator stopped (SIGSTOP), persistent", Harm::Stop, role, persistent);
+    one_broker("leader and coordinator stopped (SIGSTOP), persistent", Fault::Stop, role, persistent);
 }
 
 #[test]
 #[ignore = "a minute: tests/kafka/run faults"]
 fn leader_killed() {
-    one_broker("leader killed", Harm::Kill, Role { leader: true, coordinator: false }, one_shot);
+    one_broker("leader killed", Fault::Kill, Role { leader: true, coordinator: false }, one_shot);
 }
 
 #[test]
 #[ignore = "a minute: tests/kafka/run faults"]
 fn leader_stopped() {
-    one_broker("leader stopped", Harm::Stop, Role { leader: true, coordinator: false }, one_shot);
+    one_broker("leader stopped", Fault::Stop, Role { leader: true, coordinator: false }, one_shot);
 }
 
 #[test]
 #[ignore = "a minute: tests/kafka/run faults"]
 fn coordinator_killed() {
-    one_broker("coordinator killed", Harm::Kill, Role { leader: false, coordinator: true }, one_shot);
+    one_broker("coordinator killed", Fault::Kill, Role { leader: false, coordinator: true }, one_shot);
 }
 
 #[test]
 #[ignore = "a minute: tests/kafka/run faults"]
 fn coordinator_stopped() {
-    one_broker("coordinator stopped", Harm::Stop, Role { leader: false, coordinator: true }, one_shot);
+    one_broker("coordinator stopped", Fault::Stop, Role { leader: false, coordinator: true }, one_shot);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_leader_of_the_output_killed() {
     // Each broker leads one of its partitions, too.
     create(&cluster, &outputs, 3, &[]);
     let name = "--output-topic, leader and coordinator killed";
-    let (sent, worker) = one_broker(name, Harm::Kill, role, |case| {
+    let (sent, worker) = one_broker(name, Fault::Kill, role, |case| {
         let flags = ["-j", "4", "--output-topic", &outputs, "--shell", &printing()];
         case.worker(&flags).env("PAUSE", "0.02").spawn()
     });
@@ -187,7 +187,7 @@ fn a_worker_starts_while_a_leader_hangs() {
 }
 
 /// TERM while all brokers are away and handlers run: ends within `--shutdown-timeout` and a second.
-fn all_away(name: &'static str, harm: Harm) {
+fn all_away(name: &'static str, fault: Fault) {
     let mut brokers = Brokers::get();
     let mut case = Case::new(name, "ends within --shutdown-timeout + 1 s", 3, &[]);
     case.send(300, 60);
@@ -196,9 +196,9 @@ fn all_away(name: &'static str, harm: Harm) {
     let worker = case.one_shot(&flags).env("PAUSE", "0.3").spawn();
     case.wait_for_more(10);
     for broker in 1..=3 {
-        match harm {
-            Harm::Kill => brokers.kill(broker),
-            Harm::Stop => brokers.stop(broker),
+        match fault {
+            Fault::Kill => brokers.kill(broker),
+            Fault::Stop => brokers.stop(broker),
         }
     }
     // Until what was fetched is worked off or the client has noticed: both ways of ending are tried.
@@ -221,13 +221,13 @@ fn all_away(name: &'static str, harm: Harm) {
 #[test]
 #[ignore = "a minute: tests/kafka/run faults"]
 fn all_stopped_then_term() {
-    all_away("all brokers stopped, then TERM", Harm::Stop);
+    all_away("all brokers stopped, then TERM", Fault::Stop);
 }
 
 #[test]
-#[ignore = "brokers start anew: tests/kafka/run faults"]
+#[ignore = "brokers restart: tests/kafka/run faults"]
 fn all_killed_then_term() {
-    all_away("all brokers killed, then TERM", Harm::Kill);
+    all_away("all brokers killed, then TERM", Fault::Kill);
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn outputs_wait_until_enough_copies_are_in_sync() {
 }
 
 #[test]
-#[ignore = "brokers start anew: tests/kafka/run faults"]
+#[ignore = "brokers restart: tests/kafka/run faults"]
 fn a_log_that_an_unclean_election_cut_is_read_from_where_it_was_cut() {
     let mut brokers = Brokers::get();
     let cluster = Cluster::get();
@@ -345,7 +345,7 @@ fn stop_a_copy(brokers: &mut Brokers, case: &Case, topic: &str) {
     });
 }
 
-/// How many copies of partition 0 of a topic are in sync; `None` where nobody says.
+/// How many copies of partition 0 of a topic are in sync; `None` where no broker answers.
 fn in_sync(cluster: &Cluster, topic: &str) -> Option<usize> {
     let metadata = cluster.kcat(["-L", "-t", topic]).run().success();
     metadata.text().lines().find_map(|line| Some(line.split_once("isrs: ")?.1.split(',').count()))

@@ -22,7 +22,7 @@ pub fn client(brokers: &str, group: &str) -> BaseConsumer {
     config.create().expect("make a client")
 }
 
-/// What is behind the end, by partition; `None` where nothing is committed or nobody answers.
+/// The lag, by partition; `None` where nothing is committed or no broker answers.
 pub fn lag(client: &BaseConsumer, topic: &str, partitions: i32) -> Vec<Option<i64>> {
     let second = Duration::from_secs(1);
     let Some(committed) = committed(client, topic, partitions) else { return Vec::new() };
@@ -34,7 +34,7 @@ pub fn lag(client: &BaseConsumer, topic: &str, partitions: i32) -> Vec<Option<i6
     (0..partitions).map(of).collect()
 }
 
-/// The group's committed offsets; `None` where nobody answers.
+/// The group's committed offsets; `None` where no broker answers.
 pub fn committed(client: &BaseConsumer, topic: &str, partitions: i32) -> Option<BTreeMap<i32, i64>> {
     let second = Duration::from_secs(1);
     let mut asked = TopicPartitionList::new();
