@@ -396,7 +396,7 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -s o -l from -d 'Where the
 complete -c kq -n "__fish_kq_using_subcommand worker" -l until -d 'End there (exclusive): end (as it is when a partition is assigned), OFFSET, @TIME' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -s n -s c -l count -d 'End after COUNT records are done, one way or another' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l idle -d 'End when nothing came and nothing ran for this long' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l instance-id -d 'Static membership: this name keeps its partitions over a short restart' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l instance-id -d 'Static membership: a member with this name keeps its partitions over a short restart' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l decode -d 'How to decompress values that were compressed one by one: auto follows the header content-encoding, and recognises Snappy streams (framed, and Java\'s) by their first bytes [default: auto; with consume -J none]' -r -f -a "auto\t''
 none\t''
 snappy\t''
@@ -414,14 +414,14 @@ range\t''
 roundrobin\t''"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l group-protocol -d 'Who assigns the partitions: the members of the group, or the brokers' -r -f -a "classic\t'The members, by --assignor'
 consumer\t'The brokers, without stopping the other members (KIP-848, Apache Kafka 4.0 and later)'"
-complete -c kq -n "__fish_kq_using_subcommand worker" -s j -l jobs -d 'Commands that run at the same time; those that wait on a network want 16 to 64 [default: cores]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -s j -l jobs -d 'Commands that run at the same time; 16 to 64 for those that wait on a network [default: cores]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l order -d 'Which records wait for each other' -r -f -a "key\t'Records of one key in one partition run one after the other'
 partition\t'Records of one partition run one after the other'
 none\t'Any record runs at any time'"
-complete -c kq -n "__fish_kq_using_subcommand worker" -l command-timeout -d 'A command that takes longer is told to end (TERM), then killed; its record has failed' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l command-timeout -d 'A command that takes longer is terminated (TERM), then killed; its record has failed' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l max-span -d 'How far a partition may be read ahead of its oldest record that is not done' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l window -d 'With --persistent: records in flight in each process' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l output-topic -d 'Send what a command printed, once it succeeded, to this topic, under the record\'s key; nothing printed is nothing sent, unless the value was empty too. Not with --persistent' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l output-topic -d 'Send what a command printed, once it succeeded, to this topic, under the record\'s key. Where it printed nothing, nothing is sent, except for an empty value. Not with --persistent' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l retries -d 'Further attempts after the first' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l backoff -d 'The wait before a retry: up to FIRST, doubled each time, at most MAX' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l exit-map -d 'What exit statuses mean instead: ok, retry, fail, skip, stop' -r
@@ -430,7 +430,7 @@ skip\t'Continue; the record is committed as if it had succeeded'
 retry\t'Try again without a limit, with the longest backoff'
 dlq\t'Send it to --dlq, then continue'"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l dlq -d 'Send records that failed for good to this topic, with headers that say why' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l max-consecutive-failures -d 'Stop when so many records failed for good with no success between them; 0 never does' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l max-consecutive-failures -d 'Stop when so many records failed for good with no success between them; 0 never stops' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l metrics -d 'Serve /metrics (Prometheus), /livez and /readyz there; `:9100` is all of this machine\'s addresses' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l drain -d 'When partitions move to another member: how long their commands may still run' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l shutdown-timeout -d 'How long ending may take in all, on TERM, INT or HUP' -r
@@ -453,9 +453,9 @@ always\t''
 never\t''"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l reset -d 'With --from: the whole group starts there, whatever it has committed; refused where it has members'
 complete -c kq -n "__fish_kq_using_subcommand worker" -s e -l end -d 'End at the end, as it is when a partition is first assigned'
-complete -c kq -n "__fish_kq_using_subcommand worker" -l persistent -d 'The commands stay and answer record after record, as JSON lines (see below)'
+complete -c kq -n "__fish_kq_using_subcommand worker" -l persistent -d 'The commands keep running and answer record after record, as JSON lines (see below)'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l output-lines -d 'With --output-topic: each line is a record'
-complete -c kq -n "__fish_kq_using_subcommand worker" -l copy-headers -d 'With --output-topic: the record\'s headers go along'
+complete -c kq -n "__fish_kq_using_subcommand worker" -l copy-headers -d 'With --output-topic: the record\'s headers are sent too'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l pass-credentials -d 'Pass passwords in the command\'s environment too (KQ_SASL_PASSWORD, KQ_TLS_KEY_PASSWORD)'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'

@@ -57,9 +57,9 @@ pub fn stdout_was_closed() -> bool {
 
 /// The descriptors that kq itself opens: all numbers that were not open when it started.
 #[derive(Clone, Debug)]
-pub struct Own(Vec<RangeInclusive<u32>>);
+pub struct OwnDescriptors(Vec<RangeInclusive<u32>>);
 
-impl Own {
+impl OwnDescriptors {
     /// All numbers that are not open now; none where the system does not say. Call it before the first client
     /// is created.
     pub fn from_now_on() -> Self {

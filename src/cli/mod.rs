@@ -17,7 +17,7 @@ pub mod worker;
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -27,6 +27,7 @@ use crate::config::flags::ConnectionArgs;
 use crate::config::secret::Secret;
 use crate::exit::{self, Exit};
 use crate::kafka::version;
+use crate::lock::Lock;
 
 /// kq: put records into Kafka, get them out, run a command for each.
 #[derive(clap::Parser, Debug)]
@@ -87,11 +88,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     }
     // Where a global flag stands before and after the subcommand, clap keeps only the values
     // after it. Of `-X` every value counts, so each is noted when it is read.
-    let properties = Arc::new(Mutex::new(Vec::new()));
+    let properties = Arc::new(Lock::new(Vec::new()));
     let noted = Arc::clone(&properties);
     let note = move |text: &str| {
         let secret = Secret::from(text);
-        noted.lock().unwrap_or_else(PoisonError::into_inner).push(secret.clone());
+        noted.lock().push(secret.clone());
         Ok::<Secret, Infallible>(secret)
     };
     let mut command =
@@ -101,7 +102,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
         let better = kcat_mode(&e, &args, &mut command).or_else(|| without_dashes(&e, &args, &mut command));
         better.unwrap_or(e)
     })?;
-    let mut properties = std::mem::take(&mut *properties.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut properties = std::mem::take(&mut *properties.lock());
     // clap reads the innermost command first; what counts is the order on the command line.
     properties.sort_by_key(|given: &Secret| position_of_x(&args, given.reveal()));
     cli.connection.properties = properties;

@@ -18,27 +18,29 @@ use crate::worker::{Address, ExitMap, OnFailure, Order};
 /// added), and commits the record once it is done.
 ///
 /// Guarantee: at least once. A record's offset is committed only after its command has succeeded,
-/// or the record was sent to the dead letters and the cluster has acknowledged that, or
-/// --on-failure skip said so. What is done past a record that is not can't be committed before
-/// that one: after a crash, a stop or a rebalance it runs again, so COMMAND should bear a second
-/// run; KQ_RECORD_ID is the same in both.
+/// or the cluster has acknowledged its dead letter, or --on-failure skip has skipped it. A record
+/// that is done is not committed while an earlier record of its partition is not done: after a
+/// crash, a stop or a rebalance it runs again. So COMMAND must give the same result when it runs
+/// twice for a record; KQ_RECORD_ID is the same in both runs.
 ///
 /// COMMAND runs directly. A single argument that holds white space or a shell metacharacter and
 /// is no existing file runs under `sh -c`, as does --shell STRING; a script without `#!` runs
-/// under /bin/sh. Its stdout is written out whole when it ends, its stderr goes line by line to
-/// kq's stderr after topic[partition]@offset. What it leaves running in its process group ends
-/// with it.
+/// under /bin/sh. Its stdout is written in one piece when it ends. Its stderr goes line by line to
+/// kq's stderr, each line after topic[partition]@offset. Processes that it leaves in its process
+/// group are killed when it ends.
 ///
 /// The record is in its environment: KQ_RECORD_TOPIC, _PARTITION, _OFFSET, _TIMESTAMP (ms), _KEY
 /// (where it is text), _KEY_BASE64, _KEY_NULL, _VALUE_NULL (1 for a tombstone), _HEADERS (JSON),
 /// _ID (topic/partition/offset), _ATTEMPT, _MAX_ATTEMPTS, _GROUP; _TRUNCATED=1 where one was too
-/// long to pass. KQ_BROKERS and the rest of the connection are set too, so that it can call kq,
-/// and KQ_WORKER_MARK, by which what a killed kq left running is found and ended: leave it alone.
+/// long to pass. KQ_BROKERS and the rest of the connection are set too, so that it can call kq.
+/// KQ_WORKER_MARK is set so that commands which still run after kq was killed can be found and
+/// killed: do not change it.
 ///
-/// Its exit status decides: 0 done; 65, 100 never will be (--on-failure at once); 78, 126, 127
-/// the command itself is broken (kq stops with 78); any other status, a signal or a time-out is
-/// tried again, --retries times, then --on-failure. Of a command that kq told to end (TERM) the
-/// status is not asked: after a time-out it has failed, else its record runs again.
+/// Its exit status decides: 0 the record is done; 65 or 100 it can never be done (--on-failure at
+/// once); 78, 126 or 127 the command itself is broken (kq stops with 78). After any other status,
+/// a signal or a time-out the record is tried again, --retries times, then --on-failure decides.
+/// The status of a command that kq terminated (TERM) does not count: after a time-out its record
+/// has failed, otherwise its record runs again.
 ///
 /// For a record that --grep, --where-key or --where-header does not let through, no command runs: it
 /// counts as filtered, not for -n, and is committed in its turn.
@@ -89,7 +91,7 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Reading")]
     pub idle: Option<Duration>,
 
-    /// Static membership: this name keeps its partitions over a short restart
+    /// Static membership: a member with this name keeps its partitions over a short restart
     #[arg(long, value_name = "NAME", help_heading = "Reading")]
     pub instance_id: Option<String>,
 
@@ -102,7 +104,7 @@ pub struct Args {
     #[command(flatten)]
     pub sharing: GroupArgs,
 
-    /// Commands that run at the same time; those that wait on a network want 16 to 64 [default: cores]
+    /// Commands that run at the same time; 16 to 64 for those that wait on a network [default: cores]
     #[arg(short, long, value_name = "N", value_parser = at_least_one, help_heading = "Running")]
     pub jobs: Option<NonZeroUsize>,
 
@@ -110,7 +112,7 @@ pub struct Args {
     #[arg(long, value_name = "ORDER", default_value = "key", value_parser = values::order(), help_heading = "Running")]
     pub order: Order,
 
-    /// A command that takes longer is told to end (TERM), then killed; its record has failed
+    /// A command that takes longer is terminated (TERM), then killed; its record has failed
     #[arg(long, value_name = "DURATION", value_parser = positive, help_heading = "Running")]
     pub command_timeout: Option<Duration>,
 
@@ -118,7 +120,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Running")]
     pub max_span: u64,
 
-    /// The commands stay and answer record after record, as JSON lines (see below)
+    /// The commands keep running and answer record after record, as JSON lines (see below)
     #[arg(long, help_heading = "Running")]
     pub persistent: bool,
 
@@ -126,8 +128,8 @@ pub struct Args {
     #[arg(long, value_name = "W", default_value = "64", value_parser = at_least_one, requires = "persistent", help_heading = "Running")]
     pub window: NonZeroUsize,
 
-    /// Send what a command printed, once it succeeded, to this topic, under the record's key;
-    /// nothing printed is nothing sent, unless the value was empty too. Not with --persistent
+    /// Send what a command printed, once it succeeded, to this topic, under the record's key. Where it
+    /// printed nothing, nothing is sent, except for an empty value. Not with --persistent
     #[arg(long, value_name = "TOPIC", help_heading = "Running")]
     pub output_topic: Option<String>,
 
@@ -135,7 +137,7 @@ pub struct Args {
     #[arg(long, requires = "output_topic", help_heading = "Running")]
     pub output_lines: bool,
 
-    /// With --output-topic: the record's headers go along
+    /// With --output-topic: the record's headers are sent too
     #[arg(long, requires = "output_topic", help_heading = "Running")]
     pub copy_headers: bool,
 
@@ -163,7 +165,7 @@ pub struct Args {
     #[arg(long, value_name = "TOPIC", help_heading = "Failing")]
     pub dlq: Option<String>,
 
-    /// Stop when so many records failed for good with no success between them; 0 never does
+    /// Stop when so many records failed for good with no success between them; 0 never stops
     #[arg(long, value_name = "N", default_value = "100", help_heading = "Failing")]
     pub max_consecutive_failures: u32,
 
@@ -213,20 +215,20 @@ Examples:
   kq worker foo --metrics :9100 -- ./handler.sh    /metrics, /livez, /readyz
   kq worker foo --exit-map 3=skip --on-failure retry -- ./handler.sh
 
---persistent: -j processes stay. Each reads one record a line, the JSON of `kq consume -J` with \"id\" \
+--persistent: -j processes keep running. Each reads one record a line, the JSON of `kq consume -J` with \"id\" \
 and \"attempt\" in front, and answers on stdout in any order, flushing each line:
   {\"id\":7,\"ok\":true,\"out\":[\"printed by kq\"]}
   {\"id\":7,\"retry_ms\":500}
   {\"id\":7,\"fail\":\"why\"}
 \"out\" is a list of lines or one line: a string is printed as it is, any other value as JSON. A bad answer \
 with a known \"id\" fails its record. Any other line is passed on to stderr. Records of one key go to one \
-process. When a process dies, what it had is sent again one at a time: only the record that kills it spends \
-retries; five in a row that do, with no answer between them, stop the worker with 78. --command-timeout counts \
-from the answer before. A process is told to end (TERM, then KILL) when a record takes longer, when it closes \
-its stdin or stdout, and when it still has records of a partition that has to leave.
+process. When a process dies, the records that it had are sent again one at a time: only the record that kills \
+it spends retries; five such records in a row, with no answer between them, stop the worker with 78. \
+--command-timeout counts from the answer before. A process is terminated (TERM, then KILL) when a record takes \
+longer, when it closes its stdin or stdout, and when it still has records of a partition that is revoked.
 
-Exit status: 0 told to stop and drained, the stop condition was reached, or whoever read stdout has gone; \
-1 stopped since a record failed for good, records were lost to retention, or the last commit failed (what \
-was done since the one before runs again); 2 usage, connection, missing topic; 75 commands were still \
-running when the time to end was up; 76 fenced; 78 the command can't be run; 128+n signal n came before the \
-stop condition.";
+Exit status: 0 a signal stopped it and all commands finished, the stop condition was reached, or the reader of \
+stdout has gone; 1 a record failed for good, records were lost to retention, or the last commit failed (records \
+that were done since the commit before run again); 2 usage, connection, missing topic; 75 commands still ran \
+when the time to end was up; 76 fenced; 78 the command can't be run; 128+n signal n came before the stop \
+condition.";

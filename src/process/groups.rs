@@ -1,4 +1,4 @@
-//! The process groups of the commands that run: told to end, or killed, from any thread.
+//! The process groups of the commands that run: terminated or killed from any thread.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -27,7 +27,7 @@ struct Inner {
 struct Member {
     owner: Owner,
     /// TERM or KILL was sent through [`Groups`].
-    told: bool,
+    is_signalled: bool,
 }
 
 /// Whose a process group is: of an assignment epoch, or of several.
@@ -45,7 +45,7 @@ impl Owner {
     }
 }
 
-/// Whom a process that stays works for at the moment, and at how much of each. Clones share it.
+/// Whose records a persistent process has at the moment, and how many of each. Clones share it.
 #[derive(Clone, Default)]
 pub struct Owners(Arc<Lock<HashMap<u64, usize>>>);
 
@@ -114,7 +114,7 @@ impl Groups {
 
     fn insert(&self, pid: i32, owner: Owner) -> Group {
         let mut inner = self.lock();
-        inner.live.insert(pid, Member { owner, told: false });
+        inner.live.insert(pid, Member { owner, is_signalled: false });
         if let Some(guard) = &inner.guard {
             guard.watch(pid);
         }
@@ -127,7 +127,7 @@ impl Groups {
     /// Sends TERM, once each, to the groups whose owner is selected.
     pub fn terminate(&self, selected: impl Fn(u64) -> bool) {
         for (pid, member) in &mut self.lock().live {
-            if member.owner.is(&selected) && !std::mem::replace(&mut member.told, true) {
+            if member.owner.is(&selected) && !std::mem::replace(&mut member.is_signalled, true) {
                 signal(*pid, Signal::TERM);
             }
         }
@@ -137,7 +137,7 @@ impl Groups {
     pub fn kill(&self, selected: impl Fn(u64) -> bool) {
         for (pid, member) in &mut self.lock().live {
             if member.owner.is(&selected) {
-                member.told = true;
+                member.is_signalled = true;
                 signal(*pid, Signal::KILL);
             }
         }
@@ -148,13 +148,13 @@ impl Groups {
         let mut inner = self.lock();
         inner.closed = true;
         for (pid, member) in &mut inner.live {
-            member.told = true;
+            member.is_signalled = true;
             signal(*pid, Signal::KILL);
         }
     }
 
-    fn was_told(&self, pid: i32) -> bool {
-        self.lock().live.get(&pid).is_some_and(|member| member.told)
+    fn was_signalled(&self, pid: i32) -> bool {
+        self.lock().live.get(&pid).is_some_and(|member| member.is_signalled)
     }
 
     /// How many groups are live.
@@ -174,9 +174,9 @@ impl Group {
         signal(self.pid, Signal::TERM);
     }
 
-    /// Whether [`Groups`] told it to end, which is nothing that it did.
-    pub fn was_told(&self) -> bool {
-        self.groups.was_told(self.pid)
+    /// Whether [`Groups`] sent it TERM or KILL: then its end is not its own doing.
+    pub fn was_signalled(&self) -> bool {
+        self.groups.was_signalled(self.pid)
     }
 
     /// Sends KILL to the group: also to what its leader left behind.
@@ -214,9 +214,9 @@ mod tests {
         owners.add([1, 2, 2]);
         owners.remove([1, 2]);
         groups.kill(|owner| owner == 1);
-        assert!(!group.was_told());
+        assert!(!group.was_signalled());
         groups.terminate(|owner| owner == 2);
-        assert!(group.was_told());
+        assert!(group.was_signalled());
         assert_eq!(child.wait().unwrap().signal(), Some(15));
     }
 

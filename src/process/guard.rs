@@ -3,8 +3,8 @@
 //! The kernel's parent-death signal would need a hook between fork and exec, and
 //! with it every spawn copies the page tables (50 ms at 1 GiB of heap). So one
 //! child, this same binary, holds the read end of a pipe and is told which
-//! process groups live. When the pipe ends, whatever killed kq, it kills them;
-//! and those that kq had no time to tell of, by the mark in their environment.
+//! process groups live. When the pipe ends, it kills them, however kq was killed;
+//! and those that kq had no time to report, by the mark in their environment.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write as _};
@@ -22,16 +22,17 @@ use rustix::process::{Pid, Signal, kill_process_group};
 pub const ARGUMENT: &str = "__guard";
 /// The variable that holds the mark in a command's environment.
 pub const MARK: &str = "KQ_WORKER_MARK";
-/// A command may be between fork and exec when kq dies, and bear no mark yet: looks, and between them.
+/// A command may be between fork and exec when kq dies, and have no mark yet: how often the guard looks,
+/// and how long it waits between.
 const LOOKS: usize = 6;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The writing end: what is told to the guard. Dropping it ends the guard,
+/// The writing end: reports process groups to the guard. Dropping it ends the guard,
 /// which then kills what it still watches.
 #[derive(Debug)]
 pub struct Guard {
     pipe: ChildStdin,
-    // Held so that its pid stays ours; it ends by itself when the pipe does.
+    // Held so that its pid is not reused; it ends when the pipe does.
     _child: Child,
     mark: String,
 }
@@ -39,7 +40,7 @@ pub struct Guard {
 impl Guard {
     /// Starts the guard.
     pub fn start() -> anyhow::Result<Self> {
-        // The running binary, even where its file was replaced meanwhile.
+        // The running binary, even where its file was replaced.
         let itself = std::path::Path::new("/proc/self/exe");
         let program =
             if itself.exists() { itself.to_owned() } else { std::env::current_exe().context("find kq")? };
@@ -107,7 +108,7 @@ pub fn main() -> anyhow::Result<()> {
         signal_hook::flag::register(signal, std::sync::Arc::default()).context("ignore signals")?;
     }
     let pipe = io::stdin().as_fd().try_clone_to_owned().context("open the pipe")?;
-    let pipe = Interrupted(Rarely(std::fs::File::from(pipe)));
+    let pipe = Retrying(Gathering(std::fs::File::from(pipe)));
     let live = watch(io::BufReader::with_capacity(64 << 10, pipe)).context("read the pipe")?;
     for group in live.into_iter().filter_map(Pid::from_raw) {
         let _ = kill_process_group(group, Signal::KILL);
@@ -124,22 +125,22 @@ pub fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets words gather in the pipe before it reads on, unless that has ended: a guard that woke up
-/// for each command that starts and ends would take the processor from them.
-struct Rarely(std::fs::File);
+/// Lets words gather in the pipe before it reads on, unless the pipe has ended: a guard that woke up
+/// for each command that starts and ends would take processor time from them.
+struct Gathering(std::fs::File);
 
 /// How long words may gather; a pipe holds 16,000.
 const GATHER: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
-impl Read for Rarely {
+impl Read for Gathering {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // Asked for nothing, poll still tells of the end.
+        // Without requested events, poll still reports the end.
         poll(&mut [PollFd::new(&self.0, PollFlags::empty())], Some(&GATHER))?;
         self.0.read(buffer)
     }
 }
 
-/// The process groups of this session (who left it meant to stay) with the mark in their environment;
+/// The process groups of this session (one that left it did so to keep running) with the mark in their environment;
 /// none where there is no `/proc`.
 fn marked(mark: &str) -> HashSet<Pid> {
     let variable = format!("{MARK}={mark}");
@@ -156,8 +157,8 @@ fn marked(mark: &str) -> HashSet<Pid> {
     groups.filter(|&group| group > 1).filter_map(Pid::from_raw).collect()
 }
 
-/// A process's group and session; the call for the latter (rustix 1.1) can't bear a session from
-/// outside of the container, which is 0.
+/// A process's group and session. The call for the session (rustix 1.1) can't represent one from outside of
+/// the container, which is 0.
 fn group_and_session(process: &Path) -> Option<(i32, i32)> {
     let stat = std::fs::read_to_string(process.join("stat")).ok()?;
     // After the name, which may hold anything: state, parent, group, session.
@@ -166,9 +167,9 @@ fn group_and_session(process: &Path) -> Option<(i32, i32)> {
 }
 
 /// Reads on when a signal interrupts a read.
-struct Interrupted<R>(R);
+struct Retrying<R>(R);
 
-impl<R: Read> Read for Interrupted<R> {
+impl<R: Read> Read for Retrying<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.0.read(buf) {

@@ -16,7 +16,7 @@ use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid, waitpid};
 
 use super::Program;
-use crate::descriptors::Own;
+use crate::descriptors::OwnDescriptors;
 
 /// Variables set (`Some`) or taken out (`None`) for a child.
 pub type Variables = Vec<(OsString, Option<OsString>)>;
@@ -31,7 +31,7 @@ pub struct Launcher {
     /// `NAME=value`.
     environment: Vec<CString>,
     attributes: PosixSpawnAttr,
-    own: Own,
+    own: OwnDescriptors,
 }
 
 /// A child that was started: it is to be [reaped](reap).
@@ -47,7 +47,7 @@ impl Launcher {
     /// its file descriptors but for its `own`.
     ///
     /// An error is one of a NUL within a word or a variable.
-    pub fn new(program: Program, variables: Variables, own: Own) -> io::Result<Self> {
+    pub fn new(program: Program, variables: Variables, own: OwnDescriptors) -> io::Result<Self> {
         let changed: HashSet<&OsStr> = variables.iter().map(|(name, _)| name.as_os_str()).collect();
         let inherited = std::env::vars_os().filter(|(name, _)| !changed.contains(name.as_os_str()));
         let mut environment: Vec<CString> =
@@ -97,7 +97,7 @@ impl Launcher {
         Ok(Child { pid, stdout: stdout.into(), stderr: stderr.into() })
     }
 
-    /// The same child for whoever takes it from a [`Command`], with all three pipes.
+    /// The same child as a [`Command`], with all three pipes.
     pub fn command(&self) -> Command {
         self.own.close_on_exec();
         let mut command = Command::new(&self.program.path);

@@ -18,10 +18,12 @@ pub use launcher::{Launcher, Variables};
 pub use pipes::Lines;
 pub use program::Program;
 
+use rustix::process::Pid;
+
 use launcher::Exit;
 use pipes::{Pipes, filled_pipe};
 
-/// How long the pipes of a command that ended may stay open in somebody else's hands.
+/// How long the pipes of a command that ended may stay open in another process.
 pub const PIPES_AFTER_END: Duration = Duration::from_millis(200);
 /// What one command may print to stdout, since it is held until the command ends.
 pub const MAX_OUTPUT: usize = 64 << 20;
@@ -35,8 +37,8 @@ pub enum Ending {
     Signal(i32),
     /// It outlived its time-out, however it ended then: many programs end with 0 on TERM.
     Timeout,
-    /// It was told to end by [`Groups::terminate`], and then did.
-    Told,
+    /// [`Groups::terminate`] or [`Groups::kill`] ended it.
+    Terminated,
     /// It printed more than [`MAX_OUTPUT`].
     TooMuchOutput,
 }
@@ -55,17 +57,17 @@ pub struct Finished {
 pub enum News<'a> {
     /// A line of its stderr, without the newline.
     Stderr(&'a [u8]),
-    /// It has been running for so long: [`Limits::slow`], and each time again.
+    /// It has been running for so long: [`TimeLimits::slow`], and each time again.
     StillRunning(Duration),
 }
 
 /// How long a child may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct TimeLimits {
     pub timeout: Option<Duration>,
     /// Between TERM and KILL.
     pub grace: Duration,
-    /// After so long it is told of as slow.
+    /// After so long it is noted as slow.
     pub slow: Duration,
 }
 
@@ -78,23 +80,30 @@ pub struct Owner<'a> {
     pub wants_it: &'a dyn Fn() -> bool,
 }
 
-/// Runs a child to its end, on this thread: writes `input` and reads both outputs at the same
+/// What a child is started for: its own variables, its input, and whose it is.
+#[derive(Clone, Copy)]
+pub struct Task<'a> {
+    pub variables: &'a Variables,
+    pub input: &'a [u8],
+    pub owner: Owner<'a>,
+}
+
+/// Runs a child to its end, on this thread: writes the input and reads both outputs at the same
 /// time, since any of the three pipes can be what it waits for. Lines of stderr
-/// are told of as they come. What it leaves behind in its group is killed.
+/// are passed on as they come. What it leaves behind in its group is killed.
 ///
-/// An input of up to a mebibyte is in the pipe before the child starts: were this
-/// process killed later, the child would take what it got for the whole.
+/// An input of up to a mebibyte is in the pipe before the child starts: if this
+/// process were killed later, the child would take a part for the whole.
 ///
 /// An error is one of spawning; a broken stdin is none, the status decides.
 pub fn run(
     launcher: &Launcher,
-    variables: &Variables,
-    input: &[u8],
-    limits: Limits,
+    task: Task<'_>,
+    limits: TimeLimits,
     groups: &Groups,
-    owner: Owner<'_>,
-    mut tell: impl FnMut(News<'_>),
+    mut hear: impl FnMut(News<'_>),
 ) -> io::Result<Finished> {
+    let Task { variables, input, owner } = task;
     let (stdin, writer, rest) = filled_pipe(input)?;
     // With nothing left to write the input ends here.
     let writer = (!rest.is_empty()).then_some(writer);
@@ -105,121 +114,174 @@ pub fn run(
     if !(owner.wants_it)() {
         group.kill();
     }
-    let mut pipes = Pipes {
-        writer,
-        rest,
-        stdout: Some(child.stdout),
-        stderr: Some(child.stderr),
-        printed: Vec::new(),
-        said: Lines::default(),
-    };
-    let exit = Exit::of(child.pid);
     let started = Instant::now();
-    let mut due = Due {
-        // TERM, then KILL.
-        end: limits.timeout.map(|timeout| started + timeout),
-        slow: started + limits.slow,
-        exited: None,
+    let mut supervision = Supervision {
+        pipes: Pipes {
+            writer,
+            rest,
+            stdout: Some(child.stdout),
+            stderr: Some(child.stderr),
+            printed: Vec::new(),
+            said: Lines::default(),
+        },
+        group,
+        limits,
+        stage: Stage::Running,
+        term_due: limits.timeout.map(|timeout| started + timeout),
+        kill_due: None,
+        slow_due: started + limits.slow,
+        started,
+        forced: None,
     };
-    let (mut timed_out, mut killed, mut too_much) = (false, false, false);
-    loop {
-        let wait = due.next().saturating_duration_since(Instant::now());
-        if pipes.turn(due.exited.is_none().then_some(&exit), wait, &mut tell) && due.exited.is_none() {
-            // What the child wrote is in the pipes by now; whoever else holds them gets a moment.
-            due.exited = Some(Instant::now() + PIPES_AFTER_END);
-        }
-        if due.exited.is_some() && pipes.are_at_their_end() {
-            break;
-        }
-        if pipes.printed.len() > MAX_OUTPUT && !too_much {
-            too_much = true;
-            pipes.stdout = None;
-            group.kill();
-        }
-        let now = Instant::now();
-        if let Some(until) = due.exited {
-            if now < until {
-                continue;
+    supervision.run(&Exit::of(child.pid), &mut hear);
+    supervision.reap(child.pid, &mut hear)
+}
+
+/// How far a child has come.
+#[derive(Clone, Copy)]
+enum Stage {
+    Running,
+    /// It has ended: so long its pipes may stay open in the hands of others.
+    Exited {
+        until: Instant,
+    },
+    /// Its group was killed, which closes the pipes, unless a process left the group with one.
+    Killed {
+        until: Instant,
+    },
+}
+
+/// Why a child was ended by force.
+#[derive(Clone, Copy)]
+enum Forced {
+    Timeout,
+    TooMuchOutput,
+}
+
+/// One child that runs, and when it is looked at next though nothing comes of it.
+struct Supervision<'a> {
+    pipes: Pipes<'a>,
+    group: Group,
+    limits: TimeLimits,
+    started: Instant,
+    stage: Stage,
+    term_due: Option<Instant>,
+    kill_due: Option<Instant>,
+    slow_due: Instant,
+    forced: Option<Forced>,
+}
+
+impl Supervision<'_> {
+    /// Moves the pipes on until the child has ended and they are at their end.
+    fn run(&mut self, exit: &Exit, hear: &mut impl FnMut(News<'_>)) {
+        loop {
+            let wait = self.next_due().saturating_duration_since(Instant::now());
+            let exit = matches!(self.stage, Stage::Running).then_some(exit);
+            if self.pipes.turn(exit, wait, hear) && exit.is_some() {
+                // What the child wrote is in the pipes by now; other holders of them get a moment.
+                self.stage = Stage::Exited { until: Instant::now() + PIPES_AFTER_END };
             }
-            if killed {
-                // Killing the group closes the pipes, unless somebody left the group with one.
-                break;
+            if !matches!(self.stage, Stage::Running) && self.pipes.are_at_their_end() {
+                return;
             }
-            killed = true;
-            group.kill();
-            due.exited = Some(now + PIPES_AFTER_END);
-            continue;
-        }
-        if due.end.is_some_and(|end| now >= end) {
-            if timed_out {
-                group.kill();
-                due.end = None;
-            } else {
-                timed_out = true;
-                group.terminate();
-                due.end = Some(now + limits.grace);
+            self.limit_output();
+            let now = Instant::now();
+            match self.stage {
+                Stage::Running => {
+                    self.press(now);
+                    self.note_slow(now, hear);
+                }
+                Stage::Exited { until } if now >= until => {
+                    self.group.kill();
+                    self.stage = Stage::Killed { until: now + PIPES_AFTER_END };
+                }
+                Stage::Killed { until } if now >= until => return,
+                Stage::Exited { .. } | Stage::Killed { .. } => {}
             }
-        }
-        if now >= due.slow {
-            tell(News::StillRunning(due.slow - started));
-            due.slow += limits.slow;
         }
     }
-    let told = group.was_told();
-    // Before the leader is reaped, which frees the number of the group for another.
-    group.kill();
-    drop(group);
-    let status = launcher::reap(child.pid)?;
-    let Pipes { printed, mut said, .. } = pipes;
-    said.finish(|line| tell(News::Stderr(line)));
-    let ending = if too_much {
-        Ending::TooMuchOutput
-    } else if told {
-        Ending::Told
-    } else if timed_out {
-        Ending::Timeout
-    } else {
-        match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => Ending::Exit(code),
-            (None, signal) => Ending::Signal(signal.unwrap_or(0)),
+
+    fn next_due(&self) -> Instant {
+        match self.stage {
+            Stage::Exited { until } | Stage::Killed { until } => until,
+            Stage::Running => {
+                self.term_due.into_iter().chain(self.kill_due).fold(self.slow_due, Instant::min)
+            }
         }
-    };
-    Ok(Finished { ending, stdout: printed, stderr: said.tail })
-}
+    }
 
-/// When a running child is looked at next, though nothing comes of it.
-struct Due {
-    end: Option<Instant>,
-    slow: Instant,
-    /// It has ended: how long its pipes may stay open.
-    exited: Option<Instant>,
-}
+    /// Kills a child that printed too much.
+    fn limit_output(&mut self) {
+        if self.pipes.printed.len() > MAX_OUTPUT && !matches!(self.forced, Some(Forced::TooMuchOutput)) {
+            self.forced = Some(Forced::TooMuchOutput);
+            self.pipes.stdout = None;
+            self.group.kill();
+        }
+    }
 
-impl Due {
-    fn next(&self) -> Instant {
-        self.exited.unwrap_or_else(|| self.end.map_or(self.slow, |end| end.min(self.slow)))
+    /// The next step towards the end of a child that takes too long: TERM, then KILL.
+    fn press(&mut self, now: Instant) {
+        if self.term_due.take_if(|due| now >= *due).is_some() {
+            self.forced = self.forced.or(Some(Forced::Timeout));
+            self.group.terminate();
+            self.kill_due = Some(now + self.limits.grace);
+        } else if self.kill_due.take_if(|due| now >= *due).is_some() {
+            self.group.kill();
+        }
+    }
+
+    fn note_slow(&mut self, now: Instant, hear: &mut impl FnMut(News<'_>)) {
+        if now >= self.slow_due {
+            hear(News::StillRunning(self.slow_due - self.started));
+            self.slow_due += self.limits.slow;
+        }
+    }
+
+    /// Takes the status of a child that has ended.
+    fn reap(self, pid: Pid, hear: &mut impl FnMut(News<'_>)) -> io::Result<Finished> {
+        let is_signalled = self.group.was_signalled();
+        // Before the leader is reaped, which frees the number of the group for another.
+        self.group.kill();
+        drop(self.group);
+        let status = launcher::reap(pid)?;
+        let Pipes { printed, mut said, .. } = self.pipes;
+        said.finish(|line| hear(News::Stderr(line)));
+        let ending = match self.forced {
+            Some(Forced::TooMuchOutput) => Ending::TooMuchOutput,
+            _ if is_signalled => Ending::Terminated,
+            Some(Forced::Timeout) => Ending::Timeout,
+            None => match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => Ending::Exit(code),
+                (None, signal) => Ending::Signal(signal.unwrap_or(0)),
+            },
+        };
+        Ok(Finished { ending, stdout: printed, stderr: said.tail })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::descriptors::Own;
+    use crate::descriptors::OwnDescriptors;
     use std::ffi::OsStr;
 
     const SLOW: Duration = Duration::from_mins(1);
     const OWNER: Owner<'_> = Owner { id: 0, wants_it: &|| true };
 
+    fn task<'a>(input: &'a [u8], owner: Owner<'a>) -> Task<'a> {
+        Task { variables: const { &Variables::new() }, input, owner }
+    }
+
     fn sh(script: &str, input: &[u8], limit: Option<u64>) -> (Finished, Vec<String>) {
         let mut lines = Vec::new();
-        let limits = Limits {
+        let limits = TimeLimits {
             timeout: limit.map(Duration::from_millis),
             grace: Duration::from_millis(100),
             slow: SLOW,
         };
         let program = Program::shell(OsStr::new(script));
-        let launcher = Launcher::new(program, Variables::new(), Own::from_now_on()).unwrap();
-        let finished = run(&launcher, &Variables::new(), input, limits, &Groups::default(), OWNER, |news| {
+        let launcher = Launcher::new(program, Variables::new(), OwnDescriptors::from_now_on()).unwrap();
+        let finished = run(&launcher, task(input, OWNER), limits, &Groups::default(), |news| {
             if let News::Stderr(line) = news {
                 lines.push(String::from_utf8_lossy(line).into_owned());
             }
@@ -251,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_takes_too_long_is_told_then_killed() {
+    fn a_child_that_takes_too_long_is_terminated_then_killed() {
         let (finished, _) = sh("exec sleep 60", b"", Some(50));
         assert_eq!(finished.ending, Ending::Timeout);
         let (finished, _) = sh("trap '' TERM; while :; do sleep 1; done", b"", Some(50));
@@ -261,13 +323,13 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_nobody_wants_any_more_is_killed_at_once() {
+    fn a_child_that_is_not_wanted_any_more_is_killed_at_once() {
         let program = Program::shell(OsStr::new("exec sleep 60"));
-        let limits = Limits { timeout: None, grace: Duration::ZERO, slow: SLOW };
+        let limits = TimeLimits { timeout: None, grace: Duration::ZERO, slow: SLOW };
         let owner = Owner { id: 0, wants_it: &|| false };
-        let launcher = Launcher::new(program, Variables::new(), Own::from_now_on()).unwrap();
+        let launcher = Launcher::new(program, Variables::new(), OwnDescriptors::from_now_on()).unwrap();
         let groups = Groups::default();
-        let finished = run(&launcher, &Variables::new(), b"", limits, &groups, owner, |_| {}).unwrap();
+        let finished = run(&launcher, task(b"", owner), limits, &groups, |_| {}).unwrap();
         assert_eq!(finished.ending, Ending::Signal(9));
     }
 
@@ -299,9 +361,9 @@ mod tests {
         let groups = Groups::default();
         groups.kill_all();
         let program = Program::shell(OsStr::new("sleep 60"));
-        let limits = Limits { timeout: None, grace: Duration::ZERO, slow: SLOW };
-        let launcher = Launcher::new(program, Variables::new(), Own::from_now_on()).unwrap();
-        let finished = run(&launcher, &Variables::new(), b"", limits, &groups, OWNER, |_| {}).unwrap();
+        let limits = TimeLimits { timeout: None, grace: Duration::ZERO, slow: SLOW };
+        let launcher = Launcher::new(program, Variables::new(), OwnDescriptors::from_now_on()).unwrap();
+        let finished = run(&launcher, task(b"", OWNER), limits, &groups, |_| {}).unwrap();
         assert_eq!(finished.ending, Ending::Signal(9));
         assert!(groups.is_empty());
     }

@@ -20,7 +20,7 @@ const READ: usize = 8192;
 /// How often is looked whether a child has ended, where the kernel has nothing that tells.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Our ends of a child's pipes; `None` once they are of no more use.
+/// Our ends of a child's pipes; `None` once they are closed.
 pub struct Pipes<'a> {
     pub writer: Option<PipeWriter>,
     /// Not written yet.
@@ -32,13 +32,13 @@ pub struct Pipes<'a> {
 }
 
 impl Pipes<'_> {
-    /// Whether the child's outputs are. What it did not read is nobody's any more.
+    /// Whether the child's outputs are. Input that it did not read is dropped.
     pub fn are_at_their_end(&self) -> bool {
         self.stdout.is_none() && self.stderr.is_none()
     }
 
     /// Waits until a pipe can be moved on or the child has ended, and does it. True where it has ended.
-    pub fn turn(&mut self, exit: Option<&Exit>, wait: Duration, tell: &mut impl FnMut(News<'_>)) -> bool {
+    pub fn turn(&mut self, exit: Option<&Exit>, wait: Duration, hear: &mut impl FnMut(News<'_>)) -> bool {
         let exit_fd = exit.and_then(|exit| exit.fd.as_ref());
         let wait = if exit.is_some() && exit_fd.is_none() { wait.min(LOOK) } else { wait };
         let ready = {
@@ -71,7 +71,7 @@ impl Pipes<'_> {
         if !ready[2].is_empty() {
             let mut buffer = Vec::new();
             drain(&mut self.stderr, ready[2], &mut buffer, |buffer| {
-                self.said.push(buffer, |line| tell(News::Stderr(line)));
+                self.said.push(buffer, |line| hear(News::Stderr(line)));
                 buffer.clear();
                 true
             });

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::policy::Ended;
+use super::tally::FailureReason;
+use crate::named::Named as _;
 use crate::record::{OwnedHeader, Record};
 use crate::sending::outbox::Letter;
 
@@ -48,19 +50,11 @@ pub fn letter(topic: &Arc<str>, record: &Record, failure: Failure<'_>) -> Letter
     }
     add("group", failure.group.into());
     add("attempts", failure.attempts.to_string().into());
+    add("reason", FailureReason::of(failure.ended).name().into());
     match failure.ended {
-        Ended::Exit(code) => {
-            add("reason", "exit".into());
-            add("exit-code", code.to_string().into());
-        }
-        // These are run again, and never come here.
-        Ended::Told | Ended::NotBegun(_) => {}
-        Ended::Signal(signal) => {
-            add("reason", "signal".into());
-            add("signal", signal.to_string().into());
-        }
-        Ended::Timeout => add("reason", "timeout".into()),
-        Ended::Protocol(_) | Ended::Again(_) | Ended::CannotRun(_) => add("reason", "protocol".into()),
+        Ended::Exit(code) => add("exit-code", code.to_string().into()),
+        Ended::Signal(signal) => add("signal", signal.to_string().into()),
+        _ => {}
     }
     add("stderr", failure.stderr.to_vec());
     add("failed-at", failure.failed_at.into());

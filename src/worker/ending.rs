@@ -1,157 +1,150 @@
 //! The end of a worker: take nothing new, drain, TERM, KILL, store, commit, leave; all of it bounded.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ledger::Sight;
+use super::deadline::{Deadline, Stage};
+use super::ledger::PartitionStatus;
 use super::poller::Poller;
-use super::shared::{Shared, Stop};
+use super::shared::{Shared, StopReason};
+use super::tally::RecordResult;
 use crate::exit::{self, Exit};
 use crate::kafka::client::ConsumerClient;
 use crate::kafka::errors::{Code, words};
 
-/// How the time for ending is shared out: of 28 parts, 18 to drain, 4 of grace, 1 after KILL,
-/// 2 to store and commit, and what is left to close.
-#[derive(Clone, Copy, Debug)]
-pub struct Share {
-    since: Instant,
-    limit: Duration,
-}
-
-impl Share {
-    /// When commands that still run are told to end, …
-    pub const DRAINED: u32 = 18;
-    /// … are killed, …
-    pub const TOLD: u32 = 22;
-    /// … and are given up.
-    pub const KILLED: u32 = 23;
-    const COMMITTED: u32 = 25;
-    const ALL: u32 = 28;
-
-    /// The time for an ending that began then.
-    pub fn new(since: Instant, limit: Duration) -> Self {
-        Self { since, limit }
-    }
-
-    fn of(self, parts: u32) -> Duration {
-        self.limit / Self::ALL * parts
-    }
-
-    /// Whether so many parts are over.
-    pub fn is_up(self, parts: u32) -> bool {
-        self.left(parts).is_zero()
-    }
-
-    /// How long it is until so many parts are over.
-    fn left(self, parts: u32) -> Duration {
-        self.of(parts).saturating_sub(self.since.elapsed())
-    }
-}
-
-/// How long one poll waits while the end is near.
+/// How long one poll waits while the worker ends.
 const POLL: Duration = Duration::from_millis(10);
+/// How many records are taken from the client at once meanwhile.
+const BATCH: usize = 500;
+/// How many abandoned records are named.
+const NAMED: usize = 10;
 
 /// Ends the worker and says with what status.
 pub fn end<C: ConsumerClient>(
     poller: &mut Poller<'_, C>,
-    stop: Stop,
+    stop: StopReason,
     has_stop: bool,
 ) -> anyhow::Result<Exit> {
-    let shared = std::sync::Arc::clone(&poller.shared);
-    let share = poller.rebalancer.share();
-    let share = share.unwrap_or_else(|| Share::new(Instant::now(), poller.rebalancer.ending));
-    if matches!(stop, Stop::Fenced(_)) {
-        // Another member has the partitions: nothing is stored and nothing is finished.
-        shared.groups.kill_all();
-        let assigned = shared.ledger().assigned();
-        let mut ledger = shared.ledger();
-        for name in &assigned {
-            ledger.end(name);
-        }
-        drop(ledger);
-        return super::outcome(stop, &shared, 0, has_stop);
+    let shared = Arc::clone(&poller.shared);
+    if matches!(stop, StopReason::Fenced(_)) {
+        give_up(&shared);
+        return outcome(stop, &shared, 0, has_stop);
     }
+    let deadline = poller.rebalancer.deadline();
+    let deadline = deadline.unwrap_or_else(|| Deadline::new(Instant::now(), poller.rebalancer.ending));
     let before = shared.stop_of().map_or(0, |stopping| stopping.abandoned);
     shared.ledger().stop();
     shared.recall();
+    note_stop(&shared, &stop);
+    let is_drained = drain(poller, deadline);
+    let abandoned = abandoned(&shared, is_drained) - before;
+    poller.update_client();
+    let partitions = shared.ledger().partitions();
+    close_commands(poller, deadline);
+    let committed = commit(poller, deadline);
+    leave(poller, deadline);
+    // A revoke on the way out may have been a loss.
+    let stop = match shared.stopping() {
+        Some(fenced @ StopReason::Fenced(_)) => fenced,
+        _ => stop,
+    };
+    if let Err(code) = committed
+        && matches!(stop, StopReason::Complete | StopReason::Signal(_) | StopReason::Closed)
+    {
+        return Err(commit_failed(code));
+    }
+    if !matches!(stop, StopReason::Closed) {
+        let stopped_by = match stop {
+            StopReason::Signal(signal) if has_stop && abandoned == 0 => Some(signal),
+            _ => None,
+        };
+        tell(&shared, &partitions, stopped_by);
+    }
+    outcome(stop, &shared, abandoned, has_stop)
+}
+
+/// Another member has the partitions: nothing is stored and nothing is finished.
+fn give_up(shared: &Shared) {
+    shared.groups.kill_all();
+    let mut ledger = shared.ledger();
+    for name in &ledger.assigned() {
+        ledger.end(name);
+    }
+}
+
+fn note_stop(shared: &Shared, stop: &StopReason) {
     let running = shared.ledger().running();
     match stop {
-        Stop::Signal(signal) => shared
+        StopReason::Signal(signal) => shared
             .log
             .note(format_args!("signal {signal}: finishing {running} running, a second signal ends at once")),
-        Stop::Closed => {
+        StopReason::Closed => {
             shared.log.verbose(1, format_args!("stdout is closed: finishing {running} running"));
         }
         _ => {}
     }
-    let drained = wait(poller, share.left(Share::DRAINED)) || {
-        let assigned = shared.ledger().assigned();
-        shared.log.note("commands still run: telling them to end");
-        shared.ledger().terminate(&assigned);
-        shared.groups.terminate(|_| true);
-        shared.recall();
-        wait(poller, share.left(Share::TOLD)) || {
-            shared.groups.kill_all();
-            wait(poller, share.left(Share::KILLED))
-        }
-    };
-    let abandoned = abandoned(&shared, drained) - before;
-    poller.settle();
-    let sights = shared.ledger().sights();
-    // Persistent commands end when their input does, or are killed.
-    shared.close();
-    let deadline = Instant::now() + share.of(2).min(share.left(Share::KILLED));
-    while !shared.groups.is_empty() && Instant::now() < deadline {
-        poller.poll(POLL, 500);
-    }
-    shared.groups.kill_all();
-    let committed = commit(poller, share);
-    let patience = share.of(4).min(share.left(Share::ALL));
-    let closed = poller.consumer.close(patience, &mut poller.rebalancer);
-    // A revoke on the way out may have been a loss.
-    let stop = match shared.stopping() {
-        Some(fenced @ Stop::Fenced(_)) => fenced,
-        _ => stop,
-    };
-    shared.log.verbose(1, if closed { "left the group" } else { "left the group without an answer" });
-    if let Err(code) = committed
-        && matches!(stop, Stop::Complete | Stop::Signal(_) | Stop::Closed)
-    {
-        let why = match code {
-            Code::OperationTimedOut => "no answer in time".to_owned(),
-            code => words(code),
-        };
-        let cause =
-            anyhow::anyhow!("the last commit failed ({why}): what was done since the one before runs again");
-        return Err(exit::with(Exit::Failed, cause));
-    }
-    if !matches!(stop, Stop::Closed) {
-        let broken_off_by = match stop {
-            Stop::Signal(signal) if has_stop && abandoned == 0 => Some(signal),
-            _ => None,
-        };
-        tell(&shared, &sights, broken_off_by);
-    }
-    super::outcome(stop, &shared, abandoned, has_stop)
 }
 
-/// Says what runs again though it is done, and where a signal broke off what was to be finished.
-fn tell(shared: &Shared, sights: &[Sight], broken_off_by: Option<i32>) {
-    let again: usize = sights.iter().map(|sight| sight.ahead).sum();
+/// Waits for the commands that run, terminates them, kills them, each once its time is up. False where
+/// some are left.
+fn drain<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) -> bool {
+    if wait(poller, deadline.left(Stage::Drain)) {
+        return true;
+    }
+    let shared = Arc::clone(&poller.shared);
+    let assigned = shared.ledger().assigned();
+    shared.log.note("commands still run: sending TERM");
+    shared.ledger().terminate(&assigned);
+    shared.groups.terminate(|_| true);
+    shared.recall();
+    wait(poller, deadline.left(Stage::Terminate)) || {
+        shared.groups.kill_all();
+        wait(poller, deadline.left(Stage::Kill))
+    }
+}
+
+/// Ends the input of persistent commands, which then end, and kills those that do not.
+fn close_commands<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) {
+    poller.shared.close();
+    let until = Instant::now() + deadline.parts(2).min(deadline.left(Stage::Kill));
+    while !poller.shared.groups.is_empty() && Instant::now() < until {
+        poller.poll(POLL, BATCH);
+    }
+    poller.shared.groups.kill_all();
+}
+
+/// Leaves the group.
+fn leave<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) {
+    let patience = deadline.parts(4).min(deadline.left(Stage::Close));
+    let is_answered = poller.consumer.close(patience, &mut poller.rebalancer);
+    let said = if is_answered { "left the group" } else { "left the group without an answer" };
+    poller.shared.log.verbose(1, said);
+}
+
+fn commit_failed(code: Code) -> anyhow::Error {
+    let why = match code {
+        Code::OperationTimedOut => "no answer in time".to_owned(),
+        code => words(code),
+    };
+    let cause =
+        anyhow::anyhow!("the last commit failed ({why}): what was done since the one before runs again");
+    exit::with(Exit::Failed, cause)
+}
+
+/// Says how many done records run again, and where a signal stopped what was to be finished.
+fn tell(shared: &Shared, partitions: &[PartitionStatus], stopped_by: Option<i32>) {
+    let again: usize = partitions.iter().map(|status| status.ahead).sum();
     if again > 0 {
         shared.log.note(format_args!(
-            "{again} of those that are done will run again: a record before them in their partition is not"
+            "{again} done records will run again: in their partition an earlier record is not done"
         ));
     }
-    if let Some(signal) = broken_off_by {
-        let last = |sight: &Sight| {
-            let (topic, partition) = &sight.name;
-            sight
-                .committable
-                .filter(|next| *next > 0)
-                .map(|next| format!("{topic}[{partition}]@{}", next - 1))
+    if let Some(signal) = stopped_by {
+        let last = |status: &PartitionStatus| {
+            let next = status.committable.filter(|next| *next > 0)?;
+            Some(status.name.at(next - 1).to_string())
         };
-        let last: Vec<String> = sights.iter().filter_map(last).collect();
+        let last: Vec<String> = partitions.iter().filter_map(last).collect();
         let last = if last.is_empty() { String::new() } else { format!("; last: {}", last.join(" ")) };
         shared.log.error(format_args!("stopped by signal {signal}{last}"));
     }
@@ -160,16 +153,16 @@ fn tell(shared: &Shared, sights: &[Sight], broken_off_by: Option<i32>) {
 /// Commits what is stored, again and again while the group rebalances: a broker answers a commit
 /// after the `JoinGroup` before it, once every other member has come, and by then its generation is
 /// over. The time that draining left is there for that.
-fn commit<C: ConsumerClient>(poller: &mut Poller<'_, C>, share: Share) -> Result<(), Code> {
+fn commit<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) -> Result<(), Code> {
     loop {
-        let left = share.left(Share::COMMITTED);
-        let patience = share.of(2).min(left).max(share.of(1));
+        let left = deadline.left(Stage::Commit);
+        let patience = deadline.parts(2).min(left).max(deadline.parts(1));
         match poller.consumer.commit_stored(patience) {
             Err(Code::IllegalGeneration | Code::RebalanceInProgress | Code::OperationTimedOut)
-                if patience < share.left(Share::COMMITTED) && poller.watch.away_since().is_none() =>
+                if patience < deadline.left(Stage::Commit) && poller.watch.away_since().is_none() =>
             {
-                poller.poll(POLL, 500);
-                poller.settle();
+                poller.poll(POLL, BATCH);
+                poller.update_client();
             }
             outcome => return outcome,
         }
@@ -186,25 +179,45 @@ fn wait<C: ConsumerClient>(poller: &mut Poller<'_, C>, limit: Duration) -> bool 
         if Instant::now() >= deadline {
             return false;
         }
-        poller.poll(POLL, 500);
-        poller.settle();
+        poller.poll(POLL, BATCH);
+        poller.update_client();
     }
 }
 
-/// Names what did not end as itself: its records run again at the next start.
+/// Names records whose commands did not end: they run again at the next start.
 fn abandoned(shared: &Shared, drained: bool) -> u64 {
-    let left = shared.tally.abandoned.load(Relaxed);
+    let left = shared.tally.records.of(RecordResult::Abandoned);
     if drained {
         return left;
     }
     let mut ledger = shared.ledger();
     let assigned = ledger.assigned();
     let places = ledger.abandon(&assigned);
-    for ((topic, partition), offset) in places.iter().take(10) {
-        shared
-            .log
-            .error(format_args!("{topic}[{partition}]@{offset}: abandoned, it runs again at the next start"));
+    for (partition, offset) in places.iter().take(NAMED) {
+        let place = partition.at(*offset);
+        shared.log.error(format_args!("{place}: abandoned, it runs again at the next start"));
     }
-    shared.tally.abandoned.fetch_add(places.len() as u64, Relaxed);
+    shared.tally.records.add(RecordResult::Abandoned, places.len() as u64);
     left + places.len() as u64
+}
+
+/// The exit status and the error that a reason to stop becomes.
+pub(super) fn outcome(
+    stop: StopReason,
+    shared: &Shared,
+    abandoned: u64,
+    has_stop: bool,
+) -> anyhow::Result<Exit> {
+    let plain = if shared.tally.has_failures() { Exit::Failed } else { Exit::Done };
+    match stop {
+        StopReason::Complete => Ok(if abandoned > 0 { Exit::Abandoned } else { plain }),
+        StopReason::Signal(_) if abandoned > 0 => Ok(Exit::Abandoned),
+        StopReason::Signal(signal) if has_stop => Ok(Exit::Signal(signal)),
+        StopReason::Signal(_) => Ok(plain),
+        StopReason::Closed => Ok(Exit::Done),
+        StopReason::Policy(why) => Err(exit::with(Exit::Failed, anyhow::anyhow!("{why}"))),
+        StopReason::Broken(why) => Err(exit::with(Exit::CannotRun, anyhow::anyhow!("{why}"))),
+        StopReason::Fenced(why) => Err(exit::with(Exit::Fenced, anyhow::anyhow!("{why}"))),
+        StopReason::Failed(why) => Err(anyhow::anyhow!("{why}")),
+    }
 }

@@ -70,7 +70,7 @@ struct State {
 }
 
 /// Serves on the runtime until that ends. `patience` bounds one turn of the polling thread:
-/// beyond it the worker does not live any more.
+/// after it the worker counts as dead.
 pub async fn serve(listener: TcpListener, shared: Arc<Shared>, watch: Arc<Watch>, patience: Duration) {
     let log = shared.log;
     let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -101,7 +101,7 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, watch: Arc<Watch>
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD)
                 .serve_connection(TokioIo::new(stream), answer);
-            // A client that goes away is nobody's loss.
+            // A client may disconnect: there is nothing to do.
             let _ = connection.await;
             drop(permit);
         });

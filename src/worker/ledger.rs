@@ -1,6 +1,9 @@
 //! What the worker holds: per partition and assignment epoch, what is queued, running, resolved.
 //! Pure: time is passed in, no IO.
 
+mod flow;
+mod job;
+mod leaving;
 mod partition;
 mod view;
 
@@ -11,17 +14,15 @@ use std::time::Instant;
 use super::lanes::{Lane, Lanes, Order};
 use crate::reading::start::Found;
 use crate::reading::tracker::Tracker;
-use crate::record::{Record, RecordRef};
-use partition::{Item, Load, Parked, Partition, Running, WaitingRoom, weight};
+use crate::record::{Record, RecordRef, TopicPartition};
+use partition::{Item, Load, Parked, Partition, Running, weight};
 
-pub use view::Sight;
-
-/// A partition by name.
-pub type Name = (Arc<str>, i32);
+pub use job::{Job, Outcome, Ticket};
+pub use view::PartitionStatus;
 
 /// How much is held at most.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct Capacity {
     /// Records that run at the same time.
     pub jobs: usize,
     /// Last seen + 1 − committable, a partition.
@@ -34,42 +35,11 @@ pub struct Limits {
     pub count: Option<u64>,
 }
 
-/// Names one run of one record. A ticket of an ended epoch is void.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ticket {
-    pub epoch: u64,
-    pub offset: i64,
-}
-
-/// A record to run the command for.
-#[derive(Clone, Debug)]
-pub struct Job {
-    pub ticket: Ticket,
-    pub record: Arc<Record>,
-    /// From 1.
-    pub attempt: u32,
-    /// A lane sticks to one process of a persistent command.
-    pub lane: Option<Lane>,
-}
-
-/// What became of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Succeeded, skipped, or its dead letter was acknowledged.
-    Resolved,
-    /// To be run again, not before this.
-    Retry(Instant),
-    /// The same, and no attempt is spent: it could not be begun.
-    Again(Instant),
-    /// Neither: it stays uncommitted, and its lane stays held.
-    Abandoned,
-}
-
 /// Everything the worker holds.
 #[derive(Debug)]
 pub struct Ledger {
     order: Order,
-    limits: Limits,
+    limits: Capacity,
     names: HashMap<Arc<str>, HashMap<i32, u64>>,
     partitions: HashMap<u64, Partition>,
     last_epoch: u64,
@@ -78,13 +48,12 @@ pub struct Ledger {
     /// Records that wait for their next attempt, by when; the number tells equal times apart.
     retries: BTreeMap<(Instant, u64), (u64, Option<Lane>, Item)>,
     retry_number: u64,
-    queued: usize,
-    queued_bytes: usize,
+    /// What is queued, in all.
+    queued: Load,
     /// The same as of each partition, in all.
     waiting: Load,
-    /// Records parked and their bytes, in all.
-    parked: usize,
-    parked_bytes: usize,
+    /// What is parked, in all.
+    parked: Load,
     running: usize,
     resolved: u64,
     /// Resolved without a command: no filter let them through.
@@ -98,7 +67,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// An empty ledger: nothing assigned.
-    pub fn new(order: Order, limits: Limits) -> Self {
+    pub fn new(order: Order, limits: Capacity) -> Self {
         Self {
             order,
             limits,
@@ -108,11 +77,9 @@ impl Ledger {
             turns: VecDeque::new(),
             retries: BTreeMap::new(),
             retry_number: 0,
-            queued: 0,
-            queued_bytes: 0,
+            queued: Load::default(),
             waiting: Load::default(),
-            parked: 0,
-            parked_bytes: 0,
+            parked: Load::default(),
             running: 0,
             resolved: 0,
             filtered: 0,
@@ -128,10 +95,10 @@ impl Ledger {
 
     /// Begins a new epoch of a partition, at `position` where that is known; `until`
     /// is the exclusive end of what is asked for.
-    pub fn assign(&mut self, name: &Name, position: Option<i64>, until: Option<i64>) {
+    pub fn assign(&mut self, name: &TopicPartition, position: Option<i64>, until: Option<i64>) {
         self.end(name);
         self.last_epoch += 1;
-        self.names.entry(Arc::clone(&name.0)).or_default().insert(name.1, self.last_epoch);
+        self.names.entry(Arc::clone(&name.topic)).or_default().insert(name.partition, self.last_epoch);
         let partition = Partition {
             name: name.clone(),
             tracker: Tracker::default(),
@@ -159,7 +126,7 @@ impl Ledger {
     }
 
     /// The same, with all that is known of where it begins and ends.
-    pub fn begin(&mut self, name: &Name, start: &Found) {
+    pub fn begin(&mut self, name: &TopicPartition, start: &Found) {
         self.assign(name, start.at, start.limit.offset());
         if let Some(partition) = self.partitions.get_mut(&self.last_epoch) {
             (partition.first, partition.until_time) = (start.first, start.until_time);
@@ -167,7 +134,7 @@ impl Ledger {
     }
 
     /// Goes back to `next` in a partition, as a new epoch: what was read of it is not what is there now.
-    pub fn go_back(&mut self, name: &Name, next: i64, until: Option<i64>) {
+    pub fn go_back(&mut self, name: &TopicPartition, next: i64, until: Option<i64>) {
         let kept = self.epoch_of(name).and_then(|epoch| self.partitions.get(&epoch)?.until_time);
         self.assign(name, Some(next), until);
         if let Some(partition) = self.partitions.get_mut(&self.last_epoch) {
@@ -240,8 +207,7 @@ impl Ledger {
 
     fn park(&mut self, epoch: u64, parked: Parked) {
         let Some(partition) = self.partitions.get_mut(&epoch) else { return };
-        self.parked += 1;
-        self.parked_bytes += parked.weight();
+        self.parked.add(parked.weight());
         partition.parked.push_back(parked);
         self.admit(epoch);
     }
@@ -286,8 +252,7 @@ impl Ledger {
             }
             let Some(parked) = partition.parked.pop_front() else { break };
             let bytes = parked.weight();
-            self.parked -= 1;
-            self.parked_bytes -= bytes;
+            self.parked.remove(bytes);
             if !partition.tracker.receive(offset) {
                 continue;
             }
@@ -298,8 +263,7 @@ impl Ledger {
                 continue;
             };
             partition.queued_bytes += bytes;
-            self.queued_bytes += bytes;
-            self.queued += 1;
+            self.queued.add(bytes);
             self.unresolved += 1;
             if partition.lanes.push(lane, offset, Item { record, attempts: 0 }) {
                 partition.waiting.add(bytes);
@@ -310,16 +274,6 @@ impl Ledger {
         self.take_turn(epoch);
     }
 
-    /// How much may wait for its lane or its retry, with all limits divided by `gap`.
-    fn waiting_room(&self, gap: usize) -> WaitingRoom {
-        let all = self.partitions.len();
-        let parts = |n: usize| Load {
-            records: self.limits.queue_len / gap / n,
-            bytes: self.limits.queue_bytes / gap / n,
-        };
-        WaitingRoom { is_all: all == 1, first_come: parts(2), reserve: parts(4 * all.max(1)) }
-    }
-
     /// Queues a partition for its turn if it has something to run.
     fn take_turn(&mut self, epoch: u64) {
         if let Some(partition) = self.partitions.get_mut(&epoch)
@@ -328,91 +282,6 @@ impl Ledger {
         {
             partition.in_turn = true;
             self.turns.push_back(epoch);
-        }
-    }
-
-    /// What one partition may queue: (records, bytes). Twice its even share, so
-    /// that the total is reached first when all are alike.
-    fn share(&self) -> (usize, usize) {
-        let part = |total: usize, least: usize| {
-            (2 * total / self.partitions.len().max(1)).clamp(least.min(total), total)
-        };
-        (part(self.limits.queue_len, 64), part(self.limits.queue_bytes, 256 * 1024))
-    }
-
-    /// Whether nothing should be read at all for now: the queues are full in all.
-    pub fn is_full(&self) -> bool {
-        self.queued + self.parked >= self.limits.queue_len
-            || self.queued_bytes + self.parked_bytes >= self.limits.queue_bytes
-    }
-
-    /// Whether it is worth reading on after [`Ledger::is_full`]: an eighth is free again.
-    pub fn has_room(&self) -> bool {
-        let (records, bytes) = (self.limits.queue_len, self.limits.queue_bytes);
-        self.queued + self.parked <= records - records / 8
-            && self.queued_bytes + self.parked_bytes <= bytes - bytes / 8
-    }
-
-    /// Partitions to pause and to resume now. Each pause throws the client's prefetch away, and it
-    /// takes a while to get going again: a partition that can take no more is paused only once
-    /// something could run and nothing is there, or the queue has been full for long (`is_full`),
-    /// and resumed at a quarter of its share. Until then what came is parked, and the whole queue,
-    /// once full, slows the reading. Where it is full all the same, every one is paused until what
-    /// could run is down to a quarter of what the rest leaves room for.
-    ///
-    /// What is parked of a partition that is paused is dropped: it is to be read again from the
-    /// offset that comes with its name.
-    pub fn flow(&mut self, is_full: bool) -> (Vec<(Name, Option<i64>)>, Vec<Name>) {
-        let starves = self.running < self.limits.jobs && self.turns.is_empty();
-        let (mut pause, mut resume) = (Vec::new(), Vec::new());
-        if starves || is_full {
-            self.pause(&mut pause, |partition| !partition.parked.is_empty());
-        }
-        self.all_paused |= is_full && !self.has_room();
-        let runnable = (self.queued - self.waiting.records, self.queued_bytes - self.waiting.bytes);
-        if runnable.0 <= self.limits.queue_len.saturating_sub(self.waiting.records) / 4
-            && runnable.1 <= self.limits.queue_bytes.saturating_sub(self.waiting.bytes) / 4
-        {
-            self.all_paused = false;
-        }
-        if self.all_paused {
-            self.pause(&mut pause, |_| true);
-            return (pause, resume);
-        }
-        let (share, room) = (self.share(), self.waiting_room(2));
-        let is_low = |partition: &Partition| {
-            partition.queued() <= share.0 / 4
-                && partition.queued_bytes <= share.1 / 4
-                && partition.tracker.span() <= self.limits.max_span / 2
-                && (partition.waiting.records == 0 || room.admits(self.waiting, partition.waiting))
-        };
-        let due = |(_, partition): &(&u64, &Partition)| {
-            let is_paused = partition.paused == Some(true);
-            let is_new = partition.paused.is_none();
-            let stays = (starves || is_full) && !partition.parked.is_empty();
-            !partition.draining && !stays && (is_new || (is_paused && is_low(partition)))
-        };
-        let epochs: Vec<u64> = self.partitions.iter().filter(due).map(|(epoch, _)| *epoch).collect();
-        for epoch in epochs {
-            let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
-            partition.paused = Some(false);
-            resume.push(partition.name.clone());
-        }
-        (pause, resume)
-    }
-
-    /// Pauses the partitions that are selected and not paused, and drops what is parked of them.
-    fn pause(&mut self, pause: &mut Vec<(Name, Option<i64>)>, selected: impl Fn(&Partition) -> bool) {
-        for partition in self.partitions.values_mut() {
-            if partition.draining || partition.paused == Some(true) || !selected(partition) {
-                continue;
-            }
-            partition.paused = Some(true);
-            let next = partition.parked.front().map(Parked::offset);
-            let (records, bytes) = partition.drop_parked();
-            self.parked -= records;
-            self.parked_bytes -= bytes;
-            pause.push((partition.name.clone(), next));
         }
     }
 
@@ -438,8 +307,7 @@ impl Ledger {
             let Some((lane, item)) = partition.lanes.pop() else { continue };
             let bytes = weight(&item.record);
             partition.queued_bytes -= bytes;
-            self.queued_bytes -= bytes;
-            self.queued -= 1;
+            self.queued.remove(bytes);
             self.running += 1;
             let record = Arc::clone(&item.record);
             let (offset, attempt) = (record.offset, item.attempts + 1);
@@ -489,8 +357,7 @@ impl Ledger {
                 partition.waiting.add(bytes);
                 self.waiting.add(bytes);
                 partition.queued_bytes += bytes;
-                self.queued_bytes += bytes;
-                self.queued += 1;
+                self.queued.add(bytes);
                 self.retry_number += 1;
                 self.retries.insert((due, self.retry_number), (ticket.epoch, lane, item));
             }
@@ -501,7 +368,7 @@ impl Ledger {
     }
 
     /// Offsets to store: what can be committed and was not handed out before.
-    pub fn store_list(&mut self) -> Vec<(Arc<str>, i32, i64)> {
+    pub fn store_list(&mut self) -> Vec<(TopicPartition, i64)> {
         let mut list = Vec::new();
         for partition in self.partitions.values_mut() {
             let committable = partition.tracker.committable();
@@ -509,88 +376,15 @@ impl Ledger {
                 && let Some(offset) = committable
             {
                 partition.stored = committable;
-                list.push((Arc::clone(&partition.name.0), partition.name.1, offset));
+                list.push((partition.name.clone(), offset));
             }
         }
         list
     }
 
-    /// The commands of these partitions are told to end: how they end says nothing about their records.
-    pub fn terminate(&mut self, names: &[Name]) {
-        for partition in self.partitions.values_mut().filter(|partition| names.contains(&partition.name)) {
-            partition.terminated = true;
-        }
-    }
-
-    /// Whether a ticket's command was told to end.
-    pub fn is_terminated(&self, ticket: Ticket) -> bool {
-        self.partitions.get(&ticket.epoch).is_some_and(|partition| partition.terminated)
-    }
-
-    /// Gives up what runs of these partitions, and says what that is: it stays unresolved, so that
-    /// nothing is committed past it, and its tickets are void.
-    pub fn abandon(&mut self, names: &[Name]) -> Vec<(Name, i64)> {
-        let places = self.running_places(names);
-        for name in names {
-            self.drain(name);
-        }
-        for partition in self.partitions.values_mut().filter(|partition| names.contains(&partition.name)) {
-            self.running -= partition.running.len();
-            partition.running.clear();
-        }
-        places
-    }
-
-    /// Drops what is queued of a partition and starts nothing more of it: it is being revoked.
-    pub fn drain(&mut self, name: &Name) {
-        let Some(epoch) = self.epoch(&name.0, name.1) else { return };
-        self.drop_queue(epoch);
-        if let Some(partition) = self.partitions.get_mut(&epoch) {
-            partition.draining = true;
-        }
-    }
-
-    fn drop_queue(&mut self, epoch: u64) {
-        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
-        self.queued -= partition.queued();
-        self.queued_bytes -= partition.queued_bytes;
-        let (records, bytes) = partition.drop_parked();
-        self.parked -= records;
-        self.parked_bytes -= bytes;
-        partition.lanes.clear();
-        partition.retrying = 0;
-        partition.queued_bytes = 0;
-        let waiting = std::mem::take(&mut partition.waiting);
-        self.waiting.records -= waiting.records;
-        self.waiting.bytes -= waiting.bytes;
-        self.retries.retain(|_, (of, ..)| *of != epoch);
-    }
-
-    /// Takes and starts nothing more, and drops what is queued.
-    pub fn stop(&mut self) {
-        self.stopped = true;
-        let epochs: Vec<u64> = self.partitions.keys().copied().collect();
-        for epoch in epochs {
-            self.drop_queue(epoch);
-        }
-    }
-
-    /// Ends a partition's epoch: what is not resolved is forgotten, its tickets are void.
-    pub fn end(&mut self, name: &Name) {
-        let Some(epoch) = self.epoch(&name.0, name.1) else { return };
-        self.drop_queue(epoch);
-        if let Some(of_topic) = self.names.get_mut(&name.0) {
-            of_topic.remove(&name.1);
-        }
-        if let Some(partition) = self.partitions.remove(&epoch) {
-            self.running -= partition.running.len();
-            self.unresolved -= partition.tracker.unresolved() as u64;
-        }
-    }
-
     /// Takes note of where a partition ends by now.
-    pub fn see_end(&mut self, name: &Name, high: i64) {
-        let Some(epoch) = self.epoch(&name.0, name.1) else { return };
+    pub fn see_end(&mut self, name: &TopicPartition, high: i64) {
+        let Some(epoch) = self.epoch_of(name) else { return };
         if let Some(partition) = self.partitions.get_mut(&epoch) {
             partition.high = partition.high.max(Some(high));
         }

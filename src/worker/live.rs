@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use indicatif::HumanCount;
 
 use super::shared::Shared;
+use super::tally::RecordResult;
 use crate::terminal::live::Live;
 
-/// How often the line is written anew.
+/// How often the line is rewritten.
 const TICK: Duration = Duration::from_millis(250);
 /// The rate is that of the last four seconds.
 const TICKS: usize = 16;
@@ -53,7 +53,7 @@ pub async fn show(live: &'static Live, shared: Arc<Shared>) {
     loop {
         let now = ticks.tick().await.into_std();
         let tally = &shared.tally;
-        let done = tally.done.load(Relaxed);
+        let done = tally.records.of(RecordResult::Done);
         if past.len() == TICKS {
             past.pop_front();
         }
@@ -61,16 +61,16 @@ pub async fn show(live: &'static Live, shared: Arc<Shared>) {
         let rate = past.front().map_or(0.0, |(then, before)| {
             (done - before) as f64 / now.duration_since(*then).as_secs_f64().max(TICK.as_secs_f64())
         });
-        let (in_flight, sights) = {
+        let (in_flight, partitions) = {
             let ledger = shared.ledger();
-            (ledger.running(), ledger.sights())
+            (ledger.running(), ledger.partitions())
         };
         let standing = Standing {
             done,
-            failed: tally.skipped.load(Relaxed) + tally.dead.load(Relaxed),
+            failed: tally.records.of(RecordResult::Skipped) + tally.records.of(RecordResult::DeadLettered),
             rate,
             in_flight,
-            lag: sights.iter().filter_map(|sight| sight.lag).reduce(|a, b| a + b),
+            lag: partitions.iter().filter_map(|status| status.lag).reduce(|a, b| a + b),
             ending: shared.stopping().is_some(),
         };
         live.show(&standing.line());

@@ -1,5 +1,5 @@
-//! The worker's numbers as Prometheus reads them: `OpenMetrics` text, or its own older text format for
-//! who asks for no other. They are counted elsewhere; this reads them when somebody asks.
+//! The worker's numbers as Prometheus reads them: `OpenMetrics` text, or its older text format for
+//! a client that does not ask for that. They are counted elsewhere, and read here for each request.
 
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};
@@ -14,9 +14,13 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use super::ledger::{Ledger, PartitionStatus};
 use super::observer::Watch;
 use super::shared::Shared;
+use super::tally::{Counts, Tally};
 use crate::kafka::version;
+use crate::named::Named;
+use crate::record::TopicPartition;
 
 /// The content type of [`text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -75,96 +79,109 @@ impl fmt::Debug for Worker {
 impl Collector for Worker {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
-        let tally = &self.shared.tally;
-        let (sights, running, queued, oldest) = {
+        let (partitions, load) = {
             let ledger = self.shared.ledger();
-            (ledger.sights(), ledger.running(), ledger.queued(), ledger.oldest_start())
+            (ledger.partitions(), Load::of(&ledger))
         };
-        let librdkafka = version::librdkafka();
-        family(
+        encode_build(encoder)?;
+        encode_tally(encoder, &self.shared.tally)?;
+        load.encode(encoder)?;
+        gauge(
             encoder,
-            "kq_build_info",
-            "The version of kq and of the librdkafka in it",
-            std::iter::once((
-                vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("librdkafka", librdkafka)],
-                1.0,
-            )),
+            "kq_worker_connected",
+            "Whether a broker of the cluster can be reached",
+            f64::from(u8::from(self.watch.away_since().is_none())),
         )?;
-        counters(
-            encoder,
-            "kq_worker_records",
-            "Records by what became of them",
-            "result",
-            &[
-                ("done", &tally.done),
-                ("filtered", &tally.filtered),
-                ("skipped", &tally.skipped),
-                ("dead_lettered", &tally.dead),
-                ("abandoned", &tally.abandoned),
-                ("lost", &tally.lost),
-            ],
-        )?;
-        counters(
-            encoder,
-            "kq_worker_failed_attempts",
-            "Attempts at a record that failed, by how",
-            "reason",
-            &tally.failed_attempts.by_reason(),
-        )?;
-        counter(
-            encoder,
-            "kq_worker_undecoded_values",
-            "Values said to be compressed that could not be undone",
-            &tally.undecoded,
-        )?;
-        counters(
-            encoder,
-            "kq_worker_rebalances",
-            "Times that the group gave this member partitions or took some",
-            "kind",
-            &[("assigned", &tally.assigned), ("revoked", &tally.revoked), ("lost", &tally.taken)],
-        )?;
-        let handler = &tally.handler_seconds;
-        let help = "How long the command took for a record, an attempt";
-        let metric =
-            encoder.encode_descriptor("kq_worker_handler_seconds", help, None, handler.metric_type())?;
-        handler.encode(metric)?;
+        encode_partitions(encoder, &partitions)
+    }
+}
 
-        gauge(encoder, "kq_worker_in_flight_records", "Records that the command is at", running as f64)?;
+fn encode_build(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let labels =
+        vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("librdkafka", version::librdkafka())];
+    let help = "The version of kq and of the librdkafka in it";
+    family(encoder, "kq_build_info", help, std::iter::once((labels, 1.0)))
+}
+
+fn encode_tally(encoder: &mut DescriptorEncoder<'_>, tally: &Tally) -> fmt::Result {
+    counters(encoder, "kq_worker_records", "Records by what became of them", "result", &tally.records)?;
+    counters(
+        encoder,
+        "kq_worker_failed_attempts",
+        "Attempts at a record that failed, by how",
+        "reason",
+        &tally.failed_attempts,
+    )?;
+    counter(
+        encoder,
+        "kq_worker_undecoded_values",
+        "Values that a header says are compressed, and that could not be decompressed",
+        &tally.undecoded,
+    )?;
+    counters(
+        encoder,
+        "kq_worker_rebalances",
+        "Times that the group gave this member partitions or took some",
+        "kind",
+        &tally.rebalances,
+    )?;
+    let handler = &tally.handler_seconds;
+    let help = "How long the command took for a record, an attempt";
+    let metric = encoder.encode_descriptor("kq_worker_handler_seconds", help, None, handler.metric_type())?;
+    handler.encode(metric)
+}
+
+/// What runs and waits at the moment.
+struct Load {
+    running: usize,
+    queued: usize,
+    oldest_start: Option<Instant>,
+}
+
+impl Load {
+    fn of(ledger: &Ledger) -> Self {
+        Self { running: ledger.running(), queued: ledger.queued(), oldest_start: ledger.oldest_start() }
+    }
+
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        gauge(
+            encoder,
+            "kq_worker_in_flight_records",
+            "Records that the command works on",
+            self.running as f64,
+        )?;
         gauge(
             encoder,
             "kq_worker_queued_records",
             "Records that wait for their turn or a retry",
-            queued as f64,
+            self.queued as f64,
         )?;
+        let now = Instant::now();
+        let oldest = self.oldest_start.map(|since| now.saturating_duration_since(since).as_secs_f64());
         gauge(
             encoder,
             "kq_worker_oldest_in_flight_seconds",
-            "How long the command has been at the record that it took first; 0 with none in flight",
-            oldest.map_or(0.0, |since| Instant::now().saturating_duration_since(since).as_secs_f64()),
-        )?;
-        gauge(
-            encoder,
-            "kq_worker_connected",
-            "Whether a broker of the cluster is in reach",
-            f64::from(u8::from(self.watch.away_since().is_none())),
-        )?;
-        let of_partition = |name: &super::ledger::Name| {
-            vec![("topic", name.0.to_string()), ("partition", name.1.to_string())]
-        };
-        family(
-            encoder,
-            "kq_worker_lag_records",
-            "Records of an assigned partition from the first that is not done to its end",
-            sights.iter().filter_map(|sight| Some((of_partition(&sight.name), sight.lag? as f64))),
-        )?;
-        family(
-            encoder,
-            "kq_worker_span_records",
-            "How far an assigned partition is read ahead of its oldest record that is not done",
-            sights.iter().map(|sight| (of_partition(&sight.name), sight.span as f64)),
+            "How long the command has worked on the record that it took first; 0 with none in flight",
+            oldest.unwrap_or_default(),
         )
     }
+}
+
+fn encode_partitions(encoder: &mut DescriptorEncoder<'_>, partitions: &[PartitionStatus]) -> fmt::Result {
+    let labels =
+        |of: &TopicPartition| vec![("topic", of.topic.to_string()), ("partition", of.partition.to_string())];
+    family(
+        encoder,
+        "kq_worker_lag_records",
+        "Records of an assigned partition from the first that is not done to its end",
+        partitions.iter().filter_map(|status| Some((labels(&status.name), status.lag? as f64))),
+    )?;
+    family(
+        encoder,
+        "kq_worker_span_records",
+        "How far an assigned partition is read ahead of its oldest record that is not done",
+        partitions.iter().map(|status| (labels(&status.name), status.span as f64)),
+    )
 }
 
 fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, count: &AtomicU64) -> fmt::Result {
@@ -172,17 +189,17 @@ fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, count: &
     ConstCounter::new(count.load(Relaxed)).encode(metric)
 }
 
-fn counters(
+fn counters<T: Named + PartialEq>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
     label: &str,
-    counts: &[(&str, &AtomicU64)],
+    counts: &Counts<T>,
 ) -> fmt::Result {
     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for (value, count) in counts {
-        let labels = [(label, *value)];
-        ConstCounter::new(count.load(Relaxed)).encode(metric.encode_family(&labels)?)?;
+    for (value, count) in counts.each() {
+        let labels = [(label, value)];
+        ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
     }
     Ok(())
 }

@@ -1,12 +1,28 @@
 //! `kq worker`: runs a command for each record, at least once.
 //!
-//! One thread owns the consumer and polls for ever ([`poller`]); it waits for a
-//! command only inside a revoke ([`rebalance`]). What was taken in is in the
-//! [`ledger`], whose [`lanes`] say what may run. The [`dispatch`]er starts it on
-//! the runtime and takes all completions from one channel; [`policy`] says what
-//! follows from each.
+//! One thread owns the consumer and polls without end ([`poller`]); it waits for a
+//! command only inside a revoke ([`rebalance`]). The records that it took in are in the
+//! [`ledger`], whose [`lanes`] say which may run. The [`dispatch`]er starts commands for
+//! them, and the [`resolver`] decides what becomes of each record by the [`policy`].
+//!
+//! The words of ending, each for one thing:
+//!
+//! - **stop**: the decision that the worker ends, and why ([`shared::StopReason`]). Nothing is started after it.
+//! - **drain**: let the commands that run finish, and start nothing new: of the partitions that are
+//!   revoked, or of all.
+//! - **terminate**: send TERM to commands that a drain did not end. How they end then says nothing about
+//!   their records. **kill**: send KILL to those that TERM did not end.
+//! - **abandon**: give up a record whose command did not finish. It stays uncommitted and runs again at
+//!   the next start.
+//! - **close**: hand out no more records, so that threads and persistent commands finish; of the
+//!   consumer, leave the group.
+//! - **end**: what is over. A command ended ([`policy::Ended`]), a partition's epoch ends
+//!   ([`ledger::Ledger::end`]) and its tickets are void, the worker ends ([`ending`]) after a stop.
 
+mod completion;
+mod consumer;
 mod dead_letter;
+mod deadline;
 mod dispatch;
 mod ending;
 mod endpoint;
@@ -19,6 +35,7 @@ mod metrics;
 mod observer;
 mod oneshot;
 mod out_of_range;
+mod output;
 mod persistent;
 mod policy;
 mod poller;
@@ -26,48 +43,48 @@ mod printer;
 mod protocol;
 mod pulse;
 mod rebalance;
+mod resolver;
 pub mod settings;
 mod shared;
 mod subscription;
-mod summary;
+mod tally;
 
 use std::collections::HashMap;
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
-use crate::config::{Config, Properties};
-use crate::descriptors::Own;
-use crate::exit::{self, Exit};
-use crate::kafka::client::{ConsumerClient, Observer, TopicMetadata};
+use crate::config::Config;
+use crate::descriptors::OwnDescriptors;
+use crate::exit::Exit;
+use crate::kafka::client::{ConsumerClient, Observer};
 use crate::kafka::ffi::Consumer;
 use crate::process::guard::{self, Guard};
 use crate::process::{self, Groups, Launcher, Variables};
 use crate::reading::membership::Joining;
 use crate::reading::start::Ends;
 use crate::reading::topics::Selection;
-use crate::reading::{group, membership};
 use crate::record::decode::Scratch;
 use crate::sending::outbox::Outbox;
 use crate::shutdown::Shutdown;
 use crate::terminal::live::Live;
 use crate::terminal::stdout;
 
-use dispatch::{Dispatcher, Output, Slots};
+use dispatch::{Dispatcher, Threads};
 use filtering::Filtering;
-use ledger::{Ledger, Limits};
+use ledger::{Capacity, Ledger};
 use observer::Watch;
 use oneshot::Runner;
-use policy::Breaker;
-use poller::{Parts, Poller};
+use output::Output;
+use poller::{PollLimits, Poller};
 use printer::Printer;
 use rebalance::{Patience, Rebalancer};
+use resolver::Resolver;
 use settings::{Ending, Failing, Mode, Reading, Running};
-use shared::{Shared, Stop};
-use subscription::Subscription;
+use shared::{Shared, StopReason};
 
 pub use endpoint::Address;
 pub use lanes::Order;
@@ -78,7 +95,7 @@ pub use settings::Settings;
 const QUEUE_LEN: usize = 8192;
 /// Bytes queued, in all.
 const QUEUE_BYTES: usize = 16 << 20;
-/// A record that runs for so long is named, and each time again.
+/// A record that runs for so long is noted, and again after each such time.
 const SLOW: Duration = Duration::from_mins(1);
 /// Between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(4);
@@ -92,54 +109,50 @@ pub fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
     let Settings { program, topics, reading, running, failing, ending, metrics } = settings;
     let ground = Ground::prepare(&reading, &running, metrics.as_ref(), config)?;
     let core = Core::new(&reading, &running, &ending, ground.groups, config)?;
-    let client = client(&reading, running.mode, config)?;
-    let interval = max_poll_interval(&client);
+    let client = consumer::properties(&reading, running.mode, config)?;
+    let interval = consumer::max_poll_interval(&client);
     let patience = Patience::new(ending.drain, interval);
     if let Some(listener) = ground.listener {
         core.serve_metrics(listener, patience, config);
     }
     let consumer = Consumer::new(&client, core.observer()).context("start a consumer")?;
-    let found = find_topics(&consumer, &topics, &core.watch, config, reading.stops(), &core.shutdown)?;
+    let found =
+        consumer::find_topics(&consumer, &topics, &core.watch, config, reading.stops(), &core.shutdown)?;
     let senders = Senders::start(&consumer, &running, &failing, &core, config)?;
     let launcher = Launcher::new(program, ground.variables, ground.own).context("the command's variables")?;
     core.start_commands(launcher, senders, &reading, &running, failing)?;
-    let subscription = join(&consumer, topics, &found, &reading, config)?;
+    let subscription = consumer::join(&consumer, topics, &found, &reading, config)?;
 
     let stops = reading.stops();
-    let poller = Poller::new(Parts {
+    let rebalancer = Rebalancer {
         consumer: &consumer,
-        rebalancer: Rebalancer {
-            consumer: &consumer,
-            shared: Arc::clone(&core.shared),
-            from: reading.start,
-            until: reading.until,
-            timeout: config.timeout,
-            patience,
-            shutdown: core.shutdown.clone(),
-            ending: ending.shutdown_timeout,
-            ride_out: ending.stall_timeout.min(interval / 2),
-            ends: Ends::default(),
-            wanted: HashMap::new(),
-            joining: Joining::new(reading.sharing.protocol, Instant::now()),
-        },
-        watch: Arc::clone(&core.watch),
-        filtering: Filtering {
-            filter: reading.filter,
-            decoder: reading.decoder,
-            scratch: Scratch::default(),
-        },
+        shared: Arc::clone(&core.shared),
+        from: reading.start,
+        until: reading.until,
+        timeout: config.timeout,
+        patience,
+        shutdown: core.shutdown.clone(),
+        ending: ending.shutdown_timeout,
+        ride_out: ending.stall_timeout.min(interval / 2),
+        ends: Ends::default(),
+        wanted: HashMap::new(),
+        joining: Joining::new(reading.sharing.protocol, Instant::now()),
+    };
+    let limits = PollLimits {
         idle: reading.idle,
         stall: stops.then_some(ending.stall_timeout),
         brokers: config.brokers.clone(),
         has_end: reading.until.is_some(),
-        subscription,
-    });
+    };
+    let filtering =
+        Filtering { filter: reading.filter, decoder: reading.decoder, scratch: Scratch::default() };
+    let poller = Poller::new(rebalancer, Arc::clone(&core.watch), filtering, subscription, limits);
     core.poll_to_the_end(poller, stops, started, config)
 }
 
 /// What must be there before the cluster is asked for anything.
 struct Ground {
-    own: Own,
+    own: OwnDescriptors,
     listener: Option<TcpListener>,
     /// The variables that are the same for every command.
     variables: Variables,
@@ -154,7 +167,7 @@ impl Ground {
         config: &Config,
     ) -> anyhow::Result<Self> {
         stdout::is_there()?;
-        let own = Own::from_now_on();
+        let own = OwnDescriptors::from_now_on();
         let listener = metrics.map(Address::bind).transpose()?;
         let guard = Guard::start()?;
         let mut variables = environment::of_worker(config, &reading.group, running.credentials);
@@ -221,29 +234,23 @@ impl Core {
         running: &Running,
         failing: Failing,
     ) -> anyhow::Result<()> {
-        let limits = process::Limits { timeout: running.command_timeout, grace: GRACE, slow: SLOW };
+        let limits = process::TimeLimits { timeout: running.command_timeout, grace: GRACE, slow: SLOW };
+        let command = launcher.program().shown.clone();
+        let max_attempts = failing.policy.max_attempts();
         let dispatcher = Dispatcher {
             shared: Arc::clone(&self.shared),
-            runner: Arc::new(Runner {
-                launcher,
-                limits,
-                max_attempts: failing.policy.max_attempts(),
-                decoder: reading.decoder,
-            }),
+            runner: Arc::new(Runner { launcher, limits, max_attempts, decoder: reading.decoder }),
             printer: Arc::new(Printer::start(&self.shared)?),
             dead_letters: senders.dead_letters,
             output: senders.output,
-            said_not_begun: Mutex::default(),
-            breaker: Mutex::new(Breaker::new(failing.max_consecutive_failures)),
-            policy: failing.policy,
             backoff: failing.backoff,
-            group: reading.group.clone(),
+            resolver: Resolver::new(Arc::clone(&self.shared), failing, reading.group.clone(), command),
         };
         match running.mode {
             Mode::Persistent { window } => {
                 self.runtime.spawn(dispatcher.serve_persistent(running.jobs, window));
             }
-            Mode::OneShot => Slots::start(dispatcher, self.runtime.handle().clone(), running.jobs)?,
+            Mode::OneShot => Threads::start(dispatcher, self.runtime.handle().clone(), running.jobs)?,
         }
         if let Some(live) = self.live {
             self.runtime.spawn(live::show(live, Arc::clone(&self.shared)));
@@ -260,7 +267,7 @@ impl Core {
         config: &Config,
     ) -> anyhow::Result<Exit> {
         let stop = poller.run();
-        let is_closed = stop == Stop::Closed;
+        let is_closed = stop == StopReason::Closed;
         let outcome = ending::end(&mut poller, stop, stops);
         self.shutdown.leave_the_end_to_a_second_signal();
         config.log.flush();
@@ -272,19 +279,19 @@ impl Core {
         } else {
             config.log.note(summary);
         }
-        // The process ends: a thread or a task that still waits for something must not see it go.
+        // The process ends: a thread or a task that still waits must not see the runtime shut down.
         std::mem::forget(self.runtime);
         outcome
     }
 }
 
 /// How much is held at most.
-fn limits(reading: &Reading, running: &Running) -> Limits {
+fn limits(reading: &Reading, running: &Running) -> Capacity {
     let (in_flight, queue_len) = match running.mode {
         Mode::Persistent { window } => (running.jobs * window, 4 * QUEUE_LEN),
         Mode::OneShot => (running.jobs, QUEUE_LEN),
     };
-    Limits {
+    Capacity {
         jobs: in_flight,
         max_span: running.max_span,
         queue_len: queue_len.max(2 * in_flight),
@@ -295,7 +302,7 @@ fn limits(reading: &Reading, running: &Running) -> Limits {
 
 /// Where dead letters and the commands' output go.
 struct Senders {
-    dead_letters: Option<(Outbox, Arc<str>)>,
+    dead_letters: Option<Outbox>,
     output: Option<Output>,
 }
 
@@ -320,7 +327,7 @@ impl Senders {
         let outbox =
             (!topics.is_empty()).then(|| Outbox::start(config, core.observer(), &topics)).transpose()?;
         Ok(Self {
-            dead_letters: outbox.clone().zip(dlq.map(Arc::from)),
+            dead_letters: outbox.clone().filter(|_| dlq.is_some()),
             output: outbox.zip(output).map(|(outbox, output)| Output {
                 outbox,
                 topic: output.topic.as_str().into(),
@@ -328,97 +335,6 @@ impl Senders {
                 copy_headers: output.copy_headers,
             }),
         })
-    }
-}
-
-/// Joins the group; before that, its offsets can be set and its members told of.
-fn join(
-    consumer: &Consumer,
-    topics: Selection,
-    found: &[TopicMetadata],
-    reading: &Reading,
-    config: &Config,
-) -> anyhow::Result<Subscription> {
-    if reading.reset {
-        group::seek(consumer, config, &reading.group, found, reading.start)?;
-    } else {
-        group::note_members(consumer, &reading.group, config.log);
-    }
-    Subscription::new(consumer, topics, found)
-}
-
-/// `max.poll.interval.ms` as `-X` gave it, else librdkafka's default, which the worker leaves alone.
-fn max_poll_interval(client: &Properties) -> Duration {
-    let given = client.get("max.poll.interval.ms").and_then(|ms| ms.trim().parse().ok());
-    given.map_or(Duration::from_mins(5), Duration::from_millis)
-}
-
-/// The consumer's settings: what the guarantees rest on ranks as a flag, the rest can be changed.
-fn client(reading: &Reading, mode: Mode, config: &Config) -> anyhow::Result<Properties> {
-    let role = [
-        ("auto.commit.interval.ms", "1000"),
-        ("isolation.level", "read_committed"),
-        // A fetch is counted as it comes, and held as it is undone: compressed JSON is twenty times as
-        // large. With a megabyte a partition 1.5 million records took 240 MiB, and no less time.
-        ("fetch.message.max.bytes", "65536"),
-        ("queued.min.messages", if mode == Mode::OneShot { "1000" } else { "5000" }),
-        ("queued.max.messages.kbytes", "16384"),
-        // Its default of a second starves partitions: the limit counts the forwarded queue as a whole.
-        ("fetch.queue.backoff.ms", "10"),
-        ("allow.auto.create.topics", "false"),
-        // As for consume: half of it is what each further connection waits for.
-        ("reconnect.backoff.ms", "20"),
-    ];
-    let mut flags = vec![
-        ("group.id", reading.group.as_str()),
-        ("enable.auto.commit", "true"),
-        ("enable.auto.offset.store", "false"),
-        ("enable.partition.eof", "true"),
-        // What retention took is reported and counted, then gone past; a silent jump is a silent loss.
-        ("auto.offset.reset", "error"),
-    ];
-    flags.extend(membership::properties(reading.sharing, config)?);
-    flags.extend(reading.isolation.map(|isolation| ("isolation.level", isolation.level())));
-    if let Some(id) = &reading.instance_id {
-        flags.push(("group.instance.id", id));
-    }
-    Ok(config.client_with(&role, &flags))
-}
-
-/// Looks at the cluster once: it must be there, and so must the topics that are named. What
-/// matches a pattern may come later, unless the worker is to end (`has_stop`): nothing would end it.
-fn find_topics(
-    consumer: &impl ConsumerClient,
-    topics: &Selection,
-    watch: &Watch,
-    config: &Config,
-    has_stop: bool,
-    shutdown: &Shutdown,
-) -> anyhow::Result<Vec<TopicMetadata>> {
-    let found = topics.find(consumer, &watch.causes, config)?;
-    shutdown.begin();
-    if found.is_empty() {
-        if has_stop {
-            return Err(topics.nothing());
-        }
-        config.log.note(topics.nothing_yet());
-    }
-    Ok(found)
-}
-
-/// The exit status and the error that a reason to stop becomes.
-fn outcome(stop: Stop, shared: &Shared, abandoned: u64, has_stop: bool) -> anyhow::Result<Exit> {
-    let plain = if shared.tally.has_failures() { Exit::Failed } else { Exit::Done };
-    match stop {
-        Stop::Complete => Ok(if abandoned > 0 { Exit::Abandoned } else { plain }),
-        Stop::Signal(_) if abandoned > 0 => Ok(Exit::Abandoned),
-        Stop::Signal(signal) if has_stop => Ok(Exit::Signal(signal)),
-        Stop::Signal(_) => Ok(plain),
-        Stop::Closed => Ok(Exit::Done),
-        Stop::Policy(why) => Err(exit::with(Exit::Failed, anyhow::anyhow!("{why}"))),
-        Stop::Broken(why) => Err(exit::with(Exit::CannotRun, anyhow::anyhow!("{why}"))),
-        Stop::Fenced(why) => Err(exit::with(Exit::Fenced, anyhow::anyhow!("{why}"))),
-        Stop::Failed(why) => Err(anyhow::anyhow!("{why}")),
     }
 }
 

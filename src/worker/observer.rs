@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::shared::{Shared, Stop};
+use super::shared::{Shared, StopReason};
 use crate::kafka::client::Observer;
 use crate::kafka::errors::{Causes, Code};
 use crate::lock::Lock;
@@ -44,7 +44,7 @@ impl Observer for Watch {
     fn error(&self, code: Code, reason: &str) {
         match code {
             Code::Fatal | Code::FencedInstanceId => {
-                self.shared.stop(Stop::of_fatal(reason));
+                self.shared.stop(StopReason::of_fatal(reason));
             }
             Code::AllBrokersDown => {
                 self.contact.lock().lose(Instant::now());

@@ -2,35 +2,27 @@
 
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::io::Errno;
 
+use super::completion::Attempt;
 use super::environment;
 use super::ledger::Job;
 use super::policy::Ended;
 use super::shared::Shared;
-use crate::process::{self, Ending, Launcher, Limits, MAX_OUTPUT, News, Owner, Variables};
+use crate::process::{
+    self, Ending, Finished, Launcher, MAX_OUTPUT, News, Owner, Task, TimeLimits, Variables,
+};
 use crate::record::Record;
 use crate::record::decode::{Decoded, Decoder, Form, Scratch};
 
 /// How commands are run: the same for every record.
 pub struct Runner {
     pub launcher: Launcher,
-    pub limits: Limits,
+    pub limits: TimeLimits,
     pub max_attempts: Option<u64>,
     pub decoder: Decoder,
-}
-
-/// How one attempt ended, and what it printed.
-pub struct Attempt {
-    pub ended: Ended,
-    pub stdout: Vec<u8>,
-    pub stderr: Vec<u8>,
-    /// What the command asked for instead of the backoff.
-    pub retry_after: Option<Duration>,
-    /// From its start, or from when the record was handed over, to its end.
-    pub took: Duration,
 }
 
 /// One run of the command.
@@ -43,60 +35,46 @@ pub struct Run {
 impl Runner {
     /// Runs the command for one record, to its end.
     pub fn run(&self, job: &Job, shared: &Shared) -> Run {
-        let record = &*job.record;
-        let mut scratch = Scratch::default();
-        let Decoded { value, form, .. } = self.decoded(record, &mut scratch, shared);
-        let value = value.unwrap_or_default();
-        let headers = form.owned_headers(&record.headers);
-        let mut of_record = environment::of_record(record, headers, job.attempt, self.max_attempts);
-        let place = Place(record);
-        let mut line = Vec::new();
         let started = Instant::now();
-        let mut tell = |news: News<'_>| match news {
-            News::Stderr(said) => {
-                line.clear();
-                let _ = io::Write::write_fmt(&mut line, format_args!("{place}: "));
-                line.extend_from_slice(said);
-                shared.log.passed_on(&line);
-            }
-            News::StillRunning(time) => {
-                shared.log.note(format_args!("{place}: still running after {} s", time.as_secs()));
-            }
-        };
-        let wants_it = || shared.ledger().is_live(job.ticket);
-        let owner = Owner { id: job.ticket.epoch, wants_it: &wants_it };
-        let mut run = |of_record: &Variables| {
-            process::run(&self.launcher, of_record, value, self.limits, &shared.groups, owner, &mut tell)
-        };
-        let mut finished = run(&of_record);
-        if finished.as_ref().is_err_and(|e| Errno::from_io_error(e) == Some(Errno::TOOBIG)) {
-            environment::shorten(&mut of_record);
-            finished = run(&of_record);
-        }
+        let mut scratch = Scratch::default();
+        let Decoded { value, form, .. } = self.decoded(&job.record, &mut scratch, shared);
+        let finished = self.run_process(job, value.unwrap_or_default(), form, shared);
+        let took = started.elapsed();
         let attempt = match finished {
             Err(e) => Attempt {
                 ended: not_started(format!("{}: {e}", self.launcher.program().path.display()), &e),
                 stdout: Vec::new(),
                 stderr: Vec::new(),
                 retry_after: None,
-                took: started.elapsed(),
+                took,
             },
-            Ok(finished) => {
-                let ended = match finished.ending {
-                    Ending::Exit(code) => Ended::Exit(code),
-                    Ending::Signal(signal) => Ended::Signal(signal),
-                    Ending::Timeout => Ended::Timeout,
-                    Ending::Told => Ended::Told,
-                    Ending::TooMuchOutput => Ended::Protocol(format!(
-                        "killed, since it printed more than {} MiB, which is held until it ends",
-                        MAX_OUTPUT >> 20
-                    )),
-                };
-                let took = started.elapsed();
-                Attempt { ended, stdout: finished.stdout, stderr: finished.stderr, retry_after: None, took }
+            Ok(Finished { ending, stdout, stderr }) => {
+                Attempt { ended: ended(ending), stdout, stderr, retry_after: None, took }
             }
         };
         Run { attempt, form }
+    }
+
+    /// Starts a process with this value on its stdin, and waits for its end. Where the record's variables
+    /// are too much for exec, the long ones are left out.
+    fn run_process(&self, job: &Job, value: &[u8], form: Form, shared: &Shared) -> io::Result<Finished> {
+        let record = &*job.record;
+        let headers = form.owned_headers(&record.headers);
+        let mut variables = environment::of_record(record, headers, job.attempt, self.max_attempts);
+        let wants_it = || shared.ledger().is_live(job.ticket);
+        let owner = Owner { id: job.ticket.epoch, wants_it: &wants_it };
+        let mut hear = |news: News<'_>| pass_on(record, &news, shared);
+        let mut run = |variables: &Variables| {
+            let task = Task { variables, input: value, owner };
+            process::run(&self.launcher, task, self.limits, &shared.groups, &mut hear)
+        };
+        match run(&variables) {
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::TOOBIG) => {
+                environment::shorten(&mut variables);
+                run(&variables)
+            }
+            finished => finished,
+        }
     }
 
     /// The value as the command gets it. One that can't be decompressed is counted.
@@ -104,9 +82,37 @@ impl Runner {
         let decoded = self.decoder.decode_owned(record, scratch);
         if let Some(why) = &decoded.failure {
             shared.tally.undecoded.fetch_add(1, Relaxed);
-            shared.log.error(format_args!("{}: {why}; passed on as it is", Place(record)));
+            shared.log.error(format_args!("{}: {why}; passed on as it is", record.place()));
         }
         decoded
+    }
+}
+
+/// Passes on what is heard of a record's command while it runs.
+fn pass_on(record: &Record, news: &News<'_>, shared: &Shared) {
+    let place = record.place();
+    match news {
+        News::Stderr(said) => {
+            let line = [format!("{place}: ").as_bytes(), said].concat();
+            shared.log.passed_on(&line);
+        }
+        News::StillRunning(time) => {
+            shared.log.note(format_args!("{place}: still running after {} s", time.as_secs()));
+        }
+    }
+}
+
+/// How a command ended, in the policy's terms.
+fn ended(ending: Ending) -> Ended {
+    match ending {
+        Ending::Exit(code) => Ended::Exit(code),
+        Ending::Signal(signal) => Ended::Signal(signal),
+        Ending::Timeout => Ended::Timeout,
+        Ending::Terminated => Ended::Terminated,
+        Ending::TooMuchOutput => Ended::Protocol(format!(
+            "killed, since it printed more than {} MiB, which is held until it ends",
+            MAX_OUTPUT >> 20
+        )),
     }
 }
 
@@ -125,14 +131,5 @@ pub fn not_started(why: String, e: &io::Error) -> Ended {
         Errno::ISDIR,
         Errno::TOOBIG,
     ];
-    if lasting.contains(&errno) { Ended::CannotRun(why) } else { Ended::NotBegun(why) }
-}
-
-/// A record's place as every message writes it: `topic[partition]@offset`.
-pub struct Place<'a>(pub &'a Record);
-
-impl std::fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}[{}]@{}", self.0.topic, self.0.partition, self.0.offset)
-    }
+    if lasting.contains(&errno) { Ended::CannotRun(why) } else { Ended::NotStarted(why) }
 }

@@ -1,36 +1,32 @@
 //! An offset that is not in the log: judged, said, and where reading goes on.
 
-use std::sync::Arc;
-
-use super::ledger::Name;
 use super::poller::Poller;
-use super::rebalance::partitions;
-use super::shared::Stop;
+use super::shared::StopReason;
 use crate::kafka::client::ConsumerClient;
 use crate::kafka::errors::Code;
 use crate::reading::bounds::Start;
 use crate::reading::client;
 use crate::reading::position::{self, Limit, Log, Read, Verdict};
+use crate::record::TopicPartition;
 
 impl<C: ConsumerClient> Poller<'_, C> {
     /// The offset to read from is not there: it was deleted, the topic was recreated, or the log was
     /// `cut` by an unclean election. Says so, and goes on at the first record that is there and was not read.
-    pub(super) fn settle_start(&mut self, topic: &Arc<str>, partition: i32, offset: i64, cut: Option<i64>) {
-        let name = (Arc::clone(topic), partition);
+    pub(super) fn go_on_in_range(&mut self, name: &TopicPartition, offset: i64, cut: Option<i64>) {
         {
             let ledger = self.shared.ledger();
-            // It has left meanwhile, and is its next owner's to settle; or all that is asked for was read.
-            if ledger.epoch_of(&name).is_none() || ledger.is_ended(&name) {
+            // It was revoked meanwhile, and its next owner decides; or all that is asked for was read.
+            if ledger.epoch_of(name).is_none() || ledger.is_ended(name) {
                 return;
             }
         }
-        if let Err(e) = self.try_settle(&name, offset, cut) {
-            self.shared.stop(Stop::Failed(format!("{e:#}")));
+        if let Err(e) = self.find_range(name, offset, cut) {
+            self.shared.stop(StopReason::Failed(format!("{e:#}")));
         }
     }
 
-    fn try_settle(&mut self, name: &Name, offset: i64, cut: Option<i64>) -> anyhow::Result<()> {
-        let (topic, partition) = (&name.0, name.1);
+    fn find_range(&mut self, name: &TopicPartition, offset: i64, cut: Option<i64>) -> anyhow::Result<()> {
+        let (topic, partition) = (&name.topic, name.partition);
         let read = self.read_of(name, offset, cut)?;
         let (low, high) =
             self.rebalancer.ask(|timeout| client::watermarks(self.consumer, topic, partition, timeout))?;
@@ -63,7 +59,7 @@ impl<C: ConsumerClient> Poller<'_, C> {
         match self.consumer.restart(topic, partition, next) {
             // It has left just now.
             Err(Code::InvalidArgument) => Ok(()),
-            Err(code) => anyhow::bail!("read {topic}[{partition}] from {next} on: {code}"),
+            Err(code) => anyhow::bail!("read {name} from {next} on: {code}"),
             // Should this worker be killed before it is where the group was.
             Ok(()) if is_back => self
                 .rebalancer
@@ -74,20 +70,19 @@ impl<C: ConsumerClient> Poller<'_, C> {
 
     /// How far a partition was read whose offset is not there; `None` where nothing was, and the group has
     /// committed nothing either.
-    fn read_of(&self, name: &Name, offset: i64, cut: Option<i64>) -> anyhow::Result<Option<Read>> {
+    fn read_of(&self, name: &TopicPartition, offset: i64, cut: Option<i64>) -> anyhow::Result<Option<Read>> {
         if cut.is_some() {
             return Ok(self.shared.ledger().read_of(name));
         }
         if offset >= 0 {
             return Ok(Some(Read::to(offset)));
         }
-        let (topic, partition) = (&name.0, name.1);
-        let asked = partitions([name]);
+        let asked = std::slice::from_ref(name);
         // Unanswered it is an error: what was done is not to be done again from the beginning.
         let committed = self
             .rebalancer
-            .ask(|timeout| Ok(self.consumer.committed(&asked, timeout)?))
-            .map_err(|e| e.context(format!("{topic}[{partition}]: ask for the group's committed offset")))?;
+            .ask(|timeout| Ok(self.consumer.committed(asked, timeout)?))
+            .map_err(|e| e.context(format!("{name}: ask for the group's committed offset")))?;
         Ok(committed.first().copied().flatten().map(Read::to))
     }
 }

@@ -15,10 +15,10 @@ pub enum Ended {
     Signal(i32),
     /// It ran longer than `--command-timeout`.
     Timeout,
-    /// kq told it to end, since its partition leaves or the worker ends: whatever its status.
-    Told,
+    /// kq terminated it, since its partition is revoked or the worker ends: whatever its status.
+    Terminated,
     /// It could not be started for now: the machine lacks something. No attempt is spent.
-    NotBegun(String),
+    NotStarted(String),
     /// It could not be started: not found, not executable, no such interpreter.
     CannotRun(String),
     /// A persistent command said that this record can't be handled, or broke the protocol over it.
@@ -33,9 +33,9 @@ impl fmt::Display for Ended {
             Self::Exit(code) => write!(f, "status {code}"),
             Self::Signal(signal) => write!(f, "killed by signal {signal}"),
             Self::Timeout => write!(f, "timed out"),
-            Self::Told => write!(f, "told to end"),
+            Self::Terminated => write!(f, "terminated"),
             Self::CannotRun(why) => write!(f, "can't be run: {why}"),
-            Self::NotBegun(why) => write!(f, "can't be started: {why}"),
+            Self::NotStarted(why) => write!(f, "can't be started: {why}"),
             Self::Protocol(why) | Self::Again(why) => write!(f, "{why}"),
         }
     }
@@ -102,7 +102,7 @@ pub enum OnFailure {
     Stop,
     /// Continue; the record is committed as if it had succeeded.
     Skip,
-    /// Try for ever, with the longest backoff.
+    /// Try again without end, with the longest backoff.
     Retry,
     /// Send it to the dead letters, then continue.
     Dlq,
@@ -163,9 +163,11 @@ impl Policy {
                     _ => Meaning::Retry,
                 })
             }
-            Ended::Signal(_) | Ended::Timeout | Ended::Told | Ended::NotBegun(_) | Ended::Again(_) => {
-                Meaning::Retry
-            }
+            Ended::Signal(_)
+            | Ended::Timeout
+            | Ended::Terminated
+            | Ended::NotStarted(_)
+            | Ended::Again(_) => Meaning::Retry,
             Ended::Protocol(_) => Meaning::Permanent,
             Ended::CannotRun(_) => Meaning::Broken,
         }
@@ -203,13 +205,18 @@ impl Policy {
         }
     }
 
-    /// How many attempts a record gets; `None` is for ever.
+    /// Whether failures go to a topic for dead letters.
+    pub fn needs_dead_letters(&self) -> bool {
+        self.on_failure == OnFailure::Dlq
+    }
+
+    /// How many attempts a record gets; `None` is without end.
     pub fn max_attempts(&self) -> Option<u64> {
         (self.on_failure != OnFailure::Retry).then_some(u64::from(self.retries) + 1)
     }
 }
 
-/// Tells an outage from poison: records that failed for good with no success between them.
+/// Tells an outage from single bad records: counts those that failed for good with no success between them.
 #[derive(Clone, Debug)]
 pub struct Breaker {
     limit: u32,

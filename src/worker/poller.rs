@@ -1,4 +1,4 @@
-//! The polling thread: owns the consumer, polls for ever, never waits for a command.
+//! The polling thread: owns the consumer, polls without end, never waits for a command.
 
 use std::io;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::filtering::Filtering;
 use super::observer::Watch;
-use super::rebalance::{self, Rebalancer, partitions};
-use super::shared::{Shared, Stop};
+use super::rebalance::{self, Rebalancer};
+use super::shared::{Shared, StopReason};
 use super::subscription::Subscription;
 use crate::clock::now_ms;
 use crate::kafka::client::{ConsumerClient, Event, Events as _};
@@ -31,6 +31,18 @@ const LOOK: Duration = Duration::from_secs(1);
 /// … and takes so long at most.
 const LOOKING: Duration = Duration::from_millis(100);
 
+/// What ends the polling besides a signal, and whom it polls.
+pub struct PollLimits {
+    /// Ends when nothing came and nothing ran for so long.
+    pub idle: Option<Duration>,
+    /// Gives up after so long without anything from a partition.
+    pub stall: Option<Duration>,
+    /// The cluster, for notes.
+    pub brokers: String,
+    /// Whether an end of all partitions ends the worker.
+    pub has_end: bool,
+}
+
 /// The polling thread's own state.
 pub struct Poller<'a, C> {
     pub consumer: &'a C,
@@ -38,15 +50,12 @@ pub struct Poller<'a, C> {
     pub shared: Arc<Shared>,
     pub watch: Arc<Watch>,
     /// Which records the command runs for.
-    pub filtering: Filtering,
-    pub idle: Option<Duration>,
-    pub brokers: String,
-    /// Whether an end of all partitions ends the worker.
-    pub has_end: bool,
-    pub subscription: Subscription,
+    filtering: Filtering,
+    subscription: Subscription,
+    limits: PollLimits,
+    silence: Silence<TopicPartition>,
     busy_at: Instant,
     full_since: Option<Instant>,
-    silence: Silence<TopicPartition>,
     /// Whether the last poll brought anything.
     came: bool,
     looked: Instant,
@@ -54,44 +63,38 @@ pub struct Poller<'a, C> {
     asked_paused: usize,
 }
 
-/// What the poller is made of.
-pub struct Parts<'a, C> {
-    pub consumer: &'a C,
-    pub rebalancer: Rebalancer<'a, C>,
-    pub watch: Arc<Watch>,
-    /// Which records the command runs for.
-    pub filtering: Filtering,
-    pub idle: Option<Duration>,
-    /// Gives up after so long without anything from a partition.
-    pub stall: Option<Duration>,
-    pub brokers: String,
-    pub has_end: bool,
-    pub subscription: Subscription,
-}
+/// A partition whose next offset is not in its log, where it was to be read, and where the log was cut.
+type OutOfRange = (TopicPartition, i64, Option<i64>);
 
 impl<'a, C: ConsumerClient> Poller<'a, C> {
-    pub fn new(parts: Parts<'a, C>) -> Self {
+    /// Polls the rebalancer's consumer, which has subscribed already.
+    pub fn new(
+        rebalancer: Rebalancer<'a, C>,
+        watch: Arc<Watch>,
+        filtering: Filtering,
+        subscription: Subscription,
+        limits: PollLimits,
+    ) -> Self {
+        let now = Instant::now();
         Self {
-            shared: Arc::clone(&parts.rebalancer.shared),
-            consumer: parts.consumer,
-            rebalancer: parts.rebalancer,
-            watch: parts.watch,
-            filtering: parts.filtering,
-            idle: parts.idle,
-            silence: Silence::new(parts.stall),
-            came: false,
-            brokers: parts.brokers,
-            has_end: parts.has_end,
-            subscription: parts.subscription,
-            busy_at: Instant::now(),
+            consumer: rebalancer.consumer,
+            shared: Arc::clone(&rebalancer.shared),
+            rebalancer,
+            watch,
+            filtering,
+            subscription,
+            silence: Silence::new(limits.stall),
+            limits,
+            busy_at: now,
             full_since: None,
-            looked: Instant::now(),
+            came: false,
+            looked: now,
             asked_paused: 0,
         }
     }
 
     /// Polls until there is a reason to stop.
-    pub fn run(&mut self) -> Stop {
+    pub fn run(&mut self) -> StopReason {
         loop {
             self.rebalancer.look_for_a_signal();
             if let Some(stop) = self.shared.stopping() {
@@ -99,14 +102,14 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             }
             let most = self.room();
             self.poll(if most == BATCH { POLL } else { Duration::ZERO }, most);
-            self.settle();
+            self.update_client();
             self.check_end();
             self.check_contact();
             self.check_topics();
             self.look_at_ends();
             // No write would tell while nothing is written.
             if stdout::is_closed(&io::stdout()) {
-                self.shared.stop(Stop::Closed);
+                self.shared.stop(StopReason::Closed);
             }
         }
     }
@@ -124,111 +127,100 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     /// Polls once and takes in what comes.
     pub fn poll(&mut self, timeout: Duration, most: usize) {
         self.shared.pulse.turn();
-        let mut out_of_range = Vec::new();
-        let mut filtering = std::mem::take(&mut self.filtering);
-        let mut came = false;
-        {
-            let batch = self.consumer.poll(timeout, most, &mut self.rebalancer);
-            if !batch.is_empty() {
-                let mut ledger = self.shared.ledger();
-                let _ = batch.for_each(true, |event| {
-                    match event {
-                        Event::Record(record) => {
-                            came = true;
-                            if filtering.lets_through(&record) {
-                                ledger.receive(record);
-                            } else {
-                                ledger.pass(&record);
-                            }
-                        }
-                        Event::End { topic, partition, offset } => {
-                            came = true;
-                            ledger.reach_end(topic, partition, offset);
-                        }
-                        Event::Error { topic, partition, offset, code, reason } => match code {
-                            Code::AutoOffsetReset => {
-                                self.shared
-                                    .log
-                                    .verbose(1, format_args!("{topic}[{partition}]@{offset}: {reason}"));
-                                let cut = client::truncated_at(reason);
-                                out_of_range.push((Arc::<str>::from(topic), partition, offset, cut));
-                            }
-                            _ => self.report(topic, partition, code, reason),
-                        },
-                    }
-                    Ok::<(), std::convert::Infallible>(())
-                });
-            }
-        }
-        self.came = came;
-        self.filtering = filtering;
-        if came {
+        let out_of_range = self.take_in(timeout, most);
+        if self.came {
             self.busy_at = Instant::now();
             self.shared.wake();
             self.watch.hear();
         }
-        if self.shared.stopping().is_some() {
-            // Nothing is read any more.
-            return;
-        }
-        for (topic, partition, offset, cut) in out_of_range {
-            self.settle_start(&topic, partition, offset, cut);
+        // After a stop nothing is read.
+        if self.shared.stopping().is_none() {
+            for (partition, offset, cut) in out_of_range {
+                self.go_on_in_range(&partition, offset, cut);
+            }
         }
     }
 
-    /// An error that the consumer's queue held.
-    fn report(&self, topic: &str, partition: i32, code: Code, reason: &str) {
-        let place = if partition < 0 { topic.to_owned() } else { format!("{topic}[{partition}]") };
-        match code {
-            Code::TopicAuthorizationFailed
-            | Code::GroupAuthorizationFailed
-            | Code::InconsistentGroupProtocol => {
-                let hint = if code == Code::InconsistentGroupProtocol {
-                    " (the group's members share partitions in another way: try --assignor range)"
-                } else {
-                    ""
-                };
-                self.shared.stop(Stop::Failed(format!("{reason}{hint}")));
-            }
-            Code::Fatal | Code::FencedInstanceId => {
-                self.shared.stop(Stop::of_fatal(reason));
-            }
-            _ => self.shared.log.verbose(1, format_args!("{place}: {reason}")),
+    /// Takes the events of one poll into the ledger. Gives the partitions that can't be read where they were.
+    fn take_in(&mut self, timeout: Duration, most: usize) -> Vec<OutOfRange> {
+        self.came = false;
+        let mut out_of_range = Vec::new();
+        let batch = self.consumer.poll(timeout, most, &mut self.rebalancer);
+        if batch.is_empty() {
+            return out_of_range;
         }
-    }
-
-    /// Stores what can be committed, pauses and resumes.
-    pub fn settle(&mut self) {
-        rebalance::store(self.consumer, &self.shared);
-        let long_full = self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER);
-        self.shared.count_filtered();
-        let (pause, resume) = self.shared.ledger().flow(long_full);
-        let mut outcomes = Vec::new();
-        if !pause.is_empty() {
-            outcomes.push(self.consumer.pause(&partitions(pause.iter().map(|(name, _)| name))));
-        }
-        for ((topic, partition), next) in &pause {
-            let Some(next) = *next else { continue };
-            let outcome = match self.consumer.seek(topic, *partition, next, self.rebalancer.timeout) {
-                // Retention took what was to be fetched, and the client gave it up.
-                Err(Code::State) => self.consumer.restart(topic, *partition, next),
-                outcome => outcome,
-            };
-            match outcome {
-                // `InvalidArgument`: the partition has left meanwhile.
-                Ok(()) | Err(Code::InvalidArgument) => {}
-                // What was dropped would never come again, and be taken for a hole.
-                Err(code) => {
-                    let place = format!("{topic}[{partition}]@{next}");
-                    self.shared.stop(Stop::Failed(format!("{place}: read on from there: {code}")));
+        let (shared, filtering, came) = (&self.shared, &mut self.filtering, &mut self.came);
+        let mut ledger = shared.ledger();
+        let _ = batch.for_each(true, |event| {
+            match event {
+                Event::Record(record) => {
+                    *came = true;
+                    if filtering.lets_through(&record) {
+                        ledger.receive(record);
+                    } else {
+                        ledger.pass(&record);
+                    }
                 }
+                Event::End { topic, partition, offset } => {
+                    *came = true;
+                    ledger.reach_end(topic, partition, offset);
+                }
+                Event::Error { topic, partition, offset, code: Code::AutoOffsetReset, reason } => {
+                    let name = TopicPartition::new(topic, partition);
+                    shared.log.verbose(1, format_args!("{}: {reason}", name.at(offset)));
+                    out_of_range.push((name, offset, client::truncated_at(reason)));
+                }
+                Event::Error { topic, partition, code, reason, .. } => {
+                    report(shared, topic, partition, code, reason);
+                }
+            }
+            Ok::<(), std::convert::Infallible>(())
+        });
+        out_of_range
+    }
+
+    /// Brings the client in line with the ledger: stores what can be committed, pauses and resumes.
+    pub fn update_client(&mut self) {
+        rebalance::store(self.consumer, &self.shared);
+        self.shared.count_filtered();
+        let is_long_full = self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER);
+        let (pause, resume) = self.shared.ledger().flow(is_long_full);
+        if !pause.is_empty() {
+            let partitions: Vec<_> = pause.iter().map(|(name, _)| name.clone()).collect();
+            self.note_failure(self.consumer.pause(&partitions));
+        }
+        for (name, next) in &pause {
+            if let Some(next) = *next {
+                self.read_again(name, next);
             }
         }
         if !resume.is_empty() {
-            outcomes.push(self.consumer.resume(&partitions(&resume)));
+            self.note_failure(self.consumer.resume(&resume));
         }
-        for code in outcomes.into_iter().filter_map(Result::err) {
+    }
+
+    fn note_failure(&self, outcome: Result<(), Code>) {
+        if let Err(code) = outcome {
             self.shared.log.verbose(1, format_args!("pause or resume: {code}"));
+        }
+    }
+
+    /// Has the client deliver a paused partition from this offset again: what it had delivered was dropped.
+    fn read_again(&self, name: &TopicPartition, next: i64) {
+        let (topic, partition) = (&name.topic, name.partition);
+        let outcome = match self.consumer.seek(topic, partition, next, self.rebalancer.timeout) {
+            // Retention took what was to be fetched, and the client gave it up.
+            Err(Code::State) => self.consumer.restart(topic, partition, next),
+            outcome => outcome,
+        };
+        match outcome {
+            // `InvalidArgument`: the partition was revoked meanwhile.
+            Ok(()) | Err(Code::InvalidArgument) => {}
+            // What was dropped would never come again, and would count as a gap between offsets.
+            Err(code) => {
+                let place = name.at(next);
+                self.shared.stop(StopReason::Failed(format!("{place}: read on from there: {code}")));
+            }
         }
     }
 
@@ -243,10 +235,10 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             self.busy_at = Instant::now();
         }
         if complete {
-            return self.shared.stop(Stop::Complete);
+            return self.shared.stop(StopReason::Complete);
         }
         if !assigned && self.watch.causes.lacks_group_protocol() {
-            return self.shared.stop(Stop::Failed(errors::UNSUPPORTED.to_owned()));
+            return self.shared.stop(StopReason::Failed(errors::UNSUPPORTED.to_owned()));
         }
         let (now, is_in_reach) = (Instant::now(), self.watch.away_since().is_none());
         let joining = &mut self.rebalancer.joining;
@@ -255,22 +247,22 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             self.shared.log.note(membership::JOINING);
         }
         let Some(joined) = joining.joined_since() else { return };
-        let ends = self.has_end || self.idle.is_some_and(|limit| joined.elapsed() >= limit);
+        let ends = self.limits.has_end || self.limits.idle.is_some_and(|limit| joined.elapsed() >= limit);
         if !assigned && ends && joining.is_left_out(now) {
             self.shared.log.note(membership::LEFT_OUT);
-            return self.shared.stop(Stop::Complete);
+            return self.shared.stop(StopReason::Complete);
         }
-        if let Some(limit) = self.idle
+        if let Some(limit) = self.limits.idle
             && assigned
             && self.watch.away_since().is_none()
             && self.busy_at.max(joined).elapsed() >= limit
         {
-            self.shared.stop(Stop::Complete);
+            self.shared.stop(StopReason::Complete);
         }
     }
 
     /// Takes note of where the partitions end, which is what lag is counted from. A fetch says so,
-    /// but nothing is fetched from what is paused, and just there the lag grows: those are asked for.
+    /// but nothing is fetched from a paused partition, and there the lag grows: the cluster is asked.
     fn look_at_ends(&mut self) {
         if self.looked.elapsed() < LOOK {
             return;
@@ -281,7 +273,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             (ledger.assigned(), ledger.paused())
         };
         for name in &assigned {
-            if let Some(high) = self.consumer.seen_end(&name.0, name.1) {
+            if let Some(high) = self.consumer.seen_end(&name.topic, name.partition) {
                 self.shared.ledger().see_end(name, high);
             }
         }
@@ -292,7 +284,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             }
             let name = &paused[self.asked_paused % paused.len()];
             self.asked_paused += 1;
-            if let Ok((_, high)) = self.consumer.watermarks(&name.0, name.1, left) {
+            if let Ok((_, high)) = self.consumer.watermarks(&name.topic, name.partition, left) {
                 self.shared.ledger().see_end(name, high);
             }
         }
@@ -304,7 +296,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             return;
         }
         if let Err(gone) = self.subscription.watch(self.consumer, &self.watch.causes) {
-            self.shared.stop(Stop::Failed(gone.to_string()));
+            self.shared.stop(StopReason::Failed(gone.to_string()));
         }
     }
 
@@ -312,11 +304,11 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     /// is asked for.
     fn check_contact(&mut self) {
         let now = Instant::now();
-        let (log, causes, brokers) = (self.shared.log, &self.watch.causes, &self.brokers);
+        let (log, causes, brokers) = (self.shared.log, &self.watch.causes, &self.limits.brokers);
         match self.watch.step(now) {
             Step::Wait => {}
             Step::Ask(patience) => {
-                let topic = self.shared.ledger().assigned().first().map(|(topic, _)| Arc::clone(topic));
+                let topic = self.shared.ledger().assigned().first().map(|name| Arc::clone(&name.topic));
                 if self.consumer.metadata(topic.as_deref(), patience).is_ok() {
                     self.watch.hear();
                 }
@@ -324,7 +316,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             Step::Note(lasts) => log.note(contact::waiting(brokers, lasts, causes.last().as_deref())),
             Step::GiveUp(lasts) => {
                 let why = contact::stalled(brokers, lasts, causes.last().as_deref());
-                self.shared.stop(Stop::Failed(why));
+                self.shared.stop(StopReason::Failed(why));
             }
         }
         if self.watch.away_since().is_some() {
@@ -341,8 +333,27 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             }
             Hush::GiveUp(partitions, lasts) => {
                 let why = contact::stalled_at(&partitions, lasts, causes.last().as_deref());
-                self.shared.stop(Stop::Failed(why));
+                self.shared.stop(StopReason::Failed(why));
             }
         }
+    }
+}
+
+/// An error that the consumer's queue held.
+fn report(shared: &Shared, topic: &str, partition: i32, code: Code, reason: &str) {
+    let place = if partition < 0 { topic.to_owned() } else { format!("{topic}[{partition}]") };
+    match code {
+        Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::InconsistentGroupProtocol => {
+            let hint = if code == Code::InconsistentGroupProtocol {
+                " (the group's members share partitions in another way: try --assignor range)"
+            } else {
+                ""
+            };
+            shared.stop(StopReason::Failed(format!("{reason}{hint}")));
+        }
+        Code::Fatal | Code::FencedInstanceId => {
+            shared.stop(StopReason::of_fatal(reason));
+        }
+        _ => shared.log.verbose(1, format_args!("{place}: {reason}")),
     }
 }

@@ -3,19 +3,21 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::shared::{Shared, Stop};
+use super::completion::Printed;
+use super::shared::{Shared, StopReason};
+use crate::lock::Lock;
 use crate::terminal::live::Live;
 use crate::terminal::stdout::write_all;
 
-/// kq's stdout, for one piece at a time. It knows no buffer: a record waits for its piece.
+/// kq's stdout, for one piece at a time. It has no buffer: a record waits for its piece.
 pub struct Printer {
     /// `None` once a write failed.
-    stdout: Mutex<Option<File>>,
+    stdout: Lock<Option<File>>,
     live: Option<&'static Live>,
     shared: Arc<Shared>,
 }
@@ -25,18 +27,18 @@ impl Printer {
     pub fn start(shared: &Arc<Shared>) -> anyhow::Result<Self> {
         let stdout = io::stdout().as_fd().try_clone_to_owned().context("open stdout")?;
         Ok(Self {
-            stdout: Mutex::new(Some(File::from(stdout))),
+            stdout: Lock::new(Some(File::from(stdout))),
             live: shared.log.live().filter(|live| live.holds_stdout()),
             shared: Arc::clone(shared),
         })
     }
 
-    /// Writes one piece; true once it is out. It waits as long as whoever reads stdout does.
-    pub fn print(&self, piece: &[u8]) -> bool {
-        // What the command said before goes before.
+    /// Writes one piece. It waits as long as the reader of stdout does.
+    pub fn print(&self, piece: &[u8]) -> Printed {
+        // The command's stderr comes before its stdout.
         self.shared.log.flush();
-        let mut stdout = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(file) = stdout.as_mut() else { return false };
+        let mut stdout = self.stdout.lock();
+        let Some(file) = stdout.as_mut() else { return Printed::Lost };
         let outcome = match self.live {
             None => write_all(file, piece),
             // A terminal: past the live line.
@@ -45,14 +47,14 @@ impl Printer {
         self.note(outcome, &mut stdout)
     }
 
-    /// The same from a task. Handing the thread to other tasks for the time is dear, and done only
-    /// where whoever reads stdout is behind.
-    pub fn print_from_task(&self, piece: &[u8]) -> bool {
-        let free = if self.live.is_none() { self.stdout.try_lock().ok() } else { None };
+    /// The same from a task. To move other tasks to another thread for the time is expensive, and done
+    /// only where the reader of stdout is behind.
+    pub fn print_from_task(&self, piece: &[u8]) -> Printed {
+        let free = if self.live.is_none() { self.stdout.try_lock() } else { None };
         let Some(mut stdout) = free else {
             return tokio::task::block_in_place(|| self.print(piece));
         };
-        let Some(file) = stdout.as_mut() else { return false };
+        let Some(file) = stdout.as_mut() else { return Printed::Lost };
         let mut rest = piece;
         let outcome = loop {
             // So much never waits where poll says that something can be written: POSIX, pipe(7).
@@ -72,12 +74,12 @@ impl Printer {
         self.note(outcome, &mut stdout)
     }
 
-    fn note(&self, outcome: io::Result<()>, stdout: &mut Option<File>) -> bool {
+    fn note(&self, outcome: io::Result<()>, stdout: &mut Option<File>) -> Printed {
         if let Err(e) = outcome {
             self.shared.stop(stop_for(&e));
             *stdout = None;
         }
-        stdout.is_some()
+        if stdout.is_some() { Printed::Delivered } else { Printed::Lost }
     }
 }
 
@@ -91,9 +93,11 @@ fn can_write(file: &File) -> bool {
 }
 
 /// What a failed write to stdout means for the worker.
-fn stop_for(e: &io::Error) -> Stop {
+fn stop_for(e: &io::Error) -> StopReason {
     if e.kind() == io::ErrorKind::BrokenPipe {
-        return Stop::Closed;
+        return StopReason::Closed;
     }
-    Stop::Failed(format!("write to stdout: {e} (the records whose output was not written are not committed)"))
+    StopReason::Failed(format!(
+        "write to stdout: {e} (the records whose output was not written are not committed)"
+    ))
 }

@@ -1,4 +1,4 @@
-//! Signs of life of the polling thread, for whoever asks from another one.
+//! Signs of life of the polling thread, for other threads that ask.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ impl Pulse {
         self.started.elapsed().saturating_sub(Duration::from_millis(self.turned.load(Relaxed)))
     }
 
-    /// The group answered with an assignment, be it empty.
+    /// The group answered with an assignment, which may be empty.
     pub fn assign(&self) {
         self.assigned.store(true, Relaxed);
     }

@@ -1,24 +1,27 @@
-//! Partitions come and go: where to start and to end in them, and the drain before they leave.
+//! Partitions are assigned and revoked: where to start and to end in them, and the drain before a revoke.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::ending::Share;
-use super::ledger::{Ledger, Name};
-use super::shared::{Shared, Stop};
+use super::deadline::{Deadline, Stage};
+use super::ledger::Ledger;
+use super::shared::{Shared, StopReason};
+use super::tally::{RebalanceKind, RecordResult};
 use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
+use crate::named::Named as _;
 use crate::reading::bounds::{End, Start};
 use crate::reading::membership::Joining;
 use crate::reading::position::Verdict;
 use crate::reading::start::{Ends, Found, Question};
 use crate::reading::{client, contact};
 use crate::record::TopicPartition;
+use crate::record::place::shown;
 use crate::shutdown::Shutdown;
 
 /// How long commands of partitions that are revoked get until TERM, then until KILL, then until
-/// they are given up.
+/// their records are abandoned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     drain: Duration,
@@ -61,14 +64,9 @@ pub struct Rebalancer<'a, C> {
     pub ride_out: Duration,
     /// Where to start in a partition that the group has committed nothing for, once `from` held: it
     /// holds once a run.
-    pub wanted: HashMap<Name, Start>,
+    pub wanted: HashMap<TopicPartition, Start>,
     /// Whether the group gave this member its share.
     pub joining: Joining,
-}
-
-/// These partitions, for a client.
-pub fn partitions<'a>(names: impl IntoIterator<Item = &'a Name>) -> Vec<TopicPartition> {
-    names.into_iter().map(|(topic, partition)| TopicPartition::new(Arc::clone(topic), *partition)).collect()
 }
 
 /// Stores what can be committed: the next commit commits it.
@@ -77,46 +75,35 @@ pub fn store(consumer: &impl ConsumerClient, shared: &Shared) {
     if offsets.is_empty() {
         return;
     }
-    let offsets: Vec<_> = offsets
-        .into_iter()
-        .map(|(topic, partition, offset)| (TopicPartition::new(topic, partition), offset))
-        .collect();
     if let Err(code) = consumer.store(&offsets) {
-        // A partition that left meanwhile: its new owner commits for it.
+        // A partition that was revoked: its new owner commits for it.
         shared.log.verbose(1, format_args!("store offsets: {code}"));
     }
 }
 
-fn names(partitions: &[Assigned]) -> Vec<Name> {
-    partitions.iter().map(|p| (Arc::clone(&p.topic), p.partition)).collect()
-}
-
-/// Partitions as a person reads them: `orders[0] orders[1]`.
-fn shown(names: &[Name]) -> String {
-    let all: Vec<String> = names.iter().map(|(topic, partition)| format!("{topic}[{partition}]")).collect();
-    all.join(" ")
+fn names(partitions: &[Assigned]) -> Vec<TopicPartition> {
+    partitions.iter().map(Assigned::topic_partition).collect()
 }
 
 impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
     fn assigned(&mut self, partitions: &mut [Assigned]) {
         self.joining.assigned(Instant::now());
         self.shared.pulse.assign();
-        // Of a worker that ends, nothing of them is read.
+        // A worker that stops reads nothing of them.
         if partitions.is_empty() || self.shared.stopping().is_some() {
             return;
         }
         let names = names(partitions);
-        self.shared.tally.assigned.fetch_add(1, Relaxed);
+        self.shared.tally.rebalances.count(RebalanceKind::Assigned);
         self.shared.log.verbose(1, format_args!("assigned: {}", shown(&names)));
-        let asked: Vec<_> = partitions.iter().map(Assigned::topic_partition).collect();
-        let known = self.ask(|timeout| Ok(self.consumer.committed(&asked, timeout)?));
+        let known = self.ask(|timeout| Ok(self.consumer.committed(&names, timeout)?));
         if let Err(e) = &known {
             self.shared.log.error(format_args!("ask for the group's committed offsets: {e:#}"));
         }
         let is_known = known.is_ok();
         let mut committed = known.unwrap_or_default().into_iter();
         for partition in partitions.iter_mut() {
-            let name = (Arc::clone(&partition.topic), partition.partition);
+            let name = partition.topic_partition();
             let stored = committed.next().flatten();
             let start = match stored {
                 _ if !is_known => self.question(&name, |question| question.end()),
@@ -134,9 +121,7 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
                     self.open(&name, start);
                 }
                 Err(e) => {
-                    let (topic, partition) = &name;
-                    let why = format!("{topic}[{partition}]: where to start and to end: {e:#}");
-                    self.shared.stop(Stop::Failed(why));
+                    self.shared.stop(StopReason::Failed(format!("{name}: where to start and to end: {e:#}")));
                     self.shared.ledger().assign(&name, None, None);
                 }
             }
@@ -149,16 +134,15 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
         if names.is_empty() {
             return;
         }
-        let tally = &self.shared.tally;
-        let (word, count) = if lost { ("lost", &tally.taken) } else { ("revoked", &tally.revoked) };
-        count.fetch_add(1, Relaxed);
-        self.shared.log.verbose(1, format_args!("{word}: {}", shown(&names)));
+        let kind = if lost { RebalanceKind::Lost } else { RebalanceKind::Revoked };
+        self.shared.tally.rebalances.count(kind);
+        self.shared.log.verbose(1, format_args!("{}: {}", kind.name(), shown(&names)));
         let epochs = self.begin_drain(&names);
         let of_these = |owner: u64| epochs.contains(&owner);
-        if lost || matches!(self.shared.stopping(), Some(Stop::Fenced(_))) {
-            // They are somebody else's by now: nothing is stored, nothing is finished.
+        if lost || matches!(self.shared.stopping(), Some(StopReason::Fenced(_))) {
+            // Another member has them already: nothing is stored, nothing is finished.
             self.shared.log.error(format_args!(
-                "partitions lost: {}; what was not committed of them runs again",
+                "partitions lost: {}; their records that are not committed run again",
                 shown(&names)
             ));
             let mut ledger = self.shared.ledger();
@@ -181,7 +165,7 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
 
 impl<C: ConsumerClient> Rebalancer<'_, C> {
     /// Drops what is queued of these partitions. Gives their epochs.
-    fn begin_drain(&self, names: &[Name]) -> HashSet<u64> {
+    fn begin_drain(&self, names: &[TopicPartition]) -> HashSet<u64> {
         let epochs = {
             let mut ledger = self.shared.ledger();
             for name in names {
@@ -193,44 +177,43 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
         epochs
     }
 
-    /// Brings what was begun of a partition to its end, and nothing else of it: other records than
-    /// those that were read are under its offsets now.
-    pub fn finish(&self, name: &Name) {
+    /// Finishes the records of a partition that run, and no others: its offsets have other records now.
+    pub fn finish(&self, name: &TopicPartition) {
         let names = std::slice::from_ref(name);
         let epochs = self.begin_drain(names);
         self.drain(names, &|owner| epochs.contains(&owner));
     }
 
-    /// Waits for what runs of these partitions; tells it to end, kills it, gives it up.
-    fn drain(&self, names: &[Name], of_these: &dyn Fn(u64) -> bool) {
+    /// Waits for the commands of these partitions, terminates them, kills them, abandons their records.
+    fn drain(&self, names: &[TopicPartition], of_these: &dyn Fn(u64) -> bool) {
         let shared = &self.shared;
         let idle =
-            |limit: Duration, parts: u32| self.wait(limit, parts, |ledger| ledger.running_of(names) == 0);
-        if idle(self.patience.drain, Share::DRAINED) {
+            |limit: Duration, stage: Stage| self.wait(limit, stage, |ledger| ledger.running_of(names) == 0);
+        if idle(self.patience.drain, Stage::Drain) {
             return;
         }
-        shared.log.note(format_args!("commands of {} still run: telling them to end", shown(names)));
+        shared.log.note(format_args!("commands of {} still run: sending TERM", shown(names)));
         shared.ledger().terminate(names);
         shared.groups.terminate(of_these);
         shared.recall();
-        if idle(self.patience.grace, Share::TOLD) {
+        if idle(self.patience.grace, Stage::Terminate) {
             return;
         }
         shared.groups.kill(of_these);
-        if !idle(self.patience.after_kill, Share::KILLED) {
+        if !idle(self.patience.after_kill, Stage::Kill) {
             let left = shared.ledger().abandon(names);
-            shared.tally.abandoned.fetch_add(left.len() as u64, Relaxed);
+            shared.tally.records.add(RecordResult::Abandoned, left.len() as u64);
         }
     }
 
     /// Waits until `done` holds, up to `limit`, and where the worker is to end, which may come up
-    /// meanwhile, no longer than these parts of the time for that.
-    fn wait(&self, limit: Duration, parts: u32, mut done: impl FnMut(&mut Ledger) -> bool) -> bool {
+    /// meanwhile, not beyond this stage of its end.
+    fn wait(&self, limit: Duration, stage: Stage, mut done: impl FnMut(&mut Ledger) -> bool) -> bool {
         let mut is_done = false;
         self.shared.wait(Instant::now() + limit, |ledger| {
             is_done = done(ledger);
             self.look_for_a_signal();
-            is_done || self.share().is_some_and(|share| share.is_up(parts))
+            is_done || self.deadline().is_some_and(|deadline| deadline.is_up(stage))
         });
         is_done
     }
@@ -238,13 +221,13 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
     /// Asks the worker to stop where a signal came.
     pub fn look_for_a_signal(&self) {
         if let Some((signal, since)) = self.shutdown.signal().zip(self.shutdown.since()) {
-            self.shared.stop_since(since, Stop::Signal(signal));
+            self.shared.stop_since(since, StopReason::Signal(signal));
         }
     }
 
-    /// How the time for ending is shared out, where the worker is to end.
-    pub fn share(&self) -> Option<Share> {
-        self.shared.stop_of().map(|stopping| Share::new(stopping.since, self.ending))
+    /// The time for ending, where the worker is to end.
+    pub fn deadline(&self) -> Option<Deadline> {
+        self.shared.stop_of().map(|stopping| Deadline::new(stopping.since, self.ending))
     }
 
     /// Asks the cluster, and again while it is out of reach, for a while.
@@ -262,17 +245,17 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
     /// Asks one of these about a partition, and again while the cluster is out of reach.
     fn question(
         &self,
-        (topic, partition): &Name,
+        name: &TopicPartition,
         ask: impl Fn(Question<'_, C>) -> anyhow::Result<Found>,
     ) -> anyhow::Result<Found> {
         self.ask(|timeout| {
             let (consumer, until, ends) = (self.consumer, self.until, &self.ends);
-            ask(Question { consumer, topic, partition: *partition, until, ends, timeout })
+            ask(Question { consumer, topic: &name.topic, partition: name.partition, until, ends, timeout })
         })
     }
 
     /// Where a partition begins and ends that the group has committed nothing for.
-    pub fn begin(&self, name: &Name) -> anyhow::Result<Found> {
+    pub fn begin(&self, name: &TopicPartition) -> anyhow::Result<Found> {
         let from = match self.wanted.get(name).copied().unwrap_or(self.from) {
             Start::Stored => Start::Beginning,
             from => from,
@@ -281,31 +264,31 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
     }
 
     /// Takes a partition in that begins there.
-    fn open(&mut self, name: &Name, start: Found) {
-        let (topic, partition) = name;
+    fn open(&mut self, name: &TopicPartition, start: Found) {
+        let (topic, partition) = (&name.topic, name.partition);
         if self.until.is_some() {
-            self.ends.keep(topic, *partition, start.limit);
+            self.ends.keep(topic, partition, start.limit);
         }
         self.shared.ledger().begin(name, &start);
         let Some(verdict) = start.verdict else { return };
         self.tell(name, verdict);
         if let Verdict::Back { next, .. } = verdict {
-            let commit = |timeout| client::commit_back(self.consumer, topic, *partition, next, timeout);
+            let commit = |timeout| client::commit_back(self.consumer, topic, partition, next, timeout);
             if let Err(e) = self.ask(commit) {
-                self.shared.stop(Stop::Failed(format!("{e:#}")));
+                self.shared.stop(StopReason::Failed(format!("{e:#}")));
             }
         }
     }
 
     /// Says, and counts, what was to be read and is not there.
-    pub fn tell(&self, (topic, partition): &Name, verdict: Verdict) {
+    pub fn tell(&self, name: &TopicPartition, verdict: Verdict) {
         let tally = &self.shared.tally;
         match verdict {
             Verdict::GoOn { .. } => return,
-            Verdict::Gone { .. } => _ = tally.lost.fetch_add(verdict.gone(), Relaxed),
+            Verdict::Gone { .. } => tally.records.add(RecordResult::Lost, verdict.gone()),
             Verdict::Back { .. } => _ = tally.truncated.fetch_add(1, Relaxed),
         }
-        self.shared.log.error(format_args!("{topic}[{partition}]: {verdict}"));
+        self.shared.log.error(format_args!("{name}: {verdict}"));
     }
 }
 

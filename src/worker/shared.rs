@@ -1,19 +1,19 @@
 //! What the polling thread, the runtime and the signal thread share.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ledger::{Job, Ledger};
 use super::pulse::Pulse;
-use super::summary::Tally;
+use super::tally::{RecordResult, Tally};
 use crate::kafka::errors;
+use crate::lock::{Condition, Guard, Lock};
 use crate::process::Groups;
 use crate::terminal::notes::Log;
 
 /// Why the worker stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum StopReason {
     /// The stop condition was reached.
     Complete,
     /// A signal asked for it.
@@ -30,7 +30,7 @@ pub enum Stop {
     Failed(String),
 }
 
-impl Stop {
+impl StopReason {
     /// What a fatal error of the client means.
     pub fn of_fatal(reason: &str) -> Self {
         if errors::is_unsupported(reason) {
@@ -43,7 +43,7 @@ impl Stop {
 /// A reason to stop, and how things stood when it came up.
 #[derive(Clone, Debug)]
 pub struct Stopping {
-    pub why: Stop,
+    pub why: StopReason,
     pub since: Instant,
     /// Records abandoned before.
     pub abandoned: u64,
@@ -52,25 +52,25 @@ pub struct Stopping {
 /// A record to run the command for, from [`Shared::next_job`].
 pub struct Taken {
     pub job: Job,
-    /// No thread waits for what comes next.
-    pub lacks_hands: bool,
+    /// No thread waits for the next record.
+    pub needs_thread: bool,
 }
 
 /// The state of one worker.
 pub struct Shared {
-    ledger: Mutex<Ledger>,
+    ledger: Lock<Ledger>,
     /// Notified whenever a completion was taken in, and who waits for that: the polling thread.
-    settled: Condvar,
+    completed: Condition,
     is_awaited: AtomicBool,
     /// Wakes what starts commands: records came in.
-    work: Condvar,
+    work: Condition,
     /// The same for `--persistent`, whose processes are tasks.
     work_async: tokio::sync::Notify,
     /// Changes whenever persistent processes are to look at what they were given: see [`Shared::recall`].
     recalled: tokio::sync::watch::Sender<()>,
     /// Threads that wait for `work`; changes with the ledger held.
     idle: AtomicUsize,
-    stop: Mutex<Option<Stopping>>,
+    stop: Lock<Option<Stopping>>,
     /// Whether there is a reason to stop.
     stopped: AtomicBool,
     closing: AtomicBool,
@@ -84,14 +84,14 @@ impl Shared {
     /// The state at the start: nothing assigned.
     pub fn new(ledger: Ledger, groups: Groups, log: Log) -> Self {
         Self {
-            ledger: Mutex::new(ledger),
-            settled: Condvar::new(),
+            ledger: Lock::new(ledger),
+            completed: Condition::default(),
             is_awaited: AtomicBool::new(false),
-            work: Condvar::new(),
+            work: Condition::default(),
             work_async: tokio::sync::Notify::new(),
             recalled: tokio::sync::watch::Sender::new(()),
             idle: AtomicUsize::new(0),
-            stop: Mutex::new(None),
+            stop: Lock::new(None),
             stopped: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             groups,
@@ -102,14 +102,14 @@ impl Shared {
     }
 
     /// The ledger, for a short while: nothing waits with it held.
-    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn ledger(&self) -> Guard<'_, Ledger> {
+        self.ledger.lock()
     }
 
     /// Takes over how many records the ledger resolved without a command.
     pub fn count_filtered(&self) {
         let filtered = self.ledger().filtered();
-        self.tally.filtered.store(filtered, Ordering::Relaxed);
+        self.tally.records.set(RecordResult::Filtered, filtered);
     }
 
     /// Says that records came in.
@@ -123,7 +123,7 @@ impl Shared {
         self.work_async.notified().await;
     }
 
-    /// Waits for a record that may run now; `None` where the worker is closing. Whoever gets one
+    /// Waits for a record that may run now; `None` where the worker is closing. A thread that gets one
     /// wakes the next while there is more, to run or to wait for.
     pub fn next_job(&self) -> Option<Taken> {
         let mut ledger = self.ledger();
@@ -143,26 +143,26 @@ impl Shared {
                 if is_idle && (has_more || next_retry.is_some()) {
                     self.work.notify_one();
                 }
-                return Some(Taken { job, lacks_hands: !is_idle });
+                return Some(Taken { job, needs_thread: !is_idle });
             }
             self.idle.fetch_add(1, Ordering::Relaxed);
             let nap = next_retry.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
-            ledger = self.work.wait_timeout(ledger, nap).unwrap_or_else(PoisonError::into_inner).0;
+            ledger = self.work.wait_for(ledger, nap);
             self.idle.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// Says that completions were taken in.
-    pub fn settle(&self) {
+    pub fn notify_completed(&self) {
         if self.is_awaited.load(Ordering::Acquire) {
-            self.settled.notify_all();
+            self.completed.notify_all();
         }
     }
 
     /// Waits until `done` holds or the time is up; says whether it holds. One thread waits at a time.
     pub fn wait(&self, deadline: Instant, mut done: impl FnMut(&mut Ledger) -> bool) -> bool {
         let mut ledger = self.ledger();
-        // With the ledger held: whoever finishes a record after this look at it notifies.
+        // With the ledger held: a thread that finishes a record after this check notifies.
         self.is_awaited.store(true, Ordering::Release);
         let outcome = loop {
             if done(&mut ledger) {
@@ -172,38 +172,39 @@ impl Shared {
             if left.is_zero() {
                 break false;
             }
-            // A cap, so that a stop that nobody notifies of is seen in time.
+            // A cap, so that a stop without a notification is seen in time.
             let nap = left.min(Duration::from_millis(100));
-            ledger = self.settled.wait_timeout(ledger, nap).unwrap_or_else(PoisonError::into_inner).0;
+            ledger = self.completed.wait_for(ledger, nap);
         };
         self.is_awaited.store(false, Ordering::Release);
         outcome
     }
 
     /// Asks the worker to stop. The first reason counts, unless a later one is
-    /// that the client is of no use any more.
-    pub fn stop(&self, why: Stop) {
+    /// that the client can't be used any more.
+    pub fn stop(&self, why: StopReason) {
         self.stop_since(Instant::now(), why);
     }
 
     /// The same for a reason that came up before: a signal.
-    pub fn stop_since(&self, since: Instant, why: Stop) {
-        let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn stop_since(&self, since: Instant, why: StopReason) {
+        let mut stop = self.stop.lock();
         match &mut *stop {
             None => {
-                let abandoned = self.tally.abandoned.load(Ordering::Relaxed);
+                let abandoned = self.tally.records.of(RecordResult::Abandoned);
                 *stop = Some(Stopping { why, since, abandoned });
             }
-            Some(stopping) if matches!(why, Stop::Fenced(_)) => stopping.why = why,
+            Some(stopping) if matches!(why, StopReason::Fenced(_)) => stopping.why = why,
             Some(_) => {}
         }
         drop(stop);
         self.stopped.store(true, Ordering::Release);
-        self.settled.notify_all();
+        self.completed.notify_all();
         self.recall();
     }
 
-    /// Something that was given to persistent processes may not be begun any more, or one was told to end.
+    /// Records that were given to persistent processes may not be started any more, or a process was
+    /// terminated.
     pub fn recall(&self) {
         self.recalled.send_replace(());
     }
@@ -213,10 +214,10 @@ impl Shared {
         self.recalled.subscribe()
     }
 
-    /// Nothing will be given out any more: persistent commands get the end of their input.
+    /// No more records are handed out: persistent commands get the end of their input.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
-        // Whoever looked before that is waiting by now.
+        // A thread that checked before that waits by now.
         drop(self.ledger());
         self.work.notify_all();
         self.work_async.notify_one();
@@ -228,12 +229,12 @@ impl Shared {
     }
 
     /// Why the worker is to stop, if it is.
-    pub fn stopping(&self) -> Option<Stop> {
+    pub fn stopping(&self) -> Option<StopReason> {
         self.stop_of().map(|stopping| stopping.why)
     }
 
     /// The same, with how things stood when it came up.
     pub fn stop_of(&self) -> Option<Stopping> {
-        self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stop.lock().clone()
     }
 }

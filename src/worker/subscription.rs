@@ -35,7 +35,7 @@ impl Subscription {
     }
 
     /// Looks, where that is due, for topics that came or went. An error once one that is read by name
-    /// is gone: the worker would wait for ever, and nobody would know.
+    /// is gone: the worker would wait without end, and without a word.
     pub fn watch(&mut self, consumer: &impl ConsumerClient, causes: &Causes) -> anyhow::Result<()> {
         let is_missed = causes.take_topic_gone();
         let follows = if self.selection.has_pattern() { Follows::New } else { Follows::Nothing };

@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
-use std::sync::atomic::Ordering::Relaxed;
 
 use super::ledger::{Job, Outcome};
+use super::subscription::Subscription;
+use super::tally::RecordResult;
 use super::*;
 use crate::kafka::errors::Code;
 use crate::kafka::fake::{Cluster, FakeConsumer, Question, Step};
@@ -22,7 +23,7 @@ impl Worker {
     fn new() -> Self {
         let stderr = tempfile::tempfile().unwrap();
         let log = Log::default().to_file(stderr.try_clone().unwrap());
-        let limits = Limits { jobs: 4, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: None };
+        let limits = Capacity { jobs: 4, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: None };
         let ledger = Ledger::new(Order::Key, limits);
         Self { shared: Arc::new(Shared::new(ledger, Groups::default(), log)), stderr }
     }
@@ -35,30 +36,25 @@ impl Worker {
         until: Option<End>,
     ) -> Poller<'a, FakeConsumer> {
         let second = Duration::from_secs(1);
-        Poller::new(Parts {
+        let rebalancer = Rebalancer {
             consumer,
-            rebalancer: Rebalancer {
-                consumer,
-                shared: Arc::clone(&self.shared),
-                from,
-                until,
-                timeout: second,
-                patience: Patience::new(second, Duration::from_mins(5)),
-                shutdown: Shutdown::default(),
-                ending: second,
-                ride_out: second,
-                ends: Ends::default(),
-                wanted: HashMap::new(),
-                joining: Joining::new(GroupProtocol::Classic, Instant::now()),
-            },
-            watch: Arc::new(Watch::new(Arc::clone(&self.shared), None)),
-            filtering: Filtering::default(),
-            idle: None,
-            stall: None,
-            brokers: "localhost:9092".to_owned(),
-            has_end: until.is_some(),
-            subscription: Subscription::new(consumer, Selection::new(["orders"]).unwrap(), &[]).unwrap(),
-        })
+            shared: Arc::clone(&self.shared),
+            from,
+            until,
+            timeout: second,
+            patience: Patience::new(second, Duration::from_mins(5)),
+            shutdown: Shutdown::default(),
+            ending: second,
+            ride_out: second,
+            ends: Ends::default(),
+            wanted: HashMap::new(),
+            joining: Joining::new(GroupProtocol::Classic, Instant::now()),
+        };
+        let brokers = "localhost:9092".to_owned();
+        let limits = PollLimits { idle: None, stall: None, brokers, has_end: until.is_some() };
+        let subscription = Subscription::new(consumer, Selection::new(["orders"]).unwrap(), &[]).unwrap();
+        let watch = Arc::new(Watch::new(Arc::clone(&self.shared), None));
+        Poller::new(rebalancer, watch, Filtering::default(), subscription, limits)
     }
 
     /// Takes the records that may run now, as a command would.
@@ -124,7 +120,7 @@ fn a_start_before_the_first_record_is_counted_and_passed() {
     poller.poll(Duration::ZERO, 500);
     poller.poll(Duration::ZERO, 500);
     assert_eq!(worker.run_all(), [4, 5]);
-    assert_eq!(worker.shared.tally.lost.load(Relaxed), 3);
+    assert_eq!(worker.shared.tally.records.of(RecordResult::Lost), 3);
     assert_eq!(cluster.calls_of("restart"), ["restart orders[0]@4"]);
     assert!(worker.said().contains("orders[0]: 1..4 gone"), "{}", worker.said());
 }
@@ -149,7 +145,7 @@ fn a_log_that_was_cut_is_read_on_from_the_cut() {
     let mut poller = worker.poller(&consumer, Start::Beginning, None);
     poller.poll(Duration::ZERO, 5);
     assert_eq!(worker.run_all(), [0, 1, 2, 3, 4]);
-    poller.settle();
+    poller.update_client();
     cluster.cut("orders", 0, 3);
     poller.poll(Duration::ZERO, 500);
     cluster.append("orders", 0, ["D"]);
@@ -189,7 +185,7 @@ fn a_group_that_is_not_permitted_ends_the_worker() {
     cluster.then([Step::Error("", -1, Code::GroupAuthorizationFailed, "Group authorization failed")]);
     let worker = Worker::new();
     worker.poller(&consumer, Start::Beginning, None).poll(Duration::ZERO, 500);
-    assert_eq!(worker.shared.stopping(), Some(Stop::Failed("Group authorization failed".to_owned())));
+    assert_eq!(worker.shared.stopping(), Some(StopReason::Failed("Group authorization failed".to_owned())));
 }
 
 #[test]
@@ -200,9 +196,101 @@ fn an_end_that_is_reached_commits_and_leaves() {
     poller.poll(Duration::ZERO, 500);
     assert_eq!(worker.run_all(), [0, 1, 2, 3]);
     assert!(worker.shared.ledger().is_complete());
-    let exit = ending::end(&mut poller, Stop::Complete, true).unwrap();
+    let exit = ending::end(&mut poller, StopReason::Complete, true).unwrap();
     assert_eq!((exit, cluster.committed("orders", 0)), (Exit::Done, Some(4)));
     let calls = cluster.calls();
     assert_eq!(calls[1], "store orders[0]@4");
     assert!(calls.ends_with(&["commit_stored".to_owned(), "close".to_owned()]), "{calls:?}");
+}
+
+/// A worker that has read all six records and works on the first four; its end takes milliseconds.
+fn busy(consumer: &FakeConsumer) -> (Worker, Poller<'_, FakeConsumer>, Vec<Job>) {
+    let worker = Worker::new();
+    let mut poller = worker.poller(consumer, Start::Beginning, None);
+    poller.rebalancer.ending = Duration::from_millis(56);
+    poller.rebalancer.patience = Patience::new(Duration::from_millis(4), Duration::from_millis(40));
+    poller.poll(Duration::ZERO, 500);
+    let jobs = worker.jobs();
+    assert_eq!(jobs.len(), 4);
+    (worker, poller, jobs)
+}
+
+#[test]
+fn a_record_that_still_runs_when_the_time_is_up_is_abandoned_and_not_committed() {
+    let (cluster, consumer) = subscribed();
+    let (mut worker, mut poller, jobs) = busy(&consumer);
+    for job in [&jobs[0], &jobs[2]] {
+        worker.shared.ledger().finish(job.ticket, Outcome::Resolved);
+    }
+    worker.shared.stop(StopReason::Signal(15));
+    let exit = ending::end(&mut poller, StopReason::Signal(15), false).unwrap();
+    assert_eq!((exit, cluster.committed("orders", 0)), (Exit::Abandoned, Some(1)));
+    assert_eq!(worker.shared.tally.records.of(RecordResult::Abandoned), 2);
+    let said = worker.said();
+    for part in [
+        "signal 15: finishing 2 running",
+        "commands still run: sending TERM",
+        "orders[0]@1: abandoned",
+        "orders[0]@3: abandoned",
+        "1 done records will run again",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn a_fenced_worker_stores_and_commits_nothing() {
+    let (cluster, consumer) = subscribed();
+    let (worker, mut poller, jobs) = busy(&consumer);
+    worker.shared.ledger().finish(jobs[0].ticket, Outcome::Resolved);
+    let error = ending::end(&mut poller, StopReason::Fenced("another member".to_owned()), false).unwrap_err();
+    assert_eq!(error.to_string(), "another member");
+    assert_eq!((cluster.committed("orders", 0), cluster.calls_of("store").len()), (None, 0));
+    assert!(!worker.shared.ledger().has_partitions());
+    assert!(worker.shared.groups.is_empty());
+}
+
+#[test]
+fn a_command_that_outlives_the_drain_of_its_partition_is_abandoned_and_its_end_changes_nothing() {
+    let (cluster, consumer) = subscribed();
+    let (worker, mut poller, jobs) = busy(&consumer);
+    worker.shared.ledger().finish(jobs[0].ticket, Outcome::Resolved);
+    cluster.then([Step::Revoke(vec![("orders", 0)]), Step::Nothing]);
+    poller.poll(Duration::ZERO, 3);
+    assert_eq!(cluster.committed("orders", 0), Some(1));
+    assert_eq!(worker.shared.tally.records.of(RecordResult::Abandoned), 3);
+    assert!(!worker.shared.ledger().finish(jobs[1].ticket, Outcome::Resolved), "its ticket is void");
+    poller.update_client();
+    assert_eq!(cluster.committed("orders", 0), Some(1));
+}
+
+#[test]
+fn partitions_that_are_lost_are_neither_stored_nor_drained() {
+    let (cluster, consumer) = subscribed();
+    let (mut worker, mut poller, jobs) = busy(&consumer);
+    worker.shared.ledger().finish(jobs[0].ticket, Outcome::Resolved);
+    cluster.then([Step::Lose(vec![("orders", 0)]), Step::Nothing]);
+    poller.poll(Duration::ZERO, 3);
+    assert_eq!((cluster.committed("orders", 0), cluster.calls_of("store").len()), (None, 0));
+    assert_eq!(worker.shared.tally.rebalances.of(tally::RebalanceKind::Lost), 1);
+    assert!(worker.said().contains("partitions lost: orders[0]"), "{}", worker.said());
+}
+
+#[test]
+fn each_reason_to_stop_has_its_status() {
+    let worker = Worker::new();
+    let status = |stop: StopReason, abandoned: u64, has_stop: bool| {
+        ending::outcome(stop, &worker.shared, abandoned, has_stop).ok()
+    };
+    assert_eq!(status(StopReason::Complete, 0, true), Some(Exit::Done));
+    assert_eq!(status(StopReason::Complete, 1, true), Some(Exit::Abandoned));
+    assert_eq!(status(StopReason::Signal(15), 0, false), Some(Exit::Done));
+    assert_eq!(status(StopReason::Signal(15), 0, true), Some(Exit::Signal(15)));
+    assert_eq!(status(StopReason::Signal(15), 1, true), Some(Exit::Abandoned));
+    assert_eq!(status(StopReason::Closed, 1, true), Some(Exit::Done));
+    for stop in [StopReason::Policy, StopReason::Broken, StopReason::Fenced, StopReason::Failed] {
+        assert_eq!(status(stop("why".to_owned()), 0, false), None);
+    }
+    worker.shared.tally.records.count(RecordResult::Lost);
+    assert_eq!(status(StopReason::Complete, 0, true), Some(Exit::Failed));
 }

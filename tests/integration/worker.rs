@@ -426,7 +426,7 @@ fn what_is_done_and_runs_again_after_a_stop_is_counted() {
     worker.terminate();
     worker.wait_for_stderr("finishing ");
     fs::write(worker.dir().join("go"), "").unwrap();
-    worker.wait().success().stderr_has("2 of those that are done will run again");
+    worker.wait().success().stderr_has("2 done records will run again");
 }
 
 #[test]

@@ -225,7 +225,7 @@ fn a_time_out_is_said() {
     once(&cluster, &topic, &flags, &script)
         .run()
         .success()
-        .stderr_has(&format!("kq: {topic}[0]@1: no answer after 0.5 s: telling sh["))
+        .stderr_has(&format!("kq: {topic}[0]@1: no answer after 0.5 s: sending TERM to sh["))
         .stderr_has("timed out, skipped")
         .stderr_has("2 done, 1 skipped");
 }

@@ -4,9 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Name;
 use crate::reading::tracker::Tracker;
-use crate::record::Record;
+use crate::record::{Record, TopicPartition};
 use crate::worker::lanes::{Lane, Lanes};
 
 /// A record in the worker's hands.
@@ -73,9 +72,9 @@ impl Load {
     }
 }
 
-/// How much of the queue may wait for its lane or its retry. Half is for whoever comes first; of a
-/// quarter each partition has its share. So what waits, of all partitions but one, leaves that one
-/// room to be read.
+/// How much of the queue may wait for its lane or its retry. Half is for those that come first; a
+/// quarter is divided among the partitions. So records that wait, of all partitions but one, leave room
+/// for that one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WaitingRoom {
     /// There is no other partition.
@@ -94,7 +93,7 @@ impl WaitingRoom {
 /// One assigned partition, from assign to revoke.
 #[derive(Debug)]
 pub(super) struct Partition {
-    pub(super) name: Name,
+    pub(super) name: TopicPartition,
     pub(super) tracker: Tracker,
     /// Delivered by the client, and not taken: its queue is full or the span is reached.
     pub(super) parked: VecDeque<Parked>,
@@ -118,10 +117,10 @@ pub(super) struct Partition {
     pub(super) ended: bool,
     /// Nothing more is taken or started: it is being revoked.
     pub(super) draining: bool,
-    /// Whether the client was told to pause it; `None` where it was told nothing since the assign:
+    /// Whether the client has paused it; `None` where it was not asked since the assignment:
     /// a pause survives revoke and assign on one client.
     pub(super) paused: Option<bool>,
-    /// Its commands were told to end before they were done.
+    /// Its commands were terminated before they were done.
     pub(super) terminated: bool,
     /// Whether it waits in [`Ledger::turns`].
     pub(super) in_turn: bool,

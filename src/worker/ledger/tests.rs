@@ -8,12 +8,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::record::Timestamp;
 
-fn limits(jobs: usize) -> Limits {
-    Limits { jobs, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: None }
+fn limits(jobs: usize) -> Capacity {
+    Capacity { jobs, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: None }
 }
 
-fn name(partition: i32) -> Name {
-    ("t".into(), partition)
+fn name(partition: i32) -> TopicPartition {
+    TopicPartition::new("t", partition)
 }
 
 fn deliver(ledger: &mut Ledger, partition: i32, offset: i64, key: Option<u8>) {
@@ -47,22 +47,22 @@ fn a_ticket_of_an_ended_epoch_is_void() {
     ledger.assign(&name(0), None, None);
     deliver(&mut ledger, 0, 7, None);
     assert!(!ledger.finish(job.ticket, Outcome::Resolved));
-    assert_eq!(ledger.store_list(), [("t".into(), 0, 7)]);
+    assert_eq!(ledger.store_list(), [(name(0), 7)]);
 }
 
 #[test]
 fn a_filtered_record_runs_nothing_is_committed_past_and_does_not_count() {
-    let mut ledger = Ledger::new(Order::Key, Limits { count: Some(2), ..limits(4) });
+    let mut ledger = Ledger::new(Order::Key, Capacity { count: Some(2), ..limits(4) });
     ledger.assign(&name(0), None, None);
     pass(&mut ledger, 0);
     deliver(&mut ledger, 0, 1, None);
     pass(&mut ledger, 2);
-    assert_eq!((ledger.filtered(), ledger.store_list()), (2, vec![("t".into(), 0, 1)]));
+    assert_eq!((ledger.filtered(), ledger.store_list()), (2, vec![(name(0), 1)]));
     let first = ledger.next(Instant::now()).unwrap();
     assert_eq!(first.ticket.offset, 1);
     assert!(ledger.next(Instant::now()).is_none());
     ledger.finish(first.ticket, Outcome::Resolved);
-    assert_eq!(ledger.store_list(), [("t".into(), 0, 3)]);
+    assert_eq!(ledger.store_list(), [(name(0), 3)]);
     assert!(!ledger.is_complete(), "one of two is done");
     deliver(&mut ledger, 0, 3, None);
     let second = ledger.next(Instant::now()).unwrap();
@@ -72,7 +72,7 @@ fn a_filtered_record_runs_nothing_is_committed_past_and_does_not_count() {
 
 #[test]
 fn a_filtered_record_waits_behind_what_is_parked_and_is_dropped_with_it() {
-    let mut ledger = Ledger::new(Order::Key, Limits { max_span: 2, ..limits(1) });
+    let mut ledger = Ledger::new(Order::Key, Capacity { max_span: 2, ..limits(1) });
     ledger.assign(&name(0), None, None);
     for offset in 0..3 {
         deliver(&mut ledger, 0, offset, None);
@@ -98,7 +98,7 @@ fn the_last_record_before_the_end_may_be_a_filtered_one() {
     assert!(!ledger.is_complete());
     pass(&mut ledger, 1);
     assert!(ledger.is_complete());
-    assert_eq!((ledger.filtered(), ledger.store_list()), (2, vec![("t".into(), 0, 2)]));
+    assert_eq!((ledger.filtered(), ledger.store_list()), (2, vec![(name(0), 2)]));
 }
 
 #[test]
@@ -117,11 +117,11 @@ fn what_is_given_up_runs_no_more_and_is_never_committed_past() {
     assert_eq!(ledger.abandon(&[name(0)]), [(name(0), 1), (name(0), 2)]);
     assert_eq!((ledger.running_of(&[name(0)]), ledger.running()), (0, 1));
     assert!(!ledger.is_live(of_first(1)) && !ledger.finish(of_first(1), Outcome::Resolved));
-    assert!(ledger.store_list().contains(&("t".into(), 0, 1)));
+    assert!(ledger.store_list().contains(&(name(0), 1)));
     ledger.finish(of_first(9), Outcome::Resolved);
     ledger.end(&name(0));
     assert_eq!(ledger.running(), 0);
-    assert_eq!(ledger.store_list(), [("t".into(), 1, 10)]);
+    assert_eq!(ledger.store_list(), [(name(1), 10)]);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_retry_waits_for_its_time_and_holds_its_lane_only() {
 
 #[test]
 fn the_count_is_never_overshot_and_what_left_is_taken_again() {
-    let mut ledger = Ledger::new(Order::None, Limits { count: Some(2), ..limits(9) });
+    let mut ledger = Ledger::new(Order::None, Capacity { count: Some(2), ..limits(9) });
     ledger.assign(&name(0), None, None);
     for offset in 0..5 {
         deliver(&mut ledger, 0, offset, None);
@@ -180,12 +180,12 @@ fn an_end_is_exclusive_and_reached_without_its_last_record() {
     assert!(ledger.next(Instant::now()).is_none());
     ledger.finish(job.ticket, Outcome::Resolved);
     assert!(ledger.is_complete());
-    assert_eq!(ledger.store_list(), [("t".into(), 0, 5)]);
+    assert_eq!(ledger.store_list(), [(name(0), 5)]);
 }
 
 #[test]
 fn an_end_behind_what_is_parked_counts_once_that_is_done_and_not_if_it_is_dropped() {
-    let mut ledger = Ledger::new(Order::None, Limits { max_span: 1, ..limits(1) });
+    let mut ledger = Ledger::new(Order::None, Capacity { max_span: 1, ..limits(1) });
     for round in 0..2 {
         ledger.assign(&name(0), Some(0), Some(3));
         deliver(&mut ledger, 0, 0, None);
@@ -196,14 +196,14 @@ fn an_end_behind_what_is_parked_counts_once_that_is_done_and_not_if_it_is_droppe
         if round == 0 {
             ledger.drain(&name(0));
             ledger.finish(first.ticket, Outcome::Resolved);
-            assert_eq!(ledger.store_list(), [("t".into(), 0, 1)], "1 was dropped");
+            assert_eq!(ledger.store_list(), [(name(0), 1)], "1 was dropped");
             continue;
         }
         ledger.finish(first.ticket, Outcome::Resolved);
         assert!(!ledger.is_complete());
         let second = ledger.next(Instant::now()).unwrap();
         ledger.finish(second.ticket, Outcome::Resolved);
-        assert_eq!(ledger.store_list(), [("t".into(), 0, 3)]);
+        assert_eq!(ledger.store_list(), [(name(0), 3)]);
         assert!(ledger.is_complete());
     }
 }
@@ -257,7 +257,7 @@ fn all_are_paused_where_the_queue_stays_full() {
 #[test]
 fn lag_is_counted_from_the_first_record_that_is_not_done() {
     let mut ledger = Ledger::new(Order::None, limits(40));
-    let lag = |ledger: &Ledger| ledger.sights().iter().map(|sight| sight.lag).collect::<Vec<_>>();
+    let lag = |ledger: &Ledger| ledger.partitions().iter().map(|status| status.lag).collect::<Vec<_>>();
     ledger.assign(&name(0), Some(10), None);
     ledger.assign(&name(1), None, None);
     assert_eq!(lag(&ledger), [None, None], "no end is known");
@@ -270,9 +270,9 @@ fn lag_is_counted_from_the_first_record_that_is_not_done() {
     let jobs = [ledger.next(now).unwrap(), ledger.next(now).unwrap()];
     assert_eq!(ledger.oldest_start(), Some(now));
     ledger.finish(jobs[1].ticket, Outcome::Resolved);
-    assert_eq!((lag(&ledger)[0], ledger.sights()[0].span), (Some(5), 2));
+    assert_eq!((lag(&ledger)[0], ledger.partitions()[0].span), (Some(5), 2));
     ledger.finish(jobs[0].ticket, Outcome::Resolved);
-    assert_eq!((lag(&ledger)[0], ledger.sights()[0].span), (Some(3), 0));
+    assert_eq!((lag(&ledger)[0], ledger.partitions()[0].span), (Some(3), 0));
     assert_eq!(ledger.oldest_start(), None);
 }
 
@@ -382,7 +382,7 @@ proptest! {
                 }
                 Step::Pass(ms) => now += Duration::from_millis(ms),
             }
-            for (_, partition, offset) in ledger.store_list() {
+            for (TopicPartition { partition, .. }, offset) in ledger.store_list() {
                 let known = known.get_mut(&partition);
                 prop_assert!(known.is_some(), "stored for an epoch that ended");
                 let known = known.unwrap();
@@ -441,7 +441,7 @@ proptest! {
         (jobs, max_span, queue_len) in (1..5usize, 1..30u64, 1..40usize),
         order in prop_oneof![Just(Order::Key), Just(Order::Partition), Just(Order::None)],
     ) {
-        let limits = Limits { jobs, max_span, queue_len, queue_bytes: 1 << 20, count: None };
+        let limits = Capacity { jobs, max_span, queue_len, queue_bytes: 1 << 20, count: None };
         let mut ledger = Ledger::new(order, limits);
         let mut logs = vec![];
         for (partition, offsets) in lengths.iter().enumerate() {
@@ -473,13 +473,13 @@ proptest! {
                 }
                 7 => {
                     let (pause, resume) = ledger.flow(false);
-                    for ((_, partition), next) in pause {
+                    for (TopicPartition { partition, .. }, next) in pause {
                         let log = &mut logs[partition as usize];
                         log.paused = true;
                         log.position = next.map_or(log.position, |next| next as usize);
                     }
-                    for (_, partition) in resume {
-                        // A client that was paused tells of the end anew.
+                    for TopicPartition { partition, .. } in resume {
+                        // A client that was paused reports the end again.
                         logs[partition as usize].paused = false;
                         logs[partition as usize].told = None;
                     }
@@ -513,7 +513,7 @@ proptest! {
         stuck.retain(|partition| *partition < partitions);
         prop_assume!(stuck.len() < partitions as usize);
         let limits =
-            Limits { jobs: stuck.len() + 1, max_span: 10_000, queue_len, queue_bytes: 1 << 20, count: None };
+            Capacity { jobs: stuck.len() + 1, max_span: 10_000, queue_len, queue_bytes: 1 << 20, count: None };
         let mut ledger = Ledger::new(order, limits);
         for partition in 0..partitions {
             ledger.assign(&name(partition), Some(0), Some(RECORDS));
@@ -526,11 +526,11 @@ proptest! {
         for _ in 0..4 * RECORDS * i64::from(partitions) {
             // The queue has been full for long, wherever it is.
             let (pause, resume) = ledger.flow(ledger.is_full());
-            for ((_, partition), next) in pause {
+            for (TopicPartition { partition, .. }, next) in pause {
                 paused[partition as usize] = true;
                 position[partition as usize] = next.unwrap_or(position[partition as usize]);
             }
-            for (_, partition) in resume {
+            for TopicPartition { partition, .. } in resume {
                 paused[partition as usize] = false;
             }
             for partition in 0..partitions {
@@ -542,7 +542,7 @@ proptest! {
                     }
                 }
             }
-            prop_assert!(ledger.queued <= queue_len.max(64 * partitions as usize));
+            prop_assert!(ledger.queued.records <= queue_len.max(64 * partitions as usize));
             while let Some(job) = ledger.next(now) {
                 let at = job.record.partition as usize;
                 if !stuck.contains(&job.record.partition) {

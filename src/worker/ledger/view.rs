@@ -1,17 +1,16 @@
 //! What can be seen of the ledger: what runs, waits, lags, and whether all is done. Pure: no clock, no IO.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::partition::Partition;
-use super::{Ledger, Name, Ticket};
+use super::{Ledger, Ticket};
 use crate::reading::position::Read;
 use crate::record::TopicPartition;
 
 /// How one assigned partition stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sight {
-    pub name: Name,
+pub struct PartitionStatus {
+    pub name: TopicPartition,
     /// From the first record that is not done to the end of the partition; `None` where an
     /// end of either is not known yet.
     pub lag: Option<u64>,
@@ -25,22 +24,22 @@ pub struct Sight {
 
 impl Ledger {
     /// The epoch of an assigned partition.
-    pub fn epoch_of(&self, name: &Name) -> Option<u64> {
-        self.epoch(&name.0, name.1)
+    pub fn epoch_of(&self, name: &TopicPartition) -> Option<u64> {
+        self.epoch(&name.topic, name.partition)
     }
 
     /// The exclusive end of what is asked for in a partition.
-    pub fn until_of(&self, name: &Name) -> Option<i64> {
-        self.epoch(&name.0, name.1).and_then(|epoch| self.partitions.get(&epoch)?.until)
+    pub fn until_of(&self, name: &TopicPartition) -> Option<i64> {
+        self.epoch_of(name).and_then(|epoch| self.partitions.get(&epoch)?.until)
     }
 
     /// Whether all that is asked for of a partition was read.
-    pub fn is_ended(&self, name: &Name) -> bool {
+    pub fn is_ended(&self, name: &TopicPartition) -> bool {
         self.epoch_of(name).and_then(|epoch| self.partitions.get(&epoch)).is_some_and(|p| p.ended)
     }
 
     /// How far a partition was read and done; `None` where nothing is known of it.
-    pub fn read_of(&self, name: &Name) -> Option<Read> {
+    pub fn read_of(&self, name: &TopicPartition) -> Option<Read> {
         let partition = self.partitions.get(&self.epoch_of(name)?)?;
         let next = partition.read_to()?;
         Some(Read { done: partition.tracker.committable().or(partition.position).unwrap_or(next), next })
@@ -52,14 +51,14 @@ impl Ledger {
     }
 
     /// The partitions that are assigned.
-    pub fn assigned(&self) -> Vec<Name> {
+    pub fn assigned(&self) -> Vec<TopicPartition> {
         self.partitions.values().map(|partition| partition.name.clone()).collect()
     }
 
     /// How many records of these partitions run.
-    pub fn running_of(&self, names: &[Name]) -> usize {
-        let of = |name: &Name| {
-            self.epoch(&name.0, name.1)
+    pub fn running_of(&self, names: &[TopicPartition]) -> usize {
+        let of = |name: &TopicPartition| {
+            self.epoch_of(name)
                 .and_then(|epoch| self.partitions.get(&epoch))
                 .map_or(0, |partition| partition.running.len())
         };
@@ -78,14 +77,14 @@ impl Ledger {
 
     /// How many records are queued or wait for a retry.
     pub fn queued(&self) -> usize {
-        self.queued + self.parked
+        self.queued.records + self.parked.records
     }
 
     /// How each assigned partition stands, in order of their names.
-    pub fn sights(&self) -> Vec<Sight> {
-        let sight = |partition: &Partition| {
+    pub fn partitions(&self) -> Vec<PartitionStatus> {
+        let status = |partition: &Partition| {
             let next = partition.tracker.committable().or(partition.position);
-            Sight {
+            PartitionStatus {
                 name: partition.name.clone(),
                 lag: partition.high.zip(next).map(|(high, next)| high.saturating_sub(next).max(0) as u64),
                 span: partition.tracker.span(),
@@ -93,13 +92,13 @@ impl Ledger {
                 ahead: partition.tracker.ahead(),
             }
         };
-        let mut sights: Vec<Sight> = self.partitions.values().map(sight).collect();
-        sights.sort_by(|a, b| a.name.cmp(&b.name));
-        sights
+        let mut partitions: Vec<PartitionStatus> = self.partitions.values().map(status).collect();
+        partitions.sort_by(|a, b| a.name.cmp(&b.name));
+        partitions
     }
 
     /// Partitions that are paused: nothing is fetched from them.
-    pub fn paused(&self) -> Vec<Name> {
+    pub fn paused(&self) -> Vec<TopicPartition> {
         self.partitions.values().filter(|p| p.paused == Some(true)).map(|p| p.name.clone()).collect()
     }
 
@@ -109,7 +108,7 @@ impl Ledger {
         let is_behind = |p: &&Partition| {
             !p.ended && !p.draining && !p.at_end && p.paused != Some(true) && p.parked.is_empty()
         };
-        let named = |p: &Partition| (TopicPartition::new(Arc::clone(&p.name.0), p.name.1), p.read_to());
+        let named = |p: &Partition| (p.name.clone(), p.read_to());
         self.partitions.values().filter(is_behind).map(named).collect()
     }
 
@@ -125,8 +124,8 @@ impl Ledger {
             .is_some_and(|partition| partition.running.contains_key(&ticket.offset))
     }
 
-    /// Whether a record that was given out may still be begun: its partition stays, the worker goes on.
-    pub fn may_begin(&self, ticket: Ticket) -> bool {
+    /// Whether a record that was given out may still be started: its partition stays, and the worker does not stop.
+    pub fn may_start(&self, ticket: Ticket) -> bool {
         !self.stopped && self.partitions.get(&ticket.epoch).is_some_and(|partition| !partition.draining)
     }
 
@@ -147,8 +146,8 @@ impl Ledger {
     }
 
     /// What runs of these partitions, as `(partition, offset)`: what is abandoned when it does not end.
-    pub fn running_places(&self, names: &[Name]) -> Vec<(Name, i64)> {
-        let mut places: Vec<(Name, i64)> = self
+    pub fn running_places(&self, names: &[TopicPartition]) -> Vec<(TopicPartition, i64)> {
+        let mut places: Vec<(TopicPartition, i64)> = self
             .partitions
             .values()
             .filter(|partition| names.contains(&partition.name))

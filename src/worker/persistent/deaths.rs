@@ -10,7 +10,7 @@ pub const MOST: usize = 5;
 /// The deaths of a command's processes since its last answer.
 ///
 /// A record that was alone in flight is guilty of the death, and counts once however often it is
-/// tried. A death with several in flight is nobody's until one of them proves guilty.
+/// tried. A death with several in flight has no guilty record until one of them is alone.
 #[derive(Debug, Default)]
 pub struct Deaths {
     guilty: HashSet<Ticket>,

@@ -1,4 +1,4 @@
-//! What one process has in hand, and since when. Pure: time is passed in, no IO.
+//! What is in flight in one process, and since when. Pure: time is passed in, no IO.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -22,8 +22,8 @@ struct Open {
     since: Instant,
     /// Answers that had come when it was handed over.
     behind: u64,
-    /// How often it was told of as slow.
-    told: u32,
+    /// How many notes have said that it is slow.
+    notes: u32,
 }
 
 impl InFlight {
@@ -43,14 +43,14 @@ impl InFlight {
     /// A record is handed over, under the id that this gives.
     pub fn push(&mut self, job: Job, now: Instant) -> u64 {
         self.last_id += 1;
-        self.open.insert(self.last_id, Open { job, since: now, behind: self.answers, told: 0 });
+        self.open.insert(self.last_id, Open { job, since: now, behind: self.answers, notes: 0 });
         self.last_id
     }
 
     /// A record was answered: gives it, and how long it took. `None` where it is not in flight.
     ///
-    /// A command may take its records one after the other: the clock of the oldest begins anew with
-    /// each answer. That holds for as many answers as there can be records before it, in whatever
+    /// A command may take its records one after the other: the clock of the oldest starts again
+    /// with each answer. That holds for as many answers as there can be records before it, in whatever
     /// order: one that a whole window went past does not wait for its turn, it hangs.
     pub fn answer(&mut self, id: u64, now: Instant) -> Option<(Job, Duration)> {
         let Open { job, since, .. } = self.open.remove(&id)?;
@@ -58,7 +58,7 @@ impl InFlight {
         if let Some(mut oldest) = self.open.first_entry() {
             let oldest = oldest.get_mut();
             if self.answers - oldest.behind <= self.window {
-                (oldest.since, oldest.told) = (now, 0);
+                (oldest.since, oldest.notes) = (now, 0);
             }
         }
         Some((job, now.saturating_duration_since(since)))
@@ -69,16 +69,21 @@ impl InFlight {
         self.open.first_key_value().map(|(_, open)| (&open.job, open.since))
     }
 
-    /// When the oldest is to be told of as slow, each `slow` again.
+    /// When a note says that the oldest is slow: after each `slow`.
     pub fn slow_at(&self, slow: Duration) -> Option<Instant> {
-        self.open.first_key_value().map(|(_, open)| open.since + slow * (open.told + 1))
+        self.open.first_key_value().map(|(_, open)| open.since + slow * (open.notes + 1))
     }
 
-    /// The oldest was told of as slow.
-    pub fn tell_slow(&mut self) {
+    /// A note has said that the oldest is slow.
+    pub fn slow_noted(&mut self) {
         if let Some(mut oldest) = self.open.first_entry() {
-            oldest.get_mut().told += 1;
+            oldest.get_mut().notes += 1;
         }
+    }
+
+    /// The assignment epochs of all that is open.
+    pub fn epochs(&self) -> impl Iterator<Item = u64> {
+        self.open.values().map(|open| open.job.ticket.epoch)
     }
 
     /// Takes all that is open, each with the start of its clock.
@@ -153,11 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_record_is_told_of_again_and_again() {
+    fn a_slow_record_is_noted_again_and_again() {
         let (mut in_flight, start) = full();
         let minute = SECOND * 60;
         assert_eq!(in_flight.slow_at(minute), Some(start + minute));
-        in_flight.tell_slow();
+        in_flight.slow_noted();
         assert_eq!(in_flight.slow_at(minute), Some(start + minute * 2));
         in_flight.answer(1, start + minute).unwrap();
         assert_eq!(in_flight.slow_at(minute), Some(start + minute * 2), "the next one's first");

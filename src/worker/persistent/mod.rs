@@ -4,6 +4,7 @@
 //! When a process dies, what it had in flight is sent again one at a time, so that
 //! only the record that kills it spends retries.
 
+mod backlog;
 mod deaths;
 mod in_flight;
 mod process;
@@ -14,11 +15,12 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::dispatch::Done;
+use super::completion::Completion;
 use super::ledger::{Job, Ledger, Ticket};
 use super::oneshot::Runner;
 use super::printer::Printer;
 use super::shared::Shared;
+use backlog::Given;
 use slot::Slot;
 
 /// The processes, and how records are given out to them.
@@ -29,32 +31,25 @@ pub struct Pool {
     suspects: HashSet<Ticket>,
 }
 
-/// A record for a process.
-pub struct Given {
-    pub job: Job,
-    /// It ended a process before: it is sent with no other in flight.
-    pub is_suspect: bool,
-}
-
 /// What every process needs.
 #[derive(Clone)]
-pub struct Parts {
+pub struct Surroundings {
     pub runner: Arc<Runner>,
     pub shared: Arc<Shared>,
     pub printer: Arc<Printer>,
-    /// What came at once goes at once: each message wakes somebody.
-    pub completions: mpsc::Sender<Vec<Done>>,
+    /// What came at once goes in one message: each message wakes a task.
+    pub completions: mpsc::Sender<Vec<Completion>>,
     /// Records in flight a process.
     pub window: usize,
 }
 
 impl Pool {
     /// Starts the tasks of `processes` processes; each starts with its first record.
-    pub fn start(processes: usize, parts: &Parts) -> Self {
+    pub fn start(processes: usize, surroundings: &Surroundings) -> Self {
         let slot = |_| {
             // The ledger bounds what is handed out: jobs times window in all.
             let (sender, inbox) = mpsc::unbounded_channel();
-            tokio::spawn(Slot::new(parts.clone(), inbox).run());
+            tokio::spawn(Slot::new(surroundings.clone(), inbox).run());
             sender
         };
         Self { slots: (0..processes).map(slot).collect(), turn: 0, suspects: HashSet::new() }
@@ -79,7 +74,7 @@ impl Pool {
     /// This record ended a process and is to be tried again: alone.
     pub fn suspect(&mut self, ticket: Ticket, ledger: &Ledger) {
         self.suspects.insert(ticket);
-        // Those whose partition leaves come back no more.
-        self.suspects.retain(|ticket| ledger.may_begin(*ticket));
+        // Those of a partition that is revoked do not come back.
+        self.suspects.retain(|ticket| ledger.may_start(*ticket));
     }
 }

@@ -1,19 +1,21 @@
-//! One process of a persistent command: its pipes, what it says, and how it is told to end.
+//! One process of a persistent command: its pipes, what it says, and how it is ended.
 
-use std::io;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, Interest};
 use tokio::net::unix::pipe::Sender;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
-use super::Parts;
+use super::Surroundings;
+use super::backlog::Handover;
 use crate::process::{Group, Lines, Owners, PIPES_AFTER_END, Program};
+use crate::record::RecordRef;
 use crate::record::decode::Scratch;
-use crate::record::{Record, RecordRef};
 use crate::terminal::notes::Log;
+use crate::worker::policy::Ended;
 use crate::worker::protocol;
 
 /// A line of its stdout that is longer is no answer, and is not held.
@@ -23,14 +25,36 @@ const UNWRITTEN: usize = 1 << 20;
 
 /// How far the end of a process has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It works.
-    None,
-    /// It closed a pipe: it is told to end then, unless it has by itself.
-    Awaited(Instant),
-    /// TERM was sent: KILL follows then.
-    Told(Instant),
+pub enum Phase {
+    Working,
+    /// It closed a pipe: it is terminated at this time, unless it has ended by itself.
+    EndAwaited {
+        at: Instant,
+        closed: Pipe,
+    },
+    /// TERM was sent: KILL follows at this time.
+    Terminated {
+        kill_at: Instant,
+    },
     Killed,
+}
+
+/// A pipe that a process closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pipe {
+    /// It reads no more.
+    Stdin,
+    /// It writes no more answers.
+    Stdout,
+}
+
+impl fmt::Display for Pipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stdin => "stdin",
+            Self::Stdout => "stdout",
+        })
+    }
 }
 
 /// A process that runs.
@@ -49,7 +73,9 @@ pub struct Process {
     /// What was just read of its stderr.
     heard: Vec<u8>,
     said: Lines,
-    pub end: End,
+    pub phase: Phase,
+    /// Why it was terminated over a record.
+    pub reason: Option<Ended>,
     /// Between TERM and KILL.
     grace: Duration,
     /// `handler.py[4711]`: what its own output is passed on under.
@@ -64,14 +90,13 @@ pub enum Event {
     Wrote,
     /// Something else that moves it on.
     Moved,
-    ClosedStdin,
-    ClosedStdout,
+    Closed(Pipe),
 }
 
 impl Process {
     /// Starts one, whose records belong to `owners`.
-    pub fn spawn(parts: &Parts, owners: &Owners) -> io::Result<Self> {
-        let runner = &parts.runner;
+    pub fn spawn(around: &Surroundings, owners: &Owners) -> io::Result<Self> {
+        let runner = &around.runner;
         let mut child = Command::from(runner.launcher.command()).kill_on_drop(true).spawn()?;
         let pid = child.id().map_or(0, |pid| pid as i32);
         Ok(Self {
@@ -79,33 +104,35 @@ impl Process {
             stdout: child.stdout.take(),
             stderr: child.stderr.take(),
             child,
-            group: parts.shared.groups.add_shared(pid, owners),
+            group: around.shared.groups.add_shared(pid, owners),
             unwritten: Vec::new(),
             // As much as a pipe holds: what is read at once.
             unread: Vec::with_capacity(64 << 10),
             searched: 0,
             heard: Vec::with_capacity(4096),
             said: Lines::default(),
-            end: End::None,
+            phase: Phase::Working,
+            reason: None,
             grace: runner.limits.grace,
             name: format!("{}[{pid}]", name(runner.launcher.program())),
-            log: parts.shared.log,
+            log: around.shared.log,
         })
     }
 
     /// Whether it may be given another record.
     pub fn takes_more(&self) -> bool {
-        self.end == End::None && self.stdin.is_some() && self.unwritten.len() < UNWRITTEN
+        self.phase == Phase::Working && self.stdin.is_some() && self.unwritten.len() < UNWRITTEN
     }
 
-    /// Hands a record over under this id: it is written as the process reads.
-    pub fn send(&mut self, id: u64, attempt: u32, record: &Record, parts: &Parts) {
+    /// Hands a record over: it is written as the process reads.
+    pub fn send(&mut self, handover: &Handover, around: &Surroundings) {
+        let Handover { id, attempt, record } = handover;
         let mut scratch = Scratch::default();
-        let decoded = parts.runner.decoded(record, &mut scratch, &parts.shared);
+        let decoded = around.runner.decoded(record, &mut scratch, &around.shared);
         record.with_ref(|shown| {
             let headers = decoded.form.headers(shown.headers);
             let shown = RecordRef { value: decoded.value, headers: &headers, ..shown };
-            protocol::append_request(id, attempt, &shown, &mut self.unwritten);
+            protocol::append_request(*id, *attempt, &shown, &mut self.unwritten);
         });
     }
 
@@ -115,43 +142,58 @@ impl Process {
         self.unwritten.clear();
     }
 
-    /// Sends TERM; KILL follows after the grace.
-    pub fn tell(&mut self) {
+    /// Sends TERM for this reason; KILL follows after the grace.
+    pub fn terminate(&mut self, reason: Ended) {
+        self.reason = Some(reason);
         self.group.terminate();
-        self.was_told();
+        self.was_terminated();
     }
 
-    /// It was sent TERM by somebody else.
-    pub fn was_told(&mut self) {
-        if matches!(self.end, End::None | End::Awaited(_)) {
-            self.end = End::Told(Instant::now() + self.grace);
+    /// TERM was sent to it through [`Groups`](crate::process::Groups).
+    pub fn was_terminated(&mut self) {
+        if matches!(self.phase, Phase::Working | Phase::EndAwaited { .. }) {
+            self.phase = Phase::Terminated { kill_at: Instant::now() + self.grace };
         }
     }
 
-    /// It closed a pipe: it is of no more use, and may end by itself within this time.
-    pub fn await_end(&mut self, within: Duration) {
-        if matches!(self.end, End::None | End::Awaited(_)) {
-            self.end = End::Awaited(Instant::now() + within);
+    /// It closed a pipe: it gets no more records, and some time to end by itself. It may still answer
+    /// the records that it has, each within the grace, unless it closed its stdout.
+    pub fn await_end(&mut self, closed: Pipe) {
+        if matches!(self.phase, Phase::Working | Phase::EndAwaited { .. }) {
+            let within = match closed {
+                Pipe::Stdin => self.grace,
+                Pipe::Stdout => PIPES_AFTER_END,
+            };
+            self.phase = Phase::EndAwaited { at: Instant::now() + within, closed };
+        }
+    }
+
+    /// It answered: one whose end is awaited gets the grace again.
+    pub fn answered(&mut self) {
+        if let Phase::EndAwaited { at, .. } = &mut self.phase {
+            *at = Instant::now() + self.grace;
         }
     }
 
     /// When [`Process::press`] is due.
     pub fn end_due(&self) -> Option<Instant> {
-        match self.end {
-            End::Awaited(due) | End::Told(due) => Some(due),
-            End::None | End::Killed => None,
+        match self.phase {
+            Phase::EndAwaited { at: due, .. } | Phase::Terminated { kill_at: due } => Some(due),
+            Phase::Working | Phase::Killed => None,
         }
     }
 
     /// The next step towards its end: TERM, then KILL.
     pub fn press(&mut self) {
-        match self.end {
-            End::Awaited(_) => self.tell(),
-            End::Told(_) => {
-                self.group.kill();
-                self.end = End::Killed;
+        match self.phase {
+            Phase::EndAwaited { closed, .. } => {
+                self.terminate(Ended::Again(format!("it closed its {closed}")));
             }
-            End::None | End::Killed => {}
+            Phase::Terminated { .. } => {
+                self.group.kill();
+                self.phase = Phase::Killed;
+            }
+            Phase::Working | Phase::Killed => {}
         }
     }
 
@@ -165,17 +207,17 @@ impl Process {
                     return Event::Moved;
                 }
                 self.close_stdin();
-                Event::ClosedStdin
+                Event::Closed(Pipe::Stdin)
             }
-            // All that it has in hand is in the pipe already: no write would tell.
+            // All its records are in the pipe already: no write would fail.
             () = closed(self.stdin.as_ref()), if self.stdin.is_some() && self.unwritten.is_empty() => {
                 self.close_stdin();
-                Event::ClosedStdin
+                Event::Closed(Pipe::Stdin)
             }
             read = read(self.stdout.as_mut(), &mut self.unread), if self.stdout.is_some() => {
                 if matches!(read, Ok(0) | Err(_)) {
                     self.stdout = None;
-                    return Event::ClosedStdout;
+                    return Event::Closed(Pipe::Stdout);
                 }
                 Event::Wrote
             }
@@ -208,7 +250,7 @@ impl Process {
         false
     }
 
-    /// Passes a line on that is its own output.
+    /// Passes on a line that is its own output.
     pub fn pass_on(&self, line: &[u8]) {
         pass_on(self.log, &self.name, line);
     }
@@ -227,7 +269,7 @@ impl Process {
                 heard.clear();
             }
         };
-        // Whoever else holds them gets a moment.
+        // Another process that holds them gets a moment.
         let _ = tokio::join!(
             tokio::time::timeout(PIPES_AFTER_END, rest_of_stdout),
             tokio::time::timeout(PIPES_AFTER_END, rest_of_stderr),
@@ -255,12 +297,12 @@ fn name(program: &Program) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// The same pipe, which tells when nobody reads it any more.
+/// The same pipe, which can be asked whether its reader has gone.
 fn to_sender(stdin: ChildStdin) -> io::Result<Sender> {
     Sender::from_owned_fd(stdin.into_owned_fd()?)
 }
 
-/// Waits until nobody reads the pipe any more.
+/// Waits until the reader of the pipe has gone.
 async fn closed(stdin: Option<&Sender>) {
     if let Some(stdin) = stdin {
         let _ = stdin.ready(Interest::ERROR).await;

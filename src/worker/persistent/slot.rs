@@ -1,88 +1,82 @@
-//! One process after another, and the records given to them: what is sent when, and who is guilty of a death.
+//! One process after another, and the records that it is sent.
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use super::deaths::{Deaths, MOST};
-use super::in_flight::InFlight;
-use super::process::{End, Event, LONGEST_LINE, Process};
-use super::{Given, Parts};
+use super::Surroundings;
+use super::backlog::{Backlog, Given};
+use super::deaths::MOST;
+use super::process::{Event, Phase, Process};
 use crate::clock::backoff::Backoff;
-use crate::process::{Owners, PIPES_AFTER_END, STDERR_TAIL};
-use crate::worker::dispatch::Done;
+use crate::process::{Owners, STDERR_TAIL};
+use crate::worker::completion::{Attempt, Completion, Printed};
 use crate::worker::ledger::Job;
-use crate::worker::oneshot::{Attempt, Place, not_started};
+use crate::worker::oneshot::not_started;
 use crate::worker::policy::Ended;
-use crate::worker::protocol::{self, Verdict};
-use crate::worker::shared::Stop;
+use crate::worker::protocol::{self, Answer, Verdict};
+use crate::worker::shared::StopReason;
 
 /// The place of one process.
 pub struct Slot {
-    parts: Parts,
+    around: Surroundings,
     inbox: mpsc::UnboundedReceiver<Vec<Given>>,
-    /// The worker ends: nothing more comes.
+    /// The worker ends: no more records come.
     is_closed: bool,
     recalls: watch::Receiver<()>,
-    in_flight: InFlight,
     /// The assignment epochs of what is in flight.
     owners: Owners,
-    /// To be sent one at a time, in this order, before anything new.
-    suspects: VecDeque<Job>,
-    /// What is in flight is a suspect.
-    is_careful: bool,
-    /// The process answered something.
-    has_answered: bool,
-    /// Given to this process, and not yet sent: its window is full.
-    waiting: VecDeque<Job>,
-    deaths: Deaths,
+    backlog: Backlog,
     respawn: Backoff,
+}
+
+/// What a slot that has a process reacts to.
+enum Turn {
+    Process(Event),
+    /// `None`: the worker ends.
+    Given(Option<Vec<Given>>),
+    Recalled,
+    /// A record is late or slow, or the process has not ended in time.
+    Due,
 }
 
 impl Slot {
     /// A place without a process: that starts with the first record.
-    pub fn new(parts: Parts, inbox: mpsc::UnboundedReceiver<Vec<Given>>) -> Self {
+    pub fn new(around: Surroundings, inbox: mpsc::UnboundedReceiver<Vec<Given>>) -> Self {
         Self {
             inbox,
             is_closed: false,
-            recalls: parts.shared.recalls(),
-            in_flight: InFlight::new(parts.window),
+            recalls: around.shared.recalls(),
             owners: Owners::default(),
-            suspects: VecDeque::new(),
-            is_careful: false,
-            has_answered: false,
-            waiting: VecDeque::new(),
-            deaths: Deaths::default(),
+            backlog: Backlog::new(around.window),
             respawn: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
-            parts,
+            around,
         }
     }
 
     /// Runs process after process while there are records for them.
     pub async fn run(mut self) {
         loop {
-            while self.suspects.is_empty() && self.waiting.is_empty() {
+            while self.backlog.is_empty() {
                 match self.inbox.recv().await {
-                    Some(given) => self.take(given),
+                    Some(given) => self.backlog.take(given),
                     None => return,
                 }
             }
-            self.rest().await;
+            self.pause().await;
             self.recall().await;
-            if self.suspects.is_empty() && self.waiting.is_empty() {
+            if self.backlog.is_empty() {
                 continue;
             }
-            match Process::spawn(&self.parts, &self.owners) {
+            match Process::spawn(&self.around, &self.owners) {
                 Ok(process) => self.serve(process).await,
                 Err(e) => {
-                    let why = format!("{}: {e}", self.parts.runner.launcher.program().path.display());
-                    let all = self.suspects.drain(..).chain(self.waiting.drain(..));
+                    let why = format!("{}: {e}", self.around.runner.launcher.program().path.display());
                     let ended = || not_started(why.clone(), &e);
+                    let all = self.backlog.take_all().into_iter();
                     let all = all.map(|job| report(job, Duration::ZERO, ended(), Vec::new())).collect();
                     self.complete(all).await;
                 }
@@ -90,49 +84,37 @@ impl Slot {
         }
     }
 
-    fn take(&mut self, given: Vec<Given>) {
-        for Given { job, is_suspect } in given {
-            if is_suspect { &mut self.suspects } else { &mut self.waiting }.push_back(job);
-        }
-    }
-
-    async fn complete(&self, done: Vec<Done>) {
-        if !done.is_empty() {
-            let _ = self.parts.completions.send(done).await;
+    async fn complete(&self, completions: Vec<Completion>) {
+        if !completions.is_empty() {
+            let _ = self.around.completions.send(completions).await;
         }
     }
 
     fn is_stopping(&self) -> bool {
-        self.parts.shared.stopping().is_some()
+        self.around.shared.stopping().is_some()
     }
 
-    /// Gives back what may not be begun any more: its partition leaves, or the worker ends.
+    /// Gives back what may not be started any more: its partition is revoked, or the worker stops.
     async fn recall(&mut self) {
         self.recalls.mark_unchanged();
         while let Ok(given) = self.inbox.try_recv() {
-            self.take(given);
+            self.backlog.take(given);
         }
         let is_stopping = self.is_stopping();
-        let mut left = Vec::new();
-        {
-            let ledger = self.parts.shared.ledger();
-            for queue in [&mut self.suspects, &mut self.waiting] {
-                let may_begin = |job: &Job| !is_stopping && ledger.may_begin(job.ticket);
-                let (kept, gone): (Vec<_>, Vec<_>) = queue.drain(..).partition(may_begin);
-                queue.extend(kept);
-                left.extend(gone.into_iter().map(|job| Done::Left { job }));
-            }
-        }
-        self.complete(left).await;
+        let recalled = {
+            let ledger = self.around.shared.ledger();
+            self.backlog.recall(|job| !is_stopping && ledger.may_start(job.ticket))
+        };
+        self.complete(recalled.into_iter().map(|job| Completion::Returned { job }).collect()).await;
     }
 
-    /// Waits before a respawn, not longer than there is something to do.
-    async fn rest(&mut self) {
-        let deaths = u32::try_from(self.deaths.count()).unwrap_or(u32::MAX);
+    /// Waits before a process replaces one that died, and not longer than there is something to do.
+    async fn pause(&mut self) {
+        let deaths = u32::try_from(self.backlog.deaths()).unwrap_or(u32::MAX);
         let Some(earlier) = deaths.checked_sub(1) else { return };
         let pause = tokio::time::sleep(self.respawn.ceiling(earlier));
         tokio::pin!(pause);
-        while !self.suspects.is_empty() || !self.waiting.is_empty() {
+        while !self.backlog.is_empty() {
             tokio::select! {
                 () = &mut pause => return,
                 _ = self.recalls.changed() => self.recall().await,
@@ -140,155 +122,132 @@ impl Slot {
         }
     }
 
-    /// Speaks with one process until it ends, then settles what it left open.
+    /// Speaks with one process until it ends, then decides on what it left open.
     async fn serve(&mut self, mut process: Process) {
-        self.has_answered = false;
-        let limits = self.parts.runner.limits;
-        // Why it was told to end, and a pipe that it closed, which is why it may be.
-        let (mut reason, mut closed) = (None, "");
+        self.backlog.process_started();
         let status = loop {
             self.hand_over(&mut process).await;
-            let wants_more = !self.is_closed && self.has_room(&process);
-            let late_at = self.oldest_since().zip(limits.timeout).map(|(since, timeout)| since + timeout);
-            let due = match process.end {
-                End::None => late_at.into_iter().chain(self.in_flight.slow_at(limits.slow)).min(),
-                _ => process.end_due(),
-            };
-            let event = tokio::select! {
-                event = process.turn() => event,
-                given = self.inbox.recv(), if wants_more => {
-                    self.is_closed = given.is_none();
-                    self.take(given.unwrap_or_default());
-                    if self.is_closed {
-                        process.close_stdin();
-                    }
-                    Event::Moved
+            match self.turn(&mut process).await {
+                Turn::Process(Event::Ended(status)) => break status,
+                Turn::Process(Event::Moved) => {}
+                Turn::Process(Event::Wrote) => self.read_answers(&mut process).await,
+                Turn::Process(Event::Closed(pipe)) => process.await_end(pipe),
+                Turn::Given(Some(given)) => self.backlog.take(given),
+                Turn::Given(None) => {
+                    self.is_closed = true;
+                    process.close_stdin();
                 }
-                _ = self.recalls.changed() => {
-                    self.recall().await;
-                    if process.group.was_told() {
-                        process.was_told();
-                    }
-                    Event::Moved
-                }
-                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
-                    if process.end != End::None {
-                        if matches!(process.end, End::Awaited(_)) {
-                            reason = Some(Ended::Again(format!("it closed its {closed}")));
-                        }
-                        process.press();
-                    } else if late_at.is_some_and(|late_at| late_at <= Instant::now()) {
-                        self.say_late(&process);
-                        reason = Some(Ended::Timeout);
-                        process.tell();
-                    } else {
-                        self.say_slow();
-                    }
-                    Event::Moved
-                }
-            };
-            match event {
-                Event::Moved => {}
-                Event::Ended(status) => break status,
-                Event::Wrote => {
-                    let before = self.in_flight.len();
-                    if !self.take_lines(&mut process).await {
-                        let why = format!(
-                            "a line of its stdout is longer than {} MiB, which is no answer",
-                            LONGEST_LINE >> 20
-                        );
-                        self.parts
-                            .shared
-                            .log
-                            .note(format_args!("{}: {why}: telling it to end", process.name));
-                        reason = Some(Ended::Protocol(why));
-                        process.tell();
-                    } else if matches!(process.end, End::Awaited(_)) && self.in_flight.len() < before {
-                        process.await_end(limits.grace);
-                    }
-                }
-                Event::ClosedStdin => {
-                    // What it has in hand it may still answer, each within the grace.
-                    closed = "stdin";
-                    process.await_end(limits.grace);
-                }
-                Event::ClosedStdout => {
-                    // No answer can come any more; it may be about to end.
-                    closed = "stdout";
-                    process.await_end(PIPES_AFTER_END);
-                }
+                Turn::Recalled => self.recall_from(&mut process).await,
+                Turn::Due => self.press(&mut process),
             }
         };
         let stderr = process.finish().await;
         // What it wrote before its end still counts.
         self.take_lines(&mut process).await;
-        self.bury(&process, status, reason, stderr).await;
+        self.bury(&mut process, status, stderr).await;
     }
 
-    fn oldest_since(&self) -> Option<Instant> {
-        self.in_flight.oldest().map(|(_, since)| since)
-    }
-
-    fn say_late(&self, process: &Process) {
-        if let Some((job, since)) = self.in_flight.oldest() {
-            let (log, place) = (self.parts.shared.log, Place(&job.record));
-            let time = since.elapsed().as_secs_f64();
-            log.note(format_args!("{place}: no answer after {time:.1} s: telling {} to end", process.name));
+    /// Waits for the next thing to react to.
+    async fn turn(&mut self, process: &mut Process) -> Turn {
+        let wants_more = !self.is_closed && self.has_room(process);
+        let due = match process.phase {
+            Phase::Working => {
+                let slow_at = self.backlog.in_flight.slow_at(self.around.runner.limits.slow);
+                self.late_at().into_iter().chain(slow_at).min()
+            }
+            _ => process.end_due(),
+        };
+        tokio::select! {
+            event = process.turn() => Turn::Process(event),
+            given = self.inbox.recv(), if wants_more => Turn::Given(given),
+            _ = self.recalls.changed() => Turn::Recalled,
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => Turn::Due,
         }
     }
 
-    fn say_slow(&mut self) {
-        if let Some((job, since)) = self.in_flight.oldest() {
-            let (log, place) = (self.parts.shared.log, Place(&job.record));
+    /// Gives back what may not be started any more; the process itself may have been terminated.
+    async fn recall_from(&mut self, process: &mut Process) {
+        self.recall().await;
+        if process.group.was_signalled() {
+            process.was_terminated();
+        }
+    }
+
+    /// When the record that is in flight longest is late.
+    fn late_at(&self) -> Option<Instant> {
+        let since = self.backlog.in_flight.oldest().map(|(_, since)| since);
+        since.zip(self.around.runner.limits.timeout).map(|(since, timeout)| since + timeout)
+    }
+
+    /// Terminates a process that is late, and one that does not end; a slow one is noted.
+    fn press(&mut self, process: &mut Process) {
+        if process.phase != Phase::Working {
+            process.press();
+        } else if self.late_at().is_some_and(|late_at| late_at <= Instant::now()) {
+            self.note_late(process);
+            process.terminate(Ended::Timeout);
+        } else {
+            self.note_slow();
+        }
+    }
+
+    fn note_late(&self, process: &Process) {
+        if let Some((job, since)) = self.backlog.in_flight.oldest() {
+            let (log, place) = (self.around.shared.log, job.record.place());
+            let time = since.elapsed().as_secs_f64();
+            log.note(format_args!("{place}: no answer after {time:.1} s: sending TERM to {}", process.name));
+        }
+    }
+
+    fn note_slow(&mut self) {
+        if let Some((job, since)) = self.backlog.in_flight.oldest() {
+            let (log, place) = (self.around.shared.log, job.record.place());
             log.note(format_args!("{place}: still running after {} s", since.elapsed().as_secs()));
         }
-        self.in_flight.tell_slow();
-    }
-
-    /// How many more may be in flight: a suspect is alone.
-    fn room(&self) -> usize {
-        if self.is_careful || !self.suspects.is_empty() {
-            usize::from(self.in_flight.is_empty())
-        } else {
-            self.parts.window.saturating_sub(self.in_flight.len())
-        }
+        self.backlog.in_flight.slow_noted();
     }
 
     fn has_room(&self, process: &Process) -> bool {
-        process.takes_more() && self.room() > 0
+        process.takes_more() && self.backlog.room() > 0
     }
 
     /// Hands over what waits, as far as there is room.
     async fn hand_over(&mut self, process: &mut Process) {
         while self.has_room(process) {
-            let next = if self.suspects.is_empty() { &self.waiting } else { &self.suspects };
-            let count = self.room().min(next.len());
-            if count == 0 {
+            // First they count as in flight, then their recall is looked for: who recalls a record, then
+            // terminates the process that has it, misses none.
+            let epochs = self.backlog.next_epochs();
+            if epochs.is_empty() {
                 return;
             }
-            // First they are in flight, then comes the look: whoever recalls one, then tells its
-            // process to end, misses nothing.
-            let epochs: Vec<u64> = next.iter().take(count).map(|job| job.ticket.epoch).collect();
             self.owners.add(epochs.iter().copied());
             if self.is_stopping() || self.recalls.has_changed().unwrap_or(true) {
                 self.owners.remove(epochs);
-                self.recall().await;
-                if process.group.was_told() {
-                    process.was_told();
-                }
+                self.recall_from(process).await;
                 continue;
             }
             let mut unsent = epochs.into_iter();
             while process.takes_more() && unsent.next().is_some() {
-                let suspect = self.suspects.pop_front();
-                self.is_careful = suspect.is_some();
-                if let Some(job) = suspect.or_else(|| self.waiting.pop_front()) {
-                    let (record, attempt) = (Arc::clone(&job.record), job.attempt);
-                    let id = self.in_flight.push(job, Instant::now());
-                    process.send(id, attempt, &record, &self.parts);
+                if let Some(handover) = self.backlog.hand_over(Instant::now()) {
+                    process.send(&handover, &self.around);
                 }
             }
             self.owners.remove(unsent);
+        }
+    }
+
+    /// It wrote to stdout: takes its answers. A line that is too long terminates it.
+    async fn read_answers(&mut self, process: &mut Process) {
+        let before = self.backlog.in_flight.len();
+        if !self.take_lines(process).await {
+            let why = format!(
+                "a line of its stdout is longer than {} MiB, which is no answer",
+                super::process::LONGEST_LINE >> 20
+            );
+            self.around.shared.log.note(format_args!("{}: {why}: sending TERM", process.name));
+            process.terminate(Ended::Protocol(why));
+        } else if self.backlog.in_flight.len() < before {
+            process.answered();
         }
     }
 
@@ -300,31 +259,14 @@ impl Slot {
         let now = Instant::now();
         let fits = process.take_lines(|line| {
             let answer = protocol::parse_answer(line);
-            let known = answer.and_then(|a| Some((self.in_flight.answer(a.id, now)?, a.verdict)));
-            let Some(((job, took), verdict)) = known else {
-                own.push(line.to_vec());
-                return;
-            };
-            let (mut retry_after, mut stderr) = (None, Vec::new());
-            let ended = match verdict {
-                Verdict::Ok(out) => {
-                    printed.extend_from_slice(&out);
-                    Ended::Exit(0)
+            let known =
+                answer.and_then(|Answer { id, verdict }| Some((self.backlog.answer(id, now)?, verdict)));
+            match known {
+                Some(((job, took), verdict)) => {
+                    answered.push((job, attempt(verdict, took, line, &mut printed)));
                 }
-                Verdict::Retry(after) => {
-                    retry_after = Some(after);
-                    Ended::Again("asked for again".into())
-                }
-                Verdict::Fail(why) => {
-                    stderr = why.as_bytes()[why.len().saturating_sub(STDERR_TAIL)..].to_vec();
-                    Ended::Protocol(format!("failed: {why}"))
-                }
-                Verdict::Invalid(why) => {
-                    let start = String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned();
-                    Ended::Protocol(format!("not understood: {why}: {start}"))
-                }
-            };
-            answered.push((job, Attempt { ended, stdout: Vec::new(), stderr, retry_after, took }));
+                None => own.push(line.to_vec()),
+            }
         });
         for line in own {
             process.pass_on(&line);
@@ -332,64 +274,71 @@ impl Slot {
         if answered.is_empty() {
             return fits;
         }
-        self.deaths.forget();
-        self.has_answered = true;
         self.owners.remove(answered.iter().map(|(job, _)| job.ticket.epoch));
-        self.is_careful &= !self.in_flight.is_empty();
-        let is_out = printed.is_empty() || self.parts.printer.print_from_task(&printed);
-        let answered = answered.into_iter().map(|(job, attempt)| Done::Ran { job, attempt, is_out });
+        let printed = if printed.is_empty() {
+            Printed::Delivered
+        } else {
+            self.around.printer.print_from_task(&printed)
+        };
+        let answered = answered.into_iter().map(|(job, attempt)| Completion::Ran { job, attempt, printed });
         self.complete(answered.collect()).await;
         fits
     }
 
-    /// A process ended: who is guilty, and who is sent again.
-    async fn bury(
-        &mut self,
-        process: &Process,
-        status: io::Result<ExitStatus>,
-        reason: Option<Ended>,
-        stderr: Vec<u8>,
-    ) {
-        self.is_careful = false;
-        let mut open = self.in_flight.take();
-        self.owners.remove(open.iter().map(|(job, _)| job.ticket.epoch));
-        let how = reason.unwrap_or_else(|| how(status));
-        let log = self.parts.shared.log;
-        log.verbose(1, format_args!("{}: {how}, with {} records in hand", process.name, open.len()));
-        if open.is_empty() {
-            return;
-        }
-        if process.group.was_told() || self.is_stopping() {
-            // Nobody's doing: what may still be begun is begun again, the rest is given back.
-            open.into_iter().rev().for_each(|(job, _)| self.waiting.push_front(job));
+    /// A process ended: which record is guilty, and which are sent again.
+    async fn bury(&mut self, process: &mut Process, status: io::Result<ExitStatus>, stderr: Vec<u8>) {
+        self.owners.remove(self.backlog.in_flight.epochs());
+        let open = self.backlog.in_flight.len();
+        let how = process.reason.take().unwrap_or_else(|| how(status));
+        self.around
+            .shared
+            .log
+            .verbose(1, format_args!("{}: {how}, with {open} records in flight", process.name));
+        if process.group.was_signalled() || self.is_stopping() {
+            // No record caused it: what may still be started is started again, the rest is given back.
+            self.backlog.terminated();
             return self.recall().await;
         }
-        // Which of several it was nobody knows, but for an answer without an end; nor whether a process that
-        // had answered before ever saw the one: it may end by itself after so many records. One that has
-        // failed before is taken at its word.
-        let is_known = |job: &Job| !self.has_answered || job.attempt > 1 || matches!(how, Ended::Timeout);
-        let is_alone = matches!(&open[..], [(job, _)] if is_known(job));
-        let guilty = (is_alone || matches!(how, Ended::Protocol(_))).then(|| open.remove(0));
-        open.into_iter().rev().for_each(|(job, _)| self.suspects.push_front(job));
-        match &guilty {
-            Some((job, _)) => self.deaths.of(job.ticket),
-            None => self.deaths.unexplained(),
-        }
-        if self.deaths.are_too_many() {
-            self.parts.shared.stop(Stop::Broken(format!(
+        let guilty = self.backlog.died(&how);
+        if open > 0 && self.backlog.is_command_broken() {
+            self.around.shared.stop(StopReason::Broken(format!(
                 "{}: it ended {MOST} times without an answer, at last: {how}",
-                self.parts.runner.launcher.program().shown
+                self.around.runner.launcher.program().shown
             )));
         }
         if let Some((job, since)) = guilty {
-            let done = if self.is_stopping() {
-                Done::Left { job }
+            let completion = if self.is_stopping() {
+                Completion::Returned { job }
             } else {
                 report(job, since.elapsed(), how, stderr)
             };
-            self.complete(vec![done]).await;
+            self.complete(vec![completion]).await;
         }
     }
+}
+
+/// What an answer says of a record, as an attempt at it; what it prints goes onto the end of `printed`.
+fn attempt(verdict: Verdict, took: Duration, line: &[u8], printed: &mut Vec<u8>) -> Attempt {
+    let (mut retry_after, mut stderr) = (None, Vec::new());
+    let ended = match verdict {
+        Verdict::Ok(out) => {
+            printed.extend_from_slice(&out);
+            Ended::Exit(0)
+        }
+        Verdict::Retry(after) => {
+            retry_after = Some(after);
+            Ended::Again("asked for again".into())
+        }
+        Verdict::Fail(why) => {
+            stderr = why.as_bytes()[why.len().saturating_sub(STDERR_TAIL)..].to_vec();
+            Ended::Protocol(format!("failed: {why}"))
+        }
+        Verdict::Invalid(why) => {
+            let start = String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned();
+            Ended::Protocol(format!("not understood: {why}: {start}"))
+        }
+    };
+    Attempt { ended, stdout: Vec::new(), stderr, retry_after, took }
 }
 
 /// How a process ended by itself, as its record's failure.
@@ -402,7 +351,7 @@ fn how(status: io::Result<ExitStatus>) -> Ended {
 }
 
 /// A record's process ended.
-fn report(job: Job, took: Duration, ended: Ended, stderr: Vec<u8>) -> Done {
+fn report(job: Job, took: Duration, ended: Ended, stderr: Vec<u8>) -> Completion {
     let attempt = Attempt { ended, stdout: Vec::new(), stderr, retry_after: None, took };
-    Done::Ran { job, attempt, is_out: true }
+    Completion::Ran { job, attempt, printed: Printed::Delivered }
 }

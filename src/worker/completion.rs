@@ -1,0 +1,37 @@
+//! What comes back from a command: one attempt at a record, and how it is reported.
+
+use std::time::Duration;
+
+use super::ledger::Job;
+use super::policy::Ended;
+
+/// How one attempt ended, and what it printed.
+pub struct Attempt {
+    pub ended: Ended,
+    pub stdout: Vec<u8>,
+    /// The end of it.
+    pub stderr: Vec<u8>,
+    /// What the command asked for instead of the backoff.
+    pub retry_after: Option<Duration>,
+    /// From its start, or from when the record was handed over, to its end.
+    pub took: Duration,
+}
+
+/// Whether what a command printed has arrived: on stdout, or in the output topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Printed {
+    Delivered,
+    /// It could not be written, and the worker stops.
+    Lost,
+}
+
+/// What comes back from persistent processes, and from their dead letters.
+pub enum Completion {
+    /// The command answered, or ended.
+    Ran { job: Job, attempt: Attempt, printed: Printed },
+    /// The dead letter was acknowledged, or can't be sent.
+    Sent { job: Job, outcome: Result<(), String> },
+    /// It was not started, or did not finish, and did not fail: its partition is revoked, the worker
+    /// stops, or its process was terminated.
+    Returned { job: Job },
+}

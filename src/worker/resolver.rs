@@ -1,0 +1,262 @@
+//! What becomes of a record once its command has ended: resolved, tried again, sent to the dead letters, left.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::completion::{Attempt, Printed};
+use super::dead_letter::{self, Failure};
+use super::ledger::{Job, Outcome};
+use super::policy::{Breaker, Ended, Meaning, Next, Policy};
+use super::settings::Failing;
+use super::shared::{Shared, StopReason};
+use super::tally::{FailureReason, RecordResult};
+use crate::clock::backoff::Backoff;
+use crate::clock::random;
+use crate::lock::Lock;
+use crate::sending::outbox::Letter;
+
+/// The shortest wait after a command that could not be started.
+pub const START_PAUSE: Duration = Duration::from_millis(100);
+/// The least time between two notes that a command can't be started.
+const START_NOTE: Duration = Duration::from_secs(5);
+/// How many lines of a command's stderr an error quotes.
+const QUOTED_LINES: usize = 5;
+
+/// A dead letter to send before its record is resolved.
+pub struct Undelivered {
+    pub job: Job,
+    pub letter: Letter,
+}
+
+/// Decides what becomes of each record, and tells the ledger.
+pub struct Resolver {
+    shared: Arc<Shared>,
+    policy: Policy,
+    backoff: Backoff,
+    breaker: Lock<Breaker>,
+    dead_letter_topic: Option<Arc<str>>,
+    group: String,
+    /// The command as the user gave it, for errors.
+    command: String,
+    /// When a note last said that a command can't be started.
+    start_noted: Lock<Option<Instant>>,
+}
+
+/// Whether the end of a command says anything about its record.
+enum Standing {
+    Counts,
+    /// The partition has left, and with it the record.
+    Void,
+    /// The command was terminated, or its output is lost: the record runs again at the next start.
+    Abandoned,
+}
+
+impl Resolver {
+    /// Resolves the records of this group by these settings; `command` is shown in errors.
+    pub fn new(shared: Arc<Shared>, failing: Failing, group: String, command: String) -> Self {
+        Self {
+            shared,
+            policy: failing.policy,
+            backoff: failing.backoff,
+            breaker: Lock::new(Breaker::new(failing.max_consecutive_failures)),
+            dead_letter_topic: failing.dead_letters.map(Arc::from),
+            group,
+            command,
+            start_noted: Lock::default(),
+        }
+    }
+
+    /// Whether an attempt that ended like this succeeded.
+    pub fn is_success(&self, ended: &Ended) -> bool {
+        self.policy.meaning(ended) == Meaning::Ok
+    }
+
+    /// Whether a record is tried again after an attempt that ended like this.
+    pub fn is_retried(&self, ended: &Ended, attempt: u32) -> bool {
+        self.policy.next(ended, attempt) == Next::Retry
+    }
+
+    /// A command ended now. Gives the dead letter where its record needs one.
+    pub fn ran(&self, job: Job, attempt: &Attempt, printed: Printed, now: Instant) -> Option<Undelivered> {
+        if let Ended::NotStarted(why) = &attempt.ended {
+            self.not_started(&job, why, now);
+            return None;
+        }
+        let next = self.policy.next(&attempt.ended, job.attempt);
+        match self.standing(&job, attempt, next, printed) {
+            Standing::Counts => {}
+            Standing::Void => return None,
+            Standing::Abandoned => {
+                self.count(RecordResult::Abandoned);
+                self.finish(&job, Outcome::Abandoned);
+                return None;
+            }
+        }
+        self.count_attempt(attempt, next);
+        match next {
+            Next::Resolved => self.done(&job),
+            Next::Retry => self.retry(&job, attempt, now),
+            Next::Broken => {
+                let why = self.policy.why_broken(&attempt.ended);
+                let why = format!("{}\n{why}", self.describe(&job, attempt));
+                self.stop(&job, StopReason::Broken(why));
+            }
+            Next::Stop => {
+                let why = self.describe(&job, attempt);
+                let why = format!(
+                    "{why}\nit is not committed: the next start tries it again; --dlq TOPIC or \
+                     --on-failure skip goes past it"
+                );
+                self.stop(&job, StopReason::Policy(why));
+            }
+            Next::Skipped | Next::DeadLetter if self.breaker_opens(&attempt.ended) => {
+                let why = self.describe(&job, attempt);
+                let why = format!(
+                    "too many records failed in a row (--max-consecutive-failures): it looks like an outage; \
+                     the last was {why}"
+                );
+                self.stop(&job, StopReason::Policy(why));
+            }
+            Next::Skipped => self.skip(&job, &attempt.ended),
+            Next::DeadLetter => return self.dead_letter(job, attempt),
+        }
+        None
+    }
+
+    /// A record comes back whose command did not fail: it was not started, or did not finish.
+    pub fn returned(&self, job: &Job) {
+        let mut ledger = self.shared.ledger();
+        if ledger.is_live(job.ticket) && ledger.is_terminated(job.ticket) {
+            self.count(RecordResult::Abandoned);
+        }
+        ledger.finish(job.ticket, Outcome::Abandoned);
+    }
+
+    /// A dead letter was acknowledged, or can't be sent.
+    pub fn sent(&self, job: &Job, outcome: Result<(), String>) {
+        if !self.shared.ledger().is_live(job.ticket) {
+            return;
+        }
+        match outcome {
+            Ok(()) => {
+                self.count(RecordResult::DeadLettered);
+                self.finish(job, Outcome::Resolved);
+            }
+            Err(why) => {
+                let place = job.record.place();
+                self.stop(job, StopReason::Policy(format!("{place}: the dead letter can't be sent: {why}")));
+            }
+        }
+    }
+
+    fn standing(&self, job: &Job, attempt: &Attempt, next: Next, printed: Printed) -> Standing {
+        let ledger = self.shared.ledger();
+        if !ledger.is_live(job.ticket) {
+            return Standing::Void;
+        }
+        // A command that was terminated did not fail, and perhaps did not do its work.
+        let is_terminated = attempt.ended == Ended::Terminated
+            || (ledger.is_terminated(job.ticket) && next != Next::Resolved);
+        if is_terminated || printed == Printed::Lost { Standing::Abandoned } else { Standing::Counts }
+    }
+
+    fn count(&self, result: RecordResult) {
+        self.shared.tally.records.count(result);
+    }
+
+    fn count_attempt(&self, attempt: &Attempt, next: Next) {
+        let tally = &self.shared.tally;
+        tally.handler_seconds.observe(attempt.took.as_secs_f64());
+        if next != Next::Resolved {
+            tally.failed_attempts.count(FailureReason::of(&attempt.ended));
+        }
+    }
+
+    fn done(&self, job: &Job) {
+        self.breaker.lock().success();
+        self.count(RecordResult::Done);
+        self.shared.log.verbose(1, format_args!("{}: done", job.record.place()));
+        self.finish(job, Outcome::Resolved);
+    }
+
+    fn retry(&self, job: &Job, attempt: &Attempt, now: Instant) {
+        let backoff = || self.backoff.delay(job.attempt - 1, random);
+        let delay = attempt.retry_after.unwrap_or_else(backoff);
+        let (place, ended, number) = (job.record.place(), &attempt.ended, job.attempt);
+        let ms = delay.as_millis();
+        self.shared.log.verbose(1, format_args!("{place}: {ended} (attempt {number}), again in {ms} ms"));
+        self.finish(job, Outcome::Retry(now + delay));
+    }
+
+    fn skip(&self, job: &Job, ended: &Ended) {
+        self.count(RecordResult::Skipped);
+        self.shared.log.note(format_args!("{}: {ended}, skipped", job.record.place()));
+        self.finish(job, Outcome::Resolved);
+    }
+
+    fn dead_letter(&self, job: Job, attempt: &Attempt) -> Option<Undelivered> {
+        let Some(topic) = &self.dead_letter_topic else {
+            self.stop(&job, StopReason::Policy("no --dlq TOPIC is given".into()));
+            return None;
+        };
+        let failed_at = format!("{:.3}", jiff::Timestamp::now());
+        let failure = Failure {
+            group: &self.group,
+            attempts: job.attempt,
+            ended: &attempt.ended,
+            stderr: &attempt.stderr,
+            failed_at: &failed_at,
+        };
+        let letter = dead_letter::letter(topic, &job.record, failure);
+        self.shared.log.note(format_args!("{}: {}, to {topic}", job.record.place(), attempt.ended));
+        Some(Undelivered { job, letter })
+    }
+
+    /// A command could not be started for now: its record waits, and spends no attempt.
+    fn not_started(&self, job: &Job, why: &str, now: Instant) {
+        let delay = self.backoff.delay(job.attempt - 1, random).max(START_PAUSE);
+        self.finish(job, Outcome::Again(now + delay));
+        let mut noted = self.start_noted.lock();
+        if noted.is_none_or(|noted| now.saturating_duration_since(noted) >= START_NOTE) {
+            *noted = Some(now);
+            self.shared.log.error(format_args!("a command can't be started: {why}; trying again"));
+        }
+    }
+
+    /// Stops the worker over a record, which stays uncommitted.
+    fn stop(&self, job: &Job, why: StopReason) {
+        self.shared.stop(why);
+        self.finish(job, Outcome::Abandoned);
+    }
+
+    fn finish(&self, job: &Job, outcome: Outcome) {
+        self.shared.ledger().finish(job.ticket, outcome);
+    }
+
+    /// Counts a failure for good, unless `--exit-map` says to skip that status. True where the breaker opens.
+    fn breaker_opens(&self, ended: &Ended) -> bool {
+        let is_mapped = self.policy.meaning(ended) == Meaning::Skip;
+        !is_mapped && self.breaker.lock().failure()
+    }
+
+    /// What failed, where, how, and the last lines of its stderr.
+    fn describe(&self, job: &Job, attempt: &Attempt) -> String {
+        let mut text = format!("{}: {}: {}", job.record.place(), self.command, attempt.ended);
+        if job.attempt > 1 {
+            let _ = write!(text, " (attempt {})", job.attempt);
+        }
+        let stderr = String::from_utf8_lossy(&attempt.stderr);
+        // What a persistent command answered is in the text already.
+        let answer = if let Ended::Protocol(why) = &attempt.ended { why } else { "" };
+        let is_new = |line: &&str| !line.trim().is_empty() && !answer.contains(line);
+        let lines: Vec<&str> = stderr.lines().filter(is_new).collect();
+        for line in &lines[lines.len().saturating_sub(QUOTED_LINES)..] {
+            let _ = write!(text, "\n  stderr: {line}");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests;
