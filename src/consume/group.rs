@@ -10,29 +10,29 @@ use super::{BATCH, Known, Session, Stop, TICK};
 use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
 use crate::kafka::errors::{Code, is_passing, words};
 use crate::reading::bounds::Start;
-use crate::reading::client;
+use crate::reading::commit::{self, Then};
+use crate::reading::questions;
 
 impl<C: ConsumerClient> Session<'_, C> {
-    /// Commits what is stored. In the middle of a rebalance the group takes no commit, so
-    /// wait for its end, up to `deadline`.
+    /// Commits what is stored, up to `deadline`.
     pub(super) fn commit(&mut self, deadline: Instant) -> Result<(), Code> {
-        use Code as E;
         let connected = self.connected;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match connected.consumer.commit_stored(left) {
-                Err(E::RebalanceInProgress | E::IllegalGeneration)
-                    if !left.is_zero() && !self.parts.is_empty() =>
-                {
-                    drop(connected.consumer.poll(TICK, BATCH, self));
-                }
-                // The partitions went meanwhile, and what was stored was committed as they did.
-                Err(E::RebalanceInProgress | E::IllegalGeneration) if self.parts.is_empty() && !self.lost => {
-                    return Ok(());
-                }
-                other => return other,
+        let left = || deadline.saturating_duration_since(Instant::now());
+        commit::commit_stored(&connected.consumer, left, |code, left| {
+            if code == Code::OperationTimedOut {
+                return Then::Fail;
             }
-        }
+            match (self.parts.is_empty(), self.lost) {
+                (false, _) if left.is_zero() => Then::Fail,
+                (false, _) => {
+                    drop(connected.consumer.poll(TICK, BATCH, self));
+                    Then::TryAgain
+                }
+                // What was stored was committed as the partitions left.
+                (true, false) => Then::Done,
+                (true, true) => Then::Fail,
+            }
+        })
     }
 
     /// Where a partition that the group gave us starts: its committed offset, unless there is none.
@@ -52,7 +52,7 @@ impl<C: ConsumerClient> Session<'_, C> {
             return Ok(part);
         };
         let question = self.question(&topic, partition);
-        let start = self.patiently(|| question.take_over(committed), client::is_passing)?;
+        let start = self.patiently(|| question.take_over(committed), questions::is_passing)?;
         if let (Some(at), true) = (start.at, start.verdict.is_some()) {
             assigned.start = StartAt::Offset(at);
         }

@@ -9,7 +9,7 @@ use crate::kafka::client::ConsumerClient;
 use crate::reading::bounds::Start;
 use crate::reading::position::Verdict;
 use crate::reading::start::{Found, Question};
-use crate::reading::{client, contact};
+use crate::reading::{contact, questions};
 
 impl<C: ConsumerClient> Session<'_, C> {
     /// Asks until there is an answer, through an outage that begins just now: as long as a stop
@@ -29,8 +29,8 @@ impl<C: ConsumerClient> Session<'_, C> {
     }
 
     pub(super) fn watermarks(&self, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
-        let ask = || client::watermarks(self.consumer(), topic, partition, self.config.timeout);
-        self.patiently(ask, client::is_passing)
+        let ask = || questions::watermarks(self.consumer(), topic, partition, self.config.timeout);
+        self.patiently(ask, questions::is_passing)
     }
 
     /// Asks one of these about a partition.
@@ -48,7 +48,7 @@ impl<C: ConsumerClient> Session<'_, C> {
     /// A partition with nothing read of it.
     pub(super) fn begin(&mut self, topic: &str, partition: i32, from: Start) -> anyhow::Result<Part> {
         let question = self.question(topic, partition);
-        let start = self.patiently(|| question.begin(from), client::is_passing)?;
+        let start = self.patiently(|| question.begin(from), questions::is_passing)?;
         self.open(topic, partition, start)
     }
 

@@ -8,8 +8,8 @@ use crate::clock::now_ms;
 use crate::exit::{self, Exit};
 use crate::kafka::client::{ConsumerClient, Event};
 use crate::kafka::errors::{self, Code};
-use crate::reading::client;
 use crate::reading::position::{self, Limit, Log, Read, Verdict};
+use crate::reading::{commit, questions};
 use crate::record::RecordRef;
 
 impl<C: ConsumerClient> Session<'_, C> {
@@ -76,7 +76,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         match code {
             E::AutoOffsetReset => {
                 self.config.log.verbose(1, format_args!("{topic}[{partition}]@{offset}: {reason}"));
-                self.take_gap(topic, partition, offset, client::truncated_at(reason));
+                self.take_gap(topic, partition, offset, errors::truncated_at(reason));
             }
             E::Fatal => {
                 self.broken = Some(if errors::is_unsupported(reason) {
@@ -162,7 +162,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         if self.group.is_none() {
             return Ok(());
         }
-        let commit = || client::commit_back(self.consumer(), topic, partition, position, self.config.timeout);
-        self.patiently(commit, client::is_passing)
+        let ask = || commit::commit_back(self.consumer(), topic, partition, position, self.config.timeout);
+        self.patiently(ask, questions::is_passing)
     }
 }

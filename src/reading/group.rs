@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::kafka::client::{ConsumerClient, TopicMetadata};
 use crate::kafka::errors::{Code, words};
 use crate::reading::bounds::Start;
-use crate::reading::client::{start, watermarks};
+use crate::reading::questions::{start, watermarks};
 use crate::record::TopicPartition;
 use crate::terminal::notes::Log;
 

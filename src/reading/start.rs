@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::kafka::client::ConsumerClient;
 use crate::reading::bounds::{End, Start};
-use crate::reading::client;
 use crate::reading::position::{self, Limit, Log, Read, Verdict};
+use crate::reading::questions;
 use crate::record::TopicPartition;
 
 /// Where a partition begins and ends.
@@ -69,7 +69,7 @@ pub struct Question<'a, C> {
 
 impl<C: ConsumerClient> Question<'_, C> {
     fn log(&self) -> anyhow::Result<Log> {
-        client::watermarks(self.consumer, self.topic, self.partition, self.timeout).map(Log::new)
+        questions::watermarks(self.consumer, self.topic, self.partition, self.timeout).map(Log::new)
     }
 
     /// Where a partition that nothing was read of begins and ends. Of a start past the end, what comes
@@ -80,7 +80,7 @@ impl<C: ConsumerClient> Question<'_, C> {
         }
         let Self { consumer, topic, partition, timeout, .. } = *self;
         let log = self.log()?;
-        let start = client::start(consumer, topic, partition, from, (log.low, log.high), timeout)?;
+        let start = questions::start(consumer, topic, partition, from, (log.low, log.high), timeout)?;
         let (limit, until_time) = self.limit(log.high)?;
         let begin = position::begin(start, log, limit);
         let gone = |(from, to)| Verdict::Gone { from, to, next: begin.at };
@@ -103,7 +103,7 @@ impl<C: ConsumerClient> Question<'_, C> {
         let log = self.log()?;
         let ending = self.limit(log.high)?;
         if committed <= log.high
-            || committed <= client::unstable_end(self.consumer, self.topic, self.partition, self.timeout)?
+            || committed <= questions::unstable_end(self.consumer, self.topic, self.partition, self.timeout)?
         {
             return Ok(Found::ending(Some(committed), ending));
         }
@@ -127,7 +127,7 @@ impl<C: ConsumerClient> Question<'_, C> {
             limit
         } else {
             let (consumer, timeout) = (self.consumer, self.timeout);
-            let end = client::end(consumer, self.topic, self.partition, until, high, timeout)?;
+            let end = questions::end(consumer, self.topic, self.partition, until, high, timeout)?;
             Limit::new(self.until, end)
         };
         let time = match (until, limit) {

@@ -9,6 +9,7 @@ use super::shared::{Shared, Stop};
 use crate::exit::{self, Exit};
 use crate::kafka::client::ConsumerClient;
 use crate::kafka::errors::{Code, words};
+use crate::reading::commit::{self, Then};
 
 /// How the time for ending is shared out: of 28 parts, 18 to drain, 4 of grace, 1 after KILL,
 /// 2 to store and commit, and what is left to close.
@@ -157,23 +158,18 @@ fn tell(shared: &Shared, sights: &[Sight], broken_off_by: Option<i32>) {
     }
 }
 
-/// Commits what is stored, again and again while the group rebalances: a broker answers a commit
-/// after the `JoinGroup` before it, once every other member has come, and by then its generation is
-/// over. The time that draining left is there for that.
+/// Commits what is stored, and tries again while the group rebalances, for the time that draining left.
 fn commit<C: ConsumerClient>(poller: &mut Poller<'_, C>, share: Share) -> Result<(), Code> {
-    loop {
-        let left = share.left(Share::COMMITTED);
-        let patience = share.of(2).min(left).max(share.of(1));
-        match poller.consumer.commit_stored(patience) {
-            Err(Code::IllegalGeneration | Code::RebalanceInProgress | Code::OperationTimedOut)
-                if patience < share.left(Share::COMMITTED) && poller.watch.away_since().is_none() =>
-            {
-                poller.poll(POLL, 500);
-                poller.settle();
-            }
-            outcome => return outcome,
+    let left = || share.left(Share::COMMITTED);
+    let patience = || share.of(2).min(left()).max(share.of(1));
+    commit::commit_stored(poller.consumer, patience, |_, patience| {
+        if patience >= left() || poller.watch.away_since().is_some() {
+            return Then::Fail;
         }
-    }
+        poller.poll(POLL, 500);
+        poller.settle();
+        Then::TryAgain
+    })
 }
 
 /// Polls on, so that the membership holds, until nothing runs or the time is up.

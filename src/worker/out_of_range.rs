@@ -9,8 +9,8 @@ use super::shared::Stop;
 use crate::kafka::client::ConsumerClient;
 use crate::kafka::errors::Code;
 use crate::reading::bounds::Start;
-use crate::reading::client;
 use crate::reading::position::{self, Limit, Log, Read, Verdict};
+use crate::reading::{commit, questions};
 
 impl<C: ConsumerClient> Poller<'_, C> {
     /// The offset to read from is not there: it was deleted, the topic was recreated, or the log was
@@ -33,7 +33,7 @@ impl<C: ConsumerClient> Poller<'_, C> {
         let (topic, partition) = (&name.0, name.1);
         let read = self.read_of(name, offset, cut)?;
         let (low, high) =
-            self.rebalancer.ask(|timeout| client::watermarks(self.consumer, topic, partition, timeout))?;
+            self.rebalancer.ask(|timeout| questions::watermarks(self.consumer, topic, partition, timeout))?;
         let log = Log { low, high, cut };
         let limit = Limit::new(self.rebalancer.until, self.shared.ledger().until_of(name));
         let mut verdict = match read {
@@ -67,7 +67,7 @@ impl<C: ConsumerClient> Poller<'_, C> {
             // Should this worker be killed before it is where the group was.
             Ok(()) if is_back => self
                 .rebalancer
-                .ask(|timeout| client::commit_back(self.consumer, topic, partition, next, timeout)),
+                .ask(|timeout| commit::commit_back(self.consumer, topic, partition, next, timeout)),
             Ok(()) => Ok(()),
         }
     }

@@ -12,7 +12,6 @@ use super::subscription::Subscription;
 use crate::clock::now_ms;
 use crate::kafka::client::{ConsumerClient, Event, Events as _};
 use crate::kafka::errors::{self, Code};
-use crate::reading::client;
 use crate::reading::contact::{self, Hush, Silence, Step};
 use crate::reading::membership;
 use crate::record::TopicPartition;
@@ -150,7 +149,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
                                 self.shared
                                     .log
                                     .verbose(1, format_args!("{topic}[{partition}]@{offset}: {reason}"));
-                                let cut = client::truncated_at(reason);
+                                let cut = errors::truncated_at(reason);
                                 out_of_range.push((Arc::<str>::from(topic), partition, offset, cut));
                             }
                             _ => self.report(topic, partition, code, reason),

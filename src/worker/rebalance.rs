@@ -13,7 +13,7 @@ use crate::reading::bounds::{End, Start};
 use crate::reading::membership::Joining;
 use crate::reading::position::Verdict;
 use crate::reading::start::{Ends, Found, Question};
-use crate::reading::{client, contact};
+use crate::reading::{commit, contact, questions};
 use crate::record::TopicPartition;
 use crate::shutdown::Shutdown;
 
@@ -254,7 +254,7 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
             self.look_for_a_signal();
             self.shared.stopping().is_some()
         };
-        contact::ride_out(self.shared.log, self.ride_out, is_over, client::is_passing, || {
+        contact::ride_out(self.shared.log, self.ride_out, is_over, questions::is_passing, || {
             question(self.timeout)
         })
     }
@@ -290,8 +290,8 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
         let Some(verdict) = start.verdict else { return };
         self.tell(name, verdict);
         if let Verdict::Back { next, .. } = verdict {
-            let commit = |timeout| client::commit_back(self.consumer, topic, *partition, next, timeout);
-            if let Err(e) = self.ask(commit) {
+            let ask = |timeout| commit::commit_back(self.consumer, topic, *partition, next, timeout);
+            if let Err(e) = self.ask(ask) {
                 self.shared.stop(Stop::Failed(format!("{e:#}")));
             }
         }

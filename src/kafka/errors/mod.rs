@@ -1,6 +1,7 @@
 //! From librdkafka's errors and log lines to a sentence that a person can act on.
 
 mod cause;
+mod truncation;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use crate::config;
 use crate::lock::Lock;
 use crate::terminal::notes::Log;
 use cause::{Cause, split_broker};
+
+pub use truncation::truncated_at;
 
 /// What librdkafka last said of each broker: fed by a client's callbacks, read when
 /// something must be explained. Clones share what they know.
