@@ -8,6 +8,7 @@ pub mod group;
 pub mod isolation;
 pub mod membership;
 pub mod position;
+pub mod properties;
 pub mod questions;
 pub mod start;
 pub mod topics;
