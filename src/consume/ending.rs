@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::{LEAVING, Session, Stop};
 use crate::exit::Exit;
@@ -61,9 +60,9 @@ impl<C: ConsumerClient> Session<'_, C> {
         let mut uncommitted = None;
         if self.group.is_some() {
             // The close below commits too, but does not say whether it could.
-            let deadline = Instant::now() + self.settings.close_timeout;
+            let deadline = self.clock.now() + self.settings.close_timeout;
             uncommitted = self.commit(deadline).err();
-            let left = deadline.saturating_duration_since(Instant::now()).max(LEAVING);
+            let left = deadline.saturating_duration_since(self.clock.now()).max(LEAVING);
             connected.consumer.close(left, &mut self);
         }
         if let Some(broken) = self.broken.take() {

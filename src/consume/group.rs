@@ -17,7 +17,8 @@ impl<C: ConsumerClient> Session<'_, C> {
     /// Commits what is stored, up to `deadline`.
     pub(super) fn commit(&mut self, deadline: Instant) -> Result<(), Code> {
         let connected = self.connected;
-        let left = || deadline.saturating_duration_since(Instant::now());
+        let clock = self.clock;
+        let left = || deadline.saturating_duration_since(clock.now());
         commit::commit_stored(&connected.consumer, left, |code, left| {
             if code == Code::OperationTimedOut {
                 return Then::Fail;
@@ -91,8 +92,8 @@ impl<C: ConsumerClient> Rebalance for Session<'_, C> {
                 break;
             }
         }
-        self.joining.assigned(Instant::now());
-        self.last_record = Instant::now();
+        self.joining.assigned(self.clock.now());
+        self.last_record = self.clock.now();
         self.config.log.verbose(1, format_args!("assigned: {}", names(partitions)));
         self.stop_when_done();
     }
@@ -110,7 +111,7 @@ impl<C: ConsumerClient> Rebalance for Session<'_, C> {
                 self.known.push(Known { topic: part.topic, partition: part.partition, position });
             }
         }
-        self.joining.revoked(Instant::now());
+        self.joining.revoked(self.clock.now());
         self.config
             .log
             .verbose(1, format_args!("{}: {}", if lost { "lost" } else { "revoked" }, names(partitions)));

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
-use crate::clock::now_ms;
+use crate::clock::source::{Clock, System};
 use crate::config::Config;
 use crate::exit::{self, Exit};
 use crate::kafka::client::{ConsumerClient, Events as _};
@@ -54,7 +54,7 @@ pub fn run(settings: &Settings, sink: Sink, output: Output, config: &Config) -> 
     }
     end_though_stdout_hangs(&shutdown, &output, settings, config);
     shutdown.begin();
-    let mut session = Session::new(settings, config, &connected, &shutdown, sink, output);
+    let mut session = Session::new(settings, config, &connected, &shutdown, &System, sink, output);
     session.begin_reading()?;
     session.run()
 }
@@ -117,6 +117,7 @@ struct Session<'a, C> {
     output: Output,
     sink: Sink,
     shutdown: &'a Shutdown,
+    clock: &'a dyn Clock,
     written: u64,
     undecoded: u64,
     /// Records that retention took before they were read.
@@ -158,11 +159,12 @@ impl<'a, C: ConsumerClient> Session<'a, C> {
         config: &'a Config,
         connected: &'a Connected<C>,
         shutdown: &'a Shutdown,
+        clock: &'a dyn Clock,
         sink: Sink,
         output: Output,
     ) -> Self {
         let stall = settings.bounds.stops().then_some(settings.stall_timeout);
-        let now = Instant::now();
+        let now = clock.now();
         Self {
             settings,
             config,
@@ -177,6 +179,7 @@ impl<'a, C: ConsumerClient> Session<'a, C> {
             output,
             sink,
             shutdown,
+            clock,
             written: 0,
             undecoded: 0,
             gone: 0,
@@ -227,7 +230,7 @@ impl<C: ConsumerClient> Session<'_, C> {
                 self.write_out();
                 self.look_around();
             } else {
-                self.polled = Instant::now();
+                self.polled = self.clock.now();
                 let taken = batch.for_each(with_headers, |event| {
                     self.take(event);
                     if self.stop.is_some() || self.broken.is_some() { Err(()) } else { Ok(()) }
@@ -269,7 +272,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         if self.parts.is_empty() && self.connected.causes.lacks_group_protocol() {
             self.broken = Some(anyhow!(errors::UNSUPPORTED));
         }
-        let now = now_ms();
+        let now = self.clock.now_ms();
         for part in self.parts.iter_mut() {
             part.reach_time(now);
         }
@@ -279,7 +282,7 @@ impl<C: ConsumerClient> Session<'_, C> {
             && !self.parts.is_empty()
             && self.parts.behind().next().is_none()
             && !self.contact.is_lost()
-            && self.last_record.elapsed() >= idle
+            && self.clock.now().saturating_duration_since(self.last_record) >= idle
         {
             self.stop = Some(Stop::Reached);
         }

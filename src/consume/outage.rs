@@ -1,7 +1,5 @@
 //! What a consume waits for: brokers that are away, a partition without a leader, a group's share.
 
-use std::time::Instant;
-
 use anyhow::anyhow;
 
 use super::{Session, Stop};
@@ -15,7 +13,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         if self.group.is_none() || self.subscribed.is_empty() {
             return;
         }
-        let (now, log) = (Instant::now(), self.config.log);
+        let (now, log) = (self.clock.now(), self.config.log);
         if self.joining.is_worth_a_note(now, !self.connected.causes.all_down()) {
             log.note(membership::JOINING);
         }
@@ -37,12 +35,12 @@ impl<C: ConsumerClient> Session<'_, C> {
             Answered::Soon => {}
             Answered::Again => self.config.log.note(contact::OVER),
         }
-        self.last_record = Instant::now();
+        self.last_record = self.clock.now();
     }
 
     /// Says that brokers are away, or that a partition is silent; with a stop condition, gives up in the end.
     pub(super) fn watch_contact(&mut self) {
-        let now = Instant::now();
+        let now = self.clock.now();
         let causes = &self.connected.causes;
         if causes.all_down() {
             self.contact.lose(now);

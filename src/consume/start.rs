@@ -25,7 +25,7 @@ impl<C: ConsumerClient> Session<'_, C> {
             None => Duration::MAX,
         };
         let is_over = || self.shutdown.signal().is_some();
-        contact::ride_out(self.config.log, patience, is_over, is_passing, ask)
+        contact::ride_out(self.config.log, self.clock, patience, is_over, is_passing, ask)
     }
 
     pub(super) fn watermarks(&self, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {

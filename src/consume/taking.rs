@@ -4,7 +4,6 @@ use anyhow::{anyhow, bail};
 
 use super::sink::Fate;
 use super::{Session, Stop};
-use crate::clock::now_ms;
 use crate::exit::{self, Exit};
 use crate::kafka::client::{ConsumerClient, Event};
 use crate::kafka::errors::{self, Code};
@@ -21,7 +20,7 @@ impl<C: ConsumerClient> Session<'_, C> {
                     self.hear();
                 }
                 if let Some(part) = self.parts.find(topic, partition) {
-                    part.reached_end(offset, now_ms());
+                    part.reached_end(offset, self.clock.now_ms());
                     self.stop_when_done();
                 }
             }

@@ -40,7 +40,7 @@ fn consume(cluster: &Cluster, arguments: &[&str]) -> Ended {
     let shutdown = Shutdown::default();
     let sink = Sink::new(commands::consume::sink(args, Reader::Program).unwrap());
     let output = Output::to_file(stdout.try_clone().unwrap());
-    let mut session = Session::new(&settings, &config, &connected, &shutdown, sink, output);
+    let mut session = Session::new(&settings, &config, &connected, &shutdown, cluster.clock(), sink, output);
     let outcome = session.begin_reading().and_then(|()| session.run());
     assert!(config.log.flush());
     Ended { outcome, stdout: text(stdout), stderr: text(stderr) }

@@ -1,7 +1,6 @@
 //! What a consume reads: the topics and partitions at the start, and those that come and go later.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{anyhow, bail};
 
@@ -87,11 +86,11 @@ impl<C: ConsumerClient> Session<'_, C> {
         } else {
             Follows::Nothing
         };
-        if !self.discovery.is_due(Instant::now(), is_missed, news) {
+        if !self.discovery.is_due(self.clock.now(), is_missed, news) {
             return;
         }
         let looked = self.selection.look(self.consumer(), &self.connected.causes);
-        match self.discovery.judge(Instant::now(), looked) {
+        match self.discovery.judge(self.clock.now(), looked) {
             Ok(Some(topics)) if self.group.is_some() => self.subscribe_again(&topics),
             Ok(Some(topics)) if follows => self.assign_new(&topics),
             Ok(_) => {}

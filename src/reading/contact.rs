@@ -1,11 +1,11 @@
-//! An outage: when to ask again, when to say so, when to give up, and the sentences. The clock is injected but for `ride_out`.
+//! An outage: when to ask again, when to say so, when to give up, and the sentences. The clock is injected.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::hash::Hash;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::clock::source::Clock;
 use crate::terminal::notes::Log;
 
 /// Between the beginnings of two questions that nothing else is done beside.
@@ -259,22 +259,24 @@ pub fn stalled_at<K: Display>(partitions: &[K], lasts: Duration, cause: Option<&
 /// `limit` has passed, or `is_over`. Says what it waits for.
 pub fn ride_out<T, E: fmt::Display>(
     log: Log,
+    clock: &dyn Clock,
     limit: Duration,
     is_over: impl Fn() -> bool,
     is_outage: impl Fn(&E) -> bool,
     question: impl Fn() -> Result<T, E>,
 ) -> Result<T, E> {
-    let began = Instant::now();
+    let since = |then: Instant| clock.now().saturating_duration_since(then);
+    let began = clock.now();
     let mut notes = Notes::default();
     loop {
-        let asked = Instant::now();
+        let asked = clock.now();
         match question() {
-            Err(e) if is_outage(&e) && !is_over() && began.elapsed() < limit => {
-                let waited = began.elapsed();
+            Err(e) if is_outage(&e) && !is_over() && since(began) < limit => {
+                let waited = since(began);
                 if notes.are_due(waited) {
                     log.note(format_args!("waiting since {} s: {e:#}", waited.as_secs()));
                 }
-                sleep(BETWEEN.saturating_sub(asked.elapsed()));
+                clock.sleep(BETWEEN.saturating_sub(since(asked)));
             }
             outcome => return outcome,
         }
@@ -288,6 +290,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::clock::source::Manual;
 
     const TICK: Duration = Duration::from_millis(100);
 
@@ -449,7 +452,14 @@ mod tests {
                 times.set(times.get() + 1);
                 if times.get() == answers_at { Ok(()) } else { Err(error) }
             };
-            let outcome = ride_out(Log::default(), limit, || is_over, |error| *error == "lost", question);
+            let outcome = ride_out(
+                Log::default(),
+                &Manual::default(),
+                limit,
+                || is_over,
+                |error| *error == "lost",
+                question,
+            );
             (times.get(), outcome)
         };
         let long = Duration::from_mins(1);

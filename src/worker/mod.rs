@@ -39,6 +39,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
+use crate::clock;
 use crate::config::{Config, Properties};
 use crate::descriptors::Own;
 use crate::exit::{self, Exit};
@@ -120,6 +121,7 @@ pub fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
             ending: ending.shutdown_timeout,
             ride_out: ending.stall_timeout.min(interval / 2),
             ends: Ends::default(),
+            clock: &clock::source::System,
             wanted: HashMap::new(),
             joining: Joining::new(reading.sharing.protocol, Instant::now()),
         },
@@ -345,7 +347,7 @@ fn join(
     } else {
         group::note_members(consumer, &reading.group, config.log);
     }
-    Subscription::new(consumer, topics, found)
+    Subscription::new(consumer, topics, found, Instant::now())
 }
 
 /// `max.poll.interval.ms` as `-X` gave it, else librdkafka's default, which the worker leaves alone.

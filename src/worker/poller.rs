@@ -9,7 +9,6 @@ use super::observer::Watch;
 use super::rebalance::{self, Rebalancer, partitions};
 use super::shared::{Shared, Stop};
 use super::subscription::Subscription;
-use crate::clock::now_ms;
 use crate::kafka::client::{ConsumerClient, Event, Events as _};
 use crate::kafka::errors::{self, Code};
 use crate::reading::contact::{self, Hush, Silence, Step};
@@ -70,6 +69,7 @@ pub struct Parts<'a, C> {
 
 impl<'a, C: ConsumerClient> Poller<'a, C> {
     pub fn new(parts: Parts<'a, C>) -> Self {
+        let now = parts.rebalancer.clock.now();
         Self {
             shared: Arc::clone(&parts.rebalancer.shared),
             consumer: parts.consumer,
@@ -82,9 +82,9 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             brokers: parts.brokers,
             has_end: parts.has_end,
             subscription: parts.subscription,
-            busy_at: Instant::now(),
+            busy_at: now,
             full_since: None,
-            looked: Instant::now(),
+            looked: now,
             asked_paused: 0,
         }
     }
@@ -162,7 +162,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         self.came = came;
         self.filtering = filtering;
         if came {
-            self.busy_at = Instant::now();
+            self.busy_at = self.rebalancer.clock.now();
             self.shared.wake();
             self.watch.hear();
         }
@@ -235,11 +235,12 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     fn check_end(&mut self) {
         let (complete, idle, assigned) = {
             let mut ledger = self.shared.ledger();
-            ledger.reach_time(now_ms());
+            ledger.reach_time(self.rebalancer.clock.now_ms());
             (ledger.is_complete(), ledger.is_idle(), ledger.has_partitions())
         };
+        let now = self.rebalancer.clock.now();
         if !idle {
-            self.busy_at = Instant::now();
+            self.busy_at = now;
         }
         if complete {
             return self.shared.stop(Stop::Complete);
@@ -247,14 +248,15 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         if !assigned && self.watch.causes.lacks_group_protocol() {
             return self.shared.stop(Stop::Failed(errors::UNSUPPORTED.to_owned()));
         }
-        let (now, is_in_reach) = (Instant::now(), self.watch.away_since().is_none());
+        let is_in_reach = self.watch.away_since().is_none();
         let joining = &mut self.rebalancer.joining;
         let joins = is_in_reach && !self.subscription.is_empty();
         if joining.is_worth_a_note(now, joins) {
             self.shared.log.note(membership::JOINING);
         }
         let Some(joined) = joining.joined_since() else { return };
-        let ends = self.has_end || self.idle.is_some_and(|limit| joined.elapsed() >= limit);
+        let ends =
+            self.has_end || self.idle.is_some_and(|limit| now.saturating_duration_since(joined) >= limit);
         if !assigned && ends && joining.is_left_out(now) {
             self.shared.log.note(membership::LEFT_OUT);
             return self.shared.stop(Stop::Complete);
@@ -262,7 +264,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         if let Some(limit) = self.idle
             && assigned
             && self.watch.away_since().is_none()
-            && self.busy_at.max(joined).elapsed() >= limit
+            && now.saturating_duration_since(self.busy_at.max(joined)) >= limit
         {
             self.shared.stop(Stop::Complete);
         }
@@ -271,10 +273,11 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     /// Takes note of where the partitions end, which is what lag is counted from. A fetch says so,
     /// but nothing is fetched from what is paused, and just there the lag grows: those are asked for.
     fn look_at_ends(&mut self) {
-        if self.looked.elapsed() < LOOK {
+        let now = self.rebalancer.clock.now();
+        if now.saturating_duration_since(self.looked) < LOOK {
             return;
         }
-        self.looked = Instant::now();
+        self.looked = now;
         let (assigned, paused) = {
             let ledger = self.shared.ledger();
             (ledger.assigned(), ledger.paused())
@@ -285,7 +288,8 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             }
         }
         for _ in 0..paused.len() {
-            let left = LOOKING.saturating_sub(self.looked.elapsed());
+            let took = self.rebalancer.clock.now().saturating_duration_since(now);
+            let left = LOOKING.saturating_sub(took);
             if left.is_zero() || self.watch.away_since().is_some() {
                 return;
             }
@@ -302,7 +306,9 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         if self.watch.away_since().is_some() {
             return;
         }
-        if let Err(gone) = self.subscription.watch(self.consumer, &self.watch.causes) {
+        if let Err(gone) =
+            self.subscription.watch(self.consumer, &self.watch.causes, self.rebalancer.clock.now())
+        {
             self.shared.stop(Stop::Failed(gone.to_string()));
         }
     }
@@ -310,7 +316,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     /// Notes an outage and partitions that are silent, looks whether it is over, gives up where that
     /// is asked for.
     fn check_contact(&mut self) {
-        let now = Instant::now();
+        let now = self.rebalancer.clock.now();
         let (log, causes, brokers) = (self.shared.log, &self.watch.causes, &self.brokers);
         match self.watch.step(now) {
             Step::Wait => {}

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::ending::Share;
 use super::ledger::{Ledger, Name};
 use super::shared::{Shared, Stop};
+use crate::clock::source::Clock;
 use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
 use crate::reading::bounds::{End, Start};
 use crate::reading::membership::Joining;
@@ -50,6 +51,7 @@ pub struct Rebalancer<'a, C> {
     pub from: Start,
     pub until: Option<End>,
     pub ends: Ends,
+    pub clock: &'a dyn Clock,
     /// For a question to the cluster.
     pub timeout: Duration,
     pub patience: Patience,
@@ -99,7 +101,7 @@ fn shown(names: &[Name]) -> String {
 
 impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
     fn assigned(&mut self, partitions: &mut [Assigned]) {
-        self.joining.assigned(Instant::now());
+        self.joining.assigned(self.clock.now());
         self.shared.pulse.assign();
         // Of a worker that ends, nothing of them is read.
         if partitions.is_empty() || self.shared.stopping().is_some() {
@@ -144,7 +146,7 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
     }
 
     fn revoked(&mut self, partitions: &[Assigned], lost: bool) {
-        self.joining.revoked(Instant::now());
+        self.joining.revoked(self.clock.now());
         let names = names(partitions);
         if names.is_empty() {
             return;
@@ -254,7 +256,7 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
             self.look_for_a_signal();
             self.shared.stopping().is_some()
         };
-        contact::ride_out(self.shared.log, self.ride_out, is_over, questions::is_passing, || {
+        contact::ride_out(self.shared.log, self.clock, self.ride_out, is_over, questions::is_passing, || {
             question(self.timeout)
         })
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::ledger::{Job, Outcome};
 use super::*;
+use crate::clock::source::Clock as _;
 use crate::kafka::errors::Code;
 use crate::kafka::fake::{Cluster, FakeConsumer, Question, Step};
 use crate::reading::bounds::{End, Start};
@@ -48,8 +49,9 @@ impl Worker {
                 ending: second,
                 ride_out: second,
                 ends: Ends::default(),
+                clock: consumer.clock(),
                 wanted: HashMap::new(),
-                joining: Joining::new(GroupProtocol::Classic, Instant::now()),
+                joining: Joining::new(GroupProtocol::Classic, consumer.clock().now()),
             },
             watch: Arc::new(Watch::new(Arc::clone(&self.shared), None)),
             filtering: Filtering::default(),
@@ -57,7 +59,13 @@ impl Worker {
             stall: None,
             brokers: "localhost:9092".to_owned(),
             has_end: until.is_some(),
-            subscription: Subscription::new(consumer, Selection::new(["orders"]).unwrap(), &[]).unwrap(),
+            subscription: Subscription::new(
+                consumer,
+                Selection::new(["orders"]).unwrap(),
+                &[],
+                consumer.clock().now(),
+            )
+            .unwrap(),
         })
     }
 
