@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 
-use super::parts::Part;
-use super::{BATCH, Known, Session, Stop, TICK};
+use super::assignment::Progress;
+use super::{BATCH, Session, Stop, TICK};
 use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
 use crate::kafka::errors::{Code, is_passing, words};
 use crate::reading::bounds::Start;
 use crate::reading::commit::{self, Then};
 use crate::reading::questions;
+use crate::record::TopicPartition;
 
 impl<C: ConsumerClient> Session<'_, C> {
     /// Commits what is stored, up to `deadline`.
@@ -23,7 +24,7 @@ impl<C: ConsumerClient> Session<'_, C> {
             if code == Code::OperationTimedOut {
                 return Then::Fail;
             }
-            match (self.parts.is_empty(), self.lost) {
+            match (self.assignment.is_empty(), self.lost) {
                 (false, _) if left.is_zero() => Then::Fail,
                 (false, _) => {
                     drop(connected.consumer.poll(TICK, BATCH, self));
@@ -37,20 +38,19 @@ impl<C: ConsumerClient> Session<'_, C> {
     }
 
     /// Where a partition that the group gave us starts: its committed offset, unless there is none.
-    fn take_over(&mut self, assigned: &mut Assigned, committed: Option<i64>) -> anyhow::Result<Part> {
+    fn take_over(&mut self, assigned: &mut Assigned, committed: Option<i64>) -> anyhow::Result<Progress> {
         let (topic, partition) = (Arc::clone(&assigned.topic), assigned.partition);
         let Some(committed) = committed else {
             // `--from` is for the first time in a run: a start that was not committed yet stays.
-            let known =
-                self.known.iter().find(|known| known.is(&topic, partition)).map(|known| known.position);
-            let from = match (known, self.bounds.from) {
+            let left_at = self.left_at.get(&TopicPartition::new(Arc::clone(&topic), partition)).copied();
+            let from = match (left_at, self.settings.bounds.from) {
                 (Some(position), _) => Start::Offset(position),
                 (None, None | Some(Start::Stored)) => Start::Beginning,
                 (None, Some(from)) => from,
             };
-            let part = self.begin(&topic, partition, from)?;
-            assigned.start = part.start.map_or(StartAt::Beginning, StartAt::Offset);
-            return Ok(part);
+            let progress = self.begin(&topic, partition, from)?;
+            assigned.start = progress.start.map_or(StartAt::Beginning, StartAt::Offset);
+            return Ok(progress);
         };
         let question = self.question(&topic, partition);
         let start = self.patiently(|| question.take_over(committed), questions::is_passing)?;
@@ -63,7 +63,7 @@ impl<C: ConsumerClient> Session<'_, C> {
 
 impl<C: ConsumerClient> Rebalance for Session<'_, C> {
     fn assigned(&mut self, partitions: &mut [Assigned]) {
-        if self.stop.is_some() || self.broken.is_some() {
+        if self.stop.is_some() || self.failure.is_some() {
             // On the way out: nothing of it will be read.
             return;
         }
@@ -73,9 +73,9 @@ impl<C: ConsumerClient> Rebalance for Session<'_, C> {
             Ok(committed) => committed,
             Err(_) if self.shutdown.signal().is_some() => return,
             Err(code) => {
-                self.broken = Some(anyhow!(
+                self.failure = Some(anyhow!(
                     "committed offsets of group {}: {}",
-                    self.group.as_deref().unwrap_or_default(),
+                    self.settings.group.as_deref().unwrap_or_default(),
                     words(code)
                 ));
                 return;
@@ -83,35 +83,34 @@ impl<C: ConsumerClient> Rebalance for Session<'_, C> {
         };
         for (assigned, committed) in partitions.iter_mut().zip(committed) {
             match self.take_over(assigned, committed) {
-                Ok(part) => self.parts.add(part),
+                Ok(progress) => self.assignment.add(progress),
                 // Told to end, it asks no longer.
                 Err(_) if self.shutdown.signal().is_some() => {}
-                Err(e) => self.broken = Some(e),
+                Err(e) => self.failure = Some(e),
             }
-            if self.broken.is_some() || self.shutdown.signal().is_some() {
+            if self.failure.is_some() || self.shutdown.signal().is_some() {
                 break;
             }
         }
-        self.joining.assigned(self.clock.now());
-        self.last_record = self.clock.now();
+        self.waits.joining.assigned(self.clock.now());
+        self.times.last_record = self.clock.now();
         self.config.log.verbose(1, format_args!("assigned: {}", names(partitions)));
         self.stop_when_done();
     }
 
     fn revoked(&mut self, partitions: &[Assigned], lost: bool) {
         self.lost |= lost;
-        if !lost && self.broken.is_none() && self.stop != Some(Stop::Closed) {
+        if !lost && self.failure.is_none() && self.stop != Some(Stop::Closed) {
             self.write_out();
         }
         for p in partitions {
-            if let Some(part) = self.parts.remove(&p.topic, p.partition)
-                && let Some(position) = part.position()
+            if let Some(progress) = self.assignment.remove(&p.topic, p.partition)
+                && let Some(position) = progress.position()
             {
-                self.known.retain(|known| !known.is(&p.topic, p.partition));
-                self.known.push(Known { topic: part.topic, partition: part.partition, position });
+                self.left_at.insert(progress.name(), position);
             }
         }
-        self.joining.revoked(self.clock.now());
+        self.waits.joining.revoked(self.clock.now());
         self.config
             .log
             .verbose(1, format_args!("{}: {}", if lost { "lost" } else { "revoked" }, names(partitions)));

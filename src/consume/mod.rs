@@ -1,17 +1,19 @@
 //! `kq consume`: records to stdout; in a group, what was written and flushed is committed.
 
+mod assignment;
 mod bounds;
 mod ending;
 mod group;
 mod outage;
-mod parts;
+
 mod settings;
 mod sink;
 mod start;
 mod taking;
 mod topics;
 
-use std::sync::{Arc, mpsc};
+use std::collections::HashMap;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -26,11 +28,11 @@ use crate::reading::contact::{Contact, Silence};
 use crate::reading::membership::Joining;
 use crate::reading::properties::{self, Fetching, Member};
 use crate::reading::start::Ends;
-use crate::reading::topics::{Discovery, Selection};
+use crate::reading::topics::Discovery;
 use crate::record::TopicPartition;
 use crate::shutdown::Shutdown;
 use crate::terminal::stdout::Output;
-use parts::Parts;
+use assignment::Assignment;
 
 pub use bounds::Bounds;
 pub use settings::Settings;
@@ -54,7 +56,8 @@ pub fn run(settings: &Settings, sink: Sink, output: Output, config: &Config) -> 
     }
     end_though_stdout_hangs(&shutdown, &output, settings, config);
     shutdown.begin();
-    let mut session = Session::new(settings, config, &connected, &shutdown, &System, sink, output);
+    let printing = Printing { output, sink };
+    let mut session = Session::new(settings, config, &connected, &shutdown, &System, printing);
     session.begin_reading()?;
     session.run()
 }
@@ -104,53 +107,64 @@ struct Session<'a, C> {
     settings: &'a Settings,
     config: &'a Config,
     connected: &'a Connected<C>,
-    bounds: Bounds,
-    group: Option<String>,
-    parts: Parts,
-    ends: Ends,
-    /// How far partitions were read that the group took away.
-    known: Vec<Known>,
-    /// What was asked for: names and patterns.
-    selection: Selection,
-    /// The topics that the group was joined for.
-    subscribed: Vec<String>,
-    output: Output,
-    sink: Sink,
     shutdown: &'a Shutdown,
     clock: &'a dyn Clock,
-    written: u64,
-    undecoded: u64,
-    /// Records that retention took before they were read.
-    gone: u64,
+    assignment: Assignment,
+    ends: Ends,
+    /// How far partitions were read that the group took away.
+    left_at: HashMap<TopicPartition, i64>,
+    topics: Topics,
+    printing: Printing,
+    counts: Counts,
+    times: Times,
+    waits: Waits,
     /// What ends the run with an error: stdout can't be written, or the client is fenced.
-    broken: Option<anyhow::Error>,
+    failure: Option<anyhow::Error>,
     stop: Option<Stop>,
-    /// Whether the group gave this member its share.
-    joining: Joining,
-    /// When the batch that is being taken came.
-    polled: Instant,
-    /// When stdout and signals were looked at last.
-    looked: Instant,
-    last_record: Instant,
-    /// When to look for new partitions and topics, and for those that are gone.
-    discovery: Discovery,
-    contact: Contact,
-    silence: Silence<TopicPartition>,
     /// The group took partitions away before what was written from them was committed.
     lost: bool,
 }
 
-/// How far a partition was read.
-struct Known {
-    topic: Arc<str>,
-    partition: i32,
-    position: i64,
+/// The topics that are followed.
+struct Topics {
+    /// Those that the group was joined for.
+    subscribed: Vec<String>,
+    /// When to look for new partitions and topics, and for those that are gone.
+    discovery: Discovery,
 }
 
-impl Known {
-    fn is(&self, topic: &str, partition: i32) -> bool {
-        self.partition == partition && &*self.topic == topic
-    }
+/// From a record to stdout.
+struct Printing {
+    output: Output,
+    sink: Sink,
+}
+
+/// What is counted.
+#[derive(Default)]
+struct Counts {
+    written: u64,
+    undecoded: u64,
+    /// Records that retention took before they were read.
+    gone: u64,
+}
+
+/// When something was seen or done last.
+struct Times {
+    /// When the batch that is being taken came.
+    polled: Instant,
+    /// When stdout and signals were looked at.
+    looked: Instant,
+    last_record: Instant,
+}
+
+/// What may keep records from coming.
+struct Waits {
+    /// Whether the group gave this member its share.
+    joining: Joining,
+    /// Whether the brokers are in reach.
+    contact: Contact,
+    /// Partitions that nothing comes from.
+    silence: Silence<TopicPartition>,
 }
 
 impl<'a, C: ConsumerClient> Session<'a, C> {
@@ -160,8 +174,7 @@ impl<'a, C: ConsumerClient> Session<'a, C> {
         connected: &'a Connected<C>,
         shutdown: &'a Shutdown,
         clock: &'a dyn Clock,
-        sink: Sink,
-        output: Output,
+        printing: Printing,
     ) -> Self {
         let stall = settings.bounds.stops().then_some(settings.stall_timeout);
         let now = clock.now();
@@ -169,37 +182,33 @@ impl<'a, C: ConsumerClient> Session<'a, C> {
             settings,
             config,
             connected,
-            bounds: settings.bounds,
-            group: settings.group.clone(),
-            parts: Parts::default(),
-            ends: Ends::default(),
-            known: Vec::new(),
-            selection: settings.topics.clone(),
-            subscribed: Vec::new(),
-            output,
-            sink,
             shutdown,
             clock,
-            written: 0,
-            undecoded: 0,
-            gone: 0,
-            broken: None,
+            assignment: Assignment::default(),
+            ends: Ends::default(),
+            left_at: HashMap::new(),
+            topics: Topics { subscribed: Vec::new(), discovery: Discovery::new(now) },
+            printing,
+            counts: Counts::default(),
+            times: Times { polled: now, looked: now, last_record: now },
+            waits: Waits {
+                joining: Joining::new(settings.sharing.protocol, now),
+                contact: Contact::new(stall),
+                silence: Silence::new(stall),
+            },
+            failure: None,
             stop: None,
-            joining: Joining::new(settings.sharing.protocol, now),
-            polled: now,
-            looked: now,
-            last_record: now,
-            discovery: Discovery::new(now),
-            contact: Contact::new(stall),
-            silence: Silence::new(stall),
             lost: false,
         }
     }
 
     /// Joins the group, or takes the partitions that are asked for.
     fn begin_reading(&mut self) -> anyhow::Result<()> {
-        let begun =
-            if self.group.is_some() { self.join() } else { self.assign(self.settings.partitions.as_deref()) };
+        let begun = if self.settings.group.is_some() {
+            self.join()
+        } else {
+            self.assign(self.settings.partitions.as_deref())
+        };
         match (begun, self.shutdown.signal()) {
             // Once it is to end, it asks no longer.
             (Err(_), Some(signal)) => self.stop = Some(Stop::Signal(signal)),
@@ -216,24 +225,24 @@ impl<C: ConsumerClient> Session<'_, C> {
 
     fn run(mut self) -> anyhow::Result<Exit> {
         let connected = self.connected;
-        let with_headers = self.sink.needs_headers();
-        if self.group.is_none() && self.parts.all_done() && self.stop.is_none() {
+        let with_headers = self.printing.sink.needs_headers();
+        if self.settings.group.is_none() && self.assignment.all_done() && self.stop.is_none() {
             self.stop = Some(Stop::Reached);
         }
-        if self.bounds.count == Some(0) {
+        if self.settings.bounds.count == Some(0) {
             self.stop = Some(Stop::Reached);
         }
-        while self.stop.is_none() && self.broken.is_none() {
-            let wait = if self.output.buffer().is_empty() { TICK } else { LINGER };
+        while self.stop.is_none() && self.failure.is_none() {
+            let wait = if self.printing.output.buffer().is_empty() { TICK } else { LINGER };
             let batch = connected.consumer.poll(wait, BATCH, &mut self);
             if batch.is_empty() {
                 self.write_out();
                 self.look_around();
             } else {
-                self.polled = self.clock.now();
+                self.times.polled = self.clock.now();
                 let taken = batch.for_each(with_headers, |event| {
                     self.take(event);
-                    if self.stop.is_some() || self.broken.is_some() { Err(()) } else { Ok(()) }
+                    if self.stop.is_some() || self.failure.is_some() { Err(()) } else { Ok(()) }
                 });
                 if taken.is_ok()
                     && let Some(signal) = self.shutdown.signal()
@@ -241,10 +250,10 @@ impl<C: ConsumerClient> Session<'_, C> {
                     self.stop = Some(Stop::Signal(signal));
                 }
                 // Filters may let so little through that the output never fills by itself.
-                if self.stop.is_none() && self.polled.duration_since(self.looked) >= TICK {
-                    self.looked = self.polled;
+                if self.stop.is_none() && self.times.polled.duration_since(self.times.looked) >= TICK {
+                    self.times.looked = self.times.polled;
                     self.write_out();
-                    if self.output.is_closed() {
+                    if self.printing.output.is_closed() {
                         self.stop = Some(Stop::Closed);
                     }
                 }
@@ -254,7 +263,7 @@ impl<C: ConsumerClient> Session<'_, C> {
     }
 
     fn stop_when_done(&mut self) {
-        if self.stop.is_none() && self.bounds.until.is_some() && self.parts.all_done() {
+        if self.stop.is_none() && self.settings.bounds.until.is_some() && self.assignment.all_done() {
             self.stop = Some(Stop::Reached);
         }
     }
@@ -266,23 +275,23 @@ impl<C: ConsumerClient> Session<'_, C> {
         }
         if let Some(signal) = self.shutdown.signal() {
             self.stop = Some(Stop::Signal(signal));
-        } else if self.output.is_closed() {
+        } else if self.printing.output.is_closed() {
             self.stop = Some(Stop::Closed);
         }
-        if self.parts.is_empty() && self.connected.causes.lacks_group_protocol() {
-            self.broken = Some(anyhow!(errors::UNSUPPORTED));
+        if self.assignment.is_empty() && self.connected.causes.lacks_group_protocol() {
+            self.failure = Some(anyhow!(errors::UNSUPPORTED));
         }
         let now = self.clock.now_ms();
-        for part in self.parts.iter_mut() {
-            part.reach_time(now);
+        for progress in self.assignment.iter_mut() {
+            progress.reach_time(now);
         }
         self.stop_when_done();
         self.watch_joining();
-        if let Some(idle) = self.bounds.idle
-            && !self.parts.is_empty()
-            && self.parts.behind().next().is_none()
-            && !self.contact.is_lost()
-            && self.clock.now().saturating_duration_since(self.last_record) >= idle
+        if let Some(idle) = self.settings.bounds.idle
+            && !self.assignment.is_empty()
+            && self.assignment.behind().next().is_none()
+            && !self.waits.contact.is_lost()
+            && self.clock.now().saturating_duration_since(self.times.last_record) >= idle
         {
             self.stop = Some(Stop::Reached);
         }

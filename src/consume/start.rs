@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::Session;
-use super::parts::Part;
+use super::assignment::Progress;
 use crate::kafka::client::ConsumerClient;
 use crate::reading::bounds::Start;
 use crate::reading::position::Verdict;
@@ -19,8 +19,8 @@ impl<C: ConsumerClient> Session<'_, C> {
         ask: impl Fn() -> Result<T, E>,
         is_passing: impl Fn(&E) -> bool,
     ) -> Result<T, E> {
-        let patience = match &self.group {
-            _ if self.bounds.stops() => self.settings.stall_timeout,
+        let patience = match &self.settings.group {
+            _ if self.settings.bounds.stops() => self.settings.stall_timeout,
             Some(_) => Duration::from_mins(4),
             None => Duration::MAX,
         };
@@ -39,43 +39,43 @@ impl<C: ConsumerClient> Session<'_, C> {
             consumer: self.consumer(),
             topic,
             partition,
-            until: self.bounds.until,
+            until: self.settings.bounds.until,
             ends: &self.ends,
             timeout: self.config.timeout,
         }
     }
 
     /// A partition with nothing read of it.
-    pub(super) fn begin(&mut self, topic: &str, partition: i32, from: Start) -> anyhow::Result<Part> {
+    pub(super) fn begin(&mut self, topic: &str, partition: i32, from: Start) -> anyhow::Result<Progress> {
         let question = self.question(topic, partition);
         let start = self.patiently(|| question.begin(from), questions::is_passing)?;
         self.open(topic, partition, start)
     }
 
     /// The state of a partition that begins there.
-    pub(super) fn open(&mut self, topic: &str, partition: i32, start: Found) -> anyhow::Result<Part> {
+    pub(super) fn open(&mut self, topic: &str, partition: i32, start: Found) -> anyhow::Result<Progress> {
         if let Some(verdict) = start.verdict {
-            self.tell(topic, partition, verdict);
+            self.report(topic, partition, verdict);
             if let Verdict::Back { next, .. } = verdict {
                 self.commit_back(topic, partition, next)?;
             }
         }
-        if self.bounds.until.is_some() {
+        if self.settings.bounds.until.is_some() {
             self.ends.keep(topic, partition, start.limit);
         }
-        let mut part = Part::new(topic.into(), partition, start.at, start.limit.offset());
-        part.first = start.first;
-        part.until_time = start.until_time;
-        part.unstored &= part.first.is_none();
+        let mut progress = Progress::new(topic.into(), partition, start.at, start.limit.offset());
+        progress.first = start.first;
+        progress.until_time = start.until_time;
+        progress.unstored &= progress.first.is_none();
         if let (Some(at), Some(high)) = (start.first.or(start.at), start.high) {
-            self.config.log.verbose(1, format_args!("{}: from {at}; its end is {high}", part.name()));
+            self.config.log.verbose(1, format_args!("{}: from {at}; its end is {high}", progress.name()));
         }
-        Ok(part)
+        Ok(progress)
     }
 
     /// Says, and counts, what was to be read and is not there.
-    pub(super) fn tell(&mut self, topic: &str, partition: i32, verdict: Verdict) {
-        self.gone += match verdict {
+    pub(super) fn report(&mut self, topic: &str, partition: i32, verdict: Verdict) {
+        self.counts.gone += match verdict {
             Verdict::GoOn { .. } => return,
             Verdict::Gone { .. } => verdict.gone(),
             // How many there were, nobody knows.

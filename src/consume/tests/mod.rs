@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
+use std::sync::Arc;
 
 use super::*;
 use crate::cli::{self, Command};
@@ -39,8 +40,8 @@ fn consume(cluster: &Cluster, arguments: &[&str]) -> Ended {
         Connected { consumer: cluster.consumer(), topics, causes: Arc::new(errors::Causes::new(config.log)) };
     let shutdown = Shutdown::default();
     let sink = Sink::new(commands::consume::sink(args, Reader::Program).unwrap());
-    let output = Output::to_file(stdout.try_clone().unwrap());
-    let mut session = Session::new(&settings, &config, &connected, &shutdown, cluster.clock(), sink, output);
+    let printing = Printing { output: Output::to_file(stdout.try_clone().unwrap()), sink };
+    let mut session = Session::new(&settings, &config, &connected, &shutdown, cluster.clock(), printing);
     let outcome = session.begin_reading().and_then(|()| session.run());
     assert!(config.log.flush());
     Ended { outcome, stdout: text(stdout), stderr: text(stderr) }
