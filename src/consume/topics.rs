@@ -29,6 +29,9 @@ impl<C: ConsumerClient> Session<'_, C> {
             let outcome = self.consumer().subscribe(&topics);
             outcome.map_err(|code| anyhow!("subscribe to {}: {}", topics.join(", "), words(code)))?;
         }
+        if self.topics.subscribed.is_empty() {
+            self.waits.joining.begin(self.clock.now());
+        }
         self.topics.subscribed = topics;
         Ok(())
     }

@@ -133,6 +133,11 @@ impl Joining {
         Self { protocol, began: now, joined: protocol.joins_silently().then_some(now), is_told: false }
     }
 
+    /// The group is joined only now: before, there was no topic to join it for.
+    pub fn begin(&mut self, now: Instant) {
+        self.revoked(now);
+    }
+
     /// Partitions were assigned, if only none.
     pub fn assigned(&mut self, now: Instant) {
         self.joined = Some(now);

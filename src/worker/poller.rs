@@ -306,10 +306,12 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         if self.watch.away_since().is_some() {
             return;
         }
-        if let Err(gone) =
-            self.subscription.watch(self.consumer, &self.watch.causes, self.rebalancer.clock.now())
-        {
+        let (now, was_empty) = (self.rebalancer.clock.now(), self.subscription.is_empty());
+        if let Err(gone) = self.subscription.watch(self.consumer, &self.watch.causes, now) {
             self.shared.stop(Stop::Failed(gone.to_string()));
+        }
+        if was_empty && !self.subscription.is_empty() {
+            self.rebalancer.joining.begin(now);
         }
     }
 
