@@ -111,6 +111,13 @@ impl Shutdown {
         }
     }
 
+    /// Asks to stop as this signal does.
+    #[cfg(test)]
+    pub fn request(&self, signal: i32) {
+        self.inner.at.get_or_init(Instant::now);
+        self.inner.signal.store(signal, Ordering::Relaxed);
+    }
+
     /// When that signal came: what a limit on the ending is counted from.
     pub fn since(&self) -> Option<Instant> {
         self.inner.at.get().copied()
