@@ -116,9 +116,9 @@ mod tests {
         Config::resolve_with(&args, &|_| None, &Librdkafka).unwrap()
     }
 
-    fn member(instance_id: Option<&'static str>) -> Option<Member<'static>> {
+    fn member(instance_id: Option<&'static str>) -> Member<'static> {
         let sharing = Sharing { protocol: GroupProtocol::Classic, assignor: None };
-        Some(Member { group: "g", sharing, instance_id })
+        Member { group: "g", sharing, instance_id }
     }
 
     /// What a reader sets besides the connection's properties, but for a name that has its process id.
@@ -176,7 +176,7 @@ mod tests {
             "queued.min.messages=20000",
         ];
         let isolation = Some(Isolation::ReadUncommitted);
-        assert_eq!(set(member(None), Fetching::ToTheEnd, isolation), with_all(&own));
+        assert_eq!(set(Some(member(None)), Fetching::ToTheEnd, isolation), with_all(&own));
     }
 
     #[test]
@@ -193,14 +193,14 @@ mod tests {
                 "partition.assignment.strategy=cooperative-sticky",
                 &ahead,
             ];
-            assert_eq!(set(member(Some("a")), fetching, None), with_all(&own));
+            assert_eq!(set(Some(member(Some("a"))), fetching, None), with_all(&own));
         }
     }
 
     #[test]
     fn what_the_user_sets_ranks_above_the_defaults() {
         let config = config(&["auto.commit.interval.ms=5", "queued.min.messages=7"]);
-        let client = of(member(None), Fetching::Following, None, &config).unwrap();
+        let client = of(Some(member(None)), Fetching::Following, None, &config).unwrap();
         assert_eq!(client.get("auto.commit.interval.ms"), Some("5"));
         assert_eq!(client.get("queued.min.messages"), Some("7"));
     }
