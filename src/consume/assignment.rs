@@ -137,7 +137,7 @@ pub struct Assignment {
 }
 
 impl Assignment {
-    /// Adds a partition, or starts it anew.
+    /// Adds a partition, or restarts it.
     pub fn add(&mut self, progress: Progress) {
         self.remove(&progress.topic, progress.partition);
         self.all.push(progress);

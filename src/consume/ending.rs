@@ -91,7 +91,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         committed
     }
 
-    /// Says what failed that ends a run with an error status.
+    /// Reports what failed and ends the run with an error status.
     fn report_failures(&self, committed: Result<(), Code>) {
         let log = self.config.log;
         if let Err(code) = committed {
@@ -105,7 +105,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         }
         if self.counts.undecoded > 1 {
             log.error(format_args!(
-                "{} values could not be undone and were written as they came",
+                "{} values could not be decompressed and were written as they came",
                 self.counts.undecoded
             ));
         }

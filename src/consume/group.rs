@@ -64,7 +64,7 @@ impl<C: ConsumerClient> Session<'_, C> {
 impl<C: ConsumerClient> Rebalance for Session<'_, C> {
     fn assigned(&mut self, partitions: &mut [Assigned]) {
         if self.stop.is_some() || self.failure.is_some() {
-            // On the way out: nothing of it will be read.
+            // The run ends: nothing of them will be read.
             return;
         }
         let asked: Vec<_> = partitions.iter().map(Assigned::topic_partition).collect();
@@ -84,7 +84,7 @@ impl<C: ConsumerClient> Rebalance for Session<'_, C> {
         for (assigned, committed) in partitions.iter_mut().zip(committed) {
             match self.take_over(assigned, committed) {
                 Ok(progress) => self.assignment.add(progress),
-                // Told to end, it asks no longer.
+                // After a signal it asks no longer.
                 Err(_) if self.shutdown.signal().is_some() => {}
                 Err(e) => self.failure = Some(e),
             }

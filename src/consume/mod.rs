@@ -71,23 +71,23 @@ fn connect(settings: &Settings, config: &Config) -> anyhow::Result<Connected> {
     client::connect(config, &properties, &settings.topics)
 }
 
-/// What a stderr that takes nothing is given for it.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long a stderr that takes nothing is waited for.
+const STDERR_WAIT: Duration = Duration::from_millis(500);
 
-/// A reader that stands still, such as a pager, must not keep a consume from ending.
+/// A reader of stdout that reads nothing, such as a pager, must not keep a consume from ending.
 fn end_though_stdout_hangs(shutdown: &Shutdown, output: &Output, settings: &Settings, config: &Config) {
     let (writes, log, limit) = (output.writes(), config.log, settings.close_timeout);
     shutdown.on_first_signal(move |signal| {
         writes.await_hang(limit);
         // stderr may lead to the same reader.
-        let (said, is_said) = mpsc::channel();
+        let (written, is_written) = mpsc::channel();
         std::thread::spawn(move || {
             log.error(format_args!(
                 "stopped by signal {signal}: stdout takes nothing; what it did not take is not committed"
             ));
-            let _ = said.send(());
+            let _ = written.send(());
         });
-        let _ = is_said.recv_timeout(LAST_WORDS);
+        let _ = is_written.recv_timeout(STDERR_WAIT);
         exit::at_once(Exit::Signal(signal));
     });
 }
@@ -98,7 +98,7 @@ enum Stop {
     /// A stop condition was reached.
     Reached,
     Signal(i32),
-    /// Nobody reads stdout any more.
+    /// stdout was closed by its reader.
     Closed,
 }
 
@@ -210,7 +210,7 @@ impl<'a, C: ConsumerClient> Session<'a, C> {
             self.assign(self.settings.partitions.as_deref())
         };
         match (begun, self.shutdown.signal()) {
-            // Once it is to end, it asks no longer.
+            // After a signal it asks no longer.
             (Err(_), Some(signal)) => self.stop = Some(Stop::Signal(signal)),
             (begun, _) => return begun,
         }

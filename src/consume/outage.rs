@@ -8,7 +8,7 @@ use crate::reading::contact::{self, Answered, Hush, Step};
 use crate::reading::membership;
 
 impl<C: ConsumerClient> Session<'_, C> {
-    /// Says what a join waits for that takes long; ends a consume that gets no partition.
+    /// Notes what a join waits for that takes long; ends a consume that gets no partition.
     pub(super) fn watch_joining(&mut self) {
         if self.settings.group.is_none() || self.topics.subscribed.is_empty() {
             return;
@@ -38,7 +38,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         self.times.last_record = self.clock.now();
     }
 
-    /// Says that brokers are away, or that a partition is silent; with a stop condition, gives up in the end.
+    /// Notes that brokers are away, or that a partition is silent; with a stop condition, gives up in the end.
     pub(super) fn watch_contact(&mut self) {
         let now = self.clock.now();
         let causes = &self.connected.causes;

@@ -43,7 +43,7 @@ pub struct Sink {
 pub enum Outcome {
     Appended,
     Filtered,
-    /// Appended as it came: it is said to be compressed and could not be decompressed, and why.
+    /// Appended as it came: its header says that it is compressed, it could not be decompressed, and why.
     Undecoded(String),
 }
 

@@ -13,7 +13,7 @@ use crate::reading::{contact, questions};
 
 impl<C: ConsumerClient> Session<'_, C> {
     /// Asks until there is an answer, through an outage that begins just now: as long as a stop
-    /// condition allows, else for ever, or well within the group's `max.poll.interval.ms`.
+    /// condition allows, else without a limit, or well within the group's `max.poll.interval.ms`.
     pub(super) fn patiently<T, E: Display>(
         &self,
         ask: impl Fn() -> Result<T, E>,
@@ -73,12 +73,12 @@ impl<C: ConsumerClient> Session<'_, C> {
         Ok(progress)
     }
 
-    /// Says, and counts, what was to be read and is not there.
+    /// Reports, and counts, what was to be read and is not there.
     pub(super) fn report(&mut self, topic: &str, partition: i32, verdict: Verdict) {
         self.counts.gone += match verdict {
             Verdict::GoOn { .. } => return,
             Verdict::Gone { .. } => verdict.gone(),
-            // How many there were, nobody knows.
+            // It is not known how many there were.
             Verdict::Back { .. } => 1,
         };
         self.config.log.error(format_args!("{topic}[{partition}]: {verdict}"));

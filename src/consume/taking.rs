@@ -52,7 +52,7 @@ impl<C: ConsumerClient> Session<'_, C> {
             self.counts.undecoded += 1;
             if self.counts.undecoded == 1 {
                 self.config.log.error(format_args!(
-                    "{}[{}]@{}: written as it came, since its value can't be undone: {why}",
+                    "{}[{}]@{}: written as it came, since its value can't be decompressed: {why}",
                     record.topic, record.partition, record.offset
                 ));
             }
@@ -135,7 +135,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         let verdict = position::judge(Read::to(position), Log { low, high, cut }, limit);
         self.report(topic, partition, verdict);
         if let Verdict::Gone { next, .. } = verdict {
-            // It was said, so the group need not come back to it.
+            // It was reported, so the group need not come back to it.
             if let Some(progress) = self.assignment.find(topic, partition) {
                 progress.skip_to(next);
             }
@@ -159,7 +159,8 @@ impl<C: ConsumerClient> Session<'_, C> {
         self.commit_back(topic, partition, next)
     }
 
-    /// Has the group begin there, should this member end before it has read what it had committed before.
+    /// Commits that position, so that the group begins there if this member ends before it has read up to
+    /// what it had committed.
     pub(super) fn commit_back(&self, topic: &str, partition: i32, position: i64) -> anyhow::Result<()> {
         if self.settings.group.is_none() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! An outage: when to ask again, when to say so, when to give up, and the sentences. The clock is injected.
+//! An outage: when to ask again, when to note it, when to give up, and the sentences. The clock is injected.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display};
@@ -10,7 +10,7 @@ use crate::terminal::notes::Log;
 
 /// Between the beginnings of two questions that nothing else is done beside.
 const BETWEEN: Duration = Duration::from_millis(200);
-/// What is waited for is said after so long: what is away for less is not worth a note …
+/// The first note of an outage comes after this time: a shorter one is not worth a note …
 pub const FIRST_NOTE: Duration = Duration::from_secs(5);
 /// … and then again each time.
 pub const NOTES: Duration = Duration::from_secs(10);
@@ -21,14 +21,14 @@ const ASK: Duration = Duration::from_secs(2);
 const FIRST_ANSWER: Duration = Duration::from_millis(200);
 /// … and how long each further one.
 const ANSWER: Duration = Duration::from_secs(1);
-/// Between two looks at silent partitions that count as one stretch of silence: whoever was busy for
-/// longer has heard nothing because it did not listen.
+/// Two looks at silent partitions count as one silence if they are no further apart. Between two that are,
+/// the reader was busy and did not listen.
 const LISTENING: Duration = Duration::from_secs(1);
 
-/// What is said once the brokers are back, if it was said that they were away.
+/// The note once the brokers are back, if an outage was noted.
 pub const OVER: &str = "the cluster answers again";
 
-/// When to say again what is waited for.
+/// When a note of an outage is due.
 #[derive(Clone, Copy, Debug)]
 pub struct Notes {
     next: Duration,
@@ -41,7 +41,7 @@ impl Default for Notes {
 }
 
 impl Notes {
-    /// Whether it is to be said now, after so long.
+    /// Whether a note is due now, after this time.
     pub fn are_due(&mut self, waited: Duration) -> bool {
         let is_due = waited >= self.next;
         if is_due {
@@ -50,8 +50,8 @@ impl Notes {
         is_due
     }
 
-    /// Whether nothing was said yet.
-    fn are_unsaid(self) -> bool {
+    /// Whether there was no note yet.
+    fn are_unwritten(self) -> bool {
         self.next == FIRST_NOTE
     }
 }
@@ -61,18 +61,18 @@ impl Notes {
 pub enum Step {
     /// Nothing.
     Wait,
-    /// Ask the cluster for anything, waiting so long for the answer.
+    /// Ask the cluster for anything, and wait this long for the answer.
     Ask(Duration),
-    /// Say that it has lasted for so long.
+    /// Note that it has lasted for this time.
     Note(Duration),
-    /// End: it has lasted for so long, which is too long.
+    /// End: it has lasted for this time, which is too long.
     GiveUp(Duration),
 }
 
 /// Whether the brokers are in reach, and since when they are not.
 #[derive(Debug, Default)]
 pub struct Contact {
-    /// How long an outage may last; `None`: for ever.
+    /// How long an outage may last; `None`: without a limit.
     limit: Option<Duration>,
     outage: Option<Outage>,
 }
@@ -117,7 +117,7 @@ impl Contact {
         match self.outage.take() {
             None => Answered::AsBefore,
             Some(outage) if !outage.is_certain => Answered::AsBefore,
-            Some(outage) if outage.notes.are_unsaid() => Answered::Soon,
+            Some(outage) if outage.notes.are_unwritten() => Answered::Soon,
             Some(_) => Answered::Again,
         }
     }
@@ -146,18 +146,18 @@ impl Contact {
 pub enum Answered {
     /// There was no outage: the first question was answered at once, if one was asked.
     AsBefore,
-    /// The outage was over before it was spoken of.
+    /// The outage was over before it was noted.
     Soon,
     /// The outage is over: see [`OVER`].
     Again,
 }
 
-/// Says that brokers are away.
+/// The note that brokers are away.
 pub fn waiting(brokers: &str, lasts: Duration, cause: Option<&str>) -> String {
     format!("waiting for {brokers} since {} s: {}", lasts.as_secs(), cause.unwrap_or("no answer"))
 }
 
-/// Says that brokers were away for too long.
+/// The error that brokers were away for too long.
 pub fn stalled(brokers: &str, lasts: Duration, cause: Option<&str>) -> String {
     let cause = cause.unwrap_or("no answer");
     format!("stalled: no contact to {brokers} for {} s (--stall-timeout): {cause}", lasts.as_secs())
@@ -242,13 +242,13 @@ fn named<K: Display>(partitions: &[K]) -> String {
     if more > 0 { format!("{} and {more} more", names.join(" ")) } else { names.join(" ") }
 }
 
-/// Says that nothing comes from these partitions.
+/// The note that nothing comes from these partitions.
 pub fn silent<K: Display>(partitions: &[K], lasts: Duration, cause: Option<&str>) -> String {
     let cause = cause.unwrap_or("its leader does not answer");
     format!("nothing from {} since {} s: {cause}", named(partitions), lasts.as_secs())
 }
 
-/// Says that nothing came from these partitions for too long.
+/// The error that nothing came from these partitions for too long.
 pub fn stalled_at<K: Display>(partitions: &[K], lasts: Duration, cause: Option<&str>) -> String {
     let cause = cause.unwrap_or("its leader does not answer");
     let seconds = lasts.as_secs();
@@ -256,7 +256,7 @@ pub fn stalled_at<K: Display>(partitions: &[K], lasts: Duration, cause: Option<&
 }
 
 /// Asks until there is an answer, an error that is more than an outage, or nothing more to hope for:
-/// `limit` has passed, or `is_over`. Says what it waits for.
+/// `limit` has passed, or `is_over`. Notes what it waits for.
 pub fn ride_out<T, E: fmt::Display>(
     log: Log,
     clock: &dyn Clock,
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_asked_about_every_two_seconds_and_told_of_after_five_then_every_ten() {
+    fn an_outage_is_asked_about_every_two_seconds_and_noted_after_five_then_every_ten() {
         let steps = steps(None, s(26));
         let asked: Vec<_> = steps.iter().filter(|(_, step)| matches!(step, Step::Ask(_))).collect();
         assert_eq!(asked[0], &(s(0), Step::Ask(FIRST_ANSWER)));
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_an_outage_is_told_of_where_its_beginning_was() {
+    fn the_end_of_an_outage_is_noted_where_its_beginning_was() {
         let began = Instant::now();
         let mut contact = Contact::new(None);
         assert_eq!(contact.answer(), Answered::AsBefore);

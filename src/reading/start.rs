@@ -22,7 +22,7 @@ pub struct Found {
     pub until_time: Option<i64>,
     /// The end of the partition, where it was asked for.
     pub high: Option<i64>,
-    /// What is to be said, and counted, of where it begins.
+    /// What is to be reported, and counted, of where it begins.
     pub verdict: Option<Verdict>,
 }
 
@@ -73,7 +73,7 @@ impl<C: ConsumerClient> Question<'_, C> {
     }
 
     /// Where a partition that nothing was read of begins and ends. Of a start past the end, what comes
-    /// before it is not asked for; what is deleted already is told of.
+    /// before it is not asked for; what is deleted already is reported.
     pub fn begin(&self, from: Start) -> anyhow::Result<Found> {
         if from == Start::Beginning && self.until.is_none() {
             return Ok(Found::at(None));
@@ -95,7 +95,7 @@ impl<C: ConsumerClient> Question<'_, C> {
     }
 
     /// Where a partition begins and ends that the group has committed an offset of. One past the end is
-    /// told of here where there is an end, which may come before the client could notice.
+    /// reported here where there is an end, which may come before the client could notice.
     pub fn take_over(&self, committed: i64) -> anyhow::Result<Found> {
         if self.until.is_none() {
             return Ok(Found::at(Some(committed)));
