@@ -4,8 +4,9 @@ use anyhow::anyhow;
 
 use super::{Session, Stop};
 use crate::kafka::client::ConsumerClient;
-use crate::reading::contact::{self, Answered, Hush, Step};
+use crate::reading::contact::{self, Answered, Step};
 use crate::reading::membership;
+use crate::reading::silence::{self, Hush};
 
 impl<C: ConsumerClient> Session<'_, C> {
     /// Notes what a join waits for that takes long; ends a consume that gets no partition.
@@ -67,11 +68,11 @@ impl<C: ConsumerClient> Session<'_, C> {
         match self.waits.silence.look(now, behind) {
             Hush::Wait => {}
             Hush::Note(partitions, lasts) => {
-                self.config.log.note(contact::silent(&partitions, lasts, causes.last().as_deref()));
+                self.config.log.note(silence::silent(&partitions, lasts, causes.last().as_deref()));
             }
             Hush::GiveUp(partitions, lasts) => {
                 let cause = causes.last();
-                self.failure = Some(anyhow!(contact::stalled_at(&partitions, lasts, cause.as_deref())));
+                self.failure = Some(anyhow!(silence::stalled_at(&partitions, lasts, cause.as_deref())));
             }
         }
     }

@@ -10,6 +10,7 @@ pub mod membership;
 pub mod position;
 pub mod properties;
 pub mod questions;
+pub mod silence;
 pub mod start;
 pub mod topics;
 pub mod tracker;

@@ -11,8 +11,9 @@ use super::shared::{Shared, Stop};
 use super::subscription::Subscription;
 use crate::kafka::client::{ConsumerClient, Event, Events as _};
 use crate::kafka::errors::{self, Code};
-use crate::reading::contact::{self, Hush, Silence, Step};
+use crate::reading::contact::{self, Step};
 use crate::reading::membership;
+use crate::reading::silence::{self, Hush, Silence};
 use crate::record::TopicPartition;
 use crate::terminal::stdout;
 
@@ -344,10 +345,10 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         match self.silence.look(now, behind) {
             Hush::Wait => {}
             Hush::Note(partitions, lasts) => {
-                log.note(contact::silent(&partitions, lasts, causes.last().as_deref()));
+                log.note(silence::silent(&partitions, lasts, causes.last().as_deref()));
             }
             Hush::GiveUp(partitions, lasts) => {
-                let why = contact::stalled_at(&partitions, lasts, causes.last().as_deref());
+                let why = silence::stalled_at(&partitions, lasts, causes.last().as_deref());
                 self.shared.stop(Stop::Failed(why));
             }
         }
