@@ -119,7 +119,8 @@ pub fn unheard(outcome: &anyhow::Result<Exit>) -> ! {
     })
 }
 
-fn of_error(e: &anyhow::Error) -> Exit {
+/// The status that an error ends with.
+pub fn of_error(e: &anyhow::Error) -> Exit {
     e.downcast_ref::<Ending>().map_or(Exit::Usage, |ending| ending.exit)
 }
 

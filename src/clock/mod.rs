@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod duration;
+pub mod source;
 pub mod time;
 
 /// The time now, in milliseconds since the epoch; 0 where the system's clock is before it.

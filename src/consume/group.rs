@@ -5,54 +5,55 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 
-use super::parts::Part;
-use super::{BATCH, Known, Session, Stop, TICK};
+use super::assignment::Progress;
+use super::{BATCH, Session, Stop, TICK};
 use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
 use crate::kafka::errors::{Code, is_passing, words};
 use crate::reading::bounds::Start;
-use crate::reading::client;
+use crate::reading::commit::{self, Then};
+use crate::reading::questions;
+use crate::record::TopicPartition;
 
 impl<C: ConsumerClient> Session<'_, C> {
-    /// Commits what is stored. In the middle of a rebalance the group takes no commit, so
-    /// wait for its end, up to `deadline`.
+    /// Commits what is stored, up to `deadline`.
     pub(super) fn commit(&mut self, deadline: Instant) -> Result<(), Code> {
-        use Code as E;
         let connected = self.connected;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match connected.consumer.commit_stored(left) {
-                Err(E::RebalanceInProgress | E::IllegalGeneration)
-                    if !left.is_zero() && !self.parts.is_empty() =>
-                {
-                    drop(connected.consumer.poll(TICK, BATCH, self));
-                }
-                // The partitions went meanwhile, and what was stored was committed as they did.
-                Err(E::RebalanceInProgress | E::IllegalGeneration) if self.parts.is_empty() && !self.lost => {
-                    return Ok(());
-                }
-                other => return other,
+        let clock = self.clock;
+        let left = || deadline.saturating_duration_since(clock.now());
+        commit::commit_stored(&connected.consumer, left, |code, left| {
+            if code == Code::OperationTimedOut {
+                return Then::Fail;
             }
-        }
+            match (self.assignment.is_empty(), self.lost) {
+                (false, _) if left.is_zero() => Then::Fail,
+                (false, _) => {
+                    drop(connected.consumer.poll(TICK, BATCH, self));
+                    Then::TryAgain
+                }
+                // What was stored was committed as the partitions left.
+                (true, false) => Then::Done,
+                (true, true) => Then::Fail,
+            }
+        })
     }
 
     /// Where a partition that the group gave us starts: its committed offset, unless there is none.
-    fn take_over(&mut self, assigned: &mut Assigned, committed: Option<i64>) -> anyhow::Result<Part> {
+    fn take_over(&mut self, assigned: &mut Assigned, committed: Option<i64>) -> anyhow::Result<Progress> {
         let (topic, partition) = (Arc::clone(&assigned.topic), assigned.partition);
         let Some(committed) = committed else {
             // `--from` is for the first time in a run: a start that was not committed yet stays.
-            let known =
-                self.known.iter().find(|known| known.is(&topic, partition)).map(|known| known.position);
-            let from = match (known, self.bounds.from) {
+            let left_at = self.left_at.get(&TopicPartition::new(Arc::clone(&topic), partition)).copied();
+            let from = match (left_at, self.settings.bounds.from) {
                 (Some(position), _) => Start::Offset(position),
                 (None, None | Some(Start::Stored)) => Start::Beginning,
                 (None, Some(from)) => from,
             };
-            let part = self.begin(&topic, partition, from)?;
-            assigned.start = part.start.map_or(StartAt::Beginning, StartAt::Offset);
-            return Ok(part);
+            let progress = self.begin(&topic, partition, from)?;
+            assigned.start = progress.start.map_or(StartAt::Beginning, StartAt::Offset);
+            return Ok(progress);
         };
         let question = self.question(&topic, partition);
-        let start = self.patiently(|| question.take_over(committed), client::is_passing)?;
+        let start = self.patiently(|| question.take_over(committed), questions::is_passing)?;
         if let (Some(at), true) = (start.at, start.verdict.is_some()) {
             assigned.start = StartAt::Offset(at);
         }
@@ -62,8 +63,8 @@ impl<C: ConsumerClient> Session<'_, C> {
 
 impl<C: ConsumerClient> Rebalance for Session<'_, C> {
     fn assigned(&mut self, partitions: &mut [Assigned]) {
-        if self.stop.is_some() || self.broken.is_some() {
-            // On the way out: nothing of it will be read.
+        if self.stop.is_some() || self.failure.is_some() {
+            // The run ends: nothing of them will be read.
             return;
         }
         let asked: Vec<_> = partitions.iter().map(Assigned::topic_partition).collect();
@@ -72,9 +73,9 @@ impl<C: ConsumerClient> Rebalance for Session<'_, C> {
             Ok(committed) => committed,
             Err(_) if self.shutdown.signal().is_some() => return,
             Err(code) => {
-                self.broken = Some(anyhow!(
+                self.failure = Some(anyhow!(
                     "committed offsets of group {}: {}",
-                    self.group.as_deref().unwrap_or_default(),
+                    self.settings.group.as_deref().unwrap_or_default(),
                     words(code)
                 ));
                 return;
@@ -82,35 +83,34 @@ impl<C: ConsumerClient> Rebalance for Session<'_, C> {
         };
         for (assigned, committed) in partitions.iter_mut().zip(committed) {
             match self.take_over(assigned, committed) {
-                Ok(part) => self.parts.add(part),
-                // Told to end, it asks no longer.
+                Ok(progress) => self.assignment.add(progress),
+                // After a signal it asks no longer.
                 Err(_) if self.shutdown.signal().is_some() => {}
-                Err(e) => self.broken = Some(e),
+                Err(e) => self.failure = Some(e),
             }
-            if self.broken.is_some() || self.shutdown.signal().is_some() {
+            if self.failure.is_some() || self.shutdown.signal().is_some() {
                 break;
             }
         }
-        self.joining.assigned(Instant::now());
-        self.last_record = Instant::now();
+        self.waits.joining.assigned(self.clock.now());
+        self.times.last_record = self.clock.now();
         self.config.log.verbose(1, format_args!("assigned: {}", names(partitions)));
         self.stop_when_done();
     }
 
     fn revoked(&mut self, partitions: &[Assigned], lost: bool) {
         self.lost |= lost;
-        if !lost && self.broken.is_none() && self.stop != Some(Stop::Closed) {
+        if !lost && self.failure.is_none() && self.stop != Some(Stop::Closed) {
             self.write_out();
         }
         for p in partitions {
-            if let Some(part) = self.parts.remove(&p.topic, p.partition)
-                && let Some(position) = part.position()
+            if let Some(progress) = self.assignment.remove(&p.topic, p.partition)
+                && let Some(position) = progress.position()
             {
-                self.known.retain(|known| !known.is(&p.topic, p.partition));
-                self.known.push(Known { topic: part.topic, partition: part.partition, position });
+                self.left_at.insert(progress.name(), position);
             }
         }
-        self.joining.revoked(Instant::now());
+        self.waits.joining.revoked(self.clock.now());
         self.config
             .log
             .verbose(1, format_args!("{}: {}", if lost { "lost" } else { "revoked" }, names(partitions)));

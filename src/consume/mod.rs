@@ -1,35 +1,39 @@
 //! `kq consume`: records to stdout; in a group, what was written and flushed is committed.
 
+mod assignment;
 mod bounds;
 mod ending;
 mod group;
 mod outage;
-mod parts;
+
 mod settings;
 mod sink;
 mod start;
 mod taking;
 mod topics;
 
-use std::sync::{Arc, mpsc};
+use std::collections::HashMap;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
-use crate::clock::now_ms;
+use crate::clock::source::{Clock, System};
 use crate::config::Config;
 use crate::exit::{self, Exit};
 use crate::kafka::client::{ConsumerClient, Events as _};
 use crate::kafka::errors;
 use crate::reading::client::{self, Connected};
-use crate::reading::contact::{Contact, Silence};
-use crate::reading::membership::{self, Joining};
+use crate::reading::contact::Contact;
+use crate::reading::membership::Joining;
+use crate::reading::properties::{self, Fetching, Member};
+use crate::reading::silence::Silence;
 use crate::reading::start::Ends;
-use crate::reading::topics::{Discovery, Selection};
+use crate::reading::topics::Discovery;
 use crate::record::TopicPartition;
 use crate::shutdown::Shutdown;
 use crate::terminal::stdout::Output;
-use parts::Parts;
+use assignment::Assignment;
 
 pub use bounds::Bounds;
 pub use settings::Settings;
@@ -53,52 +57,38 @@ pub fn run(settings: &Settings, sink: Sink, output: Output, config: &Config) -> 
     }
     end_though_stdout_hangs(&shutdown, &output, settings, config);
     shutdown.begin();
-    let mut session = Session::new(settings, config, &connected, &shutdown, sink, output);
+    let printing = Printing { output, sink };
+    let mut session = Session::new(settings, config, &connected, &shutdown, &System, printing);
     session.begin_reading()?;
     session.run()
 }
 
 /// A consumer with the properties that these settings ask for, and the topics that it is to read.
 fn connect(settings: &Settings, config: &Config) -> anyhow::Result<Connected> {
-    let anonymous = format!("kq-{}", std::process::id());
-    let group = settings.group.as_deref();
-    let mut flags = vec![
-        ("group.id", group.unwrap_or(&anonymous)),
-        ("enable.auto.commit", if group.is_some() { "true" } else { "false" }),
-        ("auto.commit.interval.ms", "1000"),
-    ];
-    flags.extend(settings.isolation.map(|isolation| ("isolation.level", isolation.level())));
-    let role = [
-        // Fetched ahead of a partition: enough to hide the way to the broker, little enough to stay
-        // in the processor's caches, which saves a fifth of the CPU, and in 64 MiB.
-        ("queued.min.messages", "20000"),
-        ("fetch.message.max.bytes", "524288"),
-        // A broker answers an idle fetch after this long: what stands at the end of a topic waits for it.
-        ("fetch.wait.max.ms", if settings.bounds.stops() { "20" } else { "500" }),
-    ];
-    if group.is_some() {
-        flags.extend(membership::properties(settings.sharing, config)?);
-    }
-    client::connect(config, &role, &flags, &settings.topics)
+    let (sharing, instance_id) = (settings.sharing, None);
+    let member = settings.group.as_deref().map(|group| Member { group, sharing, instance_id });
+    let fetching = if settings.bounds.stops() { Fetching::ToTheEnd } else { Fetching::Following };
+    let properties = properties::of(member, fetching, settings.isolation, config)?;
+    client::connect(config, &properties, &settings.topics)
 }
 
-/// What a stderr that takes nothing is given for it.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long a stderr that takes nothing is waited for.
+const STDERR_WAIT: Duration = Duration::from_millis(500);
 
-/// A reader that stands still, such as a pager, must not keep a consume from ending.
+/// A reader of stdout that reads nothing, such as a pager, must not keep a consume from ending.
 fn end_though_stdout_hangs(shutdown: &Shutdown, output: &Output, settings: &Settings, config: &Config) {
     let (writes, log, limit) = (output.writes(), config.log, settings.close_timeout);
     shutdown.on_first_signal(move |signal| {
         writes.await_hang(limit);
         // stderr may lead to the same reader.
-        let (said, is_said) = mpsc::channel();
+        let (written, is_written) = mpsc::channel();
         std::thread::spawn(move || {
             log.error(format_args!(
                 "stopped by signal {signal}: stdout takes nothing; what it did not take is not committed"
             ));
-            let _ = said.send(());
+            let _ = written.send(());
         });
-        let _ = is_said.recv_timeout(LAST_WORDS);
+        let _ = is_written.recv_timeout(STDERR_WAIT);
         exit::at_once(Exit::Signal(signal));
     });
 }
@@ -109,7 +99,7 @@ enum Stop {
     /// A stop condition was reached.
     Reached,
     Signal(i32),
-    /// Nobody reads stdout any more.
+    /// stdout was closed by its reader.
     Closed,
 }
 
@@ -118,52 +108,64 @@ struct Session<'a, C> {
     settings: &'a Settings,
     config: &'a Config,
     connected: &'a Connected<C>,
-    bounds: Bounds,
-    group: Option<String>,
-    parts: Parts,
+    shutdown: &'a Shutdown,
+    clock: &'a dyn Clock,
+    assignment: Assignment,
     ends: Ends,
     /// How far partitions were read that the group took away.
-    known: Vec<Known>,
-    /// What was asked for: names and patterns.
-    selection: Selection,
-    /// The topics that the group was joined for.
-    subscribed: Vec<String>,
-    output: Output,
-    sink: Sink,
-    shutdown: &'a Shutdown,
-    written: u64,
-    undecoded: u64,
-    /// Records that retention took before they were read.
-    gone: u64,
+    left_at: HashMap<TopicPartition, i64>,
+    topics: Topics,
+    printing: Printing,
+    counts: Counts,
+    times: Times,
+    waits: Waits,
     /// What ends the run with an error: stdout can't be written, or the client is fenced.
-    broken: Option<anyhow::Error>,
+    failure: Option<anyhow::Error>,
     stop: Option<Stop>,
-    /// Whether the group gave this member its share.
-    joining: Joining,
-    /// When the batch that is being taken came.
-    polled: Instant,
-    /// When stdout and signals were looked at last.
-    looked: Instant,
-    last_record: Instant,
-    /// When to look for new partitions and topics, and for those that are gone.
-    discovery: Discovery,
-    contact: Contact,
-    silence: Silence<TopicPartition>,
     /// The group took partitions away before what was written from them was committed.
     lost: bool,
 }
 
-/// How far a partition was read.
-struct Known {
-    topic: Arc<str>,
-    partition: i32,
-    position: i64,
+/// The topics that are followed.
+struct Topics {
+    /// Those that the group was joined for.
+    subscribed: Vec<String>,
+    /// When to look for new partitions and topics, and for those that are gone.
+    discovery: Discovery,
 }
 
-impl Known {
-    fn is(&self, topic: &str, partition: i32) -> bool {
-        self.partition == partition && &*self.topic == topic
-    }
+/// From a record to stdout.
+struct Printing {
+    output: Output,
+    sink: Sink,
+}
+
+/// What is counted.
+#[derive(Default)]
+struct Counts {
+    written: u64,
+    undecoded: u64,
+    /// Records that retention took before they were read.
+    gone: u64,
+}
+
+/// When something was seen or done last.
+struct Times {
+    /// When the batch that is being taken came.
+    polled: Instant,
+    /// When stdout and signals were looked at.
+    looked: Instant,
+    last_record: Instant,
+}
+
+/// What may keep records from coming.
+struct Waits {
+    /// Whether the group gave this member its share.
+    joining: Joining,
+    /// Whether the brokers are in reach.
+    contact: Contact,
+    /// Partitions that nothing comes from.
+    silence: Silence<TopicPartition>,
 }
 
 impl<'a, C: ConsumerClient> Session<'a, C> {
@@ -172,47 +174,44 @@ impl<'a, C: ConsumerClient> Session<'a, C> {
         config: &'a Config,
         connected: &'a Connected<C>,
         shutdown: &'a Shutdown,
-        sink: Sink,
-        output: Output,
+        clock: &'a dyn Clock,
+        printing: Printing,
     ) -> Self {
         let stall = settings.bounds.stops().then_some(settings.stall_timeout);
-        let now = Instant::now();
+        let now = clock.now();
         Self {
             settings,
             config,
             connected,
-            bounds: settings.bounds,
-            group: settings.group.clone(),
-            parts: Parts::default(),
-            ends: Ends::default(),
-            known: Vec::new(),
-            selection: settings.topics.clone(),
-            subscribed: Vec::new(),
-            output,
-            sink,
             shutdown,
-            written: 0,
-            undecoded: 0,
-            gone: 0,
-            broken: None,
+            clock,
+            assignment: Assignment::default(),
+            ends: Ends::default(),
+            left_at: HashMap::new(),
+            topics: Topics { subscribed: Vec::new(), discovery: Discovery::new(now) },
+            printing,
+            counts: Counts::default(),
+            times: Times { polled: now, looked: now, last_record: now },
+            waits: Waits {
+                joining: Joining::new(settings.sharing.protocol, now),
+                contact: Contact::new(stall),
+                silence: Silence::new(stall),
+            },
+            failure: None,
             stop: None,
-            joining: Joining::new(settings.sharing.protocol, now),
-            polled: now,
-            looked: now,
-            last_record: now,
-            discovery: Discovery::new(now),
-            contact: Contact::new(stall),
-            silence: Silence::new(stall),
             lost: false,
         }
     }
 
     /// Joins the group, or takes the partitions that are asked for.
     fn begin_reading(&mut self) -> anyhow::Result<()> {
-        let begun =
-            if self.group.is_some() { self.join() } else { self.assign(self.settings.partitions.as_deref()) };
+        let begun = if self.settings.group.is_some() {
+            self.join()
+        } else {
+            self.assign(self.settings.partitions.as_deref())
+        };
         match (begun, self.shutdown.signal()) {
-            // Once it is to end, it asks no longer.
+            // After a signal it asks no longer.
             (Err(_), Some(signal)) => self.stop = Some(Stop::Signal(signal)),
             (begun, _) => return begun,
         }
@@ -227,24 +226,24 @@ impl<C: ConsumerClient> Session<'_, C> {
 
     fn run(mut self) -> anyhow::Result<Exit> {
         let connected = self.connected;
-        let with_headers = self.sink.needs_headers();
-        if self.group.is_none() && self.parts.all_done() && self.stop.is_none() {
+        let with_headers = self.printing.sink.needs_headers();
+        if self.settings.group.is_none() && self.assignment.all_done() && self.stop.is_none() {
             self.stop = Some(Stop::Reached);
         }
-        if self.bounds.count == Some(0) {
+        if self.settings.bounds.count == Some(0) {
             self.stop = Some(Stop::Reached);
         }
-        while self.stop.is_none() && self.broken.is_none() {
-            let wait = if self.output.buffer().is_empty() { TICK } else { LINGER };
+        while self.stop.is_none() && self.failure.is_none() {
+            let wait = if self.printing.output.buffer().is_empty() { TICK } else { LINGER };
             let batch = connected.consumer.poll(wait, BATCH, &mut self);
             if batch.is_empty() {
                 self.write_out();
                 self.look_around();
             } else {
-                self.polled = Instant::now();
+                self.times.polled = self.clock.now();
                 let taken = batch.for_each(with_headers, |event| {
                     self.take(event);
-                    if self.stop.is_some() || self.broken.is_some() { Err(()) } else { Ok(()) }
+                    if self.stop.is_some() || self.failure.is_some() { Err(()) } else { Ok(()) }
                 });
                 if taken.is_ok()
                     && let Some(signal) = self.shutdown.signal()
@@ -252,10 +251,10 @@ impl<C: ConsumerClient> Session<'_, C> {
                     self.stop = Some(Stop::Signal(signal));
                 }
                 // Filters may let so little through that the output never fills by itself.
-                if self.stop.is_none() && self.polled.duration_since(self.looked) >= TICK {
-                    self.looked = self.polled;
+                if self.stop.is_none() && self.times.polled.duration_since(self.times.looked) >= TICK {
+                    self.times.looked = self.times.polled;
                     self.write_out();
-                    if self.output.is_closed() {
+                    if self.printing.output.is_closed() {
                         self.stop = Some(Stop::Closed);
                     }
                 }
@@ -265,7 +264,7 @@ impl<C: ConsumerClient> Session<'_, C> {
     }
 
     fn stop_when_done(&mut self) {
-        if self.stop.is_none() && self.bounds.until.is_some() && self.parts.all_done() {
+        if self.stop.is_none() && self.settings.bounds.until.is_some() && self.assignment.all_done() {
             self.stop = Some(Stop::Reached);
         }
     }
@@ -277,23 +276,23 @@ impl<C: ConsumerClient> Session<'_, C> {
         }
         if let Some(signal) = self.shutdown.signal() {
             self.stop = Some(Stop::Signal(signal));
-        } else if self.output.is_closed() {
+        } else if self.printing.output.is_closed() {
             self.stop = Some(Stop::Closed);
         }
-        if self.parts.is_empty() && self.connected.causes.lacks_group_protocol() {
-            self.broken = Some(anyhow!(errors::UNSUPPORTED));
+        if self.assignment.is_empty() && self.connected.causes.lacks_group_protocol() {
+            self.failure = Some(anyhow!(errors::UNSUPPORTED));
         }
-        let now = now_ms();
-        for part in self.parts.iter_mut() {
-            part.reach_time(now);
+        let now = self.clock.now_ms();
+        for progress in self.assignment.iter_mut() {
+            progress.reach_time(now);
         }
         self.stop_when_done();
         self.watch_joining();
-        if let Some(idle) = self.bounds.idle
-            && !self.parts.is_empty()
-            && self.parts.behind().next().is_none()
-            && !self.contact.is_lost()
-            && self.last_record.elapsed() >= idle
+        if let Some(idle) = self.settings.bounds.idle
+            && !self.assignment.is_empty()
+            && self.assignment.behind().next().is_none()
+            && !self.waits.contact.is_lost()
+            && self.clock.now().saturating_duration_since(self.times.last_record) >= idle
         {
             self.stop = Some(Stop::Reached);
         }

@@ -38,12 +38,12 @@ pub struct Sink {
     line: Vec<u8>,
 }
 
-/// What became of a record.
+/// What became of a record that was appended, or not.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Outcome {
     Appended,
     Filtered,
-    /// Appended as it came: it is said to be compressed and could not be decompressed, and why.
+    /// Appended as it came: its header says that it is compressed, it could not be decompressed, and why.
     Undecoded(String),
 }
 
@@ -64,14 +64,14 @@ impl Sink {
     }
 
     /// Appends the record to `out`, if the filter lets it through.
-    pub fn append(&mut self, record: &RecordRef<'_>, out: &mut Vec<u8>) -> Fate {
+    pub fn append(&mut self, record: &RecordRef<'_>, out: &mut Vec<u8>) -> Outcome {
         let Settings { look, decoder, filter, reader } = &self.settings;
         if !filter.takes_record(record) {
-            return Fate::Filtered;
+            return Outcome::Filtered;
         }
         let decoded = decoder.decode(record, &mut self.scratch);
         if !filter.takes_value(decoded.value) {
-            return Fate::Filtered;
+            return Outcome::Filtered;
         }
         let headers = decoded.form.headers(record.headers);
         let record = RecordRef { value: decoded.value, headers: &headers, ..*record };
@@ -91,6 +91,6 @@ impl Sink {
         if matches!(look, Look::Json) {
             out.push(b'\n');
         }
-        decoded.failure.map_or(Fate::Appended, Fate::Undecoded)
+        decoded.failure.map_or(Outcome::Appended, Outcome::Undecoded)
     }
 }

@@ -4,33 +4,33 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::Session;
-use super::parts::Part;
+use super::assignment::Progress;
 use crate::kafka::client::ConsumerClient;
 use crate::reading::bounds::Start;
 use crate::reading::position::Verdict;
 use crate::reading::start::{Found, Question};
-use crate::reading::{client, contact};
+use crate::reading::{contact, questions};
 
 impl<C: ConsumerClient> Session<'_, C> {
     /// Asks until there is an answer, through an outage that begins just now: as long as a stop
-    /// condition allows, else for ever, or well within the group's `max.poll.interval.ms`.
+    /// condition allows, else without a limit, or well within the group's `max.poll.interval.ms`.
     pub(super) fn patiently<T, E: Display>(
         &self,
         ask: impl Fn() -> Result<T, E>,
         is_passing: impl Fn(&E) -> bool,
     ) -> Result<T, E> {
-        let patience = match &self.group {
-            _ if self.bounds.stops() => self.settings.stall_timeout,
+        let patience = match &self.settings.group {
+            _ if self.settings.bounds.stops() => self.settings.stall_timeout,
             Some(_) => Duration::from_mins(4),
             None => Duration::MAX,
         };
         let is_over = || self.shutdown.signal().is_some();
-        contact::ride_out(self.config.log, patience, is_over, is_passing, ask)
+        contact::ride_out(self.config.log, self.clock, patience, is_over, is_passing, ask)
     }
 
     pub(super) fn watermarks(&self, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
-        let ask = || client::watermarks(self.consumer(), topic, partition, self.config.timeout);
-        self.patiently(ask, client::is_passing)
+        let ask = || questions::watermarks(self.consumer(), topic, partition, self.config.timeout);
+        self.patiently(ask, questions::is_passing)
     }
 
     /// Asks one of these about a partition.
@@ -39,46 +39,46 @@ impl<C: ConsumerClient> Session<'_, C> {
             consumer: self.consumer(),
             topic,
             partition,
-            until: self.bounds.until,
+            until: self.settings.bounds.until,
             ends: &self.ends,
             timeout: self.config.timeout,
         }
     }
 
     /// A partition with nothing read of it.
-    pub(super) fn begin(&mut self, topic: &str, partition: i32, from: Start) -> anyhow::Result<Part> {
+    pub(super) fn begin(&mut self, topic: &str, partition: i32, from: Start) -> anyhow::Result<Progress> {
         let question = self.question(topic, partition);
-        let start = self.patiently(|| question.begin(from), client::is_passing)?;
+        let start = self.patiently(|| question.begin(from), questions::is_passing)?;
         self.open(topic, partition, start)
     }
 
     /// The state of a partition that begins there.
-    pub(super) fn open(&mut self, topic: &str, partition: i32, start: Found) -> anyhow::Result<Part> {
+    pub(super) fn open(&mut self, topic: &str, partition: i32, start: Found) -> anyhow::Result<Progress> {
         if let Some(verdict) = start.verdict {
-            self.tell(topic, partition, verdict);
+            self.report(topic, partition, verdict);
             if let Verdict::Back { next, .. } = verdict {
                 self.commit_back(topic, partition, next)?;
             }
         }
-        if self.bounds.until.is_some() {
+        if self.settings.bounds.until.is_some() {
             self.ends.keep(topic, partition, start.limit);
         }
-        let mut part = Part::new(topic.into(), partition, start.at, start.limit.offset());
-        part.first = start.first;
-        part.until_time = start.until_time;
-        part.unstored &= part.first.is_none();
+        let mut progress = Progress::new(topic.into(), partition, start.at, start.limit.offset());
+        progress.first = start.first;
+        progress.until_time = start.until_time;
+        progress.unstored &= progress.first.is_none();
         if let (Some(at), Some(high)) = (start.first.or(start.at), start.high) {
-            self.config.log.verbose(1, format_args!("{}: from {at}; its end is {high}", part.name()));
+            self.config.log.verbose(1, format_args!("{}: from {at}; its end is {high}", progress.name()));
         }
-        Ok(part)
+        Ok(progress)
     }
 
-    /// Says, and counts, what was to be read and is not there.
-    pub(super) fn tell(&mut self, topic: &str, partition: i32, verdict: Verdict) {
-        self.gone += match verdict {
+    /// Reports, and counts, what was to be read and is not there.
+    pub(super) fn report(&mut self, topic: &str, partition: i32, verdict: Verdict) {
+        self.counts.gone += match verdict {
             Verdict::GoOn { .. } => return,
             Verdict::Gone { .. } => verdict.gone(),
-            // How many there were, nobody knows.
+            // It is not known how many there were.
             Verdict::Back { .. } => 1,
         };
         self.config.log.error(format_args!("{topic}[{partition}]: {verdict}"));

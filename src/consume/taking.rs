@@ -2,14 +2,13 @@
 
 use anyhow::{anyhow, bail};
 
-use super::sink::Fate;
-use super::{Session, Stop};
-use crate::clock::now_ms;
+use super::sink::Outcome;
+use super::{Printing, Session, Stop};
 use crate::exit::{self, Exit};
 use crate::kafka::client::{ConsumerClient, Event};
 use crate::kafka::errors::{self, Code};
-use crate::reading::client;
 use crate::reading::position::{self, Limit, Log, Read, Verdict};
+use crate::reading::{commit, questions};
 use crate::record::RecordRef;
 
 impl<C: ConsumerClient> Session<'_, C> {
@@ -17,11 +16,11 @@ impl<C: ConsumerClient> Session<'_, C> {
         match event {
             Event::Record(record) => self.take_record(&record),
             Event::End { topic, partition, offset } => {
-                if self.contact.is_lost() {
-                    self.hear();
+                if self.waits.contact.is_lost() {
+                    self.note_answer();
                 }
-                if let Some(part) = self.parts.find(topic, partition) {
-                    part.reached_end(offset, now_ms());
+                if let Some(progress) = self.assignment.find(topic, partition) {
+                    progress.reached_end(offset, self.clock.now_ms());
                     self.stop_when_done();
                 }
             }
@@ -32,41 +31,44 @@ impl<C: ConsumerClient> Session<'_, C> {
     }
 
     pub(super) fn take_record(&mut self, record: &RecordRef<'_>) {
-        let Some(part) = self.parts.find(record.topic, record.partition) else { return };
-        if !part.wants(record.offset, record.timestamp.millis()) {
+        let Some(progress) = self.assignment.find(record.topic, record.partition) else { return };
+        if !progress.wants(record.offset, record.timestamp.millis()) {
             return self.stop_when_done();
         }
-        let fate = self.sink.append(record, self.output.buffer());
-        part.passed(record.offset + 1);
-        let part_done = part.done;
-        self.last_record = self.polled;
-        if self.contact.is_lost() {
-            self.hear();
+        let outcome = {
+            let Printing { output, sink } = &mut self.printing;
+            sink.append(record, output.buffer())
+        };
+        progress.advance_to(record.offset + 1);
+        let is_done = progress.done;
+        self.times.last_record = self.times.polled;
+        if self.waits.contact.is_lost() {
+            self.note_answer();
         }
-        if fate != Fate::Filtered {
-            self.written += 1;
+        if outcome != Outcome::Filtered {
+            self.counts.written += 1;
         }
-        if let Fate::Undecoded(why) = fate {
-            self.undecoded += 1;
-            if self.undecoded == 1 {
+        if let Outcome::Undecoded(why) = outcome {
+            self.counts.undecoded += 1;
+            if self.counts.undecoded == 1 {
                 self.config.log.error(format_args!(
-                    "{}[{}]@{}: written as it came, since its value can't be undone: {why}",
+                    "{}[{}]@{}: written as it came, since its value can't be decompressed: {why}",
                     record.topic, record.partition, record.offset
                 ));
             }
         }
         if self.settings.unbuffered {
             self.write_out();
-        } else if let Err(e) = self.output.relieve().map(|flushed| {
+        } else if let Err(e) = self.printing.output.relieve().map(|flushed| {
             if flushed {
                 self.store();
             }
         }) {
             self.stdout_failed(e);
         }
-        if self.bounds.count.is_some_and(|count| self.written >= count) {
+        if self.settings.bounds.count.is_some_and(|count| self.counts.written >= count) {
             self.stop = Some(Stop::Reached);
-        } else if part_done {
+        } else if is_done {
             self.stop_when_done();
         }
     }
@@ -76,10 +78,10 @@ impl<C: ConsumerClient> Session<'_, C> {
         match code {
             E::AutoOffsetReset => {
                 self.config.log.verbose(1, format_args!("{topic}[{partition}]@{offset}: {reason}"));
-                self.take_gap(topic, partition, offset, client::truncated_at(reason));
+                self.take_gap(topic, partition, offset, errors::truncated_at(reason));
             }
             E::Fatal => {
-                self.broken = Some(if errors::is_unsupported(reason) {
+                self.failure = Some(if errors::is_unsupported(reason) {
                     anyhow!(errors::UNSUPPORTED)
                 } else {
                     exit::with(Exit::Fenced, anyhow!("fenced: {reason}"))
@@ -102,7 +104,7 @@ impl<C: ConsumerClient> Session<'_, C> {
                     _ if topic.is_empty() => reason.to_owned(),
                     _ => format!("{topic}: {reason}"),
                 };
-                self.broken = Some(anyhow!(what));
+                self.failure = Some(anyhow!(what));
             }
             _ => self.config.log.verbose(1, format_args!("{topic}[{partition}]: {code}: {reason}")),
         }
@@ -110,14 +112,14 @@ impl<C: ConsumerClient> Session<'_, C> {
 
     /// The offset to read from is not in the partition any more, or not yet, or the log was cut.
     fn take_gap(&mut self, topic: &str, partition: i32, offset: i64, cut: Option<i64>) {
-        let Some(part) = self.parts.find(topic, partition) else { return };
-        if part.done {
+        let Some(progress) = self.assignment.find(topic, partition) else { return };
+        if progress.done {
             return;
         }
-        let position = part.position().unwrap_or(offset);
-        let limit = Limit::new(self.bounds.until, part.until);
+        let position = progress.position().unwrap_or(offset);
+        let limit = Limit::new(self.settings.bounds.until, progress.until);
         if let Err(e) = self.pass_gap(topic, partition, position, limit, cut) {
-            self.broken = Some(e);
+            self.failure = Some(e);
         }
     }
 
@@ -131,11 +133,11 @@ impl<C: ConsumerClient> Session<'_, C> {
     ) -> anyhow::Result<()> {
         let (low, high) = self.watermarks(topic, partition)?;
         let verdict = position::judge(Read::to(position), Log { low, high, cut }, limit);
-        self.tell(topic, partition, verdict);
+        self.report(topic, partition, verdict);
         if let Verdict::Gone { next, .. } = verdict {
-            // It was said, so the group need not come back to it.
-            if let Some(part) = self.parts.find(topic, partition) {
-                part.pass(next);
+            // It was reported, so the group need not come back to it.
+            if let Some(progress) = self.assignment.find(topic, partition) {
+                progress.skip_to(next);
             }
             self.stop_when_done();
         }
@@ -150,19 +152,20 @@ impl<C: ConsumerClient> Session<'_, C> {
         if limit.offset().is_some() {
             self.ends.keep(topic, partition, limit);
         }
-        if let Some(part) = self.parts.find(topic, partition) {
-            part.go_back(next, limit.offset());
+        if let Some(progress) = self.assignment.find(topic, partition) {
+            progress.go_back(next, limit.offset());
         }
         self.stop_when_done();
         self.commit_back(topic, partition, next)
     }
 
-    /// Has the group begin there, should this member end before it has read what it had committed before.
+    /// Commits that position, so that the group begins there if this member ends before it has read up to
+    /// what it had committed.
     pub(super) fn commit_back(&self, topic: &str, partition: i32, position: i64) -> anyhow::Result<()> {
-        if self.group.is_none() {
+        if self.settings.group.is_none() {
             return Ok(());
         }
-        let commit = || client::commit_back(self.consumer(), topic, partition, position, self.config.timeout);
-        self.patiently(commit, client::is_passing)
+        let ask = || commit::commit_back(self.consumer(), topic, partition, position, self.config.timeout);
+        self.patiently(ask, questions::is_passing)
     }
 }

@@ -1,12 +1,11 @@
 //! What a consume reads: the topics and partitions at the start, and those that come and go later.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{anyhow, bail};
 
 use super::Session;
-use super::parts::Part;
+use super::assignment::Progress;
 use crate::kafka::client::{Assigned, ConsumerClient, StartAt, TopicMetadata};
 use crate::kafka::errors::words;
 use crate::reading::bounds::Start;
@@ -17,10 +16,10 @@ impl<C: ConsumerClient> Session<'_, C> {
     pub(super) fn join(&mut self) -> anyhow::Result<()> {
         let topics = topics::names(&self.connected.topics);
         if topics.is_empty() {
-            if self.bounds.stops() {
-                return Err(self.selection.nothing());
+            if self.settings.bounds.stops() {
+                return Err(self.settings.topics.nothing());
             }
-            self.config.log.note(self.selection.nothing_yet());
+            self.config.log.note(self.settings.topics.nothing_yet());
         }
         self.subscribe(topics)
     }
@@ -30,7 +29,10 @@ impl<C: ConsumerClient> Session<'_, C> {
             let outcome = self.consumer().subscribe(&topics);
             outcome.map_err(|code| anyhow!("subscribe to {}: {}", topics.join(", "), words(code)))?;
         }
-        self.subscribed = topics;
+        if self.topics.subscribed.is_empty() {
+            self.waits.joining.begin(self.clock.now());
+        }
+        self.topics.subscribed = topics;
         Ok(())
     }
 
@@ -52,24 +54,24 @@ impl<C: ConsumerClient> Session<'_, C> {
                 if chosen.is_some_and(|chosen| !chosen.contains(&partition.id)) {
                     continue;
                 }
-                let from = self.bounds.from.unwrap_or(Start::Beginning);
-                let part = self.begin(&topic.name, partition.id, from)?;
-                if !part.done {
-                    let start = part.start.map_or(StartAt::Beginning, StartAt::Offset);
+                let from = self.settings.bounds.from.unwrap_or(Start::Beginning);
+                let progress = self.begin(&topic.name, partition.id, from)?;
+                if !progress.done {
+                    let start = progress.start.map_or(StartAt::Beginning, StartAt::Offset);
                     assigned.push(Assigned {
-                        topic: Arc::clone(&part.topic),
+                        topic: Arc::clone(&progress.topic),
                         partition: partition.id,
                         start,
                     });
                 }
-                self.parts.add(part);
+                self.assignment.add(progress);
             }
         }
-        if self.parts.is_empty() {
-            if self.bounds.stops() {
-                return Err(self.selection.nothing());
+        if self.assignment.is_empty() {
+            if self.settings.bounds.stops() {
+                return Err(self.settings.topics.nothing());
             }
-            self.config.log.note(self.selection.nothing_yet());
+            self.config.log.note(self.settings.topics.nothing_yet());
         }
         self.consumer().assign(&assigned).map_err(|code| anyhow!("assign partitions: {code}"))
     }
@@ -77,35 +79,35 @@ impl<C: ConsumerClient> Session<'_, C> {
     /// Looks for what came into being since: topics that match a pattern, partitions that were added;
     /// and for what is there no more.
     pub(super) fn look_for_topics(&mut self) {
-        if self.contact.is_lost() {
+        if self.waits.contact.is_lost() {
             return;
         }
         let is_missed = self.connected.causes.take_topic_gone();
-        let follows = self.bounds.until.is_none() && self.settings.partitions.is_none();
-        let news = if self.selection.has_pattern() || (follows && self.group.is_none()) {
+        let follows = self.settings.bounds.until.is_none() && self.settings.partitions.is_none();
+        let news = if self.settings.topics.has_pattern() || (follows && self.settings.group.is_none()) {
             Follows::New
         } else {
             Follows::Nothing
         };
-        if !self.discovery.is_due(Instant::now(), is_missed, news) {
+        if !self.topics.discovery.is_due(self.clock.now(), is_missed, news) {
             return;
         }
-        let looked = self.selection.look(self.consumer(), &self.connected.causes);
-        match self.discovery.judge(Instant::now(), looked) {
-            Ok(Some(topics)) if self.group.is_some() => self.subscribe_again(&topics),
+        let looked = self.settings.topics.look(self.consumer(), &self.connected.causes);
+        match self.topics.discovery.judge(self.clock.now(), looked) {
+            Ok(Some(topics)) if self.settings.group.is_some() => self.subscribe_again(&topics),
             Ok(Some(topics)) if follows => self.assign_new(&topics),
             Ok(_) => {}
-            Err(gone) => self.broken = Some(gone),
+            Err(gone) => self.failure = Some(gone),
         }
     }
 
     fn subscribe_again(&mut self, found: &[TopicMetadata]) {
         let topics = topics::names(found);
         if !topics.is_empty()
-            && topics != self.subscribed
+            && topics != self.topics.subscribed
             && let Err(e) = self.subscribe(topics)
         {
-            self.broken = Some(e);
+            self.failure = Some(e);
         }
     }
 
@@ -114,9 +116,9 @@ impl<C: ConsumerClient> Session<'_, C> {
         let mut added = Vec::new();
         for topic in topics {
             for partition in &topic.partitions {
-                if self.parts.find(&topic.name, partition.id).is_none() {
+                if self.assignment.find(&topic.name, partition.id).is_none() {
                     let (topic, partition) = (Arc::<str>::from(topic.name.as_str()), partition.id);
-                    self.parts.add(Part::new(Arc::clone(&topic), partition, None, None));
+                    self.assignment.add(Progress::new(Arc::clone(&topic), partition, None, None));
                     added.push(Assigned { topic, partition, start: StartAt::Beginning });
                 }
             }
@@ -124,7 +126,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         if !added.is_empty()
             && let Err(code) = self.consumer().assign_more(&added)
         {
-            self.broken = Some(anyhow!("assign partitions: {}", words(code)));
+            self.failure = Some(anyhow!("assign partitions: {}", words(code)));
         }
     }
 }

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_without_its_sign_is_told_of_it() {
+    fn a_time_without_its_sign_is_an_error_that_names_the_sign() {
         for time in ["2024-01-01", "2024-05-01T12:30:00+02:00"] {
             assert!(parse_from(time, NOW).unwrap_err().to_string().ends_with(&format!("@{time}")));
             assert!(parse_until(time, NOW).unwrap_err().to_string().ends_with(&format!("@{time}")));

@@ -1,16 +1,14 @@
-//! An outage: when to ask again, when to say so, when to give up, and the sentences. The clock is injected but for `ride_out`.
+//! An outage: when to ask again, when to note it, when to give up, and the sentences. The clock is injected.
 
-use std::collections::HashMap;
-use std::fmt::{self, Display};
-use std::hash::Hash;
-use std::thread::sleep;
+use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::clock::source::Clock;
 use crate::terminal::notes::Log;
 
 /// Between the beginnings of two questions that nothing else is done beside.
 const BETWEEN: Duration = Duration::from_millis(200);
-/// What is waited for is said after so long: what is away for less is not worth a note …
+/// The first note of an outage comes after this time: a shorter one is not worth a note …
 pub const FIRST_NOTE: Duration = Duration::from_secs(5);
 /// … and then again each time.
 pub const NOTES: Duration = Duration::from_secs(10);
@@ -21,14 +19,10 @@ const ASK: Duration = Duration::from_secs(2);
 const FIRST_ANSWER: Duration = Duration::from_millis(200);
 /// … and how long each further one.
 const ANSWER: Duration = Duration::from_secs(1);
-/// Between two looks at silent partitions that count as one stretch of silence: whoever was busy for
-/// longer has heard nothing because it did not listen.
-const LISTENING: Duration = Duration::from_secs(1);
-
-/// What is said once the brokers are back, if it was said that they were away.
+/// The note once the brokers are back, if an outage was noted.
 pub const OVER: &str = "the cluster answers again";
 
-/// When to say again what is waited for.
+/// When a note of an outage is due.
 #[derive(Clone, Copy, Debug)]
 pub struct Notes {
     next: Duration,
@@ -36,12 +30,17 @@ pub struct Notes {
 
 impl Default for Notes {
     fn default() -> Self {
-        Self { next: FIRST_NOTE }
+        Self::first_after(FIRST_NOTE)
     }
 }
 
 impl Notes {
-    /// Whether it is to be said now, after so long.
+    /// The first note is due after this time.
+    pub(super) fn first_after(next: Duration) -> Self {
+        Self { next }
+    }
+
+    /// Whether a note is due now, after this time.
     pub fn are_due(&mut self, waited: Duration) -> bool {
         let is_due = waited >= self.next;
         if is_due {
@@ -50,8 +49,8 @@ impl Notes {
         is_due
     }
 
-    /// Whether nothing was said yet.
-    fn are_unsaid(self) -> bool {
+    /// Whether there was no note yet.
+    fn are_unwritten(self) -> bool {
         self.next == FIRST_NOTE
     }
 }
@@ -61,18 +60,18 @@ impl Notes {
 pub enum Step {
     /// Nothing.
     Wait,
-    /// Ask the cluster for anything, waiting so long for the answer.
+    /// Ask the cluster for anything, and wait this long for the answer.
     Ask(Duration),
-    /// Say that it has lasted for so long.
+    /// Note that it has lasted for this time.
     Note(Duration),
-    /// End: it has lasted for so long, which is too long.
+    /// End: it has lasted for this time, which is too long.
     GiveUp(Duration),
 }
 
 /// Whether the brokers are in reach, and since when they are not.
 #[derive(Debug, Default)]
 pub struct Contact {
-    /// How long an outage may last; `None`: for ever.
+    /// How long an outage may last; `None`: without a limit.
     limit: Option<Duration>,
     outage: Option<Outage>,
 }
@@ -117,7 +116,7 @@ impl Contact {
         match self.outage.take() {
             None => Answered::AsBefore,
             Some(outage) if !outage.is_certain => Answered::AsBefore,
-            Some(outage) if outage.notes.are_unsaid() => Answered::Soon,
+            Some(outage) if outage.notes.are_unwritten() => Answered::Soon,
             Some(_) => Answered::Again,
         }
     }
@@ -146,135 +145,45 @@ impl Contact {
 pub enum Answered {
     /// There was no outage: the first question was answered at once, if one was asked.
     AsBefore,
-    /// The outage was over before it was spoken of.
+    /// The outage was over before it was noted.
     Soon,
     /// The outage is over: see [`OVER`].
     Again,
 }
 
-/// Says that brokers are away.
+/// The note that brokers are away.
 pub fn waiting(brokers: &str, lasts: Duration, cause: Option<&str>) -> String {
     format!("waiting for {brokers} since {} s: {}", lasts.as_secs(), cause.unwrap_or("no answer"))
 }
 
-/// Says that brokers were away for too long.
+/// The error that brokers were away for too long.
 pub fn stalled(brokers: &str, lasts: Duration, cause: Option<&str>) -> String {
     let cause = cause.unwrap_or("no answer");
     format!("stalled: no contact to {brokers} for {} s (--stall-timeout): {cause}", lasts.as_secs())
 }
 
-/// Partitions that nothing comes from though there is something: one without a leader is no outage
-/// of all brokers. Each counts from when it was first behind, its position last changed, or an
-/// outage ended; time in which nobody listened does not count.
-#[derive(Debug)]
-pub struct Silence<K> {
-    limit: Option<Duration>,
-    looked: Option<Instant>,
-    quiet: HashMap<K, (Option<i64>, Duration)>,
-    notes: Notes,
-}
-
-/// What to do about silent partitions: those that are silent for long, in order, and for how long
-/// the longest is.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Hush<K> {
-    Wait,
-    Note(Vec<K>, Duration),
-    GiveUp(Vec<K>, Duration),
-}
-
-impl<K: Clone + Eq + Hash + Ord> Silence<K> {
-    /// Nothing is silent; a partition may be for so long.
-    pub fn new(limit: Option<Duration>) -> Self {
-        Self { limit, looked: None, quiet: HashMap::new(), notes: Self::notes() }
-    }
-
-    /// A leader is elected within a few seconds, which is not worth a note.
-    fn notes() -> Notes {
-        Notes { next: NOTES }
-    }
-
-    /// Forgets what is known: in an outage nothing comes from anywhere.
-    pub fn forget(&mut self) {
-        self.looked = None;
-        self.quiet.clear();
-        self.notes = Self::notes();
-    }
-
-    /// Takes note of the partitions that are behind now, each with the position it was read to.
-    /// To be called while nothing comes.
-    pub fn look(&mut self, now: Instant, behind: impl IntoIterator<Item = (K, Option<i64>)>) -> Hush<K> {
-        let passed = self.looked.map_or(Duration::ZERO, |looked| now.saturating_duration_since(looked));
-        let passed = if passed <= LISTENING { passed } else { Duration::ZERO };
-        self.looked = Some(now);
-        let before = std::mem::take(&mut self.quiet);
-        for (key, position) in behind {
-            let quiet = match before.get(&key) {
-                Some((before, quiet)) if *before == position => *quiet + passed,
-                _ => Duration::ZERO,
-            };
-            self.quiet.insert(key, (position, quiet));
-        }
-        let longest = self.quiet.values().map(|(_, quiet)| *quiet).max().unwrap_or_default();
-        if longest < NOTES {
-            self.notes = Self::notes();
-        }
-        if self.limit.is_some_and(|limit| longest >= limit.max(NOTES)) {
-            return Hush::GiveUp(self.silent(), longest);
-        }
-        if self.notes.are_due(longest) { Hush::Note(self.silent(), longest) } else { Hush::Wait }
-    }
-
-    fn silent(&self) -> Vec<K> {
-        let silent = self.quiet.iter().filter(|(_, (_, quiet))| *quiet >= NOTES);
-        let mut silent: Vec<K> = silent.map(|(key, _)| key.clone()).collect();
-        silent.sort_unstable();
-        silent
-    }
-}
-
-/// How many partitions a sentence names.
-const NAMED: usize = 5;
-
-fn named<K: Display>(partitions: &[K]) -> String {
-    let names: Vec<String> = partitions.iter().take(NAMED).map(K::to_string).collect();
-    let more = partitions.len().saturating_sub(NAMED);
-    if more > 0 { format!("{} and {more} more", names.join(" ")) } else { names.join(" ") }
-}
-
-/// Says that nothing comes from these partitions.
-pub fn silent<K: Display>(partitions: &[K], lasts: Duration, cause: Option<&str>) -> String {
-    let cause = cause.unwrap_or("its leader does not answer");
-    format!("nothing from {} since {} s: {cause}", named(partitions), lasts.as_secs())
-}
-
-/// Says that nothing came from these partitions for too long.
-pub fn stalled_at<K: Display>(partitions: &[K], lasts: Duration, cause: Option<&str>) -> String {
-    let cause = cause.unwrap_or("its leader does not answer");
-    let seconds = lasts.as_secs();
-    format!("stalled: nothing from {} for {seconds} s (--stall-timeout): {cause}", named(partitions))
-}
-
 /// Asks until there is an answer, an error that is more than an outage, or nothing more to hope for:
-/// `limit` has passed, or `is_over`. Says what it waits for.
+/// `limit` has passed, or `is_over`. Notes what it waits for.
 pub fn ride_out<T, E: fmt::Display>(
     log: Log,
+    clock: &dyn Clock,
     limit: Duration,
     is_over: impl Fn() -> bool,
     is_outage: impl Fn(&E) -> bool,
     question: impl Fn() -> Result<T, E>,
 ) -> Result<T, E> {
-    let began = Instant::now();
+    let since = |then: Instant| clock.now().saturating_duration_since(then);
+    let began = clock.now();
     let mut notes = Notes::default();
     loop {
-        let asked = Instant::now();
+        let asked = clock.now();
         match question() {
-            Err(e) if is_outage(&e) && !is_over() && began.elapsed() < limit => {
-                let waited = began.elapsed();
+            Err(e) if is_outage(&e) && !is_over() && since(began) < limit => {
+                let waited = since(began);
                 if notes.are_due(waited) {
                     log.note(format_args!("waiting since {} s: {e:#}", waited.as_secs()));
                 }
-                sleep(BETWEEN.saturating_sub(asked.elapsed()));
+                clock.sleep(BETWEEN.saturating_sub(since(asked)));
             }
             outcome => return outcome,
         }
@@ -288,6 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::clock::source::Manual;
 
     const TICK: Duration = Duration::from_millis(100);
 
@@ -315,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_asked_about_every_two_seconds_and_told_of_after_five_then_every_ten() {
+    fn an_outage_is_asked_about_every_two_seconds_and_noted_after_five_then_every_ten() {
         let steps = steps(None, s(26));
         let asked: Vec<_> = steps.iter().filter(|(_, step)| matches!(step, Step::Ask(_))).collect();
         assert_eq!(asked[0], &(s(0), Step::Ask(FIRST_ANSWER)));
@@ -336,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_an_outage_is_told_of_where_its_beginning_was() {
+    fn the_end_of_an_outage_is_noted_where_its_beginning_was() {
         let began = Instant::now();
         let mut contact = Contact::new(None);
         assert_eq!(contact.answer(), Answered::AsBefore);
@@ -368,61 +278,6 @@ mod tests {
             stalled("a:1", s(60), Some("a:1: connection refused")),
             "stalled: no contact to a:1 for 60 s (--stall-timeout): a:1: connection refused"
         );
-        let all: Vec<u32> = (0..7).collect();
-        assert_eq!(
-            silent(&all, s(10), None),
-            "nothing from 0 1 2 3 4 and 2 more since 10 s: its leader does not answer"
-        );
-        assert_eq!(stalled_at(&[1], s(9), Some("x")), "stalled: nothing from 1 for 9 s (--stall-timeout): x");
-    }
-
-    /// Looks every tick, from `from` to `to`; what came of it, but for waiting.
-    fn looks(
-        silence: &mut Silence<u8>,
-        began: Instant,
-        (from, to): (u64, u64),
-        behind: &[(u8, Option<i64>)],
-    ) -> Vec<Hush<u8>> {
-        let ticks = (from * 10)..(to * 10);
-        let looks = ticks.map(|tick| silence.look(began + TICK * tick as u32, behind.iter().copied()));
-        looks.filter(|hush| *hush != Hush::Wait).collect()
-    }
-
-    #[test]
-    fn a_silent_partition_counts_from_when_it_was_behind_and_not_from_before() {
-        let mut silence = Silence::new(Some(s(12)));
-        let began = Instant::now();
-        assert_eq!(looks(&mut silence, began, (0, 30), &[]), [], "all is read: quiet is no silence");
-        assert_eq!(looks(&mut silence, began, (30, 39), &[(1, None)]), [], "it came 9 s ago");
-        let later = looks(&mut silence, began, (39, 43), &[(1, None)]);
-        assert_eq!(later[0], Hush::Note(vec![1], s(10)));
-        assert_eq!(later[1], Hush::GiveUp(vec![1], s(12)));
-    }
-
-    #[test]
-    fn a_partition_that_moves_is_not_silent_and_does_not_hide_one_that_is() {
-        let mut silence = Silence::new(None);
-        let began = Instant::now();
-        let mut said = Vec::new();
-        for second in 0..25 {
-            said.extend(looks(
-                &mut silence,
-                began,
-                (second, second + 1),
-                &[(1, Some(second as i64)), (2, Some(7))],
-            ));
-        }
-        assert_eq!(said, [Hush::Note(vec![2], s(10)), Hush::Note(vec![2], s(20))]);
-    }
-
-    #[test]
-    fn time_in_which_nobody_listened_and_an_outage_do_not_count() {
-        let mut silence = Silence::new(Some(s(12)));
-        let began = Instant::now();
-        looks(&mut silence, began, (0, 8), &[(1, None)]);
-        assert_eq!(looks(&mut silence, began, (60, 61), &[(1, None)]), [], "stdout was full for 52 s");
-        silence.forget();
-        assert_eq!(looks(&mut silence, began, (61, 70), &[(1, None)]), []);
     }
 
     proptest! {
@@ -449,7 +304,14 @@ mod tests {
                 times.set(times.get() + 1);
                 if times.get() == answers_at { Ok(()) } else { Err(error) }
             };
-            let outcome = ride_out(Log::default(), limit, || is_over, |error| *error == "lost", question);
+            let outcome = ride_out(
+                Log::default(),
+                &Manual::default(),
+                limit,
+                || is_over,
+                |error| *error == "lost",
+                question,
+            );
             (times.get(), outcome)
         };
         let long = Duration::from_mins(1);

@@ -8,15 +8,15 @@ use crate::config::Config;
 use crate::kafka::client::{ConsumerClient, TopicMetadata};
 use crate::kafka::errors::{Code, words};
 use crate::reading::bounds::Start;
-use crate::reading::client::{start, watermarks};
+use crate::reading::questions::{start, watermarks};
 use crate::record::TopicPartition;
 use crate::terminal::notes::Log;
 
 /// How long a start waits to learn whether it is alone.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// Says so where the group has members already. Asked in vain (no permission, no answer in a
-/// second) nothing is said. To be called before this consumer joins.
+/// Notes how many members the group has, if any. Without an answer (no permission, or none within a
+/// second) there is no note. To be called before this consumer joins.
 pub fn note_members(consumer: &impl ConsumerClient, group: &str, log: Log) {
     if log.is_quiet() {
         return;
@@ -34,7 +34,7 @@ pub fn note_members(consumer: &impl ConsumerClient, group: &str, log: Log) {
 }
 
 /// Commits for the group, in every partition of these topics, the offset that `from` means now;
-/// one beyond the end is the end. Refused where the group has members: they would not hear of it.
+/// one beyond the end is the end. Refused where the group has members: they would go on from where they are.
 /// To be called before this consumer joins.
 pub fn seek(
     consumer: &impl ConsumerClient,
@@ -71,7 +71,7 @@ pub fn seek(
         code => explain("offsets", code),
     })?;
     let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
-    config.log.note(format_args!("group {group} starts anew in {}", names.join(", ")));
+    config.log.note(format_args!("group {group} was reset in {}", names.join(", ")));
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! How a group's members share its partitions: the protocol they speak, and what each needs to be told.
+//! How a group's members share its partitions: the protocol they speak, and the client's properties of each.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ pub enum GroupProtocol {
 }
 
 impl GroupProtocol {
-    /// Whether the group may leave this member without a word that it has nothing for it: the brokers
+    /// Whether the group may leave this member without telling it that it has nothing for it: the brokers
     /// have none for a share of nothing.
     pub fn joins_silently(self) -> bool {
         self == Self::Consumer
@@ -72,7 +72,7 @@ pub struct Sharing {
 }
 
 impl Sharing {
-    /// Whether the group may leave a member without a word that it has nothing for it.
+    /// Whether the group may leave a member without telling it that it has nothing for it.
     pub fn is_silent(self) -> bool {
         self.protocol == GroupProtocol::Consumer
     }
@@ -106,14 +106,14 @@ pub fn properties(sharing: Sharing, config: &Config) -> anyhow::Result<Vec<(&'st
     Ok(properties)
 }
 
-/// A join that takes longer is told of, with what it may wait for.
+/// A join that takes longer is noted, with what it may wait for.
 const LONG_JOIN: Duration = Duration::from_secs(5);
 
-/// What to say where a member waits long for its share.
+/// The note of a member that waits long for its share.
 pub const JOINING: &str = "the group has not let this member in yet: one that died is waited for until its session \
      ends, one that is busy until it has drained";
 
-/// What to say of a member that has nothing to read and is to end.
+/// The note of a member that ends because it has nothing to read.
 pub const LEFT_OUT: &str = "the group's other members have all partitions: nothing to do here";
 
 /// Whether a member has its share of the group's partitions, and since when. Pure: the clock is injected.
@@ -124,13 +124,18 @@ pub struct Joining {
     began: Instant,
     /// When the group gave this member its share, which may be nothing; `None` while it is about to.
     joined: Option<Instant>,
-    is_told: bool,
+    is_noted: bool,
 }
 
 impl Joining {
     /// Joins now.
     pub fn new(protocol: GroupProtocol, now: Instant) -> Self {
-        Self { protocol, began: now, joined: protocol.joins_silently().then_some(now), is_told: false }
+        Self { protocol, began: now, joined: protocol.joins_silently().then_some(now), is_noted: false }
+    }
+
+    /// The group is joined only now: before, there was no topic to join it for.
+    pub fn begin(&mut self, now: Instant) {
+        self.revoked(now);
     }
 
     /// Partitions were assigned, if only none.
@@ -140,8 +145,8 @@ impl Joining {
 
     /// Partitions were taken away: a new assignment follows, if only of nothing.
     pub fn revoked(&mut self, now: Instant) {
-        let Self { protocol, is_told, .. } = *self;
-        *self = Self { is_told, ..Self::new(protocol, now) };
+        let Self { protocol, is_noted, .. } = *self;
+        *self = Self { is_noted, ..Self::new(protocol, now) };
     }
 
     /// Since when this member has its share, as far as it can know.
@@ -149,11 +154,11 @@ impl Joining {
         self.joined
     }
 
-    /// Whether [`JOINING`] is to be said now, which is once. In an outage it would not be true.
+    /// Whether the note [`JOINING`] is due now; it comes once. In an outage it would not be true.
     pub fn is_worth_a_note(&mut self, now: Instant, is_in_reach: bool) -> bool {
         let is_long = self.joined.is_none() && now.saturating_duration_since(self.began) >= LONG_JOIN;
-        let is_due = is_long && is_in_reach && !self.is_told;
-        self.is_told |= is_due;
+        let is_due = is_long && is_in_reach && !self.is_noted;
+        self.is_noted |= is_due;
         is_due
     }
 
@@ -168,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_join_is_told_of_once() {
+    fn a_long_join_is_noted_once() {
         let began = Instant::now();
         let at = |seconds| began + Duration::from_secs(seconds);
         let mut joining = Joining::new(GroupProtocol::Classic, began);
@@ -197,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_join_is_one_that_is_never_told_of() {
+    fn a_silent_join_is_never_noted() {
         let began = Instant::now();
         let mut joining = Joining::new(GroupProtocol::Consumer, began);
         assert!(!joining.is_worth_a_note(began + Duration::from_mins(1), true));

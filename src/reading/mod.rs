@@ -2,11 +2,15 @@
 
 pub mod bounds;
 pub mod client;
+pub mod commit;
 pub mod contact;
 pub mod group;
 pub mod isolation;
 pub mod membership;
 pub mod position;
+pub mod properties;
+pub mod questions;
+pub mod silence;
 pub mod start;
 pub mod topics;
 pub mod tracker;

@@ -27,7 +27,7 @@ impl Log {
 pub struct Read {
     /// Every record before it is done.
     pub done: i64,
-    /// Every record before it was read; what lies between the two is still at work.
+    /// Every record before it was read; what lies between the two is still being worked on.
     pub next: i64,
 }
 
@@ -104,7 +104,7 @@ pub enum Shorter {
 
 /// Judges an offset that could not be read from. Where the log was cut behind all that was read,
 /// nothing of it is concerned; else what was read is given up from the cut on, or all of it where
-/// nobody knows since when it is another log.
+/// it is not known since when it is another log.
 pub fn judge(read: Read, log: Log, limit: Limit) -> Verdict {
     let Log { low, high, cut } = log;
     let end = cut.map_or(high, |cut| cut.clamp(low, high.max(low)));
@@ -161,7 +161,7 @@ impl Verdict {
     }
 }
 
-/// What is said of a verdict, after the partition's name; a `GoOn` is not worth a word.
+/// The message of a verdict, after the partition's name; a `GoOn` is not worth one.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::kafka::client::ConsumerClient;
 use crate::reading::bounds::{End, Start};
-use crate::reading::client;
 use crate::reading::position::{self, Limit, Log, Read, Verdict};
+use crate::reading::questions;
 use crate::record::TopicPartition;
 
 /// Where a partition begins and ends.
@@ -22,7 +22,7 @@ pub struct Found {
     pub until_time: Option<i64>,
     /// The end of the partition, where it was asked for.
     pub high: Option<i64>,
-    /// What is to be said, and counted, of where it begins.
+    /// What is to be reported, and counted, of where it begins.
     pub verdict: Option<Verdict>,
 }
 
@@ -69,18 +69,18 @@ pub struct Question<'a, C> {
 
 impl<C: ConsumerClient> Question<'_, C> {
     fn log(&self) -> anyhow::Result<Log> {
-        client::watermarks(self.consumer, self.topic, self.partition, self.timeout).map(Log::new)
+        questions::watermarks(self.consumer, self.topic, self.partition, self.timeout).map(Log::new)
     }
 
     /// Where a partition that nothing was read of begins and ends. Of a start past the end, what comes
-    /// before it is not asked for; what is deleted already is told of.
+    /// before it is not asked for; what is deleted already is reported.
     pub fn begin(&self, from: Start) -> anyhow::Result<Found> {
         if from == Start::Beginning && self.until.is_none() {
             return Ok(Found::at(None));
         }
         let Self { consumer, topic, partition, timeout, .. } = *self;
         let log = self.log()?;
-        let start = client::start(consumer, topic, partition, from, (log.low, log.high), timeout)?;
+        let start = questions::start(consumer, topic, partition, from, (log.low, log.high), timeout)?;
         let (limit, until_time) = self.limit(log.high)?;
         let begin = position::begin(start, log, limit);
         let gone = |(from, to)| Verdict::Gone { from, to, next: begin.at };
@@ -95,7 +95,7 @@ impl<C: ConsumerClient> Question<'_, C> {
     }
 
     /// Where a partition begins and ends that the group has committed an offset of. One past the end is
-    /// told of here where there is an end, which may come before the client could notice.
+    /// reported here where there is an end, which may come before the client could notice.
     pub fn take_over(&self, committed: i64) -> anyhow::Result<Found> {
         if self.until.is_none() {
             return Ok(Found::at(Some(committed)));
@@ -103,7 +103,7 @@ impl<C: ConsumerClient> Question<'_, C> {
         let log = self.log()?;
         let ending = self.limit(log.high)?;
         if committed <= log.high
-            || committed <= client::unstable_end(self.consumer, self.topic, self.partition, self.timeout)?
+            || committed <= questions::unstable_end(self.consumer, self.topic, self.partition, self.timeout)?
         {
             return Ok(Found::ending(Some(committed), ending));
         }
@@ -127,7 +127,7 @@ impl<C: ConsumerClient> Question<'_, C> {
             limit
         } else {
             let (consumer, timeout) = (self.consumer, self.timeout);
-            let end = client::end(consumer, self.topic, self.partition, until, high, timeout)?;
+            let end = questions::end(consumer, self.topic, self.partition, until, high, timeout)?;
             Limit::new(self.until, end)
         };
         let time = match (until, limit) {

@@ -1,6 +1,6 @@
 //! The worker's consumer: its properties, the topics that it reads, and the group that it joins.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::observer::Watch;
 use super::settings::{Mode, Reading};
@@ -8,8 +8,9 @@ use super::subscription::Subscription;
 use crate::config::{Config, Properties};
 use crate::kafka::client::{ConsumerClient, TopicMetadata};
 use crate::kafka::ffi::Consumer;
+use crate::reading::group;
+use crate::reading::properties::{self, Fetching, Member};
 use crate::reading::topics::Selection;
-use crate::reading::{group, membership};
 use crate::shutdown::Shutdown;
 
 /// Joins the group. Before that it sets the group's offsets where that is asked for, or notes its members.
@@ -25,7 +26,7 @@ pub fn join(
     } else {
         group::note_members(consumer, &reading.group, config.log);
     }
-    Subscription::new(consumer, topics, found)
+    Subscription::new(consumer, topics, found, Instant::now())
 }
 
 /// `max.poll.interval.ms` as `-X` gave it, else librdkafka's default, which the worker leaves alone.
@@ -34,36 +35,15 @@ pub fn max_poll_interval(client: &Properties) -> Duration {
     given.map_or(Duration::from_mins(5), Duration::from_millis)
 }
 
-/// The consumer's settings: what the guarantees rest on ranks as a flag, the rest can be changed.
+/// The properties of the worker's consumer.
 pub fn properties(reading: &Reading, mode: Mode, config: &Config) -> anyhow::Result<Properties> {
-    let role = [
-        ("auto.commit.interval.ms", "1000"),
-        ("isolation.level", "read_committed"),
-        // The limit counts compressed bytes, and memory holds decompressed ones: JSON is twenty times as
-        // large. With a megabyte a partition 1.5 million records took 240 MiB, and as much time.
-        ("fetch.message.max.bytes", "65536"),
-        ("queued.min.messages", if mode == Mode::OneShot { "1000" } else { "5000" }),
-        ("queued.max.messages.kbytes", "16384"),
-        // Its default of a second starves partitions: the limit counts the forwarded queue as a whole.
-        ("fetch.queue.backoff.ms", "10"),
-        ("allow.auto.create.topics", "false"),
-        // As for consume: half of it is what each further connection waits for.
-        ("reconnect.backoff.ms", "20"),
-    ];
-    let mut flags = vec![
-        ("group.id", reading.group.as_str()),
-        ("enable.auto.commit", "true"),
-        ("enable.auto.offset.store", "false"),
-        ("enable.partition.eof", "true"),
-        // What retention took is reported and counted, then gone past; a silent jump is a silent loss.
-        ("auto.offset.reset", "error"),
-    ];
-    flags.extend(membership::properties(reading.sharing, config)?);
-    flags.extend(reading.isolation.map(|isolation| ("isolation.level", isolation.level())));
-    if let Some(id) = &reading.instance_id {
-        flags.push(("group.instance.id", id));
-    }
-    Ok(config.client_with(&role, &flags))
+    let (group, sharing) = (reading.group.as_str(), reading.sharing);
+    let member = Member { group, sharing, instance_id: reading.instance_id.as_deref() };
+    let fetching = match mode {
+        Mode::OneShot => Fetching::ForOneShot,
+        Mode::Persistent { .. } => Fetching::ForPersistent,
+    };
+    properties::of(Some(member), fetching, reading.isolation, config)
 }
 
 /// Looks at the cluster once: it must be there, and so must the topics that are named. What

@@ -11,6 +11,7 @@ use super::tally::RecordResult;
 use crate::exit::{self, Exit};
 use crate::kafka::client::ConsumerClient;
 use crate::kafka::errors::{Code, words};
+use crate::reading::commit::{self, Then};
 
 /// How long one poll waits while the worker ends.
 const POLL: Duration = Duration::from_millis(10);
@@ -150,23 +151,18 @@ fn tell(shared: &Shared, partitions: &[PartitionStatus], stopped_by: Option<i32>
     }
 }
 
-/// Commits what is stored, again and again while the group rebalances: a broker answers a commit
-/// after the `JoinGroup` before it, once every other member has come, and by then its generation is
-/// over. The time that draining left is there for that.
+/// Commits what is stored, and tries again while the group rebalances, for the time that draining left.
 fn commit<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) -> Result<(), Code> {
-    loop {
-        let left = deadline.left(Stage::Commit);
-        let patience = deadline.parts(2).min(left).max(deadline.parts(1));
-        match poller.consumer.commit_stored(patience) {
-            Err(Code::IllegalGeneration | Code::RebalanceInProgress | Code::OperationTimedOut)
-                if patience < deadline.left(Stage::Commit) && poller.watch.away_since().is_none() =>
-            {
-                poller.poll(POLL, BATCH);
-                poller.update_client();
-            }
-            outcome => return outcome,
+    let left = || deadline.left(Stage::Commit);
+    let patience = || deadline.parts(2).min(left()).max(deadline.parts(1));
+    commit::commit_stored(poller.consumer, patience, |_, patience| {
+        if patience >= left() || poller.watch.away_since().is_some() {
+            return Then::Fail;
         }
-    }
+        poller.poll(POLL, BATCH);
+        poller.update_client();
+        Then::TryAgain
+    })
 }
 
 /// Polls on, so that the membership holds, until nothing runs or the time is up.

@@ -57,6 +57,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
+use crate::clock;
 use crate::config::Config;
 use crate::descriptors::OwnDescriptors;
 use crate::exit::Exit;
@@ -135,6 +136,7 @@ pub fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
         ending: ending.shutdown_timeout,
         ride_out: ending.stall_timeout.min(interval / 2),
         ends: Ends::default(),
+        clock: &clock::source::System,
         wanted: HashMap::new(),
         joining: Joining::new(reading.sharing.protocol, Instant::now()),
     };

@@ -5,8 +5,8 @@ use super::shared::StopReason;
 use crate::kafka::client::ConsumerClient;
 use crate::kafka::errors::Code;
 use crate::reading::bounds::Start;
-use crate::reading::client;
 use crate::reading::position::{self, Limit, Log, Read, Verdict};
+use crate::reading::{commit, questions};
 use crate::record::TopicPartition;
 
 impl<C: ConsumerClient> Poller<'_, C> {
@@ -29,7 +29,7 @@ impl<C: ConsumerClient> Poller<'_, C> {
         let (topic, partition) = (&name.topic, name.partition);
         let read = self.read_of(name, offset, cut)?;
         let (low, high) =
-            self.rebalancer.ask(|timeout| client::watermarks(self.consumer, topic, partition, timeout))?;
+            self.rebalancer.ask(|timeout| questions::watermarks(self.consumer, topic, partition, timeout))?;
         let log = Log { low, high, cut };
         let limit = Limit::new(self.rebalancer.until, self.shared.ledger().until_of(name));
         let mut verdict = match read {
@@ -63,7 +63,7 @@ impl<C: ConsumerClient> Poller<'_, C> {
             // Should this worker be killed before it is where the group was.
             Ok(()) if is_back => self
                 .rebalancer
-                .ask(|timeout| client::commit_back(self.consumer, topic, partition, next, timeout)),
+                .ask(|timeout| commit::commit_back(self.consumer, topic, partition, next, timeout)),
             Ok(()) => Ok(()),
         }
     }

@@ -9,12 +9,11 @@ use super::observer::Watch;
 use super::rebalance::{self, Rebalancer};
 use super::shared::{Shared, StopReason};
 use super::subscription::Subscription;
-use crate::clock::now_ms;
 use crate::kafka::client::{ConsumerClient, Event, Events as _};
 use crate::kafka::errors::{self, Code};
-use crate::reading::client;
-use crate::reading::contact::{self, Hush, Silence, Step};
+use crate::reading::contact::{self, Step};
 use crate::reading::membership;
+use crate::reading::silence::{self, Hush, Silence};
 use crate::record::TopicPartition;
 use crate::terminal::stdout;
 
@@ -50,8 +49,8 @@ pub struct Poller<'a, C> {
     pub shared: Arc<Shared>,
     pub watch: Arc<Watch>,
     /// Which records the command runs for.
-    filtering: Filtering,
-    subscription: Subscription,
+    pub(super) filtering: Filtering,
+    pub(super) subscription: Subscription,
     limits: PollLimits,
     silence: Silence<TopicPartition>,
     busy_at: Instant,
@@ -75,7 +74,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         subscription: Subscription,
         limits: PollLimits,
     ) -> Self {
-        let now = Instant::now();
+        let now = rebalancer.clock.now();
         Self {
             consumer: rebalancer.consumer,
             shared: Arc::clone(&rebalancer.shared),
@@ -129,7 +128,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         self.shared.pulse.turn();
         let out_of_range = self.take_in(timeout, most);
         if self.came {
-            self.busy_at = Instant::now();
+            self.busy_at = self.rebalancer.clock.now();
             self.shared.wake();
             self.watch.hear();
         }
@@ -168,7 +167,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
                 Event::Error { topic, partition, offset, code: Code::AutoOffsetReset, reason } => {
                     let name = TopicPartition::new(topic, partition);
                     shared.log.verbose(1, format_args!("{}: {reason}", name.at(offset)));
-                    out_of_range.push((name, offset, client::truncated_at(reason)));
+                    out_of_range.push((name, offset, errors::truncated_at(reason)));
                 }
                 Event::Error { topic, partition, code, reason, .. } => {
                     report(shared, topic, partition, code, reason);
@@ -228,11 +227,12 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     fn check_end(&mut self) {
         let (complete, idle, assigned) = {
             let mut ledger = self.shared.ledger();
-            ledger.reach_time(now_ms());
+            ledger.reach_time(self.rebalancer.clock.now_ms());
             (ledger.is_complete(), ledger.is_idle(), ledger.has_partitions())
         };
+        let now = self.rebalancer.clock.now();
         if !idle {
-            self.busy_at = Instant::now();
+            self.busy_at = now;
         }
         if complete {
             return self.shared.stop(StopReason::Complete);
@@ -240,14 +240,15 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         if !assigned && self.watch.causes.lacks_group_protocol() {
             return self.shared.stop(StopReason::Failed(errors::UNSUPPORTED.to_owned()));
         }
-        let (now, is_in_reach) = (Instant::now(), self.watch.away_since().is_none());
+        let is_in_reach = self.watch.away_since().is_none();
         let joining = &mut self.rebalancer.joining;
         let joins = is_in_reach && !self.subscription.is_empty();
         if joining.is_worth_a_note(now, joins) {
             self.shared.log.note(membership::JOINING);
         }
         let Some(joined) = joining.joined_since() else { return };
-        let ends = self.limits.has_end || self.limits.idle.is_some_and(|limit| joined.elapsed() >= limit);
+        let waited = now.saturating_duration_since(joined);
+        let ends = self.limits.has_end || self.limits.idle.is_some_and(|limit| waited >= limit);
         if !assigned && ends && joining.is_left_out(now) {
             self.shared.log.note(membership::LEFT_OUT);
             return self.shared.stop(StopReason::Complete);
@@ -255,7 +256,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         if let Some(limit) = self.limits.idle
             && assigned
             && self.watch.away_since().is_none()
-            && self.busy_at.max(joined).elapsed() >= limit
+            && now.saturating_duration_since(self.busy_at.max(joined)) >= limit
         {
             self.shared.stop(StopReason::Complete);
         }
@@ -264,10 +265,11 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     /// Takes note of where the partitions end, which is what lag is counted from. A fetch says so,
     /// but nothing is fetched from a paused partition, and there the lag grows: the cluster is asked.
     fn look_at_ends(&mut self) {
-        if self.looked.elapsed() < LOOK {
+        let now = self.rebalancer.clock.now();
+        if now.saturating_duration_since(self.looked) < LOOK {
             return;
         }
-        self.looked = Instant::now();
+        self.looked = now;
         let (assigned, paused) = {
             let ledger = self.shared.ledger();
             (ledger.assigned(), ledger.paused())
@@ -278,7 +280,8 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             }
         }
         for _ in 0..paused.len() {
-            let left = LOOKING.saturating_sub(self.looked.elapsed());
+            let took = self.rebalancer.clock.now().saturating_duration_since(now);
+            let left = LOOKING.saturating_sub(took);
             if left.is_zero() || self.watch.away_since().is_some() {
                 return;
             }
@@ -295,15 +298,19 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         if self.watch.away_since().is_some() {
             return;
         }
-        if let Err(gone) = self.subscription.watch(self.consumer, &self.watch.causes) {
+        let (now, was_empty) = (self.rebalancer.clock.now(), self.subscription.is_empty());
+        if let Err(gone) = self.subscription.watch(self.consumer, &self.watch.causes, now) {
             self.shared.stop(StopReason::Failed(gone.to_string()));
+        }
+        if was_empty && !self.subscription.is_empty() {
+            self.rebalancer.joining.begin(now);
         }
     }
 
     /// Notes an outage and partitions that are silent, looks whether it is over, gives up where that
     /// is asked for.
     fn check_contact(&mut self) {
-        let now = Instant::now();
+        let now = self.rebalancer.clock.now();
         let (log, causes, brokers) = (self.shared.log, &self.watch.causes, &self.limits.brokers);
         match self.watch.step(now) {
             Step::Wait => {}
@@ -329,10 +336,10 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         match self.silence.look(now, behind) {
             Hush::Wait => {}
             Hush::Note(partitions, lasts) => {
-                log.note(contact::silent(&partitions, lasts, causes.last().as_deref()));
+                log.note(silence::silent(&partitions, lasts, causes.last().as_deref()));
             }
             Hush::GiveUp(partitions, lasts) => {
-                let why = contact::stalled_at(&partitions, lasts, causes.last().as_deref());
+                let why = silence::stalled_at(&partitions, lasts, causes.last().as_deref());
                 self.shared.stop(StopReason::Failed(why));
             }
         }

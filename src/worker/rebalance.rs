@@ -9,13 +9,14 @@ use super::deadline::{Deadline, Stage};
 use super::ledger::Ledger;
 use super::shared::{Shared, StopReason};
 use super::tally::{RebalanceKind, RecordResult};
+use crate::clock::source::Clock;
 use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
 use crate::named::Named as _;
 use crate::reading::bounds::{End, Start};
 use crate::reading::membership::Joining;
 use crate::reading::position::Verdict;
 use crate::reading::start::{Ends, Found, Question};
-use crate::reading::{client, contact};
+use crate::reading::{commit, contact, questions};
 use crate::record::TopicPartition;
 use crate::record::place::shown;
 use crate::shutdown::Shutdown;
@@ -53,6 +54,7 @@ pub struct Rebalancer<'a, C> {
     pub from: Start,
     pub until: Option<End>,
     pub ends: Ends,
+    pub clock: &'a dyn Clock,
     /// For a question to the cluster.
     pub timeout: Duration,
     pub patience: Patience,
@@ -87,7 +89,7 @@ fn names(partitions: &[Assigned]) -> Vec<TopicPartition> {
 
 impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
     fn assigned(&mut self, partitions: &mut [Assigned]) {
-        self.joining.assigned(Instant::now());
+        self.joining.assigned(self.clock.now());
         self.shared.pulse.assign();
         // A worker that stops reads nothing of them.
         if partitions.is_empty() || self.shared.stopping().is_some() {
@@ -129,7 +131,7 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
     }
 
     fn revoked(&mut self, partitions: &[Assigned], lost: bool) {
-        self.joining.revoked(Instant::now());
+        self.joining.revoked(self.clock.now());
         let names = names(partitions);
         if names.is_empty() {
             return;
@@ -237,7 +239,7 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
             self.look_for_a_signal();
             self.shared.stopping().is_some()
         };
-        contact::ride_out(self.shared.log, self.ride_out, is_over, client::is_passing, || {
+        contact::ride_out(self.shared.log, self.clock, self.ride_out, is_over, questions::is_passing, || {
             question(self.timeout)
         })
     }
@@ -273,8 +275,8 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
         let Some(verdict) = start.verdict else { return };
         self.tell(name, verdict);
         if let Verdict::Back { next, .. } = verdict {
-            let commit = |timeout| client::commit_back(self.consumer, topic, partition, next, timeout);
-            if let Err(e) = self.ask(commit) {
+            let ask = |timeout| commit::commit_back(self.consumer, topic, partition, next, timeout);
+            if let Err(e) = self.ask(ask) {
                 self.shared.stop(StopReason::Failed(format!("{e:#}")));
             }
         }

@@ -22,8 +22,9 @@ impl Subscription {
         consumer: &impl ConsumerClient,
         selection: Selection,
         found: &[TopicMetadata],
+        now: Instant,
     ) -> anyhow::Result<Self> {
-        let discovery = Discovery::new(Instant::now());
+        let discovery = Discovery::new(now);
         let mut subscription = Self { selection, topics: Vec::new(), discovery };
         subscription.take(consumer, topics::names(found))?;
         Ok(subscription)
@@ -36,14 +37,19 @@ impl Subscription {
 
     /// Looks, where that is due, for topics that came or went. An error once one that is read by name
     /// is gone: the worker would wait without end, and without a word.
-    pub fn watch(&mut self, consumer: &impl ConsumerClient, causes: &Causes) -> anyhow::Result<()> {
+    pub fn watch(
+        &mut self,
+        consumer: &impl ConsumerClient,
+        causes: &Causes,
+        now: Instant,
+    ) -> anyhow::Result<()> {
         let is_missed = causes.take_topic_gone();
         let follows = if self.selection.has_pattern() { Follows::New } else { Follows::Nothing };
-        if !self.discovery.is_due(Instant::now(), is_missed, follows) {
+        if !self.discovery.is_due(now, is_missed, follows) {
             return Ok(());
         }
         let looked = self.selection.look(consumer, causes);
-        match self.discovery.judge(Instant::now(), looked)? {
+        match self.discovery.judge(now, looked)? {
             Some(found) => self.take(consumer, topics::names(&found)),
             None => Ok(()),
         }

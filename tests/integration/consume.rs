@@ -162,11 +162,7 @@ fn a_group_with_members_is_not_reset() {
     ));
     member.terminate();
     member.wait().success();
-    reset()
-        .run()
-        .success()
-        .stdout("1\n2\n3\n")
-        .stderr(&format!("kq: group {topic} starts anew in {topic}\n"));
+    reset().run().success().stdout("1\n2\n3\n").stderr(&format!("kq: group {topic} was reset in {topic}\n"));
 }
 
 #[test]
@@ -474,7 +470,7 @@ fn a_decompression_bomb_is_written_as_it_came() {
     cluster.kq(["produce", &topic, "--whole"]).args(header).stdin(&bomb).run().success();
     let consume = || cluster.kq(["consume", &topic, "-e", "-D", ""]);
     consume().run().status(1).stdout(&bomb).stderr(&format!(
-        "kq: {topic}[0]@0: written as it came, since its value can't be undone: \
+        "kq: {topic}[0]@0: written as it came, since its value can't be decompressed: \
          gzip decodes to more than 67108864 bytes; --max-decoded allows more\n"
     ));
     let all = consume().args(["--max-decoded", "68157440"]).run().success();

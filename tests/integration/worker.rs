@@ -546,7 +546,7 @@ fn a_worker_says_that_its_group_has_members_and_does_not_reset_it_then() {
         .run()
         .success()
         .demand("both records", |out| sorted(out.text()) == ["a", "b"])
-        .stderr_has(&format!("kq: group kq-worker-{topic} starts anew in {topic}\n"));
+        .stderr_has(&format!("kq: group kq-worker-{topic} was reset in {topic}\n"));
     once(&cluster, &topic, &["--reset"], &["sh", "-c", "cat; echo"])
         .run()
         .status(2)

@@ -1,6 +1,7 @@
 //! Turns librdkafka's errors and log lines into a sentence that a person can act on.
 
 mod cause;
+mod truncation;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use crate::config;
 use crate::lock::Lock;
 use crate::terminal::notes::Log;
 use cause::{Cause, split_broker};
+
+pub use truncation::truncated_at;
 
 /// What librdkafka last reported of each broker: written by a client's callbacks, read when an error
 /// must be explained. Clones share it.

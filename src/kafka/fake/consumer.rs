@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Cluster, Question, Step};
+use crate::clock::source::{Clock as _, Manual};
 use crate::kafka::client::{Assigned, ConsumerClient, Event, Events, Rebalance, StartAt, TopicMetadata};
 use crate::kafka::code::Code;
 use crate::record::{Header, Record, RecordRef, TopicPartition};
@@ -88,6 +89,11 @@ impl FakeConsumer {
             stored: RefCell::default(),
             joining: RefCell::default(),
         }
+    }
+
+    /// The cluster's clock.
+    pub fn clock(&self) -> &Manual {
+        self.cluster.clock()
     }
 
     /// Whether a partition is assigned and paused.
@@ -370,19 +376,26 @@ impl ConsumerClient for FakeConsumer {
         Ok(())
     }
 
-    fn poll(&self, _: Duration, most: usize, handler: &mut dyn Rebalance) -> FakeBatch {
+    fn poll(&self, timeout: Duration, most: usize, handler: &mut dyn Rebalance) -> FakeBatch {
         loop {
             let step = self.cluster.state.borrow_mut().script.pop_front();
             match step {
                 None => {
                     self.join(handler);
-                    return self.fetch(most);
+                    let events = self.fetch(most);
+                    if events.is_empty() {
+                        self.cluster.clock.sleep(timeout);
+                    }
+                    return events;
                 }
                 Some(Step::Records(count)) => {
                     self.join(handler);
                     return self.fetch(count.min(most));
                 }
-                Some(Step::Nothing) => return FakeBatch(Vec::new()),
+                Some(Step::Nothing) => {
+                    self.cluster.clock.sleep(timeout);
+                    return FakeBatch(Vec::new());
+                }
                 Some(Step::Assign(partitions)) => {
                     self.joining.borrow_mut().clear();
                     self.assign_by_group(named(partitions), handler);

@@ -9,7 +9,7 @@
 //! assert_eq!(cluster.calls_of("store"), ["store orders[0]@2"]);
 //! ```
 //!
-//! Nothing waits: a poll without an event returns at once.
+//! Nothing waits: a poll without an event returns at once, and the cluster's clock moves by its time-out.
 
 mod consumer;
 mod producer;
@@ -21,6 +21,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use crate::clock::source::Manual;
 use crate::kafka::code::Code;
 use crate::kafka::metadata::{PartitionMetadata, TopicMetadata};
 use crate::record::{Record, Timestamp, TopicPartition};
@@ -117,6 +118,7 @@ struct State {
 #[derive(Clone, Default)]
 pub struct Cluster {
     state: Rc<RefCell<State>>,
+    clock: Manual,
 }
 
 impl Cluster {
@@ -130,6 +132,11 @@ impl Cluster {
     pub fn with_topic(self, name: &str, partitions: usize) -> Self {
         self.state.borrow_mut().topics.insert(name.to_owned(), vec![Log::default(); partitions]);
         self
+    }
+
+    /// The clock, which polls move.
+    pub fn clock(&self) -> &Manual {
+        &self.clock
     }
 
     /// Removes a topic.

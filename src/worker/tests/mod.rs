@@ -7,35 +7,75 @@ use super::ledger::{Job, Outcome};
 use super::subscription::Subscription;
 use super::tally::RecordResult;
 use super::*;
+use crate::clock::source::Clock as _;
 use crate::kafka::errors::Code;
 use crate::kafka::fake::{Cluster, FakeConsumer, Question, Step};
 use crate::reading::bounds::{End, Start};
-use crate::reading::membership::GroupProtocol;
+use crate::reading::membership::{self, GroupProtocol};
 use crate::terminal::notes::Log;
+
+mod ends;
+mod outage;
+mod rebalances;
+mod starts;
+
+/// What a test asks of a worker, besides what the flags' defaults are.
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    until: Option<End>,
+    count: Option<u64>,
+    idle: Option<Duration>,
+    /// It ends by itself, and an outage may last for so long.
+    stall: Option<Duration>,
+    /// How long ending may take; a second by default.
+    ending: Option<Duration>,
+}
 
 /// What a worker's polling thread shares with the commands, which a test runs by hand.
 struct Worker {
     shared: Arc<Shared>,
+    watch: Arc<Watch>,
+    shutdown: Shutdown,
+    flags: Flags,
     stderr: File,
 }
 
 impl Worker {
     fn new() -> Self {
-        let stderr = tempfile::tempfile().unwrap();
-        let log = Log::default().to_file(stderr.try_clone().unwrap());
-        let limits = Capacity { jobs: 4, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: None };
-        let ledger = Ledger::new(Order::Key, limits);
-        Self { shared: Arc::new(Shared::new(ledger, Groups::default(), log)), stderr }
+        Self::with(Flags::default())
     }
 
-    /// The polling thread's part, with the flags' defaults.
+    fn with(flags: Flags) -> Self {
+        let stderr = tempfile::tempfile().unwrap();
+        let log = Log::default().to_file(stderr.try_clone().unwrap());
+        let limits =
+            Capacity { jobs: 4, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: flags.count };
+        let ledger = Ledger::new(Order::Key, limits);
+        let shared = Arc::new(Shared::new(ledger, Groups::default(), log));
+        let watch = Arc::new(Watch::new(Arc::clone(&shared), flags.stall));
+        Self { shared, watch, shutdown: Shutdown::default(), flags, stderr }
+    }
+
+    /// The polling thread's part.
     fn poller<'a>(
         &self,
         consumer: &'a FakeConsumer,
         from: Start,
         until: Option<End>,
     ) -> Poller<'a, FakeConsumer> {
+        self.poller_of(consumer, from, until, &["orders"])
+    }
+
+    fn poller_of<'a>(
+        &self,
+        consumer: &'a FakeConsumer,
+        from: Start,
+        until: Option<End>,
+        topics: &[&str],
+    ) -> Poller<'a, FakeConsumer> {
         let second = Duration::from_secs(1);
+        let now = consumer.clock().now();
+        let until = until.or(self.flags.until);
         let rebalancer = Rebalancer {
             consumer,
             shared: Arc::clone(&self.shared),
@@ -43,18 +83,19 @@ impl Worker {
             until,
             timeout: second,
             patience: Patience::new(second, Duration::from_mins(5)),
-            shutdown: Shutdown::default(),
-            ending: second,
-            ride_out: second,
+            shutdown: self.shutdown.clone(),
+            ending: self.flags.ending.unwrap_or(second),
+            ride_out: Duration::from_mins(1),
             ends: Ends::default(),
+            clock: consumer.clock(),
             wanted: HashMap::new(),
-            joining: Joining::new(GroupProtocol::Classic, Instant::now()),
+            joining: Joining::new(GroupProtocol::Classic, now),
         };
         let brokers = "localhost:9092".to_owned();
-        let limits = PollLimits { idle: None, stall: None, brokers, has_end: until.is_some() };
-        let subscription = Subscription::new(consumer, Selection::new(["orders"]).unwrap(), &[]).unwrap();
-        let watch = Arc::new(Watch::new(Arc::clone(&self.shared), None));
-        Poller::new(rebalancer, watch, Filtering::default(), subscription, limits)
+        let limits =
+            PollLimits { idle: self.flags.idle, stall: self.flags.stall, brokers, has_end: until.is_some() };
+        let subscription = Subscription::new(consumer, Selection::new(topics).unwrap(), &[], now).unwrap();
+        Poller::new(rebalancer, Arc::clone(&self.watch), Filtering::default(), subscription, limits)
     }
 
     /// Takes the records that may run now, as a command would.
@@ -78,6 +119,33 @@ impl Worker {
         }
     }
 
+    /// Has all brokers be away, in the client's eyes, when this step is reached; this many questions are
+    /// not answered from then on.
+    fn outage(&self, questions: usize) -> Step {
+        let watch = Arc::clone(&self.watch);
+        Step::Do(Box::new(move |cluster| {
+            Observer::error(&*watch, Code::AllBrokersDown, "1/1 brokers are down");
+            cluster.refuse(Question::Metadata, vec![Code::BrokerTransportFailure; questions]);
+        }))
+    }
+
+    /// Has a signal come when this step is reached.
+    fn signal(&self, signal: i32) -> Step {
+        let shutdown = self.shutdown.clone();
+        Step::Do(Box::new(move |_| shutdown.request(signal)))
+    }
+
+    /// What follows after so many records were done: a command runs each of them.
+    fn done(&self) -> Step {
+        let shared = Arc::clone(&self.shared);
+        Step::Do(Box::new(move |_| {
+            loop {
+                let Some(job) = shared.ledger().next(Instant::now()) else { return };
+                shared.ledger().finish(job.ticket, Outcome::Resolved);
+            }
+        }))
+    }
+
     fn said(&mut self) -> String {
         assert!(self.shared.log.flush());
         let mut said = String::new();
@@ -85,6 +153,11 @@ impl Worker {
         self.stderr.read_to_string(&mut said).unwrap();
         said
     }
+}
+
+/// The exit status of an outcome.
+fn status(outcome: &anyhow::Result<Exit>) -> u8 {
+    outcome.as_ref().map_or_else(crate::exit::of_error, |exit| *exit).code()
 }
 
 /// A topic of one partition with six records, and a consumer that has subscribed to it.

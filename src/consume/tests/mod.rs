@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
+use std::sync::Arc;
 
 use super::*;
 use crate::cli::{self, Command};
@@ -9,6 +10,12 @@ use crate::commands;
 use crate::kafka::errors::Code;
 use crate::kafka::fake::{Cluster, Question, Step};
 use crate::kafka::properties::Librdkafka;
+
+mod failures;
+mod group;
+mod outage;
+mod starts;
+mod topics;
 
 /// What a consume printed, what it said, and how it ended.
 struct Ended {
@@ -24,26 +31,72 @@ fn text(mut file: File) -> String {
     text
 }
 
+impl Ended {
+    /// The exit status.
+    fn status(&self) -> u8 {
+        self.outcome.as_ref().map_or_else(exit::of_error, |exit| *exit).code()
+    }
+
+    /// The error that it ended with.
+    fn error(&self) -> String {
+        format!("{:#}", self.outcome.as_ref().unwrap_err())
+    }
+}
+
+/// What a test can have happen to a run.
+#[derive(Default)]
+struct Run {
+    causes: Arc<errors::Causes>,
+    shutdown: Shutdown,
+    /// In the place of a file that takes all.
+    stdout: Option<File>,
+}
+
+impl Run {
+    /// Runs `kq consume` with these arguments to its end.
+    fn consume(self, cluster: &Cluster, arguments: &[&str]) -> Ended {
+        let line = ["kq", "consume"].iter().chain(arguments).map(Into::into);
+        let cli = cli::parse(line).unwrap();
+        let Command::Consume(args) = &cli.command else { unreachable!("consume is named") };
+        let mut config = Config::resolve_with(&cli.connection, &|_| None, &Librdkafka).unwrap();
+        let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        config.log = config.log.to_file(stderr.try_clone().unwrap());
+        let settings = commands::consume::settings(args, &config).unwrap();
+        let mut topics = cluster.topics();
+        topics.retain(|topic| settings.topics.matches(&topic.name));
+        let connected = Connected { consumer: cluster.consumer(), topics, causes: self.causes };
+        let printing = Printing {
+            output: Output::to_file(self.stdout.unwrap_or_else(|| stdout.try_clone().unwrap())),
+            sink: Sink::new(commands::consume::sink(args, Reader::Program).unwrap()),
+        };
+        let mut session =
+            Session::new(&settings, &config, &connected, &self.shutdown, cluster.clock(), printing);
+        let outcome = session.begin_reading().and_then(|()| session.run());
+        assert!(config.log.flush());
+        Ended { outcome, stdout: text(stdout), stderr: text(stderr) }
+    }
+
+    /// Takes all brokers away, in the client's eyes, when this step is reached; this many questions
+    /// are not answered from then on.
+    fn outage(&self, questions: usize) -> Step {
+        let causes = Arc::clone(&self.causes);
+        Step::Do(Box::new(move |cluster| {
+            causes.error(Code::AllBrokersDown, "1/1 brokers are down");
+            cluster.refuse(Question::Metadata, vec![Code::BrokerTransportFailure; questions]);
+        }))
+    }
+}
+
 /// Runs `kq consume` with these arguments to its end.
 fn consume(cluster: &Cluster, arguments: &[&str]) -> Ended {
-    let line = ["kq", "consume"].iter().chain(arguments).map(Into::into);
-    let cli = cli::parse(line).unwrap();
-    let Command::Consume(args) = &cli.command else { unreachable!("consume is named") };
-    let mut config = Config::resolve_with(&cli.connection, &|_| None, &Librdkafka).unwrap();
-    let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-    config.log = config.log.to_file(stderr.try_clone().unwrap());
-    let settings = commands::consume::settings(args, &config).unwrap();
-    let mut topics = cluster.topics();
-    topics.retain(|topic| settings.topics.matches(&topic.name));
-    let connected =
-        Connected { consumer: cluster.consumer(), topics, causes: Arc::new(errors::Causes::new(config.log)) };
-    let shutdown = Shutdown::default();
-    let sink = Sink::new(commands::consume::sink(args, Reader::Program).unwrap());
-    let output = Output::to_file(stdout.try_clone().unwrap());
-    let mut session = Session::new(&settings, &config, &connected, &shutdown, sink, output);
-    let outcome = session.begin_reading().and_then(|()| session.run());
-    assert!(config.log.flush());
-    Ended { outcome, stdout: text(stdout), stderr: text(stderr) }
+    Run::default().consume(cluster, arguments)
+}
+
+/// A topic of one partition with four records, `a` to `d`.
+fn orders() -> Cluster {
+    let cluster = Cluster::new().with_topic("orders", 1);
+    cluster.append("orders", 0, ["a", "b", "c", "d"]);
+    cluster
 }
 
 #[test]

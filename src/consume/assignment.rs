@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::record::TopicPartition;
 
-/// One assigned partition.
+/// How far one assigned partition was read.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct Progress {
     pub topic: Arc<str>,
     pub partition: i32,
     /// Where reading started.
@@ -26,7 +26,7 @@ pub struct Part {
     pub done: bool,
 }
 
-impl Part {
+impl Progress {
     /// A partition that is read from `start` on.
     pub fn new(topic: Arc<str>, partition: i32, start: Option<i64>, until: Option<i64>) -> Self {
         let done = matches!((start, until), (Some(start), Some(until)) if start >= until);
@@ -62,23 +62,23 @@ impl Part {
             return false;
         }
         if self.first.is_some_and(|first| offset < first) {
-            self.pass(offset + 1);
+            self.skip_to(offset + 1);
             return false;
         }
         if self.until.is_some_and(|until| offset >= until)
             || matches!((self.until_time, time), (Some(until), Some(time)) if time >= until)
         {
             // What lies between holds no record: markers, or what compaction took.
-            self.pass(self.until.map_or(offset, |until| until.min(offset)));
+            self.skip_to(self.until.map_or(offset, |until| until.min(offset)));
             self.done = true;
         }
         !self.done
     }
 
     /// Nothing is left before this offset, if that is news.
-    pub fn pass(&mut self, next: i64) {
+    pub fn skip_to(&mut self, next: i64) {
         if self.position().is_none_or(|position| position < next) {
-            self.passed(next);
+            self.advance_to(next);
         }
     }
 
@@ -95,7 +95,7 @@ impl Part {
     }
 
     /// Everything before `next` was dealt with: written, filtered out, or is not there.
-    pub fn passed(&mut self, next: i64) {
+    pub fn advance_to(&mut self, next: i64) {
         self.next = Some(next);
         self.unstored = true;
         if self.until.is_some_and(|until| next >= until) {
@@ -110,7 +110,7 @@ impl Part {
             return;
         }
         // Markers, aborted and compacted records at the tail are never delivered: they are passed here.
-        self.pass(end);
+        self.skip_to(end);
         // A start at the end holds from now on: the next run reads what comes between.
         self.unstored |= self.next.is_none() && self.first.is_none();
         self.done |= self.until.is_some_and(|until| end >= until);
@@ -130,28 +130,28 @@ impl Part {
 
 /// The partitions that are assigned now.
 #[derive(Debug, Default)]
-pub struct Parts {
-    all: Vec<Part>,
+pub struct Assignment {
+    all: Vec<Progress>,
     /// Index of the one that was looked up last: records come in runs.
     last: usize,
 }
 
-impl Parts {
-    /// Adds a partition, or starts it anew.
-    pub fn add(&mut self, part: Part) {
-        self.remove(&part.topic, part.partition);
-        self.all.push(part);
+impl Assignment {
+    /// Adds a partition, or restarts it.
+    pub fn add(&mut self, progress: Progress) {
+        self.remove(&progress.topic, progress.partition);
+        self.all.push(progress);
     }
 
     /// Takes a partition out.
-    pub fn remove(&mut self, topic: &str, partition: i32) -> Option<Part> {
+    pub fn remove(&mut self, topic: &str, partition: i32) -> Option<Progress> {
         let index = self.all.iter().position(|p| p.partition == partition && &*p.topic == topic)?;
         Some(self.all.swap_remove(index))
     }
 
     /// The partition, if it is assigned.
-    pub fn find(&mut self, topic: &str, partition: i32) -> Option<&mut Part> {
-        let is = |p: &Part| p.partition == partition && &*p.topic == topic;
+    pub fn find(&mut self, topic: &str, partition: i32) -> Option<&mut Progress> {
+        let is = |p: &Progress| p.partition == partition && &*p.topic == topic;
         if !self.all.get(self.last).is_some_and(is) {
             self.last = self.all.iter().position(is)?;
         }
@@ -159,12 +159,12 @@ impl Parts {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Part> {
+    pub fn iter(&self) -> impl Iterator<Item = &Progress> {
         self.all.iter()
     }
 
     /// All of them, to change.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Part> {
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Progress> {
         self.all.iter_mut()
     }
 
@@ -178,8 +178,8 @@ impl Parts {
     }
 
     /// The partitions from which more is to come that the brokers have.
-    pub fn behind(&self) -> impl Iterator<Item = &Part> {
-        self.all.iter().filter(|part| part.is_behind())
+    pub fn behind(&self) -> impl Iterator<Item = &Progress> {
+        self.all.iter().filter(|progress| progress.is_behind())
     }
 }
 
@@ -189,22 +189,22 @@ mod tests {
 
     use super::*;
 
-    fn part(start: i64, until: i64) -> Part {
-        Part::new("t".into(), 0, Some(start), Some(until))
+    fn progress_of(start: i64, until: i64) -> Progress {
+        Progress::new("t".into(), 0, Some(start), Some(until))
     }
 
     #[test]
     fn an_empty_stretch_is_done_at_once() {
-        assert!(part(5, 5).done);
-        assert!(part(9, 5).done);
-        assert!(!part(4, 5).done);
+        assert!(progress_of(5, 5).done);
+        assert!(progress_of(9, 5).done);
+        assert!(!progress_of(4, 5).done);
     }
 
     #[test]
     fn a_hole_at_the_tail_does_not_hang_it() {
-        let mut p = part(0, 10);
+        let mut p = progress_of(0, 10);
         assert!(p.wants(7, None));
-        p.passed(8);
+        p.advance_to(8);
         assert!(!p.done);
         p.reached_end(10, 0);
         assert!(p.done);
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn an_end_where_reading_started_is_committed() {
-        let mut p = Part::new("t".into(), 0, Some(10), None);
+        let mut p = Progress::new("t".into(), 0, Some(10), None);
         assert!(!p.unstored);
         p.reached_end(10, 0);
         assert_eq!((p.next, p.position(), p.unstored, p.done), (None, Some(10), true, false));
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_start_beyond_the_end_is_not_given_up_for_the_end() {
-        let mut p = Part::new("t".into(), 0, Some(10), None);
+        let mut p = Progress::new("t".into(), 0, Some(10), None);
         p.first = Some(15);
         p.reached_end(10, 0);
         assert!(!p.unstored);
@@ -229,36 +229,36 @@ mod tests {
 
     #[test]
     fn who_goes_back_past_the_end_is_done_at_the_new_one() {
-        let mut p = part(10, 100);
-        p.passed(95);
+        let mut p = progress_of(10, 100);
+        p.advance_to(95);
         p.go_back(90, Some(92));
         assert_eq!((p.position(), p.until, p.unstored, p.done), (Some(90), Some(92), false, false));
         p.go_back(92, Some(92));
         assert!(p.done);
-        let mut follows = Part::new("t".into(), 0, Some(10), None);
+        let mut follows = Progress::new("t".into(), 0, Some(10), None);
         follows.go_back(5, None);
         assert!(!follows.done);
     }
 
     #[test]
     fn the_end_of_what_has_no_start_yet_is_passed() {
-        let mut p = Part::new("t".into(), 0, None, None);
+        let mut p = Progress::new("t".into(), 0, None, None);
         p.reached_end(3, 0);
         assert_eq!((p.next, p.unstored), (Some(3), true));
     }
 
     #[test]
     fn an_end_after_markers_alone_is_passed() {
-        let mut p = part(10, 12);
+        let mut p = progress_of(10, 12);
         p.reached_end(12, 0);
         assert_eq!((p.next, p.unstored, p.done), (Some(12), true, true));
     }
 
     #[test]
     fn a_record_beyond_the_end_passes_the_hole_before_it() {
-        let mut p = part(0, 10);
+        let mut p = progress_of(0, 10);
         assert!(p.wants(3, None));
-        p.passed(4);
+        p.advance_to(4);
         assert!(!p.wants(15, None));
         assert_eq!((p.next, p.done), (Some(10), true));
         assert!(!p.wants(16, None), "once is enough");
@@ -267,10 +267,10 @@ mod tests {
 
     #[test]
     fn records_beyond_the_end_are_never_passed_themselves() {
-        let mut p = Part::new("t".into(), 0, Some(0), None);
+        let mut p = Progress::new("t".into(), 0, Some(0), None);
         p.until_time = Some(100);
         assert!(p.wants(0, Some(99)));
-        p.passed(1);
+        p.advance_to(1);
         for offset in [5, 6, 7] {
             assert!(!p.wants(offset, Some(100)));
             assert_eq!(p.next, Some(5));
@@ -279,12 +279,12 @@ mod tests {
 
     #[test]
     fn a_time_that_has_passed_ends_nothing_in_the_middle_of_a_backlog() {
-        let mut p = Part::new("t".into(), 0, Some(0), None);
+        let mut p = Progress::new("t".into(), 0, Some(0), None);
         p.until_time = Some(100);
         p.reach_time(100);
         assert!(!p.done, "nothing is known of it");
         assert!(p.wants(0, Some(10)));
-        p.passed(1);
+        p.advance_to(1);
         p.reach_time(100);
         assert!(!p.done, "more may follow");
         p.reached_end(1, 99);
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn records_before_a_start_beyond_the_end_are_not_wanted() {
-        let mut p = Part::new("t".into(), 0, Some(10), None);
+        let mut p = Progress::new("t".into(), 0, Some(10), None);
         p.first = Some(12);
         assert!(!p.wants(10, None));
         assert!(!p.wants(11, None));
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_future_time_ends_when_the_clock_has_passed_it() {
-        let mut p = Part::new("t".into(), 0, Some(0), None);
+        let mut p = Progress::new("t".into(), 0, Some(0), None);
         p.until_time = Some(100);
         p.reached_end(0, 99);
         assert!(!p.done);
@@ -316,7 +316,7 @@ mod tests {
     proptest! {
         #[test]
         fn exactly_the_offsets_before_the_end_are_wanted(start in 0i64..50, until in 0i64..50, gaps in prop::collection::vec(1i64..4, 0..60)) {
-            let mut p = part(start, until);
+            let mut p = progress_of(start, until);
             let mut offset = start;
             for gap in gaps {
                 if p.done {
@@ -325,7 +325,7 @@ mod tests {
                 let wanted = p.wants(offset, None);
                 prop_assert_eq!(wanted, offset < until);
                 if wanted {
-                    p.passed(offset + 1);
+                    p.advance_to(offset + 1);
                     prop_assert_eq!(p.done, offset + 1 >= until);
                 }
                 offset += gap;

@@ -1,0 +1,147 @@
+//! Questions to the cluster about one partition: where it begins and ends, and the offset at a time.
+
+use std::time::Duration;
+
+use anyhow::bail;
+
+use crate::kafka::client::ConsumerClient;
+use crate::kafka::errors::{self, Code, words};
+use crate::reading::bounds::{End, Start};
+use crate::record::TopicPartition;
+
+/// Low and high watermark of a partition; the error names it.
+pub fn watermarks(
+    consumer: &impl ConsumerClient,
+    topic: &str,
+    partition: i32,
+    timeout: Duration,
+) -> anyhow::Result<(i64, i64)> {
+    consumer
+        .watermarks(topic, partition, timeout)
+        .map_err(|code| leaderless(code, consumer, topic, partition, timeout))
+        .map_err(Unanswered::of("watermarks", topic, partition))
+}
+
+/// The client says of a partition without a leader what it says of one that does not exist.
+fn leaderless(
+    code: Code,
+    consumer: &impl ConsumerClient,
+    topic: &str,
+    partition: i32,
+    timeout: Duration,
+) -> Code {
+    if code != Code::UnknownPartition {
+        return code;
+    }
+    let topics = consumer.metadata(Some(topic), timeout).unwrap_or_default();
+    let exists = topics.iter().flat_map(|topic| &topic.partitions).any(|known| known.id == partition);
+    if exists { Code::LeaderNotAvailable } else { code }
+}
+
+/// The end of a partition for a reader of what is not committed yet, whatever this consumer reads.
+pub fn unstable_end(
+    consumer: &impl ConsumerClient,
+    topic: &str,
+    partition: i32,
+    timeout: Duration,
+) -> anyhow::Result<i64> {
+    consumer
+        .unstable_end(topic, partition, timeout)
+        .map_err(|code| leaderless(code, consumer, topic, partition, timeout))
+        .map_err(Unanswered::of("watermarks", topic, partition))
+}
+
+/// A question about a partition to which there was no good answer.
+#[derive(Debug)]
+pub struct Unanswered {
+    what: String,
+    pub code: Code,
+}
+
+impl Unanswered {
+    pub(super) fn of(what: &str, topic: &str, partition: i32) -> impl FnOnce(Code) -> anyhow::Error {
+        let what = format!("{what} of {topic}[{partition}]");
+        |code| anyhow::Error::new(Self { what, code })
+    }
+}
+
+impl std::fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.what, words(self.code))
+    }
+}
+
+impl std::error::Error for Unanswered {}
+
+/// [`errors::is_passing`] of what a question failed with.
+pub fn is_passing(e: &anyhow::Error) -> bool {
+    let code = e.downcast_ref::<Unanswered>().map(|unanswered| &unanswered.code);
+    code.or_else(|| e.downcast_ref()).is_some_and(|code| errors::is_passing(*code))
+}
+
+/// The first offset whose record has this timestamp (ms) or a later one; `None` where there is
+/// no such record yet.
+pub fn offset_at(
+    consumer: &impl ConsumerClient,
+    topic: &str,
+    partition: i32,
+    time: i64,
+    timeout: Duration,
+) -> anyhow::Result<Option<i64>> {
+    let offsets = consumer
+        .offsets_for_times(&[(TopicPartition::new(topic, partition), time.max(0))], timeout)
+        .map_err(|code| leaderless(code, consumer, topic, partition, timeout))
+        .map_err(Unanswered::of("the offset at a time", topic, partition))?;
+    Ok(offsets.first().copied().flatten())
+}
+
+/// The offset to start from in a partition with these watermarks.
+pub fn start(
+    consumer: &impl ConsumerClient,
+    topic: &str,
+    partition: i32,
+    from: Start,
+    (low, high): (i64, i64),
+    timeout: Duration,
+) -> anyhow::Result<i64> {
+    Ok(match from {
+        Start::Beginning => low,
+        Start::End => high,
+        Start::Offset(offset) => offset,
+        Start::Relative(back) => (high - back).max(low),
+        Start::Time(time) => offset_at(consumer, topic, partition, time, timeout)?.unwrap_or(high),
+        Start::Stored => bail!("`stored` is the group's committed offset: name the group with -g"),
+    })
+}
+
+/// The offset to stop before in a partition with this high watermark; `None` where that is not
+/// known yet: a time that no record has reached.
+pub fn end(
+    consumer: &impl ConsumerClient,
+    topic: &str,
+    partition: i32,
+    until: End,
+    high: i64,
+    timeout: Duration,
+) -> anyhow::Result<Option<i64>> {
+    Ok(match until {
+        End::End => Some(high),
+        End::Offset(offset) => Some(offset),
+        End::Time(time) => offset_at(consumer, topic, partition, time, timeout)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_known_under_what_was_asked() {
+        let unanswered = |code| Unanswered::of("the watermarks", "t", 0)(code);
+        assert!(is_passing(&unanswered(Code::BrokerTransportFailure)));
+        assert!(is_passing(&unanswered(Code::OperationTimedOut).context("where to start")));
+        assert!(is_passing(&unanswered(Code::LeaderNotAvailable)));
+        assert!(is_passing(&anyhow::Error::new(Code::NotCoordinator)));
+        assert!(!is_passing(&unanswered(Code::TopicAuthorizationFailed)));
+    }
+}
