@@ -46,30 +46,30 @@ extern "C" fn note_closed() {
 }
 
 /// Whether stdin was closed when this process began, as by `<&-`: reading it then gives nothing.
-pub fn stdin_was_closed() -> bool {
+pub(crate) fn stdin_was_closed() -> bool {
     STDIN_WAS_CLOSED.load(Ordering::Relaxed)
 }
 
 /// Whether stdout was closed when this process began, as by `>&-`: what is written to it is then lost.
-pub fn stdout_was_closed() -> bool {
+pub(crate) fn stdout_was_closed() -> bool {
     STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
 }
 
 /// The descriptors that kq itself opens: all numbers that were not open when it started.
 #[derive(Clone, Debug)]
-pub struct OwnDescriptors(Vec<RangeInclusive<u32>>);
+pub(crate) struct OwnDescriptors(Vec<RangeInclusive<u32>>);
 
 impl OwnDescriptors {
     /// All numbers that are not open now; none where the system does not say. Call it before the first client
     /// is created.
-    pub fn from_now_on() -> Self {
+    pub(crate) fn from_now_on() -> Self {
         let Ok(folder) = fs::read_dir("/proc/self/fd") else { return Self(Vec::new()) };
         let numbers = folder.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         Self(gaps(numbers.filter(|&number| !is_closed_by_exec(number))))
     }
 
     /// Marks all of them that are open now so that exec closes them.
-    pub fn close_on_exec(&self) {
+    pub(crate) fn close_on_exec(&self) {
         self.0.iter().for_each(close_on_exec);
     }
 }

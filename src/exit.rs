@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 /// How a command ended. [`STATUSES`] says what each status means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// 0: all that was asked for is done.
     Done,
     /// 1: some records failed, or a worker stopped by policy.
@@ -26,7 +26,7 @@ pub enum Exit {
 
 impl Exit {
     /// The number that the parent process sees.
-    pub fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
@@ -42,17 +42,18 @@ impl Exit {
 
 /// An exit status in the words of help and README.
 #[derive(Debug)]
-pub struct Status {
+pub(crate) struct Status {
     /// The number, or `128+n`.
     pub code: &'static str,
     /// What it means, in the words of the help.
     pub name: &'static str,
-    /// The same at length: the row of README's table.
+    /// The same at length: the row of README's table, which a test compares.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only README shows it"))]
     pub meaning: &'static str,
 }
 
 /// The one table of exit statuses. [`Exit::Command`] is not in it: it passes on another program's status.
-pub const STATUSES: [Status; 7] = [
+pub(crate) const STATUSES: [Status; 7] = [
     Status {
         code: "0",
         name: "all done",
@@ -85,7 +86,7 @@ pub const STATUSES: [Status; 7] = [
 ];
 
 /// The statuses in a sentence, for the help.
-pub fn sentence() -> String {
+pub(crate) fn sentence() -> String {
     let names = STATUSES.iter().map(|status| format!("{} {}", status.code, status.name));
     format!("Exit status: {}.", names.collect::<Vec<_>>().join(", "))
 }
@@ -106,13 +107,13 @@ impl fmt::Display for Ending {
 impl std::error::Error for Ending {}
 
 /// Gives an error the exit status that it ends kq with.
-pub fn with(exit: Exit, cause: anyhow::Error) -> anyhow::Error {
+pub(crate) fn with(exit: Exit, cause: anyhow::Error) -> anyhow::Error {
     anyhow::Error::new(Ending { exit, cause })
 }
 
 /// Ends the process with the outcome's status where stderr is not read: an error that is printed
 /// there would block without end.
-pub fn unheard(outcome: &anyhow::Result<Exit>) -> ! {
+pub(crate) fn unheard(outcome: &anyhow::Result<Exit>) -> ! {
     at_once(match outcome {
         Ok(exit) => *exit,
         Err(e) => of_error(e),
@@ -120,12 +121,12 @@ pub fn unheard(outcome: &anyhow::Result<Exit>) -> ! {
 }
 
 /// The status that an error ends with.
-pub fn of_error(e: &anyhow::Error) -> Exit {
+pub(crate) fn of_error(e: &anyhow::Error) -> Exit {
     e.downcast_ref::<Ending>().map_or(Exit::Usage, |ending| ending.exit)
 }
 
 /// Prints an error, once, and ends the process with the outcome's status.
-pub fn end(outcome: anyhow::Result<Exit>) -> ! {
+pub(crate) fn end(outcome: anyhow::Result<Exit>) -> ! {
     let exit = outcome.unwrap_or_else(|e| {
         if is_broken_pipe(&e) {
             return Exit::Done;
@@ -137,7 +138,7 @@ pub fn end(outcome: anyhow::Result<Exit>) -> ! {
 }
 
 /// Whether a closed stdout is anywhere in the error's chain: a normal end in a pipe.
-pub fn is_broken_pipe(e: &anyhow::Error) -> bool {
+pub(crate) fn is_broken_pipe(e: &anyhow::Error) -> bool {
     let here = |e: &anyhow::Error| {
         e.chain()
             .filter_map(|cause| cause.downcast_ref::<io::Error>())
@@ -150,7 +151,7 @@ pub fn is_broken_pipe(e: &anyhow::Error) -> bool {
 ///
 /// With them, the end would not be bounded in time: the Kafka client's Drop waits for brokers that are
 /// not reachable. And OpenSSL's exit handler would free memory that librdkafka's threads still use.
-pub fn at_once(exit: Exit) -> ! {
+pub(crate) fn at_once(exit: Exit) -> ! {
     let _ = io::stdout().flush();
     signal_hook::low_level::exit(i32::from(exit.code()))
 }

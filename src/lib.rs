@@ -18,25 +18,27 @@
 //! clock  named  lock  descriptors  exit  shutdown
 //! ```
 
-pub mod cli;
-pub mod clock;
-pub mod commands;
-pub mod config;
-pub mod consume;
-pub mod descriptors;
-pub mod dev;
-pub mod exit;
-pub mod kafka;
-pub mod lock;
-pub mod named;
-pub mod process;
-pub mod produce;
-pub mod reading;
-pub mod record;
-pub mod sending;
-pub mod shutdown;
-pub mod terminal;
-pub mod worker;
+mod cli;
+mod clock;
+mod commands;
+mod config;
+mod consume;
+mod descriptors;
+mod dev;
+mod exit;
+mod kafka;
+mod lock;
+mod named;
+mod process;
+mod produce;
+mod reading;
+mod record;
+mod sending;
+mod shutdown;
+mod terminal;
+mod worker;
+
+pub use cli::command_line;
 
 use anyhow::Context as _;
 use exit::Exit;
@@ -59,7 +61,7 @@ pub fn main() -> ! {
 }
 
 /// Runs one parsed command line to its end and returns how it ended.
-pub fn run(cli: &cli::Cli) -> anyhow::Result<Exit> {
+fn run(cli: &cli::Cli) -> anyhow::Result<Exit> {
     use cli::Command;
     let config = || config::Config::resolve(&cli.connection, &Librdkafka);
     match &cli.command {

@@ -9,25 +9,25 @@ use std::sync::{RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 /// What is returned by [`Lock::lock`]: the lock is held until it is dropped.
-pub type Guard<'a, T> = MutexGuard<'a, T>;
+pub(crate) type Guard<'a, T> = MutexGuard<'a, T>;
 
 /// A value that one thread at a time uses.
 #[derive(Debug, Default)]
-pub struct Lock<T>(Mutex<T>);
+pub(crate) struct Lock<T>(Mutex<T>);
 
 impl<T> Lock<T> {
     /// A lock around this value.
-    pub const fn new(value: T) -> Self {
+    pub(crate) const fn new(value: T) -> Self {
         Self(Mutex::new(value))
     }
 
     /// Waits until no other thread holds the lock.
-    pub fn lock(&self) -> Guard<'_, T> {
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The lock where no other thread holds it.
-    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
         match self.0.try_lock() {
             Ok(guard) => Some(guard),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -38,48 +38,48 @@ impl<T> Lock<T> {
 
 /// A change of a locked value that threads wait for.
 #[derive(Debug, Default)]
-pub struct Condition(Condvar);
+pub(crate) struct Condition(Condvar);
 
 impl Condition {
     /// Releases the lock until the condition is notified, and takes it again. May return earlier:
     /// the caller checks the value in a loop.
-    pub fn wait<'a, T>(&self, guard: Guard<'a, T>) -> Guard<'a, T> {
+    pub(crate) fn wait<'a, T>(&self, guard: Guard<'a, T>) -> Guard<'a, T> {
         self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same, for this long at most.
-    pub fn wait_for<'a, T>(&self, guard: Guard<'a, T>, timeout: Duration) -> Guard<'a, T> {
+    pub(crate) fn wait_for<'a, T>(&self, guard: Guard<'a, T>, timeout: Duration) -> Guard<'a, T> {
         self.0.wait_timeout(guard, timeout).unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Wakes one thread that waits.
-    pub fn notify_one(&self) {
+    pub(crate) fn notify_one(&self) {
         self.0.notify_one();
     }
 
     /// Wakes all threads that wait.
-    pub fn notify_all(&self) {
+    pub(crate) fn notify_all(&self) {
         self.0.notify_all();
     }
 }
 
 /// A value that many threads read at a time, or one writes.
 #[derive(Debug, Default)]
-pub struct SharedLock<T>(RwLock<T>);
+pub(crate) struct SharedLock<T>(RwLock<T>);
 
 impl<T> SharedLock<T> {
     /// A lock around this value.
-    pub const fn new(value: T) -> Self {
+    pub(crate) const fn new(value: T) -> Self {
         Self(RwLock::new(value))
     }
 
     /// Waits until no other thread writes.
-    pub fn read(&self) -> RwLockReadGuard<'_, T> {
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until no other thread reads or writes.
-    pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
 //! Closed lists of values that have a name: in flags, in the client's properties. Pure: no clock, no IO.
 
 /// A value of a closed list. Flags, help, completions and parsing all read the one list.
-pub trait Named: Copy + 'static {
+pub(crate) trait Named: Copy + 'static {
     /// Every value, in the order in which help lists them.
     const ALL: &'static [Self];
 

@@ -15,7 +15,7 @@ use crate::exit::{self, Exit};
 
 /// A request to stop, passed down as a value. Clones share one request.
 #[derive(Clone, Default)]
-pub struct Shutdown {
+pub(crate) struct Shutdown {
     inner: Arc<Inner>,
 }
 
@@ -61,7 +61,7 @@ impl Shutdown {
     ///
     /// A signal that was ignored when kq started (`nohup`, or a background job
     /// of a shell without job control) is caught too: a request to stop always stops kq.
-    pub fn install() -> anyhow::Result<Self> {
+    pub(crate) fn install() -> anyhow::Result<Self> {
         let this = Self::default();
         hear_of_children().context("catch SIGCHLD")?;
         let signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP]);
@@ -99,20 +99,20 @@ impl Shutdown {
     }
 
     /// From now on there is something to drain: the first signal no longer ends the process.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.inner.begun.store(true, Ordering::SeqCst);
     }
 
     /// Asks to stop, as the first signal does.
     #[cfg(test)]
-    pub fn request(&self, signal: i32) {
+    pub(crate) fn request(&self, signal: i32) {
         self.inner.at.get_or_init(Instant::now);
         self.inner.signal.store(signal, Ordering::SeqCst);
         self.inner.notify.notify_waiters();
     }
 
     /// The signal that asked to stop, if one came.
-    pub fn signal(&self) -> Option<i32> {
+    pub(crate) fn signal(&self) -> Option<i32> {
         match self.inner.signal.load(Ordering::Relaxed) {
             0 => None,
             n => Some(n),
@@ -120,18 +120,18 @@ impl Shutdown {
     }
 
     /// When that signal came: the limits on the shutdown count from then.
-    pub fn since(&self) -> Option<Instant> {
+    pub(crate) fn since(&self) -> Option<Instant> {
         self.inner.at.get().copied()
     }
 
     /// Whether the first signal came from the kernel: Ctrl-C, which all programs in the terminal's
     /// foreground get.
-    pub fn came_from_the_kernel(&self) -> bool {
+    pub(crate) fn came_from_the_kernel(&self) -> bool {
         self.inner.from_kernel.load(Ordering::SeqCst)
     }
 
     /// Waits for the first signal and returns its number.
-    pub async fn requested(&self) -> i32 {
+    pub(crate) async fn requested(&self) -> i32 {
         loop {
             let notified = self.inner.notify.notified();
             tokio::pin!(notified);
@@ -145,21 +145,21 @@ impl Shutdown {
 
     /// Blocks where a second signal is ending the process. What that signal did, such as killing the
     /// commands, must not look like a normal end of the work, with another exit status.
-    pub fn leave_the_end_to_a_second_signal(&self) {
+    pub(crate) fn leave_the_end_to_a_second_signal(&self) {
         while self.inner.ending.load(Ordering::SeqCst) {
             std::thread::park();
         }
     }
 
     /// Sets what the first signal starts, on its own thread, while kq drains.
-    pub fn on_first_signal(&self, act: impl FnOnce(i32) + Send + 'static) {
+    pub(crate) fn on_first_signal(&self, act: impl FnOnce(i32) + Send + 'static) {
         if let Ok(mut first_act) = self.inner.first_act.lock() {
             *first_act = Some(Box::new(act));
         }
     }
 
     /// Sets what the second signal does before the process ends: kill the commands that run.
-    pub fn on_second_signal(&self, act: impl Fn() + Send + 'static) {
+    pub(crate) fn on_second_signal(&self, act: impl Fn() + Send + 'static) {
         if let Ok(mut last_act) = self.inner.last_act.lock() {
             *last_act = Some(Box::new(act));
         }

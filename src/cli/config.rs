@@ -3,14 +3,14 @@
 /// Look at the configuration
 #[derive(clap::Args, Debug)]
 #[command(subcommand_required = true, arg_required_else_help = true, after_help = EXAMPLES)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     pub command: Command,
 }
 
 /// What to do with it.
 #[derive(clap::Subcommand, Debug)]
-pub enum Command {
+pub(crate) enum Command {
     Show(Show),
 }
 
@@ -22,7 +22,7 @@ pub enum Command {
 /// defaults, which `kq -X list` prints.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub struct Show {
+pub(crate) struct Show {
     /// One JSON object a line: name, value, from
     #[arg(long)]
     pub json: bool,

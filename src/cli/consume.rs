@@ -19,7 +19,7 @@ use crate::record::format;
 /// closed, or a signal comes.
 #[derive(clap::Args, Debug)]
 #[command(after_help = after_help())]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     pub reading: ReadingArgs,
 

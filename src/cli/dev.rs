@@ -34,7 +34,7 @@ const MAX_PARTITIONS: i32 = 10_000;
 /// Run an embedded Kafka-compatible broker, for development
 #[derive(clap::Args, Debug)]
 #[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
-pub struct Args {
+pub(crate) struct Args {
     /// Port to listen on, 0 for a free one [default: 9092, with COMMAND a free one]
     #[arg(long)]
     pub port: Option<u16>,
@@ -69,7 +69,7 @@ pub struct Args {
 
 /// Where to listen: an address, and perhaps a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listen {
+pub(crate) struct Listen {
     pub address: IpAddr,
     pub port: Option<u16>,
 }
@@ -95,7 +95,7 @@ impl FromStr for Listen {
 
 /// A topic to create, and perhaps its number of partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewTopic {
+pub(crate) struct NewTopic {
     pub name: String,
     pub partitions: Option<i32>,
 }

@@ -4,15 +4,15 @@
     reason = "these comments are the help texts: a terminal shows backticks as they are"
 )]
 
-pub mod config;
-pub mod consume;
-pub mod dev;
-pub mod produce;
-pub mod reading;
-pub mod selection;
-pub mod topic;
+pub(crate) mod config;
+pub(crate) mod consume;
+pub(crate) mod dev;
+pub(crate) mod produce;
+pub(crate) mod reading;
+pub(crate) mod selection;
+pub(crate) mod topic;
 mod values;
-pub mod worker;
+pub(crate) mod worker;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -41,7 +41,7 @@ use crate::lock::Lock;
     subcommand_required = true,
     arg_required_else_help = true
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
     pub connection: ConnectionArgs,
     #[command(subcommand)]
@@ -68,7 +68,7 @@ fn after_help() -> String {
 #[derive(clap::Subcommand, Debug)]
 #[allow(clippy::large_enum_variant, reason = "there is one in a process")]
 // A comment on a variant would be its short help, and hide the long help of its Args.
-pub enum Command {
+pub(crate) enum Command {
     Topic(topic::Args),
     Produce(produce::Args),
     Consume(consume::Args),
@@ -80,8 +80,13 @@ pub enum Command {
     Properties,
 }
 
+/// kq's command line and its help, from which completions and manual pages are made.
+pub fn command_line() -> clap::Command {
+    Cli::command()
+}
+
 /// Reads a whole command line, the program's name first.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let args: Vec<OsString> = args.into_iter().collect();
     if asks_for_properties(&args) {
         return Ok(Cli { connection: ConnectionArgs::default(), command: Command::Properties });
@@ -111,7 +116,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
 
 /// Prints what the parser says instead of a command line: help and the version are answers, anything
 /// else is a usage error.
-pub fn answer(e: &clap::Error) -> anyhow::Result<Exit> {
+pub(crate) fn answer(e: &clap::Error) -> anyhow::Result<Exit> {
     let printed = e.print().and_then(|()| std::io::stdout().flush());
     if e.use_stderr() {
         return Ok(Exit::Usage);

@@ -26,7 +26,7 @@ use crate::sending::settings::{Acks, Compression, Partitioner};
 /// --validate) is never sent: it is reported with file, line and reason, and the status is 1.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
+pub(crate) struct Args {
     /// The topic (or KQ_TOPIC), then files to read instead of stdin; `-` is stdin
     #[arg(value_name = "TOPIC|FILE")]
     pub positionals: Vec<OsString>,
@@ -181,7 +181,7 @@ fn delivery_timeout(text: &str) -> anyhow::Result<Duration> {
 impl Args {
     /// The topic that was named, if one was, and the files. A topic that is not UTF-8 is shown with
     /// U+FFFD, and is refused as a topic's name.
-    pub fn topic_and_files(&self) -> (Option<Cow<'_, str>>, Vec<PathBuf>) {
+    pub(crate) fn topic_and_files(&self) -> (Option<Cow<'_, str>>, Vec<PathBuf>) {
         let files = |files: &[OsString]| files.iter().map(PathBuf::from).collect();
         match (&self.topic, self.positionals.split_first()) {
             (Some(topic), _) => (Some(topic.into()), files(&self.positionals)),

@@ -9,7 +9,7 @@ use crate::reading::membership::{Assignor, GroupProtocol};
 
 /// Which topics are read, from where to where.
 #[derive(clap::Args, Debug)]
-pub struct ReadingArgs {
+pub(crate) struct ReadingArgs {
     /// Topics (or KQ_TOPIC); `^…` is a regular expression
     #[arg(value_name = "TOPIC")]
     pub topics: Vec<String>,
@@ -69,7 +69,7 @@ pub struct ReadingArgs {
 /// How a reader takes part in its group, and which records of transactions it reads.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Group and limits")]
-pub struct GroupArgs {
+pub(crate) struct GroupArgs {
     /// Which records of transactions: read-committed or read-uncommitted [default: read-committed]
     #[arg(long, value_name = "LEVEL", value_parser = values::one_of::<Isolation>(), hide_short_help = true)]
     pub isolation: Option<Isolation>,

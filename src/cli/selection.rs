@@ -6,7 +6,7 @@ use crate::record::decode::{Decode, MAX_DECODED};
 /// How values are decompressed.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Decoding and filters")]
-pub struct DecodeArgs {
+pub(crate) struct DecodeArgs {
     /// How to decompress values that were compressed one by one: auto follows the header
     /// content-encoding, and recognises Snappy streams (framed, and Java's) by their first bytes
     /// [default: auto; with consume -J none]
@@ -21,7 +21,7 @@ pub struct DecodeArgs {
 /// Which records are used.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Decoding and filters")]
-pub struct FilterArgs {
+pub(crate) struct FilterArgs {
     /// Only records whose value matches
     #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     pub grep: Option<regex::bytes::Regex>,

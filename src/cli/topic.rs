@@ -9,14 +9,14 @@ Examples:
   kq topic create logs --config retention.ms=86400000
   kq topic list --json | jq -r .topic
   kq topic describe orders")]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     pub command: Command,
 }
 
 /// The subcommands of `kq topic`.
 #[derive(clap::Subcommand, Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// Create topics, and wait until they can be used
     Create(Create),
     /// List topics with their partitions and replication factor
@@ -41,7 +41,7 @@ Examples:
   kq topic create logs --config retention.ms=86400000
 
 A topic that exists already is an error (status 2), unless --if-not-exists is given.")]
-pub struct Create {
+pub(crate) struct Create {
     #[command(flatten)]
     pub topics: Topics,
     /// How many partitions [default: the broker's num.partitions]
@@ -68,7 +68,7 @@ Examples:
   kq topic list
   kq topic list --internal
   kq topic list --json | jq -r .topic")]
-pub struct List {
+pub(crate) struct List {
     /// List Kafka's internal topics too, whose names begin with __
     #[arg(long)]
     pub internal: bool,
@@ -84,7 +84,7 @@ Examples:
   kq topic describe orders
   kq topic describe                           all topics
   kq topic describe orders --json | jq .config")]
-pub struct Describe {
+pub(crate) struct Describe {
     #[command(flatten)]
     pub topics: Topics,
     /// One JSON object a line: topic, replication_factor, config, partitions
@@ -105,7 +105,7 @@ Examples:
 Partitions can be added, but not removed. Existing records stay in their partitions; new records with the same \
 key may go to another partition."
 )]
-pub struct Alter {
+pub(crate) struct Alter {
     #[command(flatten)]
     pub topics: Topics,
     /// The new total number of partitions
@@ -125,7 +125,7 @@ pub struct Alter {
 Examples:
   kq topic delete orders
   kq topic delete -t a -t b")]
-pub struct Delete {
+pub(crate) struct Delete {
     /// Topics to delete
     #[arg(value_name = "TOPIC", required_unless_present = "flags")]
     pub names: Vec<String>,
@@ -136,7 +136,7 @@ pub struct Delete {
 
 /// Which topics.
 #[derive(clap::Args, Debug)]
-pub struct Topics {
+pub(crate) struct Topics {
     /// The topics (or KQ_TOPIC)
     #[arg(value_name = "TOPIC")]
     pub names: Vec<String>,

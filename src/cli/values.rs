@@ -11,7 +11,7 @@ use crate::sending::settings::Acks;
 use crate::worker::{OnFailure, Order};
 
 /// A value of the list, by its name.
-pub fn one_of<T: Named + Send + Sync>() -> impl TypedValueParser<Value = T> {
+pub(super) fn one_of<T: Named + Send + Sync>() -> impl TypedValueParser<Value = T> {
     described::<T>(|_| None)
 }
 
@@ -30,17 +30,17 @@ fn described<T: Named + Send + Sync>(
 }
 
 /// `--decode`
-pub fn decode() -> impl TypedValueParser<Value = Decode> {
+pub(super) fn decode() -> impl TypedValueParser<Value = Decode> {
     PossibleValuesParser::new(Decode::all().map(Decode::name)).try_map(|name| name.parse::<Decode>())
 }
 
 /// `--value-codec`
-pub fn value_codec() -> impl TypedValueParser<Value = Codec> {
+pub(super) fn value_codec() -> impl TypedValueParser<Value = Codec> {
     PossibleValuesParser::new(Codec::COMPRESSES.map(Codec::name)).try_map(|name| name.parse::<Codec>())
 }
 
 /// `--group-protocol`
-pub fn group_protocol() -> impl TypedValueParser<Value = GroupProtocol> {
+pub(super) fn group_protocol() -> impl TypedValueParser<Value = GroupProtocol> {
     described(|protocol| {
         Some(match protocol {
             GroupProtocol::Classic => "The members, by --assignor",
@@ -52,7 +52,7 @@ pub fn group_protocol() -> impl TypedValueParser<Value = GroupProtocol> {
 }
 
 /// `--on-invalid`
-pub fn on_invalid() -> impl TypedValueParser<Value = OnInvalid> {
+pub(super) fn on_invalid() -> impl TypedValueParser<Value = OnInvalid> {
     described(|on_invalid| {
         Some(match on_invalid {
             OnInvalid::Stop => "Report it and read no more",
@@ -62,7 +62,7 @@ pub fn on_invalid() -> impl TypedValueParser<Value = OnInvalid> {
 }
 
 /// `--order`
-pub fn order() -> impl TypedValueParser<Value = Order> {
+pub(super) fn order() -> impl TypedValueParser<Value = Order> {
     described(|order| {
         Some(match order {
             Order::Key => "Records of one key in one partition run one after the other",
@@ -73,7 +73,7 @@ pub fn order() -> impl TypedValueParser<Value = Order> {
 }
 
 /// `--on-failure`
-pub fn on_failure() -> impl TypedValueParser<Value = OnFailure> {
+pub(super) fn on_failure() -> impl TypedValueParser<Value = OnFailure> {
     described(|on_failure| {
         Some(match on_failure {
             OnFailure::Stop => "Stop the worker; the record is not committed",
@@ -85,7 +85,7 @@ pub fn on_failure() -> impl TypedValueParser<Value = OnFailure> {
 }
 
 /// `--acks`: `-1` is Kafka's own word for all.
-pub fn acks() -> impl TypedValueParser<Value = Acks> {
+pub(super) fn acks() -> impl TypedValueParser<Value = Acks> {
     PossibleValuesParser::new(["all", "-1", "1", "0"]).map(|name| match name.as_str() {
         "0" => Acks::None,
         "1" => Acks::Some,

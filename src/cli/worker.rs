@@ -46,7 +46,7 @@ use crate::worker::{Address, ExitMap, OnFailure, Order};
 /// counts as filtered, not for -n, and is committed in its turn.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
+pub(crate) struct Args {
     /// The topics (or KQ_TOPIC); `^orders-.*` is a regular expression
     #[arg(value_name = "TOPIC")]
     pub topics: Vec<String>,

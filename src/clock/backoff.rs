@@ -13,26 +13,26 @@ use crate::clock::duration;
 /// delay is drawn evenly from zero to it ("full jitter"), so that many clients that
 /// fail at the same time do not retry at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     first: Duration,
     max: Duration,
 }
 
 impl Backoff {
     /// A schedule whose ceilings go from `first` to `max`. A `max` below `first` counts as `first`.
-    pub fn new(first: Duration, max: Duration) -> Self {
+    pub(crate) fn new(first: Duration, max: Duration) -> Self {
         Self { first, max: max.max(first) }
     }
 
     /// The longest delay before retry `attempt`, where 0 is the first retry.
-    pub fn ceiling(&self, attempt: u32) -> Duration {
+    pub(crate) fn ceiling(&self, attempt: u32) -> Duration {
         let factor = 1u32.checked_shl(attempt).unwrap_or(u32::MAX);
         self.first.saturating_mul(factor).min(self.max)
     }
 
     /// The delay before retry `attempt`, where 0 is the first retry. `random`
     /// gives a number from 0 up to 1; a number outside is clamped to that range.
-    pub fn delay(&self, attempt: u32, random: impl FnOnce() -> f64) -> Duration {
+    pub(crate) fn delay(&self, attempt: u32, random: impl FnOnce() -> f64) -> Duration {
         let random = random();
         let share = if random.is_nan() { 1.0 } else { random.clamp(0.0, 1.0) };
         let ceiling = self.ceiling(attempt);

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 /// The longest duration: in practice without a limit, and a time plus this one is still a valid time.
-pub const FOR_EVER: Duration = Duration::from_hours(100 * 366 * 24);
+pub(crate) const FOR_EVER: Duration = Duration::from_hours(100 * 366 * 24);
 
 /// Parses a duration: a number with a unit (`ms`, `s`, `m`, `h`, `d`, and sums of
 /// them, as `1m30s`), or a bare number, which is seconds, as with timeout(1) and sleep(1), and may
 /// have a fraction. A longer one than [`FOR_EVER`] becomes [`FOR_EVER`].
-pub fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let wrong = || format!("`{text}` is not a duration: write 10s, 500ms, 1h30m, or seconds as 10");
     let parsed = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
@@ -20,7 +20,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// A duration in the form that [`parse`] reads, exact to the millisecond.
-pub fn format(duration: Duration) -> String {
+pub(crate) fn format(duration: Duration) -> String {
     match (duration.as_millis(), duration.subsec_millis()) {
         (_, 0) => format!("{}s", duration.as_secs()),
         (ms, _) => format!("{ms}ms"),

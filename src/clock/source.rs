@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Tells the time, and lets time pass.
-pub trait Clock {
+pub(crate) trait Clock {
     fn now(&self) -> Instant;
     /// Milliseconds since the epoch.
     fn now_ms(&self) -> i64;
@@ -13,7 +13,7 @@ pub trait Clock {
 
 /// The system's clock.
 #[derive(Clone, Copy, Debug)]
-pub struct System;
+pub(crate) struct System;
 
 impl Clock for System {
     fn now(&self) -> Instant {
@@ -32,7 +32,7 @@ impl Clock for System {
 /// A clock that stands still until somebody sleeps by it, which takes no time. Clones are one clock.
 #[cfg(test)]
 #[derive(Clone, Debug)]
-pub struct Manual {
+pub(crate) struct Manual {
     began: Instant,
     passed: std::rc::Rc<std::cell::Cell<Duration>>,
 }
@@ -47,7 +47,7 @@ impl Default for Manual {
 #[cfg(test)]
 impl Manual {
     /// How much time has passed.
-    pub fn passed(&self) -> Duration {
+    pub(crate) fn passed(&self) -> Duration {
         self.passed.get()
     }
 }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 
 /// A time in milliseconds since the epoch: a whole number of them, RFC 3339, or
 /// a date with or without a time of day, in UTC.
-pub fn parse(s: &str) -> Result<i64> {
+pub(crate) fn parse(s: &str) -> Result<i64> {
     if s.bytes().all(|b| b.is_ascii_digit()) && !s.is_empty() {
         return s.parse().with_context(|| format!("{s} is more milliseconds than a time can have"));
     }

@@ -8,7 +8,7 @@ use crate::terminal::stdout;
 use crate::terminal::table::{Gap, cell, json_lines, table};
 
 /// Prints the configuration; connects to no cluster.
-pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let Command::Show(args) = &args.command;
     // What librdkafka refuses is an error here, as in a command that connects.
     native(&config.client(&[]))?;

@@ -17,7 +17,7 @@ use crate::record::format::Template;
 use crate::terminal::stdout::Output;
 
 /// Consumes until a stop condition is reached, stdout is closed, or a signal comes.
-pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let settings = settings(args, config)?;
     let output = Output::stdout()?;
     let reader = if output.is_terminal() { Reader::Terminal } else { Reader::Program };

@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::terminal::notes::Log;
 
 /// Runs the broker until its command ends, or until a signal.
-pub fn run(args: &Args, log: Log) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &Args, log: Log) -> anyhow::Result<Exit> {
     let settings = Settings {
         broker: broker::Settings {
             partitions: args.partitions,

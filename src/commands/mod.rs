@@ -1,9 +1,9 @@
 //! One module for each subcommand, with a `run(args, config)` that returns how it ended.
 
-pub mod config;
-pub mod consume;
-pub mod dev;
-pub mod produce;
+pub(crate) mod config;
+pub(crate) mod consume;
+pub(crate) mod dev;
+pub(crate) mod produce;
 mod selection;
-pub mod topic;
-pub mod worker;
+pub(crate) mod topic;
+pub(crate) mod worker;

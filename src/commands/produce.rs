@@ -16,7 +16,7 @@ use crate::record::validate::Validator;
 use crate::sending::{self, settings::Missing};
 
 /// Produces all records of the inputs and returns how that ended.
-pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let shape = shape(args, validator(args)?)?;
     let settings = settings(args, config)?;
     note_a_file(args, &settings.topic, config);

@@ -7,12 +7,12 @@ use crate::record::decode::{Decode, Decoder};
 use crate::record::filter::Filter;
 
 /// How values are decompressed: by `default` where the flag is not given.
-pub fn decoder(args: &DecodeArgs, default: Decode) -> Decoder {
+pub(super) fn decoder(args: &DecodeArgs, default: Decode) -> Decoder {
     Decoder { decode: args.decode.unwrap_or(default), max: args.max_decoded }
 }
 
 /// Which records are used; an error names the flag.
-pub fn filter(args: &FilterArgs) -> anyhow::Result<Filter> {
+pub(super) fn filter(args: &FilterArgs) -> anyhow::Result<Filter> {
     let header = |text: &String| text.parse().map_err(|e| anyhow!("--where-header {e}"));
     Ok(Filter {
         grep: args.grep.clone(),

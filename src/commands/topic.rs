@@ -47,7 +47,7 @@ struct PartitionDescription<'a> {
 }
 
 /// Runs one of the subcommands.
-pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     match &args.command {
         Command::Create(args) => create(args, config),
         Command::List(args) => list(args, config),

@@ -17,7 +17,7 @@ use crate::worker::settings::{Credentials, Ending, Failing, Mode, OutputTopic, R
 use crate::worker::{self, OnFailure, Policy, Settings};
 
 /// Runs the worker to its end.
-pub fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let mut config = config.clone();
     config.log = config.log.with_live_line().with_writer();
     let outcome = settings(args, &config).and_then(|settings| worker::run(settings, &config));

@@ -6,31 +6,31 @@ use super::properties::canonical;
 
 /// The properties of one client under their canonical names, so that no property is there twice.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Properties(BTreeMap<String, String>);
+pub(crate) struct Properties(BTreeMap<String, String>);
 
 impl Properties {
     /// Sets a property; of one name the last counts.
-    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
         self.0.insert(canonical(name).to_owned(), value.into());
     }
 
     /// Removes a property.
-    pub fn remove(&mut self, name: &str) {
+    pub(crate) fn remove(&mut self, name: &str) {
         self.0.remove(canonical(name));
     }
 
     /// The value of a property, by any of its names.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(canonical(name)).map(String::as_str)
     }
 
     /// All of them, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Whether the client is to log what it does in detail.
-    pub fn is_debugging(&self) -> bool {
+    pub(crate) fn is_debugging(&self) -> bool {
         self.get("debug").is_some()
     }
 }

@@ -6,19 +6,17 @@ use super::properties::{Catalogue, Property};
 
 /// How kq looks a variable up: injected, so that precedence is tested without a
 /// process-wide environment.
-pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// This process's own environment. Bytes that are not UTF-8 become U+FFFD, so that the
 /// value is an error where it is used, and does not count as unset.
-pub fn process(name: &str) -> Option<String> {
+pub(crate) fn process(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// Where a setting came from; later ones outrank earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
-    /// kq's own default, or the command's.
-    Default,
+pub(crate) enum Source {
     /// `-F`, or the file of `KQ_CONFIG_FILE`.
     File,
     /// A `KQ_*` variable of the connection.

@@ -4,7 +4,7 @@ use super::properties::{Catalogue, Refusal, values};
 
 /// Accepts the names and values of the table.
 #[derive(Clone, Copy, Debug)]
-pub struct Table;
+pub(super) struct Table;
 
 impl Catalogue for Table {
     fn refusal(&self, name: &str, value: &str) -> Option<Refusal> {

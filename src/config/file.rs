@@ -7,7 +7,7 @@ use super::properties::{self, Catalogue, Property};
 
 /// What a file asks for.
 #[derive(Debug, Default)]
-pub struct File {
+pub(crate) struct File {
     pub properties: Vec<Property>,
     /// The names that are not used, with the reason.
     pub unused: Vec<String>,
@@ -42,7 +42,7 @@ const TWINS: &[(&str, &str)] = &[
 /// A name that librdkafka does not have, and that has no twin, is not used, and is reported. It is an
 /// error where it begins with `ssl.`, `sasl.` or `security.`: a connection must not be less safe than
 /// the file says.
-pub fn parse(text: &str, path: &str, catalogue: &dyn Catalogue) -> anyhow::Result<File> {
+pub(crate) fn parse(text: &str, path: &str, catalogue: &dyn Catalogue) -> anyhow::Result<File> {
     let entries = entries(text);
     let mut file = File::default();
     for entry in &entries {

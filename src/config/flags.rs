@@ -14,7 +14,7 @@ use crate::config::secret::Secret;
 /// a value depends on whether it came from a flag or a variable.
 #[derive(clap::Args, Debug, Default)]
 #[command(next_help_heading = "Connection")]
-pub struct ConnectionArgs {
+pub(crate) struct ConnectionArgs {
     /// Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]
     #[arg(short, long, global = true, value_name = "HOST:PORT,…")]
     pub brokers: Option<String>,

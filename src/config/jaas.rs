@@ -3,11 +3,11 @@
 use anyhow::{anyhow, bail};
 
 /// Java's property; librdkafka has `sasl.username` and `sasl.password`.
-pub const JAAS: &str = "sasl.jaas.config";
+pub(crate) const JAAS: &str = "sasl.jaas.config";
 
 /// User and password of a login module that has them, as librdkafka's properties. Where the whole text is
 /// in quotes, as in an env file, they are removed. An error shows no value.
-pub fn login(text: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
+pub(crate) fn login(text: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
     let as_it_is = entry(text);
     match unquoted(text) {
         Some(inner) if as_it_is.is_err() => entry(&inner),

@@ -3,16 +3,16 @@
 
 mod brokers;
 mod client;
-pub mod environment;
+pub(crate) mod environment;
 #[cfg(test)]
 mod fake;
-pub mod file;
-pub mod flags;
-pub mod jaas;
-pub mod properties;
-pub mod secret;
-pub mod security;
-pub mod topic;
+pub(crate) mod file;
+pub(crate) mod flags;
+pub(crate) mod jaas;
+pub(crate) mod properties;
+pub(crate) mod secret;
+pub(crate) mod security;
+pub(crate) mod topic;
 
 use std::time::Duration;
 
@@ -24,12 +24,12 @@ use crate::terminal::notes::Log;
 use environment::{Given, Lookup, Source, pick};
 use properties::{Catalogue, Property, canonical};
 
-pub use client::Properties;
+pub(crate) use client::Properties;
 
 /// The brokers to start from, unless others are given.
-pub const DEFAULT_BROKERS: &str = "localhost:9092";
+pub(crate) const DEFAULT_BROKERS: &str = "localhost:9092";
 /// The limit for finding the cluster and for a request, unless another one is given.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A day: a longer time-out is most likely a typing error.
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
 
@@ -37,7 +37,7 @@ const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
 ///
 /// Cheap to clone. `{:?}` shows no secret.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub(crate) struct Config {
     /// `host:port,…`
     pub brokers: String,
     /// To find a cluster at the start, and to finish one request.
@@ -73,7 +73,7 @@ impl Setting {
 
 /// One line of `kq config show`.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Shown {
+pub(crate) struct Shown {
     pub name: String,
     /// `***` for a secret.
     pub value: String,
@@ -83,12 +83,12 @@ pub struct Shown {
 impl Config {
     /// Resolves flags, this process's environment and a file: default < file < env < flag < `-X`.
     /// `catalogue` knows which properties there are, and what each takes.
-    pub fn resolve(args: &ConnectionArgs, catalogue: &dyn Catalogue) -> anyhow::Result<Self> {
+    pub(crate) fn resolve(args: &ConnectionArgs, catalogue: &dyn Catalogue) -> anyhow::Result<Self> {
         Self::resolve_with(args, &environment::process, catalogue)
     }
 
     /// [`Config::resolve`] with the environment given: `env` looks one variable up.
-    pub fn resolve_with(
+    pub(crate) fn resolve_with(
         args: &ConnectionArgs,
         env: Lookup<'_>,
         catalogue: &dyn Catalogue,
@@ -143,13 +143,13 @@ impl Config {
     /// `role` lists the properties that the command sets as its defaults: they rank
     /// below what the environment, flags and `-X` say of the same property. Names in
     /// the result are canonical ([`canonical`]), so that no property is in it twice.
-    pub fn client(&self, role: &[(&str, &str)]) -> Properties {
+    pub(crate) fn client(&self, role: &[(&str, &str)]) -> Properties {
         self.client_with(role, &[])
     }
 
     /// [`Config::client`] with properties from the command's own flags too: `flags` rank
     /// above the environment (`KQ_X`) and below `-X`.
-    pub fn client_with(&self, role: &[(&str, &str)], flags: &[(&str, &str)]) -> Properties {
+    pub(crate) fn client_with(&self, role: &[(&str, &str)], flags: &[(&str, &str)]) -> Properties {
         let mut properties = Properties::default();
         let defaults = self.defaults();
         for (name, value) in defaults.iter().map(|(n, v)| (*n, v.as_str())).chain(role.iter().copied()) {
@@ -173,7 +173,7 @@ impl Config {
     /// The effective connection as `KQ_*` variables, wherever it came from, without
     /// secrets: what a child that calls kq needs. The caller removes `KQ_X`, `KQ_TOPIC` and
     /// `KQ_GROUP` from the child's environment.
-    pub fn environment(&self) -> Vec<(String, String)> {
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let mut variables = vec![
             ("KQ_BROKERS".to_owned(), self.brokers.clone()),
             ("KQ_CLIENT_ID".to_owned(), self.client_id.clone()),
@@ -199,7 +199,7 @@ impl Config {
     }
 
     /// [`Config::environment`] with the passwords in it.
-    pub fn environment_with_credentials(&self) -> Vec<(String, String)> {
+    pub(crate) fn environment_with_credentials(&self) -> Vec<(String, String)> {
         let mut variables = self.environment();
         self.export(
             &[("KQ_TLS_KEY_PASSWORD", "ssl.key.password"), ("KQ_SASL_PASSWORD", "sasl.password")],
@@ -217,7 +217,7 @@ impl Config {
     }
 
     /// Whether a property was given: by `-X`, a flag of the connection, the environment or a file.
-    pub fn is_given(&self, name: &str) -> bool {
+    pub(crate) fn is_given(&self, name: &str) -> bool {
         self.given(name).is_some()
     }
 
@@ -231,7 +231,7 @@ impl Config {
     }
 
     /// Every effective value of the connection and where it came from; secrets are masked.
-    pub fn show(&self) -> Vec<Shown> {
+    pub(crate) fn show(&self) -> Vec<Shown> {
         let shown = |name: &str, value: &str, origin: &str| Shown {
             name: name.to_owned(),
             value: if properties::is_secret(name) { "***" } else { value }.to_owned(),

@@ -31,7 +31,7 @@ const RESERVED: &[(&str, &str)] = &[
 ];
 
 /// What only the client library knows about its properties.
-pub trait Catalogue {
+pub(crate) trait Catalogue {
     /// Why it refuses a property, if it does.
     fn refusal(&self, name: &str, value: &str) -> Option<Refusal>;
 
@@ -44,7 +44,7 @@ pub trait Catalogue {
 
 /// Why the client library refuses a property.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// It has no property of this name.
     Unknown,
     /// It refuses the value, for this reason in its words.
@@ -53,7 +53,7 @@ pub enum Refusal {
 
 /// A librdkafka property under its canonical name, with a value that librdkafka accepts.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Property {
+pub(crate) struct Property {
     pub name: String,
     pub value: String,
 }
@@ -67,7 +67,11 @@ impl fmt::Debug for Property {
 
 impl Property {
     /// Reads `name=value` of `-X` and `KQ_X`; a login as Java writes it is two properties.
-    pub fn parse_given(text: &str, origin: &str, catalogue: &dyn Catalogue) -> anyhow::Result<Vec<Self>> {
+    pub(crate) fn parse_given(
+        text: &str,
+        origin: &str,
+        catalogue: &dyn Catalogue,
+    ) -> anyhow::Result<Vec<Self>> {
         match text.split_once('=') {
             Some((name, value)) if name.trim() == JAAS => login(value)
                 .map_err(|e| anyhow!("{origin} {JAAS}: {e}"))?
@@ -80,7 +84,7 @@ impl Property {
 
     /// Reads `name=value` and checks it with the catalogue. `origin` is where it was given
     /// (`-X`, `KQ_X`); an error shows a value only where it can't be a secret.
-    pub fn parse(text: &str, origin: &str, catalogue: &dyn Catalogue) -> anyhow::Result<Self> {
+    pub(crate) fn parse(text: &str, origin: &str, catalogue: &dyn Catalogue) -> anyhow::Result<Self> {
         let property = text.split_once('=').map(|(name, value)| (name.trim(), value));
         let Some((mut name, value)) = property.filter(|(name, _)| leading_name(name) == *name) else {
             // What follows the name may be a password.
@@ -114,12 +118,12 @@ fn leading_name(text: &str) -> &str {
 }
 
 /// What to use instead of a property that only kq sets.
-pub fn reserved(name: &str) -> Option<&'static str> {
+pub(crate) fn reserved(name: &str) -> Option<&'static str> {
     RESERVED.iter().find(|(reserved, _)| *reserved == canonical(name)).map(|(_, instead)| *instead)
 }
 
 /// Whether librdkafka has a property of this name, in kcat's spelling too.
-pub fn is_known(name: &str) -> bool {
+pub(crate) fn is_known(name: &str) -> bool {
     is_listed(name) || name.strip_prefix("topic.").is_some_and(is_listed)
 }
 
@@ -144,7 +148,7 @@ fn unknown(name: &str, origin: &str) -> anyhow::Error {
 }
 
 /// The listed name that is most like `name`, if one is like it.
-pub fn nearest(name: &str) -> Option<&'static str> {
+pub(crate) fn nearest(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase().replace(['_', '-'], ".");
     let likeness = |row: &Row| strsim::damerau_levenshtein(&name, row.name);
     let near = rows().min_by_key(likeness)?;
@@ -153,12 +157,12 @@ pub fn nearest(name: &str) -> Option<&'static str> {
 
 /// librdkafka's own name of a property, for which others are aliases: two settings
 /// of one property need the same name, so that the later one wins.
-pub fn canonical(name: &str) -> &str {
+pub(crate) fn canonical(name: &str) -> &str {
     row(name).and_then(|row| row.alias_of).unwrap_or(name)
 }
 
 /// The name that users know for a property, where that is not the canonical one.
-pub fn familiar(name: &str) -> &str {
+pub(crate) fn familiar(name: &str) -> &str {
     match name {
         "metadata.broker.list" => "bootstrap.servers",
         "request.required.acks" => "acks",
@@ -168,7 +172,7 @@ pub fn familiar(name: &str) -> &str {
 }
 
 /// Whether a property's value must never be shown.
-pub fn is_secret(name: &str) -> bool {
+pub(crate) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["password", "secret", "key.pem", "assertion", "oauthbearer.config", "jaas"]
         .iter()
@@ -176,7 +180,7 @@ pub fn is_secret(name: &str) -> bool {
 }
 
 /// Prints every property of the linked librdkafka with its default and the values it takes.
-pub fn write_list(catalogue: &dyn Catalogue, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn write_list(catalogue: &dyn Catalogue, out: &mut dyn Write) -> io::Result<()> {
     let row = |row: Row| {
         let default = catalogue.default_of(row.name).unwrap_or_default();
         let values = row.alias_of.map_or_else(|| row.values.to_owned(), |name| format!("same as {name}"));

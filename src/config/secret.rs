@@ -4,11 +4,11 @@ use std::fmt;
 
 /// A value that is never shown: not by `{:?}`, not in errors, not in help.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
+pub(crate) struct Secret(String);
 
 impl Secret {
     /// The value itself, for librdkafka or for a child that is allowed to have it.
-    pub fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }

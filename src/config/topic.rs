@@ -11,7 +11,7 @@ const MAX_LEN: usize = 249;
 ///
 /// A name that Kafka would refuse is refused here, and so is a positional beside
 /// `-t`: the command takes one topic.
-pub fn one(positional: Option<&str>, flag: Option<&str>, env: Option<&str>) -> anyhow::Result<String> {
+pub(crate) fn one(positional: Option<&str>, flag: Option<&str>, env: Option<&str>) -> anyhow::Result<String> {
     let name = match (positional, flag) {
         (Some(name), Some(flag)) => {
             bail!("two topics: the argument `{name}` and -t `{flag}` (give one of them)")
@@ -24,7 +24,11 @@ pub fn one(positional: Option<&str>, flag: Option<&str>, env: Option<&str>) -> a
 }
 
 /// The topics that a command works on: all its positionals and every `-t`, else `KQ_TOPIC`.
-pub fn several(positional: &[String], flags: &[String], env: Option<&str>) -> anyhow::Result<Vec<String>> {
+pub(crate) fn several(
+    positional: &[String],
+    flags: &[String],
+    env: Option<&str>,
+) -> anyhow::Result<Vec<String>> {
     let mut names: Vec<String> = Vec::new();
     for name in positional.iter().chain(flags) {
         check(name)?;
@@ -39,12 +43,12 @@ pub fn several(positional: &[String], flags: &[String], env: Option<&str>) -> an
 }
 
 /// The usage error of a command that was given no topic.
-pub fn missing() -> anyhow::Error {
+pub(crate) fn missing() -> anyhow::Error {
     anyhow!("no topic: name it as the argument or with -t TOPIC, or set KQ_TOPIC")
 }
 
 /// Refuses a name that no Kafka cluster accepts.
-pub fn check(name: &str) -> anyhow::Result<()> {
+pub(crate) fn check(name: &str) -> anyhow::Result<()> {
     if name.is_empty() {
         bail!("the topic's name is empty: name it as the argument or with -t TOPIC, or set KQ_TOPIC");
     }
@@ -57,7 +61,7 @@ pub fn check(name: &str) -> anyhow::Result<()> {
 
 /// Why Kafka refuses a topic's name (its `Topic.validate`), if it does. A name has up to
 /// 249 of `a-z A-Z 0-9 . _ -`, and is neither `.` nor `..`.
-pub fn flaw(name: &str) -> Option<String> {
+pub(crate) fn flaw(name: &str) -> Option<String> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() {
         return Some("a topic's name can't be empty".into());
@@ -78,21 +82,21 @@ pub fn flaw(name: &str) -> Option<String> {
 }
 
 /// The hint where a TOPIC is also the name of a file: most likely the topic was forgotten.
-pub fn file_hint(name: &str) -> Option<String> {
+pub(crate) fn file_hint(name: &str) -> Option<String> {
     Path::new(name)
         .is_file()
         .then(|| format!("it is a file here: name the topic first, as in `kq produce TOPIC {name}`"))
 }
 
 /// The message of every command about a topic that the cluster does not have.
-pub fn absent(name: &str) -> String {
+pub(crate) fn absent(name: &str) -> String {
     format!(
         "topic {name} does not exist; `kq topic create {name}` creates it, `kq topic list` shows those that exist"
     )
 }
 
 /// The end of an error about a topic that does not exist, where a file of that name does.
-pub fn or_a_file(name: &str) -> String {
+pub(crate) fn or_a_file(name: &str) -> String {
     file_hint(name).map_or_else(String::new, |hint| format!("; {hint}"))
 }
 

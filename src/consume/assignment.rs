@@ -6,7 +6,7 @@ use crate::record::TopicPartition;
 
 /// How far one assigned partition was read.
 #[derive(Clone, Debug)]
-pub struct Progress {
+pub(super) struct Progress {
     pub topic: Arc<str>,
     pub partition: i32,
     /// Where reading started.
@@ -28,7 +28,7 @@ pub struct Progress {
 
 impl Progress {
     /// A partition that is read from `start` on.
-    pub fn new(topic: Arc<str>, partition: i32, start: Option<i64>, until: Option<i64>) -> Self {
+    pub(super) fn new(topic: Arc<str>, partition: i32, start: Option<i64>, until: Option<i64>) -> Self {
         let done = matches!((start, until), (Some(start), Some(until)) if start >= until);
         Self {
             topic,
@@ -46,17 +46,17 @@ impl Progress {
     }
 
     /// Its topic and its number.
-    pub fn name(&self) -> TopicPartition {
+    pub(super) fn name(&self) -> TopicPartition {
         TopicPartition::new(Arc::clone(&self.topic), self.partition)
     }
 
     /// The offset that is read next, or none that is known.
-    pub fn position(&self) -> Option<i64> {
+    pub(super) fn position(&self) -> Option<i64> {
         self.next.or(self.start)
     }
 
     /// Whether a record at this offset and time is asked for; one that is not ends the partition.
-    pub fn wants(&mut self, offset: i64, time: Option<i64>) -> bool {
+    pub(super) fn wants(&mut self, offset: i64, time: Option<i64>) -> bool {
         self.at_end = false;
         if self.done {
             return false;
@@ -76,7 +76,7 @@ impl Progress {
     }
 
     /// Nothing is left before this offset, if that is news.
-    pub fn skip_to(&mut self, next: i64) {
+    pub(super) fn skip_to(&mut self, next: i64) {
         if self.position().is_none_or(|position| position < next) {
             self.advance_to(next);
         }
@@ -84,7 +84,7 @@ impl Progress {
 
     /// What was read from `next` on is not what is there now: it is read again from there, up to `end`
     /// where reading ends with the partition.
-    pub fn go_back(&mut self, next: i64, end: Option<i64>) {
+    pub(super) fn go_back(&mut self, next: i64, end: Option<i64>) {
         self.next = Some(next);
         self.unstored = false;
         self.at_end = false;
@@ -95,7 +95,7 @@ impl Progress {
     }
 
     /// Everything before `next` was dealt with: written, filtered out, or is not there.
-    pub fn advance_to(&mut self, next: i64) {
+    pub(super) fn advance_to(&mut self, next: i64) {
         self.next = Some(next);
         self.unstored = true;
         if self.until.is_some_and(|until| next >= until) {
@@ -104,7 +104,7 @@ impl Progress {
     }
 
     /// The partition's end was reached: nothing is left before `end`.
-    pub fn reached_end(&mut self, end: i64, now_ms: i64) {
+    pub(super) fn reached_end(&mut self, end: i64, now_ms: i64) {
         self.at_end = true;
         if self.done {
             return;
@@ -118,19 +118,19 @@ impl Progress {
     }
 
     /// Ends a partition whose time has come: what is written from now on is of a later one.
-    pub fn reach_time(&mut self, now_ms: i64) {
+    pub(super) fn reach_time(&mut self, now_ms: i64) {
         self.done |= self.at_end && self.until_time.is_some_and(|time| now_ms >= time);
     }
 
     /// Whether something is still to come that the brokers have.
-    pub fn is_behind(&self) -> bool {
+    pub(super) fn is_behind(&self) -> bool {
         !self.done && !self.at_end
     }
 }
 
 /// The partitions that are assigned now.
 #[derive(Debug, Default)]
-pub struct Assignment {
+pub(super) struct Assignment {
     all: Vec<Progress>,
     /// Index of the one that was looked up last: records come in runs.
     last: usize,
@@ -138,19 +138,19 @@ pub struct Assignment {
 
 impl Assignment {
     /// Adds a partition, or restarts it.
-    pub fn add(&mut self, progress: Progress) {
+    pub(super) fn add(&mut self, progress: Progress) {
         self.remove(&progress.topic, progress.partition);
         self.all.push(progress);
     }
 
     /// Takes a partition out.
-    pub fn remove(&mut self, topic: &str, partition: i32) -> Option<Progress> {
+    pub(super) fn remove(&mut self, topic: &str, partition: i32) -> Option<Progress> {
         let index = self.all.iter().position(|p| p.partition == partition && &*p.topic == topic)?;
         Some(self.all.swap_remove(index))
     }
 
     /// The partition, if it is assigned.
-    pub fn find(&mut self, topic: &str, partition: i32) -> Option<&mut Progress> {
+    pub(super) fn find(&mut self, topic: &str, partition: i32) -> Option<&mut Progress> {
         let is = |p: &Progress| p.partition == partition && &*p.topic == topic;
         if !self.all.get(self.last).is_some_and(is) {
             self.last = self.all.iter().position(is)?;
@@ -159,26 +159,26 @@ impl Assignment {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Progress> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Progress> {
         self.all.iter()
     }
 
     /// All of them, to change.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Progress> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Progress> {
         self.all.iter_mut()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
     /// Whether each assigned partition has all that was asked of it; not where there is none.
-    pub fn all_done(&self) -> bool {
+    pub(super) fn all_done(&self) -> bool {
         !self.all.is_empty() && self.all.iter().all(|p| p.done)
     }
 
     /// The partitions from which more is to come that the brokers have.
-    pub fn behind(&self) -> impl Iterator<Item = &Progress> {
+    pub(super) fn behind(&self) -> impl Iterator<Item = &Progress> {
         self.all.iter().filter(|progress| progress.is_behind())
     }
 }

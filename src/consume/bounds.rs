@@ -6,7 +6,7 @@ use crate::reading::bounds::{End, Start};
 
 /// Where to start and when to stop.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     pub from: Option<Start>,
     pub until: Option<End>,
     pub count: Option<u64>,
@@ -15,7 +15,7 @@ pub struct Bounds {
 
 impl Bounds {
     /// Whether it ends by itself.
-    pub fn stops(&self) -> bool {
+    pub(crate) fn stops(&self) -> bool {
         self.until.is_some() || self.count.is_some() || self.idle.is_some()
     }
 }

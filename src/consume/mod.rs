@@ -35,9 +35,9 @@ use crate::shutdown::Shutdown;
 use crate::terminal::stdout::Output;
 use assignment::Assignment;
 
-pub use bounds::Bounds;
-pub use settings::Settings;
-pub use sink::{Look, Reader, Settings as SinkSettings, Sink};
+pub(crate) use bounds::Bounds;
+pub(crate) use settings::Settings;
+pub(crate) use sink::{Look, Reader, Settings as SinkSettings, Sink};
 
 /// Records taken from librdkafka at once.
 const BATCH: usize = 1000;
@@ -49,7 +49,7 @@ const LINGER: Duration = Duration::from_millis(1);
 const LEAVING: Duration = Duration::from_millis(500);
 
 /// Consumes until a stop condition is reached, stdout is closed, or a signal comes.
-pub fn run(settings: &Settings, sink: Sink, output: Output, config: &Config) -> anyhow::Result<Exit> {
+pub(crate) fn run(settings: &Settings, sink: Sink, output: Output, config: &Config) -> anyhow::Result<Exit> {
     let shutdown = Shutdown::install()?;
     let connected = connect(settings, config)?;
     if let (Some(group), Some(from)) = (&settings.group, settings.reset) {

@@ -10,7 +10,7 @@ use crate::reading::topics::Selection;
 
 /// The settings of one run: checked, and relative times resolved.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     pub topics: Selection,
     /// The group to read as a member of.
     pub group: Option<String>,

@@ -8,7 +8,7 @@ use crate::record::format::Template;
 use crate::record::json::append_json;
 
 /// What is made of each record.
-pub struct Settings {
+pub(crate) struct Settings {
     pub look: Look,
     pub decoder: Decoder,
     pub filter: Filter,
@@ -16,7 +16,7 @@ pub struct Settings {
 }
 
 /// How a record looks.
-pub enum Look {
+pub(crate) enum Look {
     /// One JSON object a line.
     Json,
     Template(Template),
@@ -24,7 +24,7 @@ pub enum Look {
 
 /// Who reads the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reader {
+pub(crate) enum Reader {
     /// A program, which gets every byte.
     Program,
     /// A person at a terminal: control bytes are escaped.
@@ -32,7 +32,7 @@ pub enum Reader {
 }
 
 /// Makes bytes of records.
-pub struct Sink {
+pub(crate) struct Sink {
     settings: Settings,
     scratch: Scratch,
     line: Vec<u8>,
@@ -40,7 +40,7 @@ pub struct Sink {
 
 /// What became of a record that was appended, or not.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     Appended,
     Filtered,
     /// Appended as it came: its header says that it is compressed, it could not be decompressed, and why.
@@ -49,12 +49,12 @@ pub enum Outcome {
 
 impl Sink {
     /// A sink for these settings.
-    pub fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         Self { settings, scratch: Scratch::default(), line: Vec::new() }
     }
 
     /// Whether records must come with their headers.
-    pub fn needs_headers(&self) -> bool {
+    pub(crate) fn needs_headers(&self) -> bool {
         let Settings { look, decoder, filter, .. } = &self.settings;
         let look = match look {
             Look::Json => true,
@@ -64,7 +64,7 @@ impl Sink {
     }
 
     /// Appends the record to `out`, if the filter lets it through.
-    pub fn append(&mut self, record: &RecordRef<'_>, out: &mut Vec<u8>) -> Outcome {
+    pub(crate) fn append(&mut self, record: &RecordRef<'_>, out: &mut Vec<u8>) -> Outcome {
         let Settings { look, decoder, filter, reader } = &self.settings;
         if !filter.takes_record(record) {
             return Outcome::Filtered;

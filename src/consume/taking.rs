@@ -52,8 +52,8 @@ impl<C: ConsumerClient> Session<'_, C> {
             self.counts.undecoded += 1;
             if self.counts.undecoded == 1 {
                 self.config.log.error(format_args!(
-                    "{}[{}]@{}: written as it came, since its value can't be decompressed: {why}",
-                    record.topic, record.partition, record.offset
+                    "{}: written as it came, since its value can't be decompressed: {why}",
+                    record.place()
                 ));
             }
         }

@@ -92,7 +92,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         if !self.topics.discovery.is_due(self.clock.now(), is_missed, news) {
             return;
         }
-        let looked = self.settings.topics.look(self.consumer(), &self.connected.causes);
+        let looked = self.settings.topics.look(self.consumer());
         match self.topics.discovery.judge(self.clock.now(), looked) {
             Ok(Some(topics)) if self.settings.group.is_some() => self.subscribe_again(&topics),
             Ok(Some(topics)) if follows => self.assign_new(&topics),

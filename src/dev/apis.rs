@@ -8,7 +8,7 @@ use super::shape::Kind::{Blob, Fixed, List, Structs, Text};
 use super::shape::{self, Field, Kind, Version, all, from, until};
 
 /// One request that the broker answers.
-pub struct Api {
+pub(crate) struct Api {
     pub key: ApiKey,
     /// The versions that are answered.
     pub min: i16,
@@ -18,12 +18,12 @@ pub struct Api {
 
 impl Api {
     /// Whether a version has compact lengths, tagged fields, and the longer headers.
-    pub fn is_flexible(&self, version: i16) -> bool {
+    pub(crate) fn is_flexible(&self, version: i16) -> bool {
         self.key.request_header_version(version) >= 2
     }
 
     /// Walks the body of a request before it is decoded; says where it breaks.
-    pub fn check(&self, version: i16, body: &[u8]) -> Result<(), &'static str> {
+    pub(crate) fn check(&self, version: i16, body: &[u8]) -> Result<(), &'static str> {
         shape::check(self.fields, self.version(version), body)
     }
 
@@ -40,7 +40,7 @@ const INDEXES: Kind = List(&Fixed(4));
 const PLACES: Kind = Structs(&[all(Text), all(INDEXES)]);
 
 /// Every request that the broker answers.
-pub const APIS: &[Api] = &[
+pub(crate) const APIS: &[Api] = &[
     api(
         ApiKey::Produce,
         (3, 8),
@@ -191,17 +191,17 @@ pub const APIS: &[Api] = &[
 ];
 
 /// The request with this key, if the broker answers it.
-pub fn find(key: i16) -> Option<&'static Api> {
+pub(crate) fn find(key: i16) -> Option<&'static Api> {
     APIS.iter().find(|api| api.key as i16 == key)
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
     /// Writes a request of this API, with sizes and bytes taken from `seed`.
-    pub fn generate(api: &Api, version: i16, seed: &[u8]) -> Vec<u8> {
+    pub(crate) fn generate(api: &Api, version: i16, seed: &[u8]) -> Vec<u8> {
         shape::tests::generate(api.fields, api.version(version), seed)
     }
 

@@ -14,7 +14,7 @@ use crate::exit::{self, Exit};
 use crate::shutdown::Shutdown;
 
 /// A command that runs, with the broker's address in its environment.
-pub struct Running {
+pub(crate) struct Running {
     program: OsString,
     child: Child,
     pub pid: Option<Pid>,
@@ -23,7 +23,12 @@ pub struct Running {
 impl Running {
     /// Starts the command. The broker must serve nothing before: the limit of open files is low for a
     /// moment, and no file may be opened then.
-    pub fn start(program: &OsStr, rest: &[OsString], brokers: &str, files: &Files) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        program: &OsStr,
+        rest: &[OsString],
+        brokers: &str,
+        files: &Files,
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
         command.args(rest).env("KQ_BROKERS", brokers);
         if let Some(path) = path_with_kq() {
@@ -42,7 +47,7 @@ impl Running {
     }
 
     /// Waits until the command ends; forwards a signal to it.
-    pub async fn wait(mut self, shutdown: &Shutdown) -> anyhow::Result<Exit> {
+    pub(crate) async fn wait(mut self, shutdown: &Shutdown) -> anyhow::Result<Exit> {
         let status = tokio::select! {
             status = self.child.wait() => status,
             signal = shutdown.requested() => {

@@ -15,13 +15,13 @@ use crate::lock::Lock;
 use crate::terminal::notes::Log;
 
 /// The one node's id.
-pub const NODE_ID: i32 = 1;
+pub(crate) const NODE_ID: i32 = 1;
 /// What clients see as the cluster's id.
-pub const CLUSTER_ID: &str = "kq-dev";
+pub(crate) const CLUSTER_ID: &str = "kq-dev";
 
 /// How a broker behaves.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Partitions of a topic that is created without a number.
     pub partitions: i32,
     /// Whether topics are created on first use.
@@ -32,7 +32,7 @@ pub struct Settings {
 }
 
 /// One broker. Handlers and connections share it.
-pub struct Broker {
+pub(crate) struct Broker {
     pub settings: Settings,
     pub log: Log,
     pub topics: Topics,
@@ -51,7 +51,7 @@ pub struct Broker {
 
 impl Broker {
     /// Opens the data in `folder`; writes a note for each repair.
-    pub fn open(folder: &Path, settings: Settings, log: Log) -> anyhow::Result<Self> {
+    pub(crate) fn open(folder: &Path, settings: Settings, log: Log) -> anyhow::Result<Self> {
         let context = || format!("open the data folder {}", folder.display());
         let topics =
             Topics::open(folder, settings.defaults, |repaired| log.note(repaired)).with_context(context)?;
@@ -75,7 +75,7 @@ impl Broker {
     }
 
     /// Creates a topic, unless it exists with that number of partitions.
-    pub fn ensure_topic(&self, name: &str, partitions: Option<i32>) -> anyhow::Result<()> {
+    pub(crate) fn ensure_topic(&self, name: &str, partitions: Option<i32>) -> anyhow::Result<()> {
         if let Some(topic) = self.topics.find(name) {
             let there = topic.partition_count();
             match partitions {
@@ -95,11 +95,11 @@ impl Broker {
 
 /// Limits a note to once a minute, however often its cause occurs.
 #[derive(Default)]
-pub struct Seldom(Lock<Option<Instant>>);
+pub(crate) struct Seldom(Lock<Option<Instant>>);
 
 impl Seldom {
     /// Whether the note is due. If it is, the minute starts again.
-    pub fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         let mut said = self.0.lock();
         let due = said.is_none_or(|said| said.elapsed() >= Duration::from_mins(1));
         if due {

@@ -3,17 +3,16 @@
 //! The numbers are those of `org.apache.kafka.common.protocol.Errors`.
 
 /// An error code as it stands in a response; 0 is none.
-pub type Code = i16;
+pub(crate) type Code = i16;
 
 macro_rules! codes {
     ($($name:ident = $code:literal,)*) => {
-        $(#[doc = concat!("`", stringify!($name), "`, ", stringify!($code), ".")] pub const $name: Code = $code;)*
+        $(#[doc = concat!("`", stringify!($name), "`, ", stringify!($code), ".")] pub(crate) const $name: Code = $code;)*
     };
 }
 
 codes! {
     NONE = 0,
-    UNKNOWN_SERVER_ERROR = -1,
     OFFSET_OUT_OF_RANGE = 1,
     CORRUPT_MESSAGE = 2,
     UNKNOWN_TOPIC_OR_PARTITION = 3,
@@ -42,7 +41,6 @@ codes! {
     KAFKA_STORAGE_ERROR = 56,
     NON_EMPTY_GROUP = 68,
     GROUP_ID_NOT_FOUND = 69,
-    FENCED_LEADER_EPOCH = 74,
     UNKNOWN_LEADER_EPOCH = 75,
     UNSUPPORTED_COMPRESSION_TYPE = 76,
     MEMBER_ID_REQUIRED = 79,

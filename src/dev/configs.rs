@@ -6,22 +6,20 @@ use super::log::config::LogConfig;
 
 /// What kind of value a configuration takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A whole number from a least to a largest value.
     Number(i64, i64),
     Boolean,
     Ratio,
     OneOf(&'static [&'static str]),
-    /// Any text.
-    Text,
 }
 
 impl Kind {
     /// The type's number in `DescribeConfigs`.
-    pub fn code(self) -> i8 {
+    pub(crate) fn code(self) -> i8 {
         match self {
             Self::Boolean => 1,
-            Self::Text | Self::OneOf(_) => 2,
+            Self::OneOf(_) => 2,
             Self::Number(..) => 5,
             Self::Ratio => 6,
         }
@@ -33,7 +31,7 @@ const INT: i64 = i32::MAX as i64;
 
 /// Name, kind and default of each topic configuration, as in Apache Kafka 4.
 /// Those that [`for_log`] reads have an effect; the others are stored and shown.
-pub const TOPIC: &[(&str, Kind, &str)] = &[
+pub(crate) const TOPIC: &[(&str, Kind, &str)] = &[
     ("cleanup.policy", Kind::OneOf(&["delete"]), "delete"),
     (
         "compression.type",
@@ -65,7 +63,7 @@ pub const TOPIC: &[(&str, Kind, &str)] = &[
 ];
 
 /// Checks one configuration; the error says which values are valid.
-pub fn check(name: &str, value: &str) -> Result<(), String> {
+pub(crate) fn check(name: &str, value: &str) -> Result<(), String> {
     let Some((_, kind, _)) = TOPIC.iter().find(|(known, ..)| *known == name) else {
         return Err(format!("Unknown topic config name: {name}"));
     };
@@ -89,13 +87,12 @@ pub fn check(name: &str, value: &str) -> Result<(), String> {
         }
         Kind::OneOf(values) if values.contains(&value) => Ok(()),
         Kind::OneOf(values) => bad(format!("must be one of {}", values.join(", "))),
-        Kind::Text => Ok(()),
     }
 }
 
 /// What was set for the whole broker on the command line.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Defaults {
+pub(crate) struct Defaults {
     /// `--retention-bytes`
     pub retention_bytes: Option<u64>,
     /// `--retention-ms`
@@ -104,7 +101,7 @@ pub struct Defaults {
 
 impl Defaults {
     /// The default of a configuration on this broker.
-    pub fn value(&self, name: &str) -> Option<String> {
+    pub(crate) fn value(&self, name: &str) -> Option<String> {
         let given = match name {
             "retention.bytes" => self.retention_bytes.map(|n| n.to_string()),
             "retention.ms" => self.retention_ms.map(|n| n.to_string()),
@@ -117,7 +114,7 @@ impl Defaults {
 }
 
 /// What a topic's own configurations and the defaults say about its logs.
-pub fn for_log(own: &BTreeMap<String, String>, defaults: &Defaults) -> LogConfig {
+pub(crate) fn for_log(own: &BTreeMap<String, String>, defaults: &Defaults) -> LogConfig {
     let value = |name: &str| own.get(name).cloned().or_else(|| defaults.value(name)).unwrap_or_default();
     let number = |name: &str| value(name).trim().parse::<i64>().unwrap_or(-1);
     let retention_bytes = u64::try_from(number("retention.bytes")).ok();

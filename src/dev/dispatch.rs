@@ -22,7 +22,7 @@ use super::shape;
 
 /// Answers one frame (without its length). The second result is a line for `-v`;
 /// the error says why the frame is not a Kafka request.
-pub async fn answer(
+pub(crate) async fn answer(
     broker: &Arc<Broker>,
     client: &Client,
     frame: Bytes,

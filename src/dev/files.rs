@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit};
 const FILES: usize = 256;
 
 /// The limit of open files, as it was found and as it is while the broker runs.
-pub struct Files {
+pub(crate) struct Files {
     found: Rlimit,
     /// As high as the system allows.
     raised: Rlimit,
@@ -14,7 +14,7 @@ pub struct Files {
 
 impl Files {
     /// Raises the limit. If that fails, it stays as it was found.
-    pub fn raise() -> Self {
+    pub(crate) fn raise() -> Self {
         let found = rustix::process::getrlimit(Resource::Nofile);
         let most = found.maximum.map_or(65_536, |most| most.min(65_536));
         let current = found.current.map(|now| now.max(most));
@@ -24,14 +24,14 @@ impl Files {
     }
 
     /// The number of connections that there are file descriptors for.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         let most = self.raised.current.and_then(|now| usize::try_from(now).ok()).unwrap_or(65_536);
         most.min(65_536).saturating_sub(FILES).max(64)
     }
 
     /// Calls `act` under the limit as it was found: a child process inherits the limit, and programs
     /// that use `select` can't have more than 1024 files.
-    pub fn as_found<T>(&self, act: impl FnOnce() -> T) -> T {
+    pub(crate) fn as_found<T>(&self, act: impl FnOnce() -> T) -> T {
         let set = |limit: &Rlimit| {
             // The limit only changes between these two values: neither can be refused.
             let _ = rustix::process::setrlimit(Resource::Nofile, *limit);

@@ -15,7 +15,7 @@ const NEW: &str = ".kq-dev-new-";
 
 /// A folder that this process alone uses.
 #[derive(Debug)]
-pub struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
     is_temporary: bool,
     /// The lock lives as long as this file is open, and ends with the process.
@@ -24,7 +24,7 @@ pub struct Folder {
 
 impl Folder {
     /// Opens the folder that the user named; creates it if it does not exist.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         if path.exists() && !path.is_dir() {
             anyhow::bail!("{} is a file, and the data folder must be a folder", path.display());
         }
@@ -48,7 +48,7 @@ impl Folder {
     }
 
     /// Creates a temporary folder under `parent`, and removes those of brokers that were killed.
-    pub fn temporary(parent: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn temporary(parent: &Path) -> anyhow::Result<Self> {
         remove_leftovers(parent);
         let nanos = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
         let name = format!("{}-{:x}", std::process::id(), nanos);
@@ -64,12 +64,12 @@ impl Folder {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Whether it is removed when this value is dropped.
-    pub fn is_temporary(&self) -> bool {
+    pub(crate) fn is_temporary(&self) -> bool {
         self.is_temporary
     }
 }

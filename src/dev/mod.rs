@@ -25,19 +25,19 @@
 //! | franz-go 1.22.2, kcl's library (`franz_go`) | lag by its admin client, topic deleted |
 //! | Kafka 4.1.0's console tools (`java.sh`) | lag, group and topic deleted |
 
-pub mod api;
-pub mod apis;
-pub mod around;
-pub mod broker;
-pub mod code;
-pub mod configs;
-pub mod dispatch;
-pub mod files;
-pub mod folder;
-pub mod groups;
-pub mod log;
-pub mod request;
-pub mod run;
-pub mod server;
-pub mod shape;
-pub mod topics;
+pub(crate) mod api;
+pub(crate) mod apis;
+pub(crate) mod around;
+pub(crate) mod broker;
+pub(crate) mod code;
+pub(crate) mod configs;
+pub(crate) mod dispatch;
+pub(crate) mod files;
+pub(crate) mod folder;
+pub(crate) mod groups;
+pub(crate) mod log;
+pub(crate) mod request;
+pub(crate) mod run;
+pub(crate) mod server;
+pub(crate) mod shape;
+pub(crate) mod topics;

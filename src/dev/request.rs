@@ -11,14 +11,14 @@ use super::log::Slice;
 
 /// The two ends of a connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Client {
+pub(crate) struct Client {
     pub peer: SocketAddr,
     /// The broker's own address as this client sees it: Metadata returns it.
     pub local: SocketAddr,
 }
 
 /// One request as a handler sees it, beside its decoded body.
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     pub broker: &'a Arc<Broker>,
     pub client: &'a Client,
     pub client_id: &'a str,
@@ -28,10 +28,10 @@ pub struct Context<'a> {
 
 /// A request's share of the memory for large frames; none for a small frame. It is released when it
 /// is dropped: as soon as nothing of the frame is kept, and always before a wait.
-pub type Share = Option<OwnedSemaphorePermit>;
+pub(crate) type Share = Option<OwnedSemaphorePermit>;
 
 /// What is written back for one request.
-pub enum Reply {
+pub(crate) enum Reply {
     /// Nothing: a Produce with acks=0.
     Nothing,
     /// Nothing, and the connection is closed: how a producer with acks=0 learns of a failure.
@@ -41,7 +41,7 @@ pub enum Reply {
 }
 
 /// A piece of a reply.
-pub enum Part {
+pub(crate) enum Part {
     Bytes(Bytes),
     Log(Slice),
 }

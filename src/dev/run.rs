@@ -27,7 +27,7 @@ const THREADS: usize = 2;
 
 /// What a run is asked to do.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     pub broker: broker::Settings,
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
@@ -40,7 +40,7 @@ pub struct Settings {
 }
 
 /// Runs the broker until its command ends, or until a signal.
-pub fn run(settings: &Settings, log: Log) -> anyhow::Result<Exit> {
+pub(crate) fn run(settings: &Settings, log: Log) -> anyhow::Result<Exit> {
     let shutdown = Shutdown::install()?;
     shutdown.begin();
     let runtime = tokio::runtime::Builder::new_multi_thread()

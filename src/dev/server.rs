@@ -65,7 +65,7 @@ impl From<io::Error> for Closed {
 }
 
 /// Listens on an address; a port that is in use is an error that says what to do.
-pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|e| match e.kind() {
         std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
             "port {} is in use on {}; stop what listens there, or choose another with --port (0 takes a free one)",
@@ -77,7 +77,7 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves connections, lets time pass for groups, and deletes old records, for as long as it is polled.
-pub async fn run(broker: Arc<Broker>, listener: TcpListener, max_connections: usize) {
+pub(crate) async fn run(broker: Arc<Broker>, listener: TcpListener, max_connections: usize) {
     tokio::join!(
         serve(Arc::clone(&broker), listener, max_connections),
         broker.coordinator.run(),

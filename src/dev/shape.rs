@@ -12,10 +12,10 @@ use Kind::{Blob, Fixed, List, Structs, Text};
 const MAX_ELEMENTS: usize = 50_000;
 
 /// A field: the versions that have it, and what it is.
-pub struct Field(i16, i16, Kind);
+pub(crate) struct Field(i16, i16, Kind);
 
 /// What a field is.
-pub enum Kind {
+pub(crate) enum Kind {
     /// This many bytes.
     Fixed(usize),
     /// A string, which may be null.
@@ -29,36 +29,36 @@ pub enum Kind {
 }
 
 /// A field of every version.
-pub const fn all(kind: Kind) -> Field {
+pub(crate) const fn all(kind: Kind) -> Field {
     Field(0, i16::MAX, kind)
 }
 
 /// A field of a version and those after it.
-pub const fn from(version: i16, kind: Kind) -> Field {
+pub(crate) const fn from(version: i16, kind: Kind) -> Field {
     Field(version, i16::MAX, kind)
 }
 
 /// A field of a version and those before it.
-pub const fn until(version: i16, kind: Kind) -> Field {
+pub(crate) const fn until(version: i16, kind: Kind) -> Field {
     Field(0, version, kind)
 }
 
 /// A version of a request, and whether it has compact lengths and tagged fields.
 #[derive(Clone, Copy, Debug)]
-pub struct Version {
+pub(crate) struct Version {
     pub number: i16,
     pub is_flexible: bool,
 }
 
 /// Walks the body of a request; says where it breaks.
-pub fn check(fields: &'static [Field], version: Version, body: &[u8]) -> Result<(), &'static str> {
+pub(crate) fn check(fields: &'static [Field], version: Version, body: &[u8]) -> Result<(), &'static str> {
     let mut walk = Walk { rest: body, elements: 0, version: version.number, flexible: version.is_flexible };
     walk.fields(fields)?;
     if walk.rest.is_empty() { Ok(()) } else { Err("bytes are left over at its end") }
 }
 
 /// The number of bytes of the tagged fields at the start of `bytes`.
-pub fn tagged_fields(bytes: &[u8]) -> Result<usize, &'static str> {
+pub(crate) fn tagged_fields(bytes: &[u8]) -> Result<usize, &'static str> {
     let mut walk = Walk { rest: bytes, elements: 0, version: 0, flexible: true };
     walk.tags()?;
     Ok(bytes.len() - walk.rest.len())
@@ -168,11 +168,11 @@ impl Walk<'_> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Writes a request of this shape, with sizes and bytes taken from `seed`.
-    pub fn generate(fields: &'static [Field], version: Version, seed: &[u8]) -> Vec<u8> {
+    pub(crate) fn generate(fields: &'static [Field], version: Version, seed: &[u8]) -> Vec<u8> {
         let mut seed = seed.iter().copied().cycle();
         let mut write = Write { out: Vec::new(), version: version.number, flexible: version.is_flexible };
         write.fields(fields, &mut seed);

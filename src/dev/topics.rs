@@ -16,17 +16,17 @@ use super::log::config::LogConfig;
 use crate::lock::{Guard, Lock, SharedLock};
 
 /// The most partitions that a topic may have, and all topics together: each needs an open file.
-pub const MAX_PARTITIONS: usize = 10_000;
+pub(crate) const MAX_PARTITIONS: usize = 10_000;
 
 /// One partition: its log, and the fetches that wait for it to grow.
-pub struct Partition {
+pub(crate) struct Partition {
     log: Lock<PartitionLog>,
     waiting: Lock<Vec<Arc<Notify>>>,
 }
 
 impl Partition {
     /// The log, locked.
-    pub fn log(&self) -> Guard<'_, PartitionLog> {
+    pub(crate) fn log(&self) -> Guard<'_, PartitionLog> {
         self.log.lock()
     }
 
@@ -35,17 +35,17 @@ impl Partition {
     }
 
     /// Notifies `notify` of each append from now on, until [`Partition::forget`].
-    pub fn watch(&self, notify: &Arc<Notify>) {
+    pub(crate) fn watch(&self, notify: &Arc<Notify>) {
         self.waiting().push(Arc::clone(notify));
     }
 
     /// Stops what [`Partition::watch`] started.
-    pub fn forget(&self, notify: &Arc<Notify>) {
+    pub(crate) fn forget(&self, notify: &Arc<Notify>) {
         self.waiting().retain(|waiting| !Arc::ptr_eq(waiting, notify));
     }
 
     /// Wakes the fetches that wait.
-    pub fn grew(&self) {
+    pub(crate) fn grew(&self) {
         for waiting in self.waiting().iter() {
             waiting.notify_one();
         }
@@ -53,7 +53,7 @@ impl Partition {
 }
 
 /// One topic.
-pub struct Topic {
+pub(crate) struct Topic {
     pub name: String,
     state: SharedLock<TopicState>,
 }
@@ -70,22 +70,22 @@ impl Topic {
     }
 
     /// How many partitions there are.
-    pub fn partition_count(&self) -> usize {
+    pub(crate) fn partition_count(&self) -> usize {
         self.read(|state| state.partitions.len())
     }
 
     /// All partitions, by index.
-    pub fn partitions(&self) -> Vec<Arc<Partition>> {
+    pub(crate) fn partitions(&self) -> Vec<Arc<Partition>> {
         self.read(|state| state.partitions.clone())
     }
 
     /// What the configuration says about the logs.
-    pub fn log_config(&self) -> LogConfig {
+    pub(crate) fn log_config(&self) -> LogConfig {
         self.read(|state| state.log_config)
     }
 
     /// The configuration that was set for this topic.
-    pub fn configs(&self) -> BTreeMap<String, String> {
+    pub(crate) fn configs(&self) -> BTreeMap<String, String> {
         self.read(|state| state.configs.clone())
     }
 }
@@ -100,10 +100,10 @@ struct Listed {
 }
 
 /// An error code and the words for a person.
-pub type Refused = (Code, String);
+pub(crate) type Refused = (Code, String);
 
 /// All topics of the broker.
-pub struct Topics {
+pub(crate) struct Topics {
     folder: PathBuf,
     pub defaults: Defaults,
     by_name: SharedLock<BTreeMap<String, Arc<Topic>>>,
@@ -115,7 +115,11 @@ pub struct Topics {
 
 impl Topics {
     /// Opens the topics in `folder`; `repaired` is called for each log that had to be cut.
-    pub fn open(folder: &Path, defaults: Defaults, mut repaired: impl FnMut(String)) -> io::Result<Self> {
+    pub(crate) fn open(
+        folder: &Path,
+        defaults: Defaults,
+        mut repaired: impl FnMut(String),
+    ) -> io::Result<Self> {
         let listed: Vec<Listed> = match std::fs::read(folder.join("topics.json")) {
             Ok(json) => serde_json::from_slice(&json)?,
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -147,19 +151,19 @@ impl Topics {
     }
 
     /// The topic of this name.
-    pub fn find(&self, name: &str) -> Option<Arc<Topic>> {
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Topic>> {
         self.by_name.read().get(name).cloned()
     }
 
     /// One partition of a topic.
-    pub fn partition(&self, name: &str, index: i32) -> Option<(Arc<Topic>, Arc<Partition>)> {
+    pub(crate) fn partition(&self, name: &str, index: i32) -> Option<(Arc<Topic>, Arc<Partition>)> {
         let topic = self.find(name)?;
         let partition = topic.read(|state| state.partitions.get(usize::try_from(index).ok()?).cloned())?;
         Some((topic, partition))
     }
 
     /// All topics, by name.
-    pub fn all(&self) -> Vec<Arc<Topic>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
         self.by_name.read().values().cloned().collect()
     }
 
@@ -168,7 +172,7 @@ impl Topics {
     }
 
     /// Whether a topic could be created.
-    pub fn check_new(
+    pub(crate) fn check_new(
         &self,
         name: &str,
         partitions: i32,
@@ -213,7 +217,7 @@ impl Topics {
     }
 
     /// Creates a topic. It can be used when this returns.
-    pub fn create(
+    pub(crate) fn create(
         &self,
         name: &str,
         partitions: i32,
@@ -225,7 +229,7 @@ impl Topics {
 
     /// Creates topics, each from its name, number of partitions and configuration. The file that
     /// lists them is written once.
-    pub fn create_all<'a>(
+    pub(crate) fn create_all<'a>(
         &self,
         new: impl IntoIterator<Item = (&'a str, i32, BTreeMap<String, String>)>,
     ) -> Vec<Result<Arc<Topic>, Refused>> {
@@ -284,7 +288,7 @@ impl Topics {
     }
 
     /// Adds partitions, up to `count` in all.
-    pub fn grow(&self, name: &str, count: i32, only_check: bool) -> Result<(), Refused> {
+    pub(crate) fn grow(&self, name: &str, count: i32, only_check: bool) -> Result<(), Refused> {
         let _changing = self.changing.lock();
         let topic = self.existing(name)?;
         let there = topic.partition_count();
@@ -306,7 +310,7 @@ impl Topics {
     }
 
     /// Sets the whole configuration of a topic.
-    pub fn configure(
+    pub(crate) fn configure(
         &self,
         name: &str,
         own: BTreeMap<String, String>,
@@ -329,7 +333,7 @@ impl Topics {
     }
 
     /// Deletes a topic and its records.
-    pub fn delete(&self, name: &str) -> Result<(), Refused> {
+    pub(crate) fn delete(&self, name: &str) -> Result<(), Refused> {
         let _changing = self.changing.lock();
         let topic = self.existing(name)?;
         self.remove(&topic);
@@ -348,7 +352,7 @@ impl Topics {
     }
 
     /// Deletes what retention no longer keeps, in every topic; gives the errors.
-    pub fn retain(&self, now_ms: i64) -> Vec<String> {
+    pub(crate) fn retain(&self, now_ms: i64) -> Vec<String> {
         let mut failed = Vec::new();
         for topic in self.all() {
             let config = topic.log_config();
@@ -402,7 +406,7 @@ fn partition_folder(folder: &Path, name: &str, index: usize) -> PathBuf {
 }
 
 /// Kafka's rule for topic names.
-pub fn check_name(name: &str) -> Result<(), Refused> {
+pub(crate) fn check_name(name: &str) -> Result<(), Refused> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let why = match name {
         "" => "the empty string is not allowed".to_owned(),

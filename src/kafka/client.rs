@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kafka::code::Code;
-pub use crate::kafka::metadata::TopicMetadata;
+pub(crate) use crate::kafka::metadata::TopicMetadata;
 use crate::record::{Outgoing, RecordRef, TopicPartition};
 
 /// Receives what a client reports besides records. Called from several threads.
-pub trait Observer: Send + Sync {
+pub(crate) trait Observer: Send + Sync {
     /// A broker can't be reached, a login was refused, the client is fenced …
     fn error(&self, code: Code, reason: &str);
     /// A line of the client's own log; `level` as in syslog, 0 (emergency) to 7 (debug).
@@ -22,7 +22,7 @@ pub trait Observer: Send + Sync {
 
 /// Where reading starts in a partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StartAt {
+pub(crate) enum StartAt {
     /// At the group's committed offset.
     #[default]
     Committed,
@@ -33,7 +33,7 @@ pub enum StartAt {
 
 /// A partition that a consumer is given, or chooses, and where it starts in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assigned {
+pub(crate) struct Assigned {
     pub topic: Arc<str>,
     pub partition: i32,
     pub start: StartAt,
@@ -41,13 +41,13 @@ pub struct Assigned {
 
 impl Assigned {
     /// The partition without its start.
-    pub fn topic_partition(&self) -> TopicPartition {
+    pub(crate) fn topic_partition(&self) -> TopicPartition {
         TopicPartition::new(Arc::clone(&self.topic), self.partition)
     }
 }
 
 /// What the thread inside [`ConsumerClient::poll`] does when the group's assignment changes.
-pub trait Rebalance {
+pub(crate) trait Rebalance {
     /// Partitions arrive. `start` says where reading starts: left as it is, at the committed offset.
     fn assigned(&mut self, partitions: &mut [Assigned]);
     /// Partitions go. What is stored before this returns is committed, unless `lost`: then another
@@ -57,7 +57,7 @@ pub trait Rebalance {
 
 /// Something that a consumer's queue held.
 #[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     Record(RecordRef<'a>),
     /// The partition has nothing more now; the next record there gets an offset ≥ `offset`.
     End {
@@ -76,7 +76,7 @@ pub enum Event<'a> {
 }
 
 /// The events of one [`ConsumerClient::poll`].
-pub trait Events {
+pub(crate) trait Events {
     /// Whether the time passed without an event.
     fn is_empty(&self) -> bool;
 
@@ -88,7 +88,7 @@ pub trait Events {
 /// A consumer, of a group or of partitions that it chose itself.
 ///
 /// Every question takes no longer than its `timeout`.
-pub trait ConsumerClient {
+pub(crate) trait ConsumerClient {
     /// What one poll gave; freed as one.
     type Batch<'a>: Events
     where
@@ -170,7 +170,7 @@ pub trait ConsumerClient {
 }
 
 /// The topic that a record was sent to. Its name is read on demand, not for each record.
-pub trait DeliveredTopic: Debug {
+pub(crate) trait DeliveredTopic: Debug {
     fn name(&self) -> Cow<'_, str>;
 }
 
@@ -182,7 +182,7 @@ impl DeliveredTopic for &str {
 
 /// The result of one record that was given to a [`ProducerClient`].
 #[derive(Clone, Copy, Debug)]
-pub struct Delivery<'a> {
+pub(crate) struct Delivery<'a> {
     /// The number that the record was sent with.
     pub tag: u64,
     /// `None`: acknowledged.
@@ -198,7 +198,7 @@ pub struct Delivery<'a> {
 }
 
 /// A producer: queues records, and reports the result of each in [`ProducerClient::poll`].
-pub trait ProducerClient {
+pub(crate) trait ProducerClient {
     /// A topic to produce to with this producer.
     type Topic<'a>: TopicClient
     where
@@ -228,7 +228,7 @@ pub trait ProducerClient {
 }
 
 /// A topic of a producer: spares a look-up by name for each record.
-pub trait TopicClient {
+pub(crate) trait TopicClient {
     /// Queues one record; its bytes are copied. `QueueFull` means poll and try again.
     fn send(&self, record: &Outgoing<'_>) -> Result<(), Code>;
 

@@ -3,4 +3,4 @@
 use rdkafka::types::RDKafkaErrorCode;
 
 /// An error code, of the protocol or of the client itself.
-pub type Code = RDKafkaErrorCode;
+pub(crate) type Code = RDKafkaErrorCode;

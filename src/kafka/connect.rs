@@ -13,16 +13,16 @@ use crate::kafka::metadata::TopicMetadata;
 const FIRST: Duration = Duration::from_millis(400);
 
 /// How long a cluster may stay silent before the user is told why.
-pub const PATIENCE: Duration = Duration::from_millis(1500);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Writes why there is no answer yet, and how long kq keeps trying.
-pub fn note_waiting(config: &Config, causes: &Causes) {
+pub(crate) fn note_waiting(config: &Config, causes: &Causes) {
     let cause = causes.last().unwrap_or_else(|| format!("{}: no answer", config.brokers));
     config.log.note(format_args!("{cause}; trying for {}", duration::format(config.timeout)));
 }
 
 /// Metadata by `ask`, a client's call with its time-out, tried until the configured time-out.
-pub fn metadata(
+pub(crate) fn metadata(
     config: &Config,
     causes: &Causes,
     ask: impl Fn(Duration) -> Result<Vec<TopicMetadata>, Code>,

@@ -6,7 +6,7 @@ use super::code::Code;
 
 /// One partition of a topic, as the cluster's metadata has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionMetadata {
+pub(crate) struct PartitionMetadata {
     pub id: i32,
     /// The leader's broker id, -1 where there is none.
     pub leader: i32,
@@ -19,7 +19,7 @@ pub struct PartitionMetadata {
 
 /// One topic of the cluster's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicMetadata {
+pub(crate) struct TopicMetadata {
     pub name: String,
     /// In ascending order of their ids.
     pub partitions: Vec<PartitionMetadata>,
@@ -28,30 +28,30 @@ pub struct TopicMetadata {
 
 impl TopicMetadata {
     /// A topic with these partitions, which a broker lists in any order.
-    pub fn new(name: String, mut partitions: Vec<PartitionMetadata>, error: Option<Code>) -> Self {
+    pub(crate) fn new(name: String, mut partitions: Vec<PartitionMetadata>, error: Option<Code>) -> Self {
         partitions.sort_by_key(|partition| partition.id);
         Self { name, partitions, error }
     }
 
     /// How many replicas each partition has.
-    pub fn replication_factor(&self) -> usize {
+    pub(crate) fn replication_factor(&self) -> usize {
         self.partitions.iter().map(|p| p.replicas.len()).max().unwrap_or(0)
     }
 
     /// Whether it belongs to Kafka itself: those names begin with two underscores.
-    pub fn is_internal(&self) -> bool {
+    pub(crate) fn is_internal(&self) -> bool {
         self.name.starts_with("__")
     }
 
     /// Whether it has partitions and each has a leader.
-    pub fn is_led(&self) -> bool {
+    pub(crate) fn is_led(&self) -> bool {
         self.error.is_none() && !self.partitions.is_empty() && self.partitions.iter().all(|p| p.leader >= 0)
     }
 }
 
 /// One answer to a metadata request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// `host:port` of each broker.
     pub brokers: Vec<String>,
     /// Those asked for; sorted by name.

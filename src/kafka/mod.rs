@@ -1,13 +1,13 @@
 //! Everything that speaks to Kafka through librdkafka, and the only place that knows it.
 
-pub mod admin;
-pub mod client;
-pub mod code;
-pub mod connect;
-pub mod errors;
+pub(crate) mod admin;
+pub(crate) mod client;
+pub(crate) mod code;
+pub(crate) mod connect;
+pub(crate) mod errors;
 #[cfg(test)]
-pub mod fake;
-pub mod ffi;
-pub mod metadata;
-pub mod properties;
-pub mod version;
+pub(crate) mod fake;
+pub(crate) mod ffi;
+pub(crate) mod metadata;
+pub(crate) mod properties;
+pub(crate) mod version;

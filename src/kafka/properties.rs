@@ -10,7 +10,7 @@ use crate::config::properties::{Catalogue, Refusal};
 
 /// The properties that the linked librdkafka has.
 #[derive(Clone, Copy, Debug)]
-pub struct Librdkafka;
+pub(crate) struct Librdkafka;
 
 impl Catalogue for Librdkafka {
     fn refusal(&self, name: &str, value: &str) -> Option<Refusal> {
@@ -34,7 +34,7 @@ impl Catalogue for Librdkafka {
 }
 
 /// librdkafka's configuration with these properties, each of which it takes.
-pub fn native(properties: &Properties) -> anyhow::Result<ClientConfig> {
+pub(crate) fn native(properties: &Properties) -> anyhow::Result<ClientConfig> {
     let mut config = ClientConfig::new();
     for (name, value) in properties.iter() {
         config.set(name, value);

@@ -11,7 +11,7 @@ use crate::lock::{self, Lock};
 
 /// The live process groups. Clones share one set.
 #[derive(Clone, Default)]
-pub struct Groups {
+pub(crate) struct Groups {
     inner: Arc<Lock<Inner>>,
 }
 
@@ -47,7 +47,7 @@ impl Owner {
 
 /// Whose records a persistent process has at the moment, and how many of each. Clones share it.
 #[derive(Clone, Default)]
-pub struct Owners(Arc<Lock<HashMap<u64, usize>>>);
+pub(crate) struct Owners(Arc<Lock<HashMap<u64, usize>>>);
 
 impl Owners {
     fn lock(&self) -> lock::Guard<'_, HashMap<u64, usize>> {
@@ -55,7 +55,7 @@ impl Owners {
     }
 
     /// The process gets something of each of these.
-    pub fn add(&self, owners: impl IntoIterator<Item = u64>) {
+    pub(crate) fn add(&self, owners: impl IntoIterator<Item = u64>) {
         let mut held = self.lock();
         for owner in owners {
             *held.entry(owner).or_default() += 1;
@@ -63,7 +63,7 @@ impl Owners {
     }
 
     /// It is done with something of each of these.
-    pub fn remove(&self, owners: impl IntoIterator<Item = u64>) {
+    pub(crate) fn remove(&self, owners: impl IntoIterator<Item = u64>) {
         let mut held = self.lock();
         for owner in owners {
             if let Entry::Occupied(mut count) = held.entry(owner) {
@@ -77,7 +77,7 @@ impl Owners {
 }
 
 /// A live process group, known to [`Groups`] until this is dropped.
-pub struct Group {
+pub(crate) struct Group {
     groups: Groups,
     pid: i32,
 }
@@ -91,7 +91,7 @@ fn signal(group: i32, signal: Signal) {
 
 impl Groups {
     /// A set whose members `guard` kills should this process die.
-    pub fn guarded(guard: Guard) -> Self {
+    pub(crate) fn guarded(guard: Guard) -> Self {
         let groups = Self::default();
         groups.lock().guard = Some(guard);
         groups
@@ -103,12 +103,12 @@ impl Groups {
 
     /// Takes note of a new process group. `owner` is what [`Groups::terminate`] and
     /// [`Groups::kill`] select by.
-    pub fn add(&self, pid: i32, owner: u64) -> Group {
+    pub(crate) fn add(&self, pid: i32, owner: u64) -> Group {
         self.insert(pid, Owner::One(owner))
     }
 
     /// The same for a process whose owners change: it is selected by any that it has at the time.
-    pub fn add_shared(&self, pid: i32, owners: &Owners) -> Group {
+    pub(crate) fn add_shared(&self, pid: i32, owners: &Owners) -> Group {
         self.insert(pid, Owner::Shared(owners.clone()))
     }
 
@@ -125,7 +125,7 @@ impl Groups {
     }
 
     /// Sends TERM, once each, to the groups whose owner is selected.
-    pub fn terminate(&self, selected: impl Fn(u64) -> bool) {
+    pub(crate) fn terminate(&self, selected: impl Fn(u64) -> bool) {
         for (pid, member) in &mut self.lock().live {
             if member.owner.is(&selected) && !std::mem::replace(&mut member.is_signalled, true) {
                 signal(*pid, Signal::TERM);
@@ -134,7 +134,7 @@ impl Groups {
     }
 
     /// Sends KILL to the groups whose owner is selected.
-    pub fn kill(&self, selected: impl Fn(u64) -> bool) {
+    pub(crate) fn kill(&self, selected: impl Fn(u64) -> bool) {
         for (pid, member) in &mut self.lock().live {
             if member.owner.is(&selected) {
                 member.is_signalled = true;
@@ -144,7 +144,7 @@ impl Groups {
     }
 
     /// Kills everything, now and whatever is added later.
-    pub fn kill_all(&self) {
+    pub(crate) fn kill_all(&self) {
         let mut inner = self.lock();
         inner.closed = true;
         for (pid, member) in &mut inner.live {
@@ -158,29 +158,29 @@ impl Groups {
     }
 
     /// How many groups are live.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().live.len()
     }
 
     /// Whether none is live.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl Group {
     /// Sends TERM to the group.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         signal(self.pid, Signal::TERM);
     }
 
     /// Whether [`Groups`] sent it TERM or KILL: then its end is not its own doing.
-    pub fn was_signalled(&self) -> bool {
+    pub(crate) fn was_signalled(&self) -> bool {
         self.groups.was_signalled(self.pid)
     }
 
     /// Sends KILL to the group: also to what its leader left behind.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         signal(self.pid, Signal::KILL);
     }
 }

@@ -19,9 +19,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// The hidden first argument that makes kq a guard; the second is the mark.
-pub const ARGUMENT: &str = "__guard";
+pub(crate) const ARGUMENT: &str = "__guard";
 /// The variable that holds the mark in a command's environment.
-pub const MARK: &str = "KQ_WORKER_MARK";
+pub(crate) const MARK: &str = "KQ_WORKER_MARK";
 /// A command may be between fork and exec when kq dies, and have no mark yet: how often the guard looks,
 /// and how long it waits between.
 const LOOKS: usize = 6;
@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The writing end: reports process groups to the guard. Dropping it ends the guard,
 /// which then kills what it still watches.
 #[derive(Debug)]
-pub struct Guard {
+pub(crate) struct Guard {
     pipe: ChildStdin,
     // Held so that its pid is not reused; it ends when the pipe does.
     _child: Child,
@@ -39,7 +39,7 @@ pub struct Guard {
 
 impl Guard {
     /// Starts the guard.
-    pub fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start() -> anyhow::Result<Self> {
         // The running binary, even where its file was replaced.
         let itself = std::path::Path::new("/proc/self/exe");
         let program =
@@ -63,17 +63,17 @@ impl Guard {
     }
 
     /// What the environment of every command must hold as [`MARK`].
-    pub fn mark(&self) -> &str {
+    pub(crate) fn mark(&self) -> &str {
         &self.mark
     }
 
     /// A process group lives from now on.
-    pub fn watch(&self, group: i32) {
+    pub(crate) fn watch(&self, group: i32) {
         self.tell(group);
     }
 
     /// A process group is gone.
-    pub fn forget(&self, group: i32) {
+    pub(crate) fn forget(&self, group: i32) {
         self.tell(-group);
     }
 
@@ -85,7 +85,7 @@ impl Guard {
 
 /// Is the guard: reads what lives until the pipe ends, then kills it.
 /// The words are process group ids, 4 bytes each; a negative one takes it back.
-pub fn watch(mut pipe: impl Read) -> io::Result<HashSet<i32>> {
+pub(crate) fn watch(mut pipe: impl Read) -> io::Result<HashSet<i32>> {
     let mut live = HashSet::new();
     let mut word = [0; 4];
     loop {
@@ -102,7 +102,7 @@ pub fn watch(mut pipe: impl Read) -> io::Result<HashSet<i32>> {
 }
 
 /// The guard's whole life, as the hidden subcommand runs it.
-pub fn main() -> anyhow::Result<()> {
+pub(crate) fn main() -> anyhow::Result<()> {
     // It must outlive a signal to every process of a session or container: only the pipe ends it.
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, std::sync::Arc::default()).context("ignore signals")?;

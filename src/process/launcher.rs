@@ -19,10 +19,10 @@ use super::Program;
 use crate::descriptors::OwnDescriptors;
 
 /// Variables set (`Some`) or taken out (`None`) for a child.
-pub type Variables = Vec<(OsString, Option<OsString>)>;
+pub(crate) type Variables = Vec<(OsString, Option<OsString>)>;
 
 /// A program, its arguments, and the environment that all of its children share.
-pub struct Launcher {
+pub(crate) struct Launcher {
     program: Program,
     variables: Variables,
     path: CString,
@@ -36,7 +36,7 @@ pub struct Launcher {
 
 /// A child that was started: it is to be [reaped](reap).
 #[derive(Debug)]
-pub struct Child {
+pub(crate) struct Child {
     pub pid: Pid,
     pub stdout: OwnedFd,
     pub stderr: OwnedFd,
@@ -47,7 +47,7 @@ impl Launcher {
     /// its file descriptors but for its `own`.
     ///
     /// An error is one of a NUL within a word or a variable.
-    pub fn new(program: Program, variables: Variables, own: OwnDescriptors) -> io::Result<Self> {
+    pub(crate) fn new(program: Program, variables: Variables, own: OwnDescriptors) -> io::Result<Self> {
         let changed: HashSet<&OsStr> = variables.iter().map(|(name, _)| name.as_os_str()).collect();
         let inherited = std::env::vars_os().filter(|(name, _)| !changed.contains(name.as_os_str()));
         let mut environment: Vec<CString> =
@@ -70,7 +70,7 @@ impl Launcher {
     }
 
     /// What is started.
-    pub fn program(&self) -> &Program {
+    pub(crate) fn program(&self) -> &Program {
         &self.program
     }
 
@@ -78,7 +78,7 @@ impl Launcher {
     /// Their names must have been taken out for all children.
     ///
     /// An error is one of the system, or of a NUL within a variable.
-    pub fn spawn(&self, variables: &Variables, stdin: &PipeReader) -> io::Result<Child> {
+    pub(crate) fn spawn(&self, variables: &Variables, stdin: &PipeReader) -> io::Result<Child> {
         let mut own = Vec::with_capacity(variables.len());
         append(variables, &mut own)?;
         let environment: Vec<&CStr> = self.environment.iter().chain(&own).map(CString::as_c_str).collect();
@@ -98,7 +98,7 @@ impl Launcher {
     }
 
     /// The same child as a [`Command`], with all three pipes.
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         self.own.close_on_exec();
         let mut command = Command::new(&self.program.path);
         command.args(&self.program.args).process_group(0);
@@ -114,7 +114,7 @@ impl Launcher {
 }
 
 /// Waits for a child to end, and gives its number back to the system.
-pub fn reap(pid: Pid) -> io::Result<WaitStatus> {
+pub(crate) fn reap(pid: Pid) -> io::Result<WaitStatus> {
     loop {
         match waitpid(Some(pid), WaitOptions::empty()) {
             Ok(Some((_, status))) => return Ok(status),
@@ -125,7 +125,7 @@ pub fn reap(pid: Pid) -> io::Result<WaitStatus> {
 }
 
 /// Tells that a child has ended, and leaves it to be reaped.
-pub struct Exit {
+pub(crate) struct Exit {
     pid: Pid,
     /// Readable from then on. Linux has it since 5.3.
     pub fd: Option<OwnedFd>,
@@ -133,7 +133,7 @@ pub struct Exit {
 
 impl Exit {
     /// Of a child that is not reaped yet.
-    pub fn of(pid: Pid) -> Self {
+    pub(crate) fn of(pid: Pid) -> Self {
         #[cfg(target_os = "linux")]
         let fd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok();
         #[cfg(not(target_os = "linux"))]
@@ -142,7 +142,7 @@ impl Exit {
     }
 
     /// Whether it has.
-    pub fn has_come(&self) -> bool {
+    pub(crate) fn has_come(&self) -> bool {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         // An error would be that there is no such child: it will not be waited for in vain.
         !matches!(waitid(WaitId::Pid(self.pid), look), Ok(None))

@@ -4,19 +4,19 @@
 //! heap): an absolute program, a process group and variables; no hook, no
 //! uid or gid, and PATH is left alone.
 
-pub mod groups;
-pub mod guard;
-pub mod launcher;
+pub(crate) mod groups;
+pub(crate) mod guard;
+pub(crate) mod launcher;
 mod pipes;
-pub mod program;
+pub(crate) mod program;
 
 use std::io;
 use std::time::{Duration, Instant};
 
-pub use groups::{Group, Groups, Owners};
-pub use launcher::{Launcher, Variables};
-pub use pipes::Lines;
-pub use program::Program;
+pub(crate) use groups::{Group, Groups, Owners};
+pub(crate) use launcher::{Launcher, Variables};
+pub(crate) use pipes::Lines;
+pub(crate) use program::Program;
 
 use rustix::process::Pid;
 
@@ -24,15 +24,15 @@ use launcher::Exit;
 use pipes::{Pipes, filled_pipe};
 
 /// How long the pipes of a command that ended may stay open in another process.
-pub const PIPES_AFTER_END: Duration = Duration::from_millis(200);
+pub(crate) const PIPES_AFTER_END: Duration = Duration::from_millis(200);
 /// What one command may print to stdout, since it is held until the command ends.
-pub const MAX_OUTPUT: usize = 64 << 20;
+pub(crate) const MAX_OUTPUT: usize = 64 << 20;
 /// How much of the end of stderr is kept.
-pub const STDERR_TAIL: usize = 4096;
+pub(crate) const STDERR_TAIL: usize = 4096;
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum Ending {
     Exit(i32),
     Signal(i32),
     /// It outlived its time-out, however it ended then: many programs end with 0 on TERM.
@@ -45,7 +45,7 @@ pub enum Ending {
 
 /// A child that ended, and what it printed.
 #[derive(Debug)]
-pub struct Finished {
+pub(crate) struct Finished {
     pub ending: Ending,
     pub stdout: Vec<u8>,
     /// The last [`STDERR_TAIL`] bytes.
@@ -54,7 +54,7 @@ pub struct Finished {
 
 /// What is heard of a child while it runs.
 #[derive(Debug)]
-pub enum News<'a> {
+pub(crate) enum News<'a> {
     /// A line of its stderr, without the newline.
     Stderr(&'a [u8]),
     /// It has been running for so long: [`TimeLimits::slow`], and each time again.
@@ -63,7 +63,7 @@ pub enum News<'a> {
 
 /// How long a child may take.
 #[derive(Clone, Copy, Debug)]
-pub struct TimeLimits {
+pub(crate) struct TimeLimits {
     pub timeout: Option<Duration>,
     /// Between TERM and KILL.
     pub grace: Duration,
@@ -73,7 +73,7 @@ pub struct TimeLimits {
 
 /// Whose a child is.
 #[derive(Clone, Copy)]
-pub struct Owner<'a> {
+pub(crate) struct Owner<'a> {
     /// What [`Groups::terminate`] and [`Groups::kill`] select by.
     pub id: u64,
     /// Asked once they know the child: one that is not wanted any more is killed at once.
@@ -82,7 +82,7 @@ pub struct Owner<'a> {
 
 /// What a child is started for: its own variables, its input, and whose it is.
 #[derive(Clone, Copy)]
-pub struct Task<'a> {
+pub(crate) struct Task<'a> {
     pub variables: &'a Variables,
     pub input: &'a [u8],
     pub owner: Owner<'a>,
@@ -96,7 +96,7 @@ pub struct Task<'a> {
 /// process were killed later, the child would take a part for the whole.
 ///
 /// An error is one of spawning; a broken stdin is none, the status decides.
-pub fn run(
+pub(crate) fn run(
     launcher: &Launcher,
     task: Task<'_>,
     limits: TimeLimits,

@@ -21,7 +21,7 @@ const READ: usize = 8192;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Our ends of a child's pipes; `None` once they are closed.
-pub struct Pipes<'a> {
+pub(super) struct Pipes<'a> {
     pub writer: Option<PipeWriter>,
     /// Not written yet.
     pub rest: &'a [u8],
@@ -33,12 +33,17 @@ pub struct Pipes<'a> {
 
 impl Pipes<'_> {
     /// Whether the child's outputs are. Input that it did not read is dropped.
-    pub fn are_at_their_end(&self) -> bool {
+    pub(super) fn are_at_their_end(&self) -> bool {
         self.stdout.is_none() && self.stderr.is_none()
     }
 
     /// Waits until a pipe can be moved on or the child has ended, and does it. True where it has ended.
-    pub fn turn(&mut self, exit: Option<&Exit>, wait: Duration, hear: &mut impl FnMut(News<'_>)) -> bool {
+    pub(super) fn turn(
+        &mut self,
+        exit: Option<&Exit>,
+        wait: Duration,
+        hear: &mut impl FnMut(News<'_>),
+    ) -> bool {
         let exit_fd = exit.and_then(|exit| exit.fd.as_ref());
         let wait = if exit.is_some() && exit_fd.is_none() { wait.min(LOOK) } else { wait };
         let ready = {
@@ -114,7 +119,7 @@ fn drain(
 }
 
 /// A pipe that holds `input`, and what is left to write where that is too much for a pipe.
-pub fn filled_pipe(input: &[u8]) -> io::Result<(PipeReader, PipeWriter, &[u8])> {
+pub(super) fn filled_pipe(input: &[u8]) -> io::Result<(PipeReader, PipeWriter, &[u8])> {
     let (reader, mut writer) = io::pipe()?;
     // More than the default of 64 KiB may be refused: the rest is written while the child runs.
     #[cfg(target_os = "linux")]
@@ -136,7 +141,7 @@ pub fn filled_pipe(input: &[u8]) -> io::Result<(PipeReader, PipeWriter, &[u8])> 
 
 /// Cuts a stream into lines, hands each over, and keeps the end of it.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub(crate) struct Lines {
     partial: Vec<u8>,
     /// The last [`STDERR_TAIL`] bytes of the stream.
     pub tail: Vec<u8>,
@@ -144,7 +149,7 @@ pub struct Lines {
 
 impl Lines {
     /// Takes the next bytes of the stream.
-    pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) {
+    pub(crate) fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) {
         self.tail.extend_from_slice(bytes);
         let excess = self.tail.len().saturating_sub(STDERR_TAIL);
         self.tail.drain(..excess);
@@ -157,7 +162,7 @@ impl Lines {
     }
 
     /// The stream ended: a last line without a newline is a line.
-    pub fn finish(&mut self, each: impl FnMut(&[u8])) {
+    pub(crate) fn finish(&mut self, each: impl FnMut(&[u8])) {
         if !self.partial.is_empty() {
             self.hand_over(each);
         }

@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail, ensure};
 /// Absolute, since a search at each spawn costs, and since a PATH that is set
 /// in the child's environment takes the slow way of spawning.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Program {
+pub(crate) struct Program {
     pub path: PathBuf,
     pub args: Vec<OsString>,
     /// The command as the user gave it, for errors.
@@ -24,7 +24,7 @@ const SHELL: &str = "/bin/sh";
 
 impl Program {
     /// A string for the shell: `sh -c STRING`.
-    pub fn shell(script: &OsStr) -> Self {
+    pub(crate) fn shell(script: &OsStr) -> Self {
         Self {
             path: SHELL.into(),
             args: vec!["-c".into(), script.to_owned()],
@@ -37,7 +37,7 @@ impl Program {
     /// a script without `#!` runs under `/bin/sh`.
     ///
     /// `search` is the value of PATH, `cwd` the folder that a relative path starts from.
-    pub fn resolve(command: &[OsString], search: Option<&OsStr>, cwd: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn resolve(command: &[OsString], search: Option<&OsStr>, cwd: &Path) -> anyhow::Result<Self> {
         let Some((name, args)) = command.split_first() else { bail!("no command given") };
         ensure!(!name.to_string_lossy().trim().is_empty(), "the command is empty");
         if args.is_empty() && needs_shell(name) && !cwd.join(name).exists() {

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::descriptors::stdin_was_closed;
 
 /// An input and what to call it in errors.
-pub struct Input {
+pub(crate) struct Input {
     /// `stdin`, or the path as it was given.
     pub name: String,
     path: Option<PathBuf>,
@@ -22,7 +22,7 @@ pub struct Input {
 
 /// The result of one read of an input.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Chunk {
+pub(crate) enum Chunk {
     /// So many bytes were read.
     Bytes(usize),
     /// Nothing came within the time.
@@ -33,7 +33,7 @@ pub enum Chunk {
 impl Input {
     /// The inputs named on the command line; no name at all is stdin.
     /// Each file is checked before any record is sent, so that a wrong path costs nothing.
-    pub fn all(files: &[PathBuf]) -> anyhow::Result<Vec<Self>> {
+    pub(crate) fn all(files: &[PathBuf]) -> anyhow::Result<Vec<Self>> {
         if files.is_empty() {
             return Ok(vec![Self::stdin()?]);
         }
@@ -65,7 +65,7 @@ impl Input {
     }
 
     /// Its size in bytes, where it is a file that has one.
-    pub fn size(&self) -> Option<u64> {
+    pub(crate) fn size(&self) -> Option<u64> {
         self.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len())
     }
 
@@ -77,7 +77,7 @@ impl Input {
     }
 
     /// Starts to open it for reading. A named pipe waits for its writer, on a thread of its own.
-    pub fn open(&self) -> Opening {
+    pub(crate) fn open(&self) -> Opening {
         let (result, opened) = mpsc::sync_channel(1);
         match &self.path {
             None => {
@@ -99,13 +99,13 @@ impl Input {
 }
 
 /// An input that is being opened.
-pub struct Opening {
+pub(crate) struct Opening {
     opened: mpsc::Receiver<anyhow::Result<File>>,
 }
 
 impl Opening {
     /// The open input, or why it can't be opened; `None` where that takes longer than `wait`.
-    pub fn wait(&mut self, wait: Duration) -> Option<anyhow::Result<Reader>> {
+    pub(crate) fn wait(&mut self, wait: Duration) -> Option<anyhow::Result<Reader>> {
         match self.opened.recv_timeout(wait) {
             Ok(opened) => Some(opened.map(|file| Reader { file })),
             Err(mpsc::RecvTimeoutError::Timeout) => None,
@@ -124,13 +124,13 @@ fn refuse_directory(name: &str, is_directory: bool) -> anyhow::Result<()> {
 }
 
 /// An open input.
-pub struct Reader {
+pub(crate) struct Reader {
     file: File,
 }
 
 impl Reader {
     /// Reads the available bytes into `space`, waiting up to `wait` for the first.
-    pub fn read(&mut self, space: &mut [u8], wait: Duration) -> io::Result<Chunk> {
+    pub(crate) fn read(&mut self, space: &mut [u8], wait: Duration) -> io::Result<Chunk> {
         let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
         let timeout = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
         match poll(&mut fds, Some(&timeout)) {

@@ -34,8 +34,8 @@ use report::Reporter;
 use tally::{Own, Place, Tally};
 use turns::{STICKY, Turns};
 
-pub use input::Input;
-pub use settings::{OnInvalid, Report, Settings};
+pub(crate) use input::Input;
+pub(crate) use settings::{OnInvalid, Report, Settings};
 
 /// How much is read at once.
 const READ: usize = 256 * 1024;
@@ -45,7 +45,7 @@ const TICK: Duration = Duration::from_millis(50);
 const UNTOLD: Duration = Duration::from_secs(1);
 
 /// Produces all records of the inputs and prints the result.
-pub fn run(settings: &Settings, shape: Shape, config: &Config) -> anyhow::Result<Exit> {
+pub(crate) fn run(settings: &Settings, shape: Shape, config: &Config) -> anyhow::Result<Exit> {
     let reporter = Reporter::new(settings.report, &settings.inputs)?;
     let shutdown = Shutdown::install()?;
     let connected = connect(settings, config)?;

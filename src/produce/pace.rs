@@ -7,7 +7,7 @@ const BURST: Duration = Duration::from_millis(50);
 
 /// How many records may be sent, and when.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub(super) struct Pace {
     /// Records a second.
     rate: f64,
     /// When the next record may go.
@@ -16,12 +16,12 @@ pub struct Pace {
 
 impl Pace {
     /// At most `rate` records a second, the first of them at once.
-    pub fn new(rate: f64, now: Instant) -> Self {
+    pub(super) fn new(rate: f64, now: Instant) -> Self {
         Self { rate, due: now }
     }
 
     /// How many of `wanted` records may be sent now, at least one; an error is the time until one may.
-    pub fn allowance(&self, wanted: usize, now: Instant) -> Result<usize, Duration> {
+    pub(super) fn allowance(&self, wanted: usize, now: Instant) -> Result<usize, Duration> {
         let early = self.due.saturating_duration_since(now);
         if !early.is_zero() {
             return Err(early);
@@ -32,7 +32,7 @@ impl Pace {
 
     /// Counts records that were sent. An unused allowance does not add up: there is no burst after an
     /// idle hour.
-    pub fn count(&mut self, sent: u64, now: Instant) {
+    pub(super) fn count(&mut self, sent: u64, now: Instant) {
         let late = now.checked_sub(BURST).unwrap_or(self.due);
         self.due = self.due.max(late) + Duration::from_secs_f64(sent as f64 / self.rate);
     }

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 const WIDE: u16 = 72;
 
 /// A bar with bytes and ETA where the inputs have sizes, else a spinner with the rate.
-pub struct Progress {
+pub(super) struct Progress {
     bar: ProgressBar,
     /// Whether the inputs have sizes.
     sized: bool,
@@ -28,7 +28,7 @@ pub struct Progress {
 
 impl Progress {
     /// Shows nothing unless stderr is a terminal and notes are wanted.
-    pub fn new(inputs: &[Input], log: Log) -> Self {
+    pub(super) fn new(inputs: &[Input], log: Log) -> Self {
         // A bar would disturb a person who types the records.
         let typed = inputs.iter().any(|input| input.name == "stdin") && io::stdin().is_terminal();
         let never = log.is_quiet() || !io::stderr().is_terminal() || typed;
@@ -43,7 +43,7 @@ impl Progress {
     }
 
     /// The records up to this byte of the inputs are queued, and so many were acknowledged.
-    pub fn update(&self, position: u64, acknowledged: u64) {
+    pub(super) fn update(&self, position: u64, acknowledged: u64) {
         if self.shows_at.get().is_some_and(|at| Instant::now() >= at) {
             self.shows_at.set(None);
             self.fit(columns());
@@ -68,12 +68,12 @@ impl Progress {
     }
 
     /// Runs `f`, which writes to stderr, while the bar is out of the way.
-    pub fn aside(&self, f: impl FnOnce()) {
+    pub(super) fn aside(&self, f: impl FnOnce()) {
         self.bar.suspend(f);
     }
 
     /// Removes the bar: the summary follows.
-    pub fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }

@@ -10,7 +10,7 @@ use crate::record::json;
 use crate::terminal::stdout::Output;
 
 /// Writes the report, if one is wanted, until its reader leaves.
-pub struct Reporter<'a> {
+pub(super) struct Reporter<'a> {
     /// `None`: no report is wanted, or its reader left.
     output: Option<Output>,
     inputs: &'a [Input],
@@ -19,13 +19,13 @@ pub struct Reporter<'a> {
 
 impl<'a> Reporter<'a> {
     /// The report that the settings ask for; an error where stdout is closed.
-    pub fn new(report: Option<Report>, inputs: &'a [Input]) -> anyhow::Result<Self> {
+    pub(super) fn new(report: Option<Report>, inputs: &'a [Input]) -> anyhow::Result<Self> {
         let output = report.map(|Report::Json| Output::stdout()).transpose()?;
         Ok(Self { output, inputs, error: None })
     }
 
     /// Reports a record that was acknowledged.
-    pub fn acknowledged(&mut self, delivery: Delivery<'_>) {
+    pub(super) fn acknowledged(&mut self, delivery: Delivery<'_>) {
         if let Some(output) = &mut self.output {
             append(output.buffer(), self.inputs, delivery);
         }
@@ -33,7 +33,7 @@ impl<'a> Reporter<'a> {
 
     /// Writes the report out. False where that failed. A reader that left is no failure: the records are
     /// still sent.
-    pub fn flush(&mut self) -> bool {
+    pub(super) fn flush(&mut self) -> bool {
         if let Some(output) = &mut self.output
             && let Err(e) = output.flush()
         {
@@ -45,7 +45,7 @@ impl<'a> Reporter<'a> {
     }
 
     /// Why the report could not be written.
-    pub fn take_error(&mut self) -> Option<io::Error> {
+    pub(super) fn take_error(&mut self) -> Option<io::Error> {
         self.error.take()
     }
 }

@@ -5,7 +5,7 @@ use crate::named::Named;
 use crate::sending;
 
 /// The settings of one run: checked, and parsed.
-pub struct Settings {
+pub(crate) struct Settings {
     pub topic: String,
     /// What is read, in order; never empty.
     pub inputs: Vec<Input>,
@@ -32,7 +32,7 @@ pub struct Settings {
 
 /// The form of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Report {
+pub(crate) enum Report {
     /// A JSON object a line.
     Json,
 }
@@ -49,7 +49,7 @@ impl Named for Report {
 
 /// What happens to the input after a line that is no valid record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnInvalid {
+pub(crate) enum OnInvalid {
     /// Nothing more is read.
     Stop,
     /// It is reported and counted, and the next one is read.

@@ -11,7 +11,7 @@ use crate::record::json::short;
 
 /// Where in the input a record stood, packed into the number that librdkafka hands back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub(super) struct Place {
     /// Index of the input, below 2^24.
     pub input: usize,
     /// 1-based number of the record in it, below 2^40.
@@ -22,19 +22,19 @@ impl Place {
     const LINE_BITS: u32 = 40;
 
     /// The place as one number.
-    pub fn tag(self) -> u64 {
+    pub(super) fn tag(self) -> u64 {
         ((self.input as u64) << Self::LINE_BITS) | (self.line & ((1 << Self::LINE_BITS) - 1))
     }
 
     /// The place of a number that [`Place::tag`] gave.
-    pub fn of(tag: u64) -> Self {
+    pub(super) fn of(tag: u64) -> Self {
         Self { input: (tag >> Self::LINE_BITS) as usize, line: tag & ((1 << Self::LINE_BITS) - 1) }
     }
 }
 
 /// Why a record was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cause {
+pub(super) struct Cause {
     pub code: Code,
     /// Where the record, and not the command line, said where it goes.
     topic: Option<String>,
@@ -96,14 +96,14 @@ impl fmt::Display for Cause {
 
 /// What records name themselves: what is wrong with it says nothing about the other records.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Own {
+pub(super) struct Own {
     pub topics: bool,
     pub partitions: bool,
 }
 
 /// Counts of one run.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(super) struct Tally {
     /// Acknowledged records, and the bytes of their keys and values.
     pub delivered: u64,
     pub bytes: u64,
@@ -125,17 +125,17 @@ const REPORTED: u64 = 10;
 
 impl Tally {
     /// Nothing yet, of records that name this themselves.
-    pub fn new(own: Own) -> Self {
+    pub(super) fn new(own: Own) -> Self {
         Self { own, ..Self::default() }
     }
 
     /// Records of which a delivery report, or a refusal, is known.
-    pub fn reported(&self) -> u64 {
+    pub(super) fn reported(&self) -> u64 {
         self.delivered + self.failed
     }
 
     /// Takes a delivery report in.
-    pub fn report(&mut self, delivery: Delivery<'_>) {
+    pub(super) fn report(&mut self, delivery: Delivery<'_>) {
         match delivery.error {
             None => {
                 self.delivered += 1;
@@ -168,13 +168,13 @@ impl Tally {
     }
 
     /// Counts a frame that is no valid record; frames come in their order.
-    pub fn refuse(&mut self, place: Place, why: String) {
+    pub(super) fn refuse(&mut self, place: Place, why: String) {
         self.invalid += 1;
         self.first_invalid.get_or_insert((place, why));
     }
 
     /// Counts a record that failed on its way to this partition, which is negative where none was chosen.
-    pub fn fail(&mut self, place: Place, code: Code, topic: &str, partition: i32) {
+    pub(super) fn fail(&mut self, place: Place, code: Code, topic: &str, partition: i32) {
         self.failed += 1;
         if self.is_hopeless(code) {
             self.hopeless = Some(code);
@@ -195,18 +195,18 @@ impl Tally {
     }
 
     /// Whether there are failures that [`Tally::take_fresh`] would give.
-    pub fn has_fresh(&self) -> bool {
+    pub(super) fn has_fresh(&self) -> bool {
         !self.fresh.is_empty()
     }
 
     /// Those of the first few failures that were not reported yet.
-    pub fn take_fresh(&mut self) -> Vec<(Place, Cause)> {
+    pub(super) fn take_fresh(&mut self) -> Vec<(Place, Cause)> {
         std::mem::take(&mut self.fresh)
     }
 
     /// `1,000 records acknowledged, 136.0 kB in 0.52 s (1,923 records/s, 261.5 kB/s)`, with `done`
     /// as the word for what they are.
-    pub fn summary(&self, done: &str, elapsed: Duration) -> String {
+    pub(super) fn summary(&self, done: &str, elapsed: Duration) -> String {
         let seconds = elapsed.as_secs_f64().max(1e-6);
         let plural = if self.delivered == 1 { "" } else { "s" };
         format!(

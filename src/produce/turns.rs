@@ -2,11 +2,11 @@
 
 /// Unkeyed records that go to one partition before the next one's turn, as Java's sticky
 /// partitioner does: one look-up and one queue for all of them.
-pub const STICKY: usize = 1000;
+pub(super) const STICKY: usize = 1000;
 
 /// The partitions in turn.
 #[derive(Debug)]
-pub struct Turns<'a> {
+pub(super) struct Turns<'a> {
     /// Those that have a leader; never empty.
     partitions: &'a [i32],
     /// Counts the turns; its remainder is the index of the partition whose turn it is.
@@ -18,18 +18,18 @@ pub struct Turns<'a> {
 impl<'a> Turns<'a> {
     /// `start` chooses the first partition: where it differs from run to run, many short runs fill all
     /// partitions.
-    pub fn new(partitions: &'a [i32], start: usize) -> Self {
+    pub(super) fn new(partitions: &'a [i32], start: usize) -> Self {
         Self { partitions, turn: start % partitions.len().max(1), taken: 0 }
     }
 
     /// The next partition's turn, so that a slow input fills all of them, too.
-    pub fn advance(&mut self) {
+    pub(super) fn advance(&mut self) {
         self.turn += 1;
         self.taken = 0;
     }
 
     /// The partition of `count` records that go together.
-    pub fn take(&mut self, count: usize) -> i32 {
+    pub(super) fn take(&mut self, count: usize) -> i32 {
         if self.taken + count > STICKY {
             self.advance();
         }

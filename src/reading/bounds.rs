@@ -5,11 +5,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::clock::time;
 
 /// The most partitions that one list may name: more than a cluster holds, less than hurts.
-pub const MAX_PARTITIONS: usize = 1_000_000;
+pub(crate) const MAX_PARTITIONS: usize = 1_000_000;
 
 /// Where reading starts, for each partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub(crate) enum Start {
     /// The first record that is still there.
     Beginning,
     /// After the last record.
@@ -26,7 +26,8 @@ pub enum Start {
 
 /// Where reading stops, for each partition; exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+#[expect(clippy::enum_variant_names, reason = "`--until end` is the word of the flag")]
+pub(crate) enum End {
     /// The end as it was when the partition was first assigned.
     End,
     /// This offset, which is not read.
@@ -37,7 +38,7 @@ pub enum End {
 
 /// What one `-o` says, since kcat's starts (`s@`) and stops (`e@`) share the flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
+pub(crate) enum Bound {
     Start(Start),
     End(End),
 }
@@ -50,7 +51,7 @@ const UNTIL_FORMS: &str = "end, OFFSET, @TIME or -DURATION; \
 /// Where to start: `beginning` (`earliest`), `end` (`latest`), `stored`, `OFFSET`,
 /// `-N` from the end, `@TIME` or kcat's `s@TIME`, or `-DURATION` before `now_ms`
 /// (milliseconds since the epoch).
-pub fn parse_from(s: &str, now_ms: i64) -> Result<Start> {
+pub(crate) fn parse_from(s: &str, now_ms: i64) -> Result<Start> {
     let wrong = || format!("bad start {s:?}: give {FROM_FORMS}");
     Ok(match s {
         "beginning" | "earliest" => Start::Beginning,
@@ -80,7 +81,7 @@ pub fn parse_from(s: &str, now_ms: i64) -> Result<Start> {
 
 /// Where to stop: `end` (`latest`), `OFFSET`, `@TIME` or kcat's `e@TIME`, or
 /// `-DURATION` before `now_ms` (milliseconds since the epoch).
-pub fn parse_until(s: &str, now_ms: i64) -> Result<End> {
+pub(crate) fn parse_until(s: &str, now_ms: i64) -> Result<End> {
     let wrong = || format!("bad end {s:?}: give {UNTIL_FORMS}");
     if matches!(s, "end" | "latest") {
         return Ok(End::End);
@@ -100,7 +101,7 @@ pub fn parse_until(s: &str, now_ms: i64) -> Result<End> {
 }
 
 /// What kcat's `-o` says: `e@TIME` is where to stop, all else where to start.
-pub fn parse_bound(s: &str, now_ms: i64) -> Result<Bound> {
+pub(crate) fn parse_bound(s: &str, now_ms: i64) -> Result<Bound> {
     if s.starts_with("e@") {
         parse_until(s, now_ms).map(Bound::End)
     } else {
@@ -110,7 +111,7 @@ pub fn parse_bound(s: &str, now_ms: i64) -> Result<Bound> {
 
 /// A list of partitions and ranges of them, as `0,2-5`: sorted, each once, at
 /// most [`MAX_PARTITIONS`].
-pub fn parse_partitions(s: &str) -> Result<Vec<i32>> {
+pub(crate) fn parse_partitions(s: &str) -> Result<Vec<i32>> {
     let mut all = Vec::new();
     for part in s.split(',').map(str::trim) {
         let one = |number: &str| -> Result<i32> {

@@ -9,7 +9,7 @@ use crate::kafka::ffi::Consumer;
 use crate::reading::topics::Selection;
 
 /// A consumer whose cluster answered and whose topics are there.
-pub struct Connected<C = Consumer> {
+pub(crate) struct Connected<C = Consumer> {
     pub consumer: C,
     /// Each topic and its partitions, as the cluster had them at the start.
     pub topics: Vec<TopicMetadata>,
@@ -17,7 +17,11 @@ pub struct Connected<C = Consumer> {
 }
 
 /// Connects to the cluster with these properties and finds the topics, within the configured time-out.
-pub fn connect(config: &Config, properties: &Properties, selection: &Selection) -> anyhow::Result<Connected> {
+pub(crate) fn connect(
+    config: &Config,
+    properties: &Properties,
+    selection: &Selection,
+) -> anyhow::Result<Connected> {
     let causes = Arc::new(Causes::new(config.log));
     let consumer = Consumer::new(properties, Arc::clone(&causes) as _)?;
     let topics = selection.find(&consumer, &causes, config)?;

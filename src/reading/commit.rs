@@ -9,7 +9,7 @@ use crate::record::TopicPartition;
 
 /// What to do after a commit that the group did not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub(crate) enum Then {
     /// Commit again.
     TryAgain,
     /// Nothing: a rebalance committed it when it took the partitions away.
@@ -23,7 +23,7 @@ pub enum Then {
 ///
 /// Each commit waits for `patience()`. After one that the group did not take, or that had no answer in
 /// that time, `then` polls, which serves the rebalance, and decides.
-pub fn commit_stored(
+pub(crate) fn commit_stored(
     consumer: &impl ConsumerClient,
     patience: impl Fn() -> Duration,
     mut then: impl FnMut(Code, Duration) -> Then,
@@ -47,7 +47,7 @@ pub fn commit_stored(
 /// Commits a position before the one that the group has committed. The client never does so by itself:
 /// it commits only what is further on. In the middle of a rebalance it is left to the next owner, who
 /// finds what this member found.
-pub fn commit_back(
+pub(crate) fn commit_back(
     consumer: &impl ConsumerClient,
     topic: &str,
     partition: i32,

@@ -9,9 +9,9 @@ use crate::terminal::notes::Log;
 /// Between the beginnings of two questions that nothing else is done beside.
 const BETWEEN: Duration = Duration::from_millis(200);
 /// The first note of an outage comes after this time: a shorter one is not worth a note …
-pub const FIRST_NOTE: Duration = Duration::from_secs(5);
+pub(crate) const FIRST_NOTE: Duration = Duration::from_secs(5);
 /// … and then again each time.
-pub const NOTES: Duration = Duration::from_secs(10);
+pub(crate) const NOTES: Duration = Duration::from_secs(10);
 /// So often is asked whether the brokers are back: an idle topic gives no sign of it.
 const ASK: Duration = Duration::from_secs(2);
 /// How long the first question waits: librdkafka never says that brokers are back, so what it
@@ -20,11 +20,11 @@ const FIRST_ANSWER: Duration = Duration::from_millis(200);
 /// … and how long each further one.
 const ANSWER: Duration = Duration::from_secs(1);
 /// The note once the brokers are back, if an outage was noted.
-pub const OVER: &str = "the cluster answers again";
+pub(crate) const OVER: &str = "the cluster answers again";
 
 /// When a note of an outage is due.
 #[derive(Clone, Copy, Debug)]
-pub struct Notes {
+pub(crate) struct Notes {
     next: Duration,
 }
 
@@ -41,7 +41,7 @@ impl Notes {
     }
 
     /// Whether a note is due now, after this time.
-    pub fn are_due(&mut self, waited: Duration) -> bool {
+    pub(crate) fn are_due(&mut self, waited: Duration) -> bool {
         let is_due = waited >= self.next;
         if is_due {
             self.next = waited + NOTES;
@@ -57,7 +57,7 @@ impl Notes {
 
 /// What to do about an outage now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Nothing.
     Wait,
     /// Ask the cluster for anything, and wait this long for the answer.
@@ -70,7 +70,7 @@ pub enum Step {
 
 /// Whether the brokers are in reach, and since when they are not.
 #[derive(Debug, Default)]
-pub struct Contact {
+pub(crate) struct Contact {
     /// How long an outage may last; `None`: without a limit.
     limit: Option<Duration>,
     outage: Option<Outage>,
@@ -87,22 +87,22 @@ struct Outage {
 
 impl Contact {
     /// In reach; an outage may last for so long.
-    pub fn new(limit: Option<Duration>) -> Self {
+    pub(crate) fn new(limit: Option<Duration>) -> Self {
         Self { limit, outage: None }
     }
 
     /// Since when no broker is in reach, if that is so.
-    pub fn lost_since(&self) -> Option<Instant> {
+    pub(crate) fn lost_since(&self) -> Option<Instant> {
         self.outage.as_ref().map(|outage| outage.since)
     }
 
     /// Whether no broker is in reach.
-    pub fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.outage.is_some()
     }
 
     /// The client found every broker away.
-    pub fn lose(&mut self, now: Instant) {
+    pub(crate) fn lose(&mut self, now: Instant) {
         self.outage.get_or_insert(Outage {
             since: now,
             asked: None,
@@ -112,7 +112,7 @@ impl Contact {
     }
 
     /// A broker answered: a record came, the end of a partition, or the answer to a question.
-    pub fn answer(&mut self) -> Answered {
+    pub(crate) fn answer(&mut self) -> Answered {
         match self.outage.take() {
             None => Answered::AsBefore,
             Some(outage) if !outage.is_certain => Answered::AsBefore,
@@ -122,7 +122,7 @@ impl Contact {
     }
 
     /// What to do now. After a question that had no answer, it is to be asked for again.
-    pub fn step(&mut self, now: Instant) -> Step {
+    pub(crate) fn step(&mut self, now: Instant) -> Step {
         let Some(outage) = &mut self.outage else { return Step::Wait };
         let lasts = now.saturating_duration_since(outage.since);
         let Some(asked) = outage.asked else {
@@ -142,7 +142,7 @@ impl Contact {
 
 /// What an answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answered {
+pub(crate) enum Answered {
     /// There was no outage: the first question was answered at once, if one was asked.
     AsBefore,
     /// The outage was over before it was noted.
@@ -152,19 +152,19 @@ pub enum Answered {
 }
 
 /// The note that brokers are away.
-pub fn waiting(brokers: &str, lasts: Duration, cause: Option<&str>) -> String {
+pub(crate) fn waiting(brokers: &str, lasts: Duration, cause: Option<&str>) -> String {
     format!("waiting for {brokers} since {} s: {}", lasts.as_secs(), cause.unwrap_or("no answer"))
 }
 
 /// The error that brokers were away for too long.
-pub fn stalled(brokers: &str, lasts: Duration, cause: Option<&str>) -> String {
+pub(crate) fn stalled(brokers: &str, lasts: Duration, cause: Option<&str>) -> String {
     let cause = cause.unwrap_or("no answer");
     format!("stalled: no contact to {brokers} for {} s (--stall-timeout): {cause}", lasts.as_secs())
 }
 
 /// Asks until there is an answer, an error that is more than an outage, or nothing more to hope for:
 /// `limit` has passed, or `is_over`. Notes what it waits for.
-pub fn ride_out<T, E: fmt::Display>(
+pub(crate) fn ride_out<T, E: fmt::Display>(
     log: Log,
     clock: &dyn Clock,
     limit: Duration,

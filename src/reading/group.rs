@@ -17,7 +17,7 @@ const GLANCE: Duration = Duration::from_secs(1);
 
 /// Notes how many members the group has, if any. Without an answer (no permission, or none within a
 /// second) there is no note. To be called before this consumer joins.
-pub fn note_members(consumer: &impl ConsumerClient, group: &str, log: Log) {
+pub(crate) fn note_members(consumer: &impl ConsumerClient, group: &str, log: Log) {
     if log.is_quiet() {
         return;
     }
@@ -36,7 +36,7 @@ pub fn note_members(consumer: &impl ConsumerClient, group: &str, log: Log) {
 /// Commits for the group, in every partition of these topics, the offset that `from` means now;
 /// one beyond the end is the end. Refused where the group has members: they would go on from where they are.
 /// To be called before this consumer joins.
-pub fn seek(
+pub(crate) fn seek(
     consumer: &impl ConsumerClient,
     config: &Config,
     group: &str,

@@ -4,7 +4,7 @@ use crate::named::Named;
 
 /// `--isolation`: which records of transactions are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isolation {
+pub(crate) enum Isolation {
     /// Those of committed transactions, up to the first that is still open.
     ReadCommitted,
     /// All, whatever becomes of their transaction.
@@ -24,7 +24,7 @@ impl Named for Isolation {
 
 impl Isolation {
     /// The value of the client's `isolation.level`.
-    pub fn level(self) -> &'static str {
+    pub(crate) fn level(self) -> &'static str {
         match self {
             Self::ReadCommitted => "read_committed",
             Self::ReadUncommitted => "read_uncommitted",

@@ -9,7 +9,7 @@ use crate::named::Named;
 
 /// `--group-protocol`: who assigns the partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupProtocol {
+pub(crate) enum GroupProtocol {
     /// The members do, by an [`Assignor`].
     Classic,
     /// The brokers do, without stopping the others (KIP-848).
@@ -19,13 +19,13 @@ pub enum GroupProtocol {
 impl GroupProtocol {
     /// Whether the group may leave this member without telling it that it has nothing for it: the brokers
     /// have none for a share of nothing.
-    pub fn joins_silently(self) -> bool {
+    pub(crate) fn joins_silently(self) -> bool {
         self == Self::Consumer
     }
 
     /// A member that got no partition for so long has nothing to read: the group has enough others.
     /// Where it joins silently, partitions of a member that died stay that one's own for a session.
-    pub fn patience(self) -> Duration {
+    pub(crate) fn patience(self) -> Duration {
         Duration::from_secs(if self.joins_silently() { 60 } else { 10 })
     }
 }
@@ -43,7 +43,7 @@ impl Named for GroupProtocol {
 
 /// `--assignor`: how the members assign the partitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Assignor {
+pub(crate) enum Assignor {
     /// Partitions that stay are never interrupted.
     #[default]
     CooperativeSticky,
@@ -65,17 +65,10 @@ impl Named for Assignor {
 
 /// How a member and its group share the partitions.
 #[derive(Clone, Copy, Debug)]
-pub struct Sharing {
+pub(crate) struct Sharing {
     pub protocol: GroupProtocol,
     /// Where one was asked for.
     pub assignor: Option<Assignor>,
-}
-
-impl Sharing {
-    /// Whether the group may leave a member without telling it that it has nothing for it.
-    pub fn is_silent(self) -> bool {
-        self.protocol == GroupProtocol::Consumer
-    }
 }
 
 /// What the brokers decide with the consumer protocol: librdkafka refuses to start with one of these.
@@ -83,7 +76,10 @@ const OF_THE_BROKERS: [&str; 4] =
     ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy", "group.protocol.type"];
 
 /// The client's properties for a member that shares so.
-pub fn properties(sharing: Sharing, config: &Config) -> anyhow::Result<Vec<(&'static str, &'static str)>> {
+pub(crate) fn properties(
+    sharing: Sharing,
+    config: &Config,
+) -> anyhow::Result<Vec<(&'static str, &'static str)>> {
     if sharing.protocol == GroupProtocol::Classic {
         let assignor = sharing.assignor.unwrap_or_default().name();
         return Ok(vec![("group.protocol", "classic"), ("partition.assignment.strategy", assignor)]);
@@ -110,15 +106,15 @@ pub fn properties(sharing: Sharing, config: &Config) -> anyhow::Result<Vec<(&'st
 const LONG_JOIN: Duration = Duration::from_secs(5);
 
 /// The note of a member that waits long for its share.
-pub const JOINING: &str = "the group has not let this member in yet: one that died is waited for until its session \
+pub(crate) const JOINING: &str = "the group has not let this member in yet: one that died is waited for until its session \
      ends, one that is busy until it has drained";
 
 /// The note of a member that ends because it has nothing to read.
-pub const LEFT_OUT: &str = "the group's other members have all partitions: nothing to do here";
+pub(crate) const LEFT_OUT: &str = "the group's other members have all partitions: nothing to do here";
 
 /// Whether a member has its share of the group's partitions, and since when. Pure: the clock is injected.
 #[derive(Clone, Copy, Debug)]
-pub struct Joining {
+pub(crate) struct Joining {
     protocol: GroupProtocol,
     /// When the join, or the rebalance, began.
     began: Instant,
@@ -129,33 +125,33 @@ pub struct Joining {
 
 impl Joining {
     /// Joins now.
-    pub fn new(protocol: GroupProtocol, now: Instant) -> Self {
+    pub(crate) fn new(protocol: GroupProtocol, now: Instant) -> Self {
         Self { protocol, began: now, joined: protocol.joins_silently().then_some(now), is_noted: false }
     }
 
     /// The group is joined only now: before, there was no topic to join it for.
-    pub fn begin(&mut self, now: Instant) {
+    pub(crate) fn begin(&mut self, now: Instant) {
         self.revoked(now);
     }
 
     /// Partitions were assigned, if only none.
-    pub fn assigned(&mut self, now: Instant) {
+    pub(crate) fn assigned(&mut self, now: Instant) {
         self.joined = Some(now);
     }
 
     /// Partitions were taken away: a new assignment follows, if only of nothing.
-    pub fn revoked(&mut self, now: Instant) {
+    pub(crate) fn revoked(&mut self, now: Instant) {
         let Self { protocol, is_noted, .. } = *self;
         *self = Self { is_noted, ..Self::new(protocol, now) };
     }
 
     /// Since when this member has its share, as far as it can know.
-    pub fn joined_since(&self) -> Option<Instant> {
+    pub(crate) fn joined_since(&self) -> Option<Instant> {
         self.joined
     }
 
     /// Whether the note [`JOINING`] is due now; it comes once. In an outage it would not be true.
-    pub fn is_worth_a_note(&mut self, now: Instant, is_in_reach: bool) -> bool {
+    pub(crate) fn is_worth_a_note(&mut self, now: Instant, is_in_reach: bool) -> bool {
         let is_long = self.joined.is_none() && now.saturating_duration_since(self.began) >= LONG_JOIN;
         let is_due = is_long && is_in_reach && !self.is_noted;
         self.is_noted |= is_due;
@@ -163,7 +159,7 @@ impl Joining {
     }
 
     /// Whether a member without any partition has had none for so long that it will get none.
-    pub fn is_left_out(&self, now: Instant) -> bool {
+    pub(crate) fn is_left_out(&self, now: Instant) -> bool {
         self.joined.is_some_and(|joined| now.saturating_duration_since(joined) >= self.protocol.patience())
     }
 }

@@ -1,16 +1,16 @@
 //! What every command that reads records needs: where to start and to stop, topics, positions, groups, outages.
 
-pub mod bounds;
-pub mod client;
-pub mod commit;
-pub mod contact;
-pub mod group;
-pub mod isolation;
-pub mod membership;
-pub mod position;
-pub mod properties;
-pub mod questions;
-pub mod silence;
-pub mod start;
-pub mod topics;
-pub mod tracker;
+pub(crate) mod bounds;
+pub(crate) mod client;
+pub(crate) mod commit;
+pub(crate) mod contact;
+pub(crate) mod group;
+pub(crate) mod isolation;
+pub(crate) mod membership;
+pub(crate) mod position;
+pub(crate) mod properties;
+pub(crate) mod questions;
+pub(crate) mod silence;
+pub(crate) mod start;
+pub(crate) mod topics;
+pub(crate) mod tracker;

@@ -6,7 +6,7 @@ use crate::reading::bounds::End;
 
 /// The log of a partition, as its leader has it now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Log {
+pub(crate) struct Log {
     /// The first offset that is still there.
     pub low: i64,
     /// The offset after the last record.
@@ -17,14 +17,14 @@ pub struct Log {
 
 impl Log {
     /// A log that was not cut.
-    pub fn new((low, high): (i64, i64)) -> Self {
+    pub(crate) fn new((low, high): (i64, i64)) -> Self {
         Self { low, high, cut: None }
     }
 }
 
 /// How far a partition was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Read {
+pub(crate) struct Read {
     /// Every record before it is done.
     pub done: i64,
     /// Every record before it was read; what lies between the two is still being worked on.
@@ -33,14 +33,14 @@ pub struct Read {
 
 impl Read {
     /// Read and done up to there.
-    pub fn to(next: i64) -> Self {
+    pub(crate) fn to(next: i64) -> Self {
         Self { done: next, next }
     }
 }
 
 /// Where reading of a partition ends; exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
+pub(crate) enum Limit {
     /// It does not end by offset.
     None,
     /// At an offset that was asked for, or that a time stood for.
@@ -51,7 +51,7 @@ pub enum Limit {
 
 impl Limit {
     /// The limit that is asked for, with the offset that it was found to be.
-    pub fn new(until: Option<End>, offset: Option<i64>) -> Self {
+    pub(crate) fn new(until: Option<End>, offset: Option<i64>) -> Self {
         match (until, offset) {
             (_, None) => Self::None,
             (Some(End::End), Some(end)) => Self::End(end),
@@ -60,7 +60,7 @@ impl Limit {
     }
 
     /// The offset that is not read any more.
-    pub fn offset(self) -> Option<i64> {
+    pub(crate) fn offset(self) -> Option<i64> {
         match self {
             Self::None => None,
             Self::Offset(offset) | Self::End(offset) => Some(offset),
@@ -84,7 +84,7 @@ impl Limit {
 
 /// What an offset that is not in the log means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Nothing that was read or asked for is concerned: reading goes on at `next`.
     GoOn { next: i64 },
     /// Records that were asked for were deleted before they were read. Reading goes on at `next`.
@@ -95,7 +95,7 @@ pub enum Verdict {
 
 /// Why a log is shorter than what was read of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shorter {
+pub(crate) enum Shorter {
     /// Records before this offset are those that were read.
     Cut,
     /// Nothing is known of it: it may be another topic of the same name.
@@ -105,7 +105,7 @@ pub enum Shorter {
 /// Judges an offset that could not be read from. Where the log was cut behind all that was read,
 /// nothing of it is concerned; else what was read is given up from the cut on, or all of it where
 /// it is not known since when it is another log.
-pub fn judge(read: Read, log: Log, limit: Limit) -> Verdict {
+pub(crate) fn judge(read: Read, log: Log, limit: Limit) -> Verdict {
     let Log { low, high, cut } = log;
     let end = cut.map_or(high, |cut| cut.clamp(low, high.max(low)));
     if read.next > end {
@@ -124,7 +124,7 @@ pub fn judge(read: Read, log: Log, limit: Limit) -> Verdict {
 
 /// Where a partition that nothing was read of begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Begin {
+pub(crate) struct Begin {
     /// The offset to read from, which is in the log or its end.
     pub at: i64,
     /// Records before this offset are not asked for: a start past the end was given.
@@ -134,7 +134,7 @@ pub struct Begin {
 }
 
 /// Brings a start that was asked for into the log.
-pub fn begin(start: i64, log: Log, limit: Limit) -> Begin {
+pub(crate) fn begin(start: i64, log: Log, limit: Limit) -> Begin {
     let Log { low, high, .. } = log;
     let gone_to = limit.clip(low);
     Begin {
@@ -146,14 +146,14 @@ pub fn begin(start: i64, log: Log, limit: Limit) -> Begin {
 
 impl Verdict {
     /// Where reading goes on.
-    pub fn next(self) -> i64 {
+    pub(crate) fn next(self) -> i64 {
         match self {
             Self::GoOn { next } | Self::Gone { next, .. } | Self::Back { next, .. } => next,
         }
     }
 
     /// How many records are known to be gone.
-    pub fn gone(self) -> u64 {
+    pub(crate) fn gone(self) -> u64 {
         match self {
             Self::Gone { from, to, .. } => from.abs_diff(to),
             Self::GoOn { .. } | Self::Back { .. } => 0,

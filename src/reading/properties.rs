@@ -28,7 +28,7 @@ const EVERY_READER: [(&str, &str); 9] = [
 
 /// What records are fetched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fetching {
+pub(crate) enum Fetching {
     /// `kq consume`, which follows the topics.
     Following,
     /// `kq consume`, which ends by itself.
@@ -71,7 +71,7 @@ fn for_commands(ahead: &'static str) -> Vec<(&'static str, &'static str)> {
 
 /// The member of a group that a reader is.
 #[derive(Clone, Copy, Debug)]
-pub struct Member<'a> {
+pub(crate) struct Member<'a> {
     pub group: &'a str,
     pub sharing: Sharing,
     /// The name of a static member.
@@ -82,7 +82,7 @@ pub struct Member<'a> {
 /// which librdkafka wants the name of a group all the same.
 ///
 /// `isolation`: where it was asked for; without, the connection's own property counts.
-pub fn of(
+pub(crate) fn of(
     member: Option<Member<'_>>,
     fetching: Fetching,
     isolation: Option<Isolation>,

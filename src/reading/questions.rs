@@ -10,7 +10,7 @@ use crate::reading::bounds::{End, Start};
 use crate::record::TopicPartition;
 
 /// Low and high watermark of a partition; the error names it.
-pub fn watermarks(
+pub(crate) fn watermarks(
     consumer: &impl ConsumerClient,
     topic: &str,
     partition: i32,
@@ -39,7 +39,7 @@ fn leaderless(
 }
 
 /// The end of a partition for a reader of what is not committed yet, whatever this consumer reads.
-pub fn unstable_end(
+pub(crate) fn unstable_end(
     consumer: &impl ConsumerClient,
     topic: &str,
     partition: i32,
@@ -53,7 +53,7 @@ pub fn unstable_end(
 
 /// A question about a partition to which there was no good answer.
 #[derive(Debug)]
-pub struct Unanswered {
+pub(crate) struct Unanswered {
     what: String,
     pub code: Code,
 }
@@ -74,14 +74,14 @@ impl std::fmt::Display for Unanswered {
 impl std::error::Error for Unanswered {}
 
 /// [`errors::is_passing`] of what a question failed with.
-pub fn is_passing(e: &anyhow::Error) -> bool {
+pub(crate) fn is_passing(e: &anyhow::Error) -> bool {
     let code = e.downcast_ref::<Unanswered>().map(|unanswered| &unanswered.code);
     code.or_else(|| e.downcast_ref()).is_some_and(|code| errors::is_passing(*code))
 }
 
 /// The first offset whose record has this timestamp (ms) or a later one; `None` where there is
 /// no such record yet.
-pub fn offset_at(
+pub(crate) fn offset_at(
     consumer: &impl ConsumerClient,
     topic: &str,
     partition: i32,
@@ -96,7 +96,7 @@ pub fn offset_at(
 }
 
 /// The offset to start from in a partition with these watermarks.
-pub fn start(
+pub(crate) fn start(
     consumer: &impl ConsumerClient,
     topic: &str,
     partition: i32,
@@ -116,7 +116,7 @@ pub fn start(
 
 /// The offset to stop before in a partition with this high watermark; `None` where that is not
 /// known yet: a time that no record has reached.
-pub fn end(
+pub(crate) fn end(
     consumer: &impl ConsumerClient,
     topic: &str,
     partition: i32,

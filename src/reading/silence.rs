@@ -15,7 +15,7 @@ const LISTENING: Duration = Duration::from_secs(1);
 /// of all brokers. Each counts from when it was first behind, its position last changed, or an
 /// outage ended; time in which nobody listened does not count.
 #[derive(Debug)]
-pub struct Silence<K> {
+pub(crate) struct Silence<K> {
     limit: Option<Duration>,
     looked: Option<Instant>,
     quiet: HashMap<K, (Option<i64>, Duration)>,
@@ -25,7 +25,7 @@ pub struct Silence<K> {
 /// What to do about silent partitions: those that are silent for long, in order, and for how long
 /// the longest is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Hush<K> {
+pub(crate) enum Hush<K> {
     Wait,
     Note(Vec<K>, Duration),
     GiveUp(Vec<K>, Duration),
@@ -33,7 +33,7 @@ pub enum Hush<K> {
 
 impl<K: Clone + Eq + Hash + Ord> Silence<K> {
     /// Nothing is silent; a partition may be for so long.
-    pub fn new(limit: Option<Duration>) -> Self {
+    pub(crate) fn new(limit: Option<Duration>) -> Self {
         Self { limit, looked: None, quiet: HashMap::new(), notes: Self::notes() }
     }
 
@@ -43,7 +43,7 @@ impl<K: Clone + Eq + Hash + Ord> Silence<K> {
     }
 
     /// Forgets what is known: in an outage nothing comes from anywhere.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.looked = None;
         self.quiet.clear();
         self.notes = Self::notes();
@@ -51,7 +51,11 @@ impl<K: Clone + Eq + Hash + Ord> Silence<K> {
 
     /// Takes note of the partitions that are behind now, each with the position it was read to.
     /// To be called while nothing comes.
-    pub fn look(&mut self, now: Instant, behind: impl IntoIterator<Item = (K, Option<i64>)>) -> Hush<K> {
+    pub(crate) fn look(
+        &mut self,
+        now: Instant,
+        behind: impl IntoIterator<Item = (K, Option<i64>)>,
+    ) -> Hush<K> {
         let passed = self.looked.map_or(Duration::ZERO, |looked| now.saturating_duration_since(looked));
         let passed = if passed <= LISTENING { passed } else { Duration::ZERO };
         self.looked = Some(now);
@@ -91,13 +95,13 @@ fn named<K: Display>(partitions: &[K]) -> String {
 }
 
 /// The note that nothing comes from these partitions.
-pub fn silent<K: Display>(partitions: &[K], lasts: Duration, cause: Option<&str>) -> String {
+pub(crate) fn silent<K: Display>(partitions: &[K], lasts: Duration, cause: Option<&str>) -> String {
     let cause = cause.unwrap_or("its leader does not answer");
     format!("nothing from {} since {} s: {cause}", named(partitions), lasts.as_secs())
 }
 
 /// The error that nothing came from these partitions for too long.
-pub fn stalled_at<K: Display>(partitions: &[K], lasts: Duration, cause: Option<&str>) -> String {
+pub(crate) fn stalled_at<K: Display>(partitions: &[K], lasts: Duration, cause: Option<&str>) -> String {
     let cause = cause.unwrap_or("its leader does not answer");
     let seconds = lasts.as_secs();
     format!("stalled: nothing from {} for {seconds} s (--stall-timeout): {cause}", named(partitions))

@@ -11,7 +11,7 @@ use crate::record::TopicPartition;
 
 /// Where a partition begins and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// The offset to read from; `None`: the beginning, which the client finds itself, however long
     /// the leader is away.
     pub at: Option<i64>,
@@ -37,18 +37,18 @@ impl Found {
     }
 
     /// Where to begin the next time in this run, if the group has committed nothing by then.
-    pub fn again(&self) -> Start {
+    pub(crate) fn again(&self) -> Start {
         self.first.or(self.at).map_or(Start::Beginning, Start::Offset)
     }
 }
 
 /// The end of each partition that was assigned in this run: it stays what it was at first.
 #[derive(Debug, Default)]
-pub struct Ends(HashMap<TopicPartition, Limit>);
+pub(crate) struct Ends(HashMap<TopicPartition, Limit>);
 
 impl Ends {
     /// Keeps the end of a partition for its next assignment.
-    pub fn keep(&mut self, topic: &str, partition: i32, limit: Limit) {
+    pub(crate) fn keep(&mut self, topic: &str, partition: i32, limit: Limit) {
         self.0.insert(TopicPartition::new(topic, partition), limit);
     }
 
@@ -58,7 +58,7 @@ impl Ends {
 }
 
 /// What is asked of a partition, and of whom.
-pub struct Question<'a, C> {
+pub(crate) struct Question<'a, C> {
     pub consumer: &'a C,
     pub topic: &'a str,
     pub partition: i32,
@@ -74,7 +74,7 @@ impl<C: ConsumerClient> Question<'_, C> {
 
     /// Where a partition that nothing was read of begins and ends. Of a start past the end, what comes
     /// before it is not asked for; what is deleted already is reported.
-    pub fn begin(&self, from: Start) -> anyhow::Result<Found> {
+    pub(crate) fn begin(&self, from: Start) -> anyhow::Result<Found> {
         if from == Start::Beginning && self.until.is_none() {
             return Ok(Found::at(None));
         }
@@ -96,7 +96,7 @@ impl<C: ConsumerClient> Question<'_, C> {
 
     /// Where a partition begins and ends that the group has committed an offset of. One past the end is
     /// reported here where there is an end, which may come before the client could notice.
-    pub fn take_over(&self, committed: i64) -> anyhow::Result<Found> {
+    pub(crate) fn take_over(&self, committed: i64) -> anyhow::Result<Found> {
         if self.until.is_none() {
             return Ok(Found::at(Some(committed)));
         }
@@ -112,7 +112,7 @@ impl<C: ConsumerClient> Question<'_, C> {
     }
 
     /// Where a partition ends, wherever it begins.
-    pub fn end(&self) -> anyhow::Result<Found> {
+    pub(crate) fn end(&self) -> anyhow::Result<Found> {
         let ending = match self.until {
             None => (Limit::None, None),
             Some(_) => self.limit(self.log()?.high)?,

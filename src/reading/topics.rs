@@ -8,7 +8,7 @@ use regex::Regex;
 use crate::config::{self, Config};
 use crate::kafka::client::{ConsumerClient, TopicMetadata};
 use crate::kafka::connect;
-use crate::kafka::errors::{Causes, Code, words};
+use crate::kafka::errors::{Causes, Code, refused_topic, words};
 
 /// How often new topics and partitions are looked for.
 const DISCOVERY: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Patterns are kq's own, of the `regex` crate: librdkafka reads them in another dialect (POSIX),
 /// joins for Kafka's own topics too, and finds a new topic after five minutes.
 #[derive(Clone, Debug)]
-pub struct Selection(Vec<Wanted>);
+pub(crate) struct Selection(Vec<Wanted>);
 
 #[derive(Clone, Debug)]
 enum Wanted {
@@ -56,7 +56,7 @@ impl Wanted {
 impl Selection {
     /// The topics of these names and patterns, each once. A name that no cluster accepts is an error,
     /// and so is a pattern that can't be read.
-    pub fn new<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> anyhow::Result<Self> {
+    pub(crate) fn new<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> anyhow::Result<Self> {
         let mut all: Vec<Wanted> = Vec::new();
         for text in texts {
             let text = text.as_ref();
@@ -74,7 +74,7 @@ impl Selection {
     }
 
     /// The topics that are named, else what `KQ_TOPIC` names.
-    pub fn given_or<S: AsRef<str>>(given: &[S], env: Option<&str>) -> anyhow::Result<Self> {
+    pub(crate) fn given_or<S: AsRef<str>>(given: &[S], env: Option<&str>) -> anyhow::Result<Self> {
         match env {
             _ if !given.is_empty() => Self::new(given),
             Some(env) => Self::new([env]),
@@ -83,17 +83,17 @@ impl Selection {
     }
 
     /// Whether the topic of this name is read.
-    pub fn matches(&self, topic: &str) -> bool {
+    pub(crate) fn matches(&self, topic: &str) -> bool {
         self.0.iter().any(|wanted| wanted.matches(topic))
     }
 
     /// Whether topics may come later that are not there yet.
-    pub fn has_pattern(&self) -> bool {
+    pub(crate) fn has_pattern(&self) -> bool {
         self.0.iter().any(|wanted| matches!(wanted, Wanted::Pattern(_)))
     }
 
     /// The one topic that is named, where that is all.
-    pub fn only_name(&self) -> Option<&str> {
+    pub(crate) fn only_name(&self) -> Option<&str> {
         match &*self.0 {
             [Wanted::Name(name)] => Some(name),
             _ => None,
@@ -101,50 +101,45 @@ impl Selection {
     }
 
     /// What was asked for, as it was written.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         self.0.iter().map(Wanted::text).collect::<Vec<_>>().join(", ")
     }
 
     /// The error of a reader that is to end and has nothing to read.
-    pub fn nothing(&self) -> anyhow::Error {
+    pub(crate) fn nothing(&self) -> anyhow::Error {
         anyhow!("no topic matches {}; `kq topic list` shows those that exist", self.shown())
     }
 
     /// The note of a reader that has nothing to read yet.
-    pub fn nothing_yet(&self) -> String {
+    pub(crate) fn nothing_yet(&self) -> String {
         format!("no topic matches {} yet: waiting for one", self.shown())
     }
 
     /// The topics as the cluster has them now, within the configured time-out; patterns may match none.
-    pub fn find(
+    pub(crate) fn find(
         &self,
         consumer: &impl ConsumerClient,
         causes: &Causes,
         config: &Config,
     ) -> anyhow::Result<Vec<TopicMetadata>> {
-        self.find_by(causes, |topic| connect::metadata(config, causes, |wait| consumer.metadata(topic, wait)))
+        self.find_by(|topic| connect::metadata(config, causes, |wait| consumer.metadata(topic, wait)))
     }
 
     /// The same, asked once and not for long, while records are read.
-    pub fn look(
-        &self,
-        consumer: &impl ConsumerClient,
-        causes: &Causes,
-    ) -> anyhow::Result<Vec<TopicMetadata>> {
-        self.find_by(causes, |topic| consumer.metadata(topic, LOOK).map_err(|code| anyhow!(words(code))))
+    pub(crate) fn look(&self, consumer: &impl ConsumerClient) -> anyhow::Result<Vec<TopicMetadata>> {
+        self.find_by(|topic| consumer.metadata(topic, LOOK).map_err(|code| anyhow!(words(code))))
     }
 
     /// Asks for each name, and once for all topics where there are patterns.
     fn find_by(
         &self,
-        causes: &Causes,
         ask: impl Fn(Option<&str>) -> anyhow::Result<Vec<TopicMetadata>>,
     ) -> anyhow::Result<Vec<TopicMetadata>> {
         let mut topics: Vec<TopicMetadata> = Vec::new();
         let mut all = None;
         for wanted in &self.0 {
             let found = match wanted {
-                Wanted::Name(name) => vec![existing(ask(Some(name))?, name, causes)?],
+                Wanted::Name(name) => vec![existing(ask(Some(name))?, name)?],
                 Wanted::Pattern(_) => {
                     if all.is_none() {
                         all = Some(ask(None)?);
@@ -163,12 +158,12 @@ impl Selection {
 }
 
 /// The one topic of that name, or an error that says what to do.
-fn existing(metadata: Vec<TopicMetadata>, name: &str, causes: &Causes) -> anyhow::Result<TopicMetadata> {
+fn existing(metadata: Vec<TopicMetadata>, name: &str) -> anyhow::Result<TopicMetadata> {
     use Code as E;
     let topic = metadata.into_iter().find(|topic| topic.name == name);
     match topic.as_ref().and_then(|topic| topic.error) {
         Some(E::UnknownTopicOrPartition | E::UnknownTopic) => {}
-        Some(code) => return Err(causes.explain_topic(code, name)),
+        Some(code) => return Err(refused_topic(code, name)),
         None => {
             if let Some(topic) = topic.filter(|topic| !topic.partitions.is_empty()) {
                 return Ok(topic);
@@ -194,7 +189,7 @@ impl std::error::Error for Missing {}
 /// When to look for topics that came or went, and what is known of one that is missing. Pure: the
 /// clock is injected.
 #[derive(Debug)]
-pub struct Discovery {
+pub(crate) struct Discovery {
     looked: Instant,
     /// Since when a topic is missing that was there.
     missing: Option<Instant>,
@@ -202,7 +197,7 @@ pub struct Discovery {
 
 /// Why to look for topics besides those that were deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Follows {
+pub(crate) enum Follows {
     /// New topics or partitions are to be read.
     New,
     /// What is read was chosen at the start.
@@ -211,12 +206,12 @@ pub enum Follows {
 
 impl Discovery {
     /// The topics were looked for just now.
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { looked: now, missing: None }
     }
 
     /// Whether to look now. `is_flagged`: the client missed a topic.
-    pub fn is_due(&mut self, now: Instant, is_flagged: bool, follows: Follows) -> bool {
+    pub(crate) fn is_due(&mut self, now: Instant, is_flagged: bool, follows: Follows) -> bool {
         let waited = now.saturating_duration_since(self.looked);
         let is_due = is_flagged
             || match self.missing {
@@ -231,7 +226,7 @@ impl Discovery {
 
     /// What a [`Selection::look`] found; `None` where it is to be repeated. An error once a topic is
     /// gone for good.
-    pub fn judge(
+    pub(crate) fn judge(
         &mut self,
         now: Instant,
         looked: anyhow::Result<Vec<TopicMetadata>>,
@@ -254,7 +249,7 @@ impl Discovery {
 }
 
 /// The names of topics, in order: what a group is joined for.
-pub fn names(topics: &[TopicMetadata]) -> Vec<String> {
+pub(crate) fn names(topics: &[TopicMetadata]) -> Vec<String> {
     let mut names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
     names.sort_unstable();
     names
@@ -282,7 +277,7 @@ mod tests {
             let all = there.iter().filter(|there| name.is_none_or(|name| name == **there));
             Ok(all.map(|name| topic(name)).collect())
         };
-        let found = selection(texts).find_by(&Causes::default(), ask);
+        let found = selection(texts).find_by(ask);
         (found.map(|topics| topics.into_iter().map(|topic| topic.name).collect()), asked.get())
     }
 

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 /// never goes back, and the span (last seen + 1 − committable) stays within the
 /// limit as long as [`Tracker::admits`] is asked before [`Tracker::receive`].
 #[derive(Clone, Debug, Default)]
-pub struct Tracker {
+pub(crate) struct Tracker {
     /// Received and not yet passed, ascending; the front is unresolved.
     open: VecDeque<Entry>,
     last_seen: Option<i64>,
@@ -29,13 +29,13 @@ struct Entry {
 
 impl Tracker {
     /// Whether a record at `offset` may be received without the span growing over `max_span`.
-    pub fn admits(&self, offset: i64, max_span: u64) -> bool {
+    pub(crate) fn admits(&self, offset: i64, max_span: u64) -> bool {
         self.open.front().is_none_or(|first| offset.saturating_add(1).abs_diff(first.offset) <= max_span)
     }
 
     /// Takes note of a record. False where this epoch has seen its offset
     /// already: the client delivered it twice, and it must not run again.
-    pub fn receive(&mut self, offset: i64) -> bool {
+    pub(crate) fn receive(&mut self, offset: i64) -> bool {
         if self.last_seen.is_some_and(|last| offset <= last) {
             return false;
         }
@@ -47,12 +47,12 @@ impl Tracker {
 
     /// Takes note of the end of the partition: the offset of the next record to
     /// come, past any transaction marker that is never delivered.
-    pub fn reach_end(&mut self, offset: i64) {
+    pub(crate) fn reach_end(&mut self, offset: i64) {
         self.end = self.end.max(Some(offset));
     }
 
     /// Resolves a received offset. False where it is not open (any more).
-    pub fn resolve(&mut self, offset: i64) -> bool {
+    pub(crate) fn resolve(&mut self, offset: i64) -> bool {
         let Ok(at) = self.open.binary_search_by_key(&offset, |entry| entry.offset) else { return false };
         if std::mem::replace(&mut self.open[at].resolved, true) {
             return false;
@@ -67,7 +67,7 @@ impl Tracker {
     /// The offset to commit: the smallest unresolved one; with nothing open, the
     /// partition's end where it was reached, else last seen + 1. `None` before
     /// anything was seen.
-    pub fn committable(&self) -> Option<i64> {
+    pub(crate) fn committable(&self) -> Option<i64> {
         match self.open.front() {
             Some(first) => Some(first.offset),
             None => self.end.max(self.last_seen.map(|last| last + 1)),
@@ -75,22 +75,22 @@ impl Tracker {
     }
 
     /// The offset after all that was received or passed. `None` before anything was seen.
-    pub fn read_to(&self) -> Option<i64> {
+    pub(crate) fn read_to(&self) -> Option<i64> {
         self.end.max(self.last_seen.map(|last| last + 1))
     }
 
     /// The number of received offsets that are not resolved.
-    pub fn unresolved(&self) -> usize {
+    pub(crate) fn unresolved(&self) -> usize {
         self.unresolved
     }
 
     /// The number of resolved offsets past the committable one: done, and to be delivered again.
-    pub fn ahead(&self) -> usize {
+    pub(crate) fn ahead(&self) -> usize {
         self.open.len() - self.unresolved
     }
 
     /// Last seen + 1 − committable: what a crash would deliver again, at most.
-    pub fn span(&self) -> u64 {
+    pub(crate) fn span(&self) -> u64 {
         match (self.open.front(), self.last_seen) {
             (Some(first), Some(last)) => (last + 1).abs_diff(first.offset),
             _ => 0,

@@ -4,12 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 /// Appends an integer in decimal.
-pub fn append_integer(n: i64, out: &mut Vec<u8>) {
+pub(crate) fn append_integer(n: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
 }
 
 /// Appends bytes in base64, with padding.
-pub fn append_base64(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn append_base64(bytes: &[u8], out: &mut Vec<u8>) {
     let before = out.len();
     out.resize(before + bytes.len().div_ceil(3) * 4, 0);
     // Cannot fail: there is room for every group of four.
@@ -18,7 +18,7 @@ pub fn append_base64(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends bytes in hexadecimal, two lower-case digits each.
-pub fn append_hex(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn append_hex(bytes: &[u8], out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.reserve(bytes.len() * 2);
     for byte in bytes {

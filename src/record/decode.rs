@@ -10,10 +10,10 @@ use crate::record::codec::{self, Codec, Failure, one_of};
 use crate::record::{Header, OwnedHeader, Record, RecordRef};
 
 /// The header that names the codec of a value that was compressed by itself.
-pub const CONTENT_ENCODING: &[u8] = b"content-encoding";
+pub(crate) const CONTENT_ENCODING: &[u8] = b"content-encoding";
 
 /// The default of `--max-decoded`: the largest size of a decompressed value, in bytes.
-pub const MAX_DECODED: usize = 64 << 20;
+pub(crate) const MAX_DECODED: usize = 64 << 20;
 
 /// The most codings of one value that are removed: a header can name any number of them, and each
 /// one costs memory and time up to the bound on the size.
@@ -27,7 +27,7 @@ const LONGEST_NAME: usize = 40;
 
 /// What to decompress: `--decode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Decode {
+pub(crate) enum Decode {
     /// By the header `content-encoding`, or by first bytes that are unmistakable.
     #[default]
     Auto,
@@ -39,12 +39,12 @@ pub enum Decode {
 
 impl Decode {
     /// Every way to decode, in the order of help and errors.
-    pub fn all() -> impl Iterator<Item = Self> {
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
         [Self::Auto, Self::None].into_iter().chain(Codec::ALL.map(Self::Named))
     }
 
     /// The name in `--decode`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::None => "none",
@@ -87,7 +87,7 @@ impl FromStr for Decode {
 /// codec, or a value that is larger than the bound after any step is one. An empty
 /// value, which no codec writes, is not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decoder {
+pub(crate) struct Decoder {
     pub decode: Decode,
     /// The most bytes that a value may have, after each step.
     pub max: usize,
@@ -101,7 +101,7 @@ impl Default for Decoder {
 
 /// Buffers that are reused for each value.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub(crate) struct Scratch {
     value: Vec<u8>,
     /// The value between two steps.
     step: Vec<u8>,
@@ -109,7 +109,7 @@ pub struct Scratch {
 
 /// A record's value, as it is passed on.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Decoded<'a> {
+pub(crate) struct Decoded<'a> {
     /// The decompressed value, or the value of the record, unchanged.
     pub value: Option<&'a [u8]>,
     pub form: Form,
@@ -119,7 +119,7 @@ pub struct Decoded<'a> {
 
 /// Whether a value was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     AsItCame,
     Decompressed,
 }
@@ -127,12 +127,12 @@ pub enum Form {
 impl Form {
     /// Whether a header of this name is right for a value of this form: the header that says
     /// "compressed" is removed with the compression.
-    pub fn keeps(self, name: &[u8]) -> bool {
+    pub(crate) fn keeps(self, name: &[u8]) -> bool {
         self == Self::AsItCame || name != CONTENT_ENCODING
     }
 
     /// The headers that are right for a value of this form.
-    pub fn headers<'a>(self, headers: &'a [Header<'a>]) -> Cow<'a, [Header<'a>]> {
+    pub(crate) fn headers<'a>(self, headers: &'a [Header<'a>]) -> Cow<'a, [Header<'a>]> {
         if headers.iter().all(|header| self.keeps(header.name)) {
             return headers.into();
         }
@@ -140,25 +140,25 @@ impl Form {
     }
 
     /// The same for headers that own their bytes.
-    pub fn owned_headers(self, headers: &[OwnedHeader]) -> impl Iterator<Item = &OwnedHeader> + Clone {
+    pub(crate) fn owned_headers(self, headers: &[OwnedHeader]) -> impl Iterator<Item = &OwnedHeader> + Clone {
         headers.iter().filter(move |(name, _)| self.keeps(name))
     }
 }
 
 impl Decoder {
     /// Whether the headers of records are needed.
-    pub fn needs_headers(&self) -> bool {
+    pub(crate) fn needs_headers(&self) -> bool {
         self.decode == Decode::Auto
     }
 
     /// Decodes the value of a record.
-    pub fn decode<'a>(&self, record: &RecordRef<'a>, scratch: &'a mut Scratch) -> Decoded<'a> {
+    pub(crate) fn decode<'a>(&self, record: &RecordRef<'a>, scratch: &'a mut Scratch) -> Decoded<'a> {
         let headers = record.headers.iter().map(|header| (header.name, header.value));
         self.decode_value(record.value, headers, scratch)
     }
 
     /// Decodes the value of a record that owns its bytes.
-    pub fn decode_owned<'a>(&self, record: &'a Record, scratch: &'a mut Scratch) -> Decoded<'a> {
+    pub(crate) fn decode_owned<'a>(&self, record: &'a Record, scratch: &'a mut Scratch) -> Decoded<'a> {
         let headers = record.headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref()));
         self.decode_value(record.value.as_deref(), headers, scratch)
     }

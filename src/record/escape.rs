@@ -7,7 +7,7 @@ use crate::record::bytes::append_hex;
 /// Replaces the escapes of a delimiter or a format: `\n`, `\t`, `\r`, `\\`, `\0`,
 /// `\xH` and `\xHH` (hexadecimal), and as in kcat and C an octal `\0NNN`.
 /// The error names an unknown escape.
-pub fn unescape(s: &str) -> Result<Vec<u8>> {
+pub(crate) fn unescape(s: &str) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(s.len());
     let mut rest = s;
     while let Some(at) = rest.find('\\') {
@@ -62,7 +62,7 @@ fn number(bytes: &[u8], from: usize, most: usize, radix: u32) -> Option<(u8, usi
 /// and tab do not change; other control bytes and bytes that are not UTF-8 become `\xNN`;
 /// C1 controls, line separators, and characters that change the direction of text or
 /// hide it become `\u{…}`. It is for people, and can't be parsed: a backslash is not escaped.
-pub fn escape_for_terminal(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn escape_for_terminal(bytes: &[u8], out: &mut Vec<u8>) {
     for chunk in bytes.utf8_chunks() {
         let text = chunk.valid();
         let mut copied = 0;
@@ -83,7 +83,7 @@ pub fn escape_for_terminal(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The same for JSON, which stays valid: a character that can't be shown is always inside a string.
-pub fn escape_json_for_terminal(json: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn escape_json_for_terminal(json: &[u8], out: &mut Vec<u8>) {
     for chunk in json.utf8_chunks() {
         for c in chunk.valid().chars() {
             if is_plain(c) {

@@ -8,7 +8,7 @@ use crate::record::RecordRef;
 
 /// The conditions on a record; without any condition, every record is used.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub(crate) struct Filter {
     /// The decompressed value matches this; a tombstone never does.
     pub grep: Option<regex::bytes::Regex>,
     /// The key is this.
@@ -19,7 +19,7 @@ pub struct Filter {
 
 /// A header's name and value, as `NAME=VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NameValue {
+pub(crate) struct NameValue {
     pub name: Vec<u8>,
     pub value: Vec<u8>,
 }
@@ -37,13 +37,13 @@ impl FromStr for NameValue {
 
 impl Filter {
     /// Whether the headers of records are needed.
-    pub fn needs_headers(&self) -> bool {
+    pub(crate) fn needs_headers(&self) -> bool {
         !self.headers.is_empty()
     }
 
     /// Whether the record's key and its original headers match. The caller checks this before it decompresses
     /// the value, which costs more.
-    pub fn takes_record(&self, record: &RecordRef<'_>) -> bool {
+    pub(crate) fn takes_record(&self, record: &RecordRef<'_>) -> bool {
         self.key.as_ref().is_none_or(|key| record.key == Some(key))
             && self.headers.iter().all(|NameValue { name, value }| {
                 record.headers.iter().any(|header| header.name == name && header.value == Some(value))
@@ -51,7 +51,7 @@ impl Filter {
     }
 
     /// Whether the decompressed value matches.
-    pub fn takes_value(&self, value: Option<&[u8]>) -> bool {
+    pub(crate) fn takes_value(&self, value: Option<&[u8]>) -> bool {
         self.grep.as_ref().is_none_or(|pattern| value.is_some_and(|value| pattern.is_match(value)))
     }
 }

@@ -1,22 +1,22 @@
 //! A record between Kafka and the formats: bytes and numbers, no rdkafka type. Pure: no clock, no IO.
 
-pub mod bytes;
-pub mod codec;
-pub mod decode;
-pub mod escape;
-pub mod filter;
-pub mod format;
-pub mod framing;
-pub mod json;
-pub mod place;
-pub mod shape;
-pub mod validate;
+pub(crate) mod bytes;
+pub(crate) mod codec;
+pub(crate) mod decode;
+pub(crate) mod escape;
+pub(crate) mod filter;
+pub(crate) mod format;
+pub(crate) mod framing;
+pub(crate) mod json;
+pub(crate) mod place;
+pub(crate) mod shape;
+pub(crate) mod validate;
 
-pub use place::{Place, TopicPartition};
+pub(crate) use place::{Place, TopicPartition};
 
 /// A header: a name and a value that may be null. Order and duplicates count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header<'a> {
+pub(crate) struct Header<'a> {
     /// The name: UTF-8 by Kafka's rules, kept as bytes, since neither brokers nor clients enforce that.
     pub name: &'a [u8],
     /// The value; `None` is null, which is not empty.
@@ -25,7 +25,7 @@ pub struct Header<'a> {
 
 /// A record's timestamp, in milliseconds since the epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Timestamp {
+pub(crate) enum Timestamp {
     /// The broker stores none (message format before 0.10), or none was given.
     #[default]
     None,
@@ -37,7 +37,7 @@ pub enum Timestamp {
 
 impl Timestamp {
     /// Milliseconds since the epoch, set by the producer or the broker.
-    pub fn millis(self) -> Option<i64> {
+    pub(crate) fn millis(self) -> Option<i64> {
         match self {
             Self::None => None,
             Self::Create(ms) | Self::LogAppend(ms) => Some(ms),
@@ -47,7 +47,7 @@ impl Timestamp {
 
 /// A consumed record, borrowed from the client's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordRef<'a> {
+pub(crate) struct RecordRef<'a> {
     pub topic: &'a str,
     pub partition: i32,
     pub offset: i64,
@@ -62,7 +62,7 @@ pub struct RecordRef<'a> {
 
 /// A record for a producer: where it goes and what it contains.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Outgoing<'a> {
+pub(crate) struct Outgoing<'a> {
     /// `None`: the partitioner decides.
     pub partition: Option<i32>,
     pub key: Option<&'a [u8]>,
@@ -76,11 +76,11 @@ pub struct Outgoing<'a> {
 }
 
 /// A header that owns its bytes: name and value.
-pub type OwnedHeader = (Vec<u8>, Option<Vec<u8>>);
+pub(crate) type OwnedHeader = (Vec<u8>, Option<Vec<u8>>);
 
 /// A consumed record that owns its bytes: a worker passes it from thread to thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record {
+pub(crate) struct Record {
     pub topic: std::sync::Arc<str>,
     pub partition: i32,
     pub offset: i64,
@@ -92,19 +92,19 @@ pub struct Record {
 
 impl RecordRef<'_> {
     /// Its topic, partition and offset.
-    pub fn place(&self) -> Place<'_> {
+    pub(crate) fn place(&self) -> Place<'_> {
         Place { topic: self.topic, partition: self.partition, offset: self.offset }
     }
 }
 
 impl Record {
     /// Its topic, partition and offset.
-    pub fn place(&self) -> Place<'_> {
+    pub(crate) fn place(&self) -> Place<'_> {
         Place { topic: &self.topic, partition: self.partition, offset: self.offset }
     }
 
     /// Runs `f` on the borrowed form of this record.
-    pub fn with_ref<T>(&self, f: impl FnOnce(RecordRef<'_>) -> T) -> T {
+    pub(crate) fn with_ref<T>(&self, f: impl FnOnce(RecordRef<'_>) -> T) -> T {
         let headers: Vec<Header<'_>> =
             self.headers.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect();
         f(RecordRef {

@@ -5,24 +5,24 @@ use std::sync::Arc;
 
 /// A partition of a topic; shown as `orders[3]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopicPartition {
+pub(crate) struct TopicPartition {
     pub topic: Arc<str>,
     pub partition: i32,
 }
 
 impl TopicPartition {
     /// The partition of this number in the topic of this name.
-    pub fn new(topic: impl Into<Arc<str>>, partition: i32) -> Self {
+    pub(crate) fn new(topic: impl Into<Arc<str>>, partition: i32) -> Self {
         Self { topic: topic.into(), partition }
     }
 
     /// Whether it is the partition of this number in the topic of this name.
-    pub fn is(&self, topic: &str, partition: i32) -> bool {
+    pub(crate) fn is(&self, topic: &str, partition: i32) -> bool {
         self.partition == partition && &*self.topic == topic
     }
 
     /// An offset in it.
-    pub fn at(&self, offset: i64) -> Place<'_> {
+    pub(crate) fn at(&self, offset: i64) -> Place<'_> {
         Place { topic: &self.topic, partition: self.partition, offset }
     }
 }
@@ -35,7 +35,7 @@ impl fmt::Display for TopicPartition {
 
 /// An offset in a partition of a topic, as every message writes it: `orders[3]@1042`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place<'a> {
+pub(crate) struct Place<'a> {
     pub topic: &'a str,
     pub partition: i32,
     pub offset: i64,
@@ -48,7 +48,7 @@ impl fmt::Display for Place<'_> {
 }
 
 /// Several partitions in a message: `orders[0] orders[1]`.
-pub fn shown<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> String {
+pub(crate) fn shown<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> String {
     partitions.into_iter().map(TopicPartition::to_string).collect::<Vec<_>>().join(" ")
 }
 

@@ -10,7 +10,7 @@ use crate::record::{Header, Outgoing, OwnedHeader, codec};
 
 /// How a frame becomes a record. By default a frame is a record's value.
 #[derive(Debug, Default)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// What ends the key at the start of a frame; never empty.
     pub key_delimiter: Option<Vec<u8>>,
     /// A frame without the key's delimiter is a value without a key, and no error.
@@ -40,7 +40,7 @@ pub struct Shape {
 impl Shape {
     /// Whether a frame is a record's value and nothing else happens to it: such frames go to
     /// librdkafka in bulk.
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.key_delimiter.is_none()
             && self.key.is_none()
             && self.null.is_none()
@@ -54,7 +54,7 @@ impl Shape {
 
     /// Makes the frame's record and passes it to `send`, with its own topic if it names one
     /// and `topic_from_record` is set. The outer error says what is wrong with the frame.
-    pub fn apply<T>(
+    pub(crate) fn apply<T>(
         &self,
         frame: &[u8],
         tag: u64,
@@ -150,7 +150,7 @@ impl Shape {
 
 /// The timestamp, if it would arrive unchanged: librdkafka replaces 0 with the time of sending
 /// (`rd_kafka_msg_new0`), and to consumers a negative one means no timestamp.
-pub fn keepable(ms: i64) -> anyhow::Result<i64> {
+pub(crate) fn keepable(ms: i64) -> anyhow::Result<i64> {
     if ms == 0 {
         bail!(
             "timestamp 0 can't be kept, since the client replaces it with now; leave it out for the time of sending"

@@ -8,7 +8,7 @@ use crate::record::json::short;
 
 /// What a value must be to be sent.
 #[derive(Debug)]
-pub enum Validator {
+pub(crate) enum Validator {
     /// One JSON text (RFC 8259) in UTF-8, nested to any depth; a name may be in an object twice.
     Json,
     /// JSON that a JSON Schema accepts. Text that is nested deeper than 127 is refused.
@@ -18,7 +18,7 @@ pub enum Validator {
 impl Validator {
     /// The validator of a JSON Schema, by the draft that its `$schema` names, else by 2020-12.
     /// The schema may refer to itself and to the meta-schemas, but to no other document.
-    pub fn schema(text: &[u8]) -> anyhow::Result<Self> {
+    pub(crate) fn schema(text: &[u8]) -> anyhow::Result<Self> {
         let schema: Value = serde_json::from_slice(text).context("not JSON")?;
         if !schema.is_object() && !schema.is_boolean() {
             bail!("a schema is an object");
@@ -34,7 +34,7 @@ impl Validator {
     }
 
     /// Why the value is not valid, in one line.
-    pub fn check(&self, value: &[u8]) -> Result<(), String> {
+    pub(crate) fn check(&self, value: &[u8]) -> Result<(), String> {
         let Ok(text) = std::str::from_utf8(value) else {
             let at = value.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len());
             return Err(format!("not JSON: byte {} is not UTF-8", at + 1));

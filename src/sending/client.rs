@@ -10,7 +10,7 @@ use crate::config::{self, Config, Properties};
 use crate::kafka::client::{ProducerClient, TopicMetadata};
 use crate::kafka::code::Code;
 use crate::kafka::connect;
-use crate::kafka::errors::{Causes, words};
+use crate::kafka::errors::{Causes, refused_topic, words};
 use crate::kafka::ffi::Producer;
 use crate::sending::properties::{self, DEFAULTS};
 use crate::sending::settings::{Acks, Missing, Settings};
@@ -23,7 +23,7 @@ const CREATION: Duration = Duration::from_secs(3);
 const QUESTION: Duration = Duration::from_secs(1);
 
 /// A producer whose cluster answered and whose topic is there.
-pub struct Connected<P = Producer> {
+pub(crate) struct Connected<P = Producer> {
     pub producer: P,
     /// The topic's partitions that have a leader; never empty.
     pub partitions: Vec<i32>,
@@ -48,7 +48,7 @@ impl<P: ProducerClient> Connected<P> {
     /// the bootstrap connection is up, which librdkafka does not use for it, and it looks again
     /// after 500 ms (`rd_kafka_idemp_pid_timer_restart`) or when metadata arrives again: so ask
     /// for metadata a few times more, as long as it may help.
-    pub fn hurry(&self, topic: &str) {
+    pub(crate) fn hurry(&self, topic: &str) {
         const TIMES: u32 = 20;
         const PAUSE: Duration = Duration::from_millis(3);
         let (times, last) = self.hurried.get();
@@ -60,7 +60,7 @@ impl<P: ProducerClient> Connected<P> {
 }
 
 /// Connects to the cluster and finds the topic, within the configured time-out.
-pub fn connect(config: &Config, settings: &Settings, topic: &str) -> anyhow::Result<Connected> {
+pub(crate) fn connect(config: &Config, settings: &Settings, topic: &str) -> anyhow::Result<Connected> {
     let flags = settings.properties();
     let flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let client = config.client_with(&DEFAULTS, &flags);
@@ -96,7 +96,7 @@ fn smaller_batch(
 }
 
 /// The same for a producer to several topics, which were found before.
-pub fn smallest_batch(
+pub(crate) fn smallest_batch(
     producer: &impl ProducerClient,
     client: &Properties,
     config: &Config,
@@ -165,7 +165,7 @@ pub(crate) fn await_topic<P: ProducerClient>(
             Err(Code::LeaderNotAvailable) => {
                 return Err(anyhow!("topic {topic}: no partition has a leader; are its brokers up?"));
             }
-            Err(code) => return Err(causes.explain_topic(code, topic)),
+            Err(code) => return Err(refused_topic(code, topic)),
         }
         producer.poll(pause, &mut |_| {});
         pause = (pause * 2).min(Duration::from_millis(200));

@@ -1,6 +1,6 @@
 //! What every command that sends records uses: one producer, and single records with an answer.
 
-pub mod client;
-pub mod outbox;
-pub mod properties;
-pub mod settings;
+pub(crate) mod client;
+pub(crate) mod outbox;
+pub(crate) mod properties;
+pub(crate) mod settings;

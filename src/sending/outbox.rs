@@ -17,7 +17,7 @@ use crate::sending::{client, properties};
 
 /// A record to send.
 #[derive(Clone, Debug, Default)]
-pub struct Letter {
+pub(crate) struct Letter {
     pub topic: Arc<str>,
     pub key: Option<Vec<u8>>,
     /// `None` is a tombstone.
@@ -31,13 +31,17 @@ type Reply = oneshot::Sender<Result<(), Code>>;
 
 /// The sending end: cheap to clone.
 #[derive(Clone)]
-pub struct Outbox {
+pub(crate) struct Outbox {
     letters: mpsc::Sender<(Letter, Reply)>,
 }
 
 impl Outbox {
     /// Starts a producer to these topics on a thread of its own, which ends when the last sender is gone.
-    pub fn start(config: &Config, observer: Arc<dyn Observer>, topics: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        config: &Config,
+        observer: Arc<dyn Observer>,
+        topics: &[&str],
+    ) -> anyhow::Result<Self> {
         let config = config.clone();
         let topics: Vec<String> = topics.iter().map(|&topic| topic.to_owned()).collect();
         let (letters, inbox) = mpsc::channel(256);
@@ -58,7 +62,7 @@ impl Outbox {
     }
 
     /// Sends one letter and waits until the cluster has acknowledged it.
-    pub async fn send(&self, letter: Letter) -> Result<(), Code> {
+    pub(crate) async fn send(&self, letter: Letter) -> Result<(), Code> {
         let (reply, answer) = oneshot::channel();
         if self.letters.send((letter, reply)).await.is_err() {
             return Err(Code::PurgeQueue);

@@ -12,7 +12,7 @@
 ///   broker, the one that it learned from the first; 50 ms by default, for each start.
 /// - The queue is bounded by bytes, so that memory stays flat whatever the record size; one record
 ///   that is larger than all of it travels alone.
-pub const DEFAULTS: [(&str, &str); 11] = [
+pub(crate) const DEFAULTS: [(&str, &str); 11] = [
     ("acks", "all"),
     ("enable.idempotence", "true"),
     ("compression.codec", "snappy"),
@@ -32,7 +32,7 @@ pub const DEFAULTS: [(&str, &str); 11] = [
 ///   a letter waits no longer than letters of the same moment need to travel together.
 /// - `message.timeout.ms`: a letter is sent again until it is acknowledged, and each time the reason is
 ///   printed. Two minutes without a message would be too long.
-pub fn letters() -> [(&'static str, &'static str); 11] {
+pub(crate) fn letters() -> [(&'static str, &'static str); 11] {
     DEFAULTS.map(|(name, value)| match name {
         "linger.ms" => (name, "1"),
         "message.timeout.ms" => (name, "30000"),
@@ -41,7 +41,10 @@ pub fn letters() -> [(&'static str, &'static str); 11] {
 }
 
 /// The same properties with a `batch.size` that fits a topic.
-pub fn with_batch_size<'a>(properties: &[(&'a str, &'a str)], limit: &'a str) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn with_batch_size<'a>(
+    properties: &[(&'a str, &'a str)],
+    limit: &'a str,
+) -> Vec<(&'a str, &'a str)> {
     let fitting = |&(name, value)| (name, if name == "batch.size" { limit } else { value });
     properties.iter().map(fitting).collect()
 }

@@ -22,7 +22,7 @@ const NONE: &str = "none";
 /// How batches are compressed on the wire: `none`, `CODEC` or `CODEC:LEVEL`, with the codecs and levels
 /// of librdkafka.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Compression {
+pub(crate) struct Compression {
     /// `None`: batches are not compressed.
     codec: Option<Codec>,
     level: Option<u8>,
@@ -53,7 +53,7 @@ impl FromStr for Compression {
 
 /// Which partition a key goes to, by the client's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Partitioner {
+pub(crate) enum Partitioner {
     Murmur2Random,
     Murmur2,
     ConsistentRandom,
@@ -89,7 +89,7 @@ impl Named for Partitioner {
 
 /// What is done with a topic that does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
+pub(crate) enum Missing {
     /// The broker may create it, where it does so.
     Create,
     /// It is an error.
@@ -98,7 +98,7 @@ pub enum Missing {
 
 /// When a record counts as delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acks {
+pub(crate) enum Acks {
     /// Once all replicas in sync have it.
     All,
     /// Once some have it, the leader among them.
@@ -109,7 +109,7 @@ pub enum Acks {
 
 impl Acks {
     /// The value of the client's `acks`.
-    pub fn property(self) -> &'static str {
+    pub(crate) fn property(self) -> &'static str {
         match self {
             Self::All => "all",
             Self::Some => "1",
@@ -118,7 +118,7 @@ impl Acks {
     }
 
     /// What a client's `acks` asks for.
-    pub fn of(property: &str) -> Self {
+    pub(crate) fn of(property: &str) -> Self {
         match property {
             "all" | "-1" => Self::All,
             "0" => Self::None,
@@ -127,7 +127,7 @@ impl Acks {
     }
 
     /// What is not certain of a record that counts as delivered; `None`: nothing.
-    pub fn doubt(self) -> Option<&'static str> {
+    pub(crate) fn doubt(self) -> Option<&'static str> {
         match self {
             Self::All => None,
             Self::Some => Some("acks 1: idempotence is off, a retry may duplicate a record"),
@@ -138,7 +138,7 @@ impl Acks {
 
 /// What a command asks of its producer. The environment or a file may set what is `None` here.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     pub compression: Option<Compression>,
     pub partitioner: Option<Partitioner>,
     pub delivery_timeout: Option<Duration>,
@@ -150,7 +150,7 @@ pub struct Settings {
 
 impl Settings {
     /// The client's properties that these settings ask for.
-    pub fn properties(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn properties(&self) -> Vec<(&'static str, String)> {
         let mut properties = Vec::new();
         let mut set = |name, value: Option<String>| properties.extend(value.map(|value| (name, value)));
         if let Some(Compression { codec, level }) = self.compression {

@@ -14,7 +14,7 @@ const MOMENT: Duration = Duration::from_millis(50);
 
 /// The line at the bottom of a terminal. Every other write to that terminal goes through
 /// [`Live::past`], so that the line is neither broken nor left behind.
-pub struct Live {
+pub(crate) struct Live {
     term: Term,
     /// Whether stdout is that terminal too.
     holds_stdout: bool,
@@ -39,7 +39,7 @@ impl fmt::Debug for Live {
 
 impl Live {
     /// A line on stderr, where that is a terminal that can move its cursor.
-    pub fn on_stderr() -> Option<Self> {
+    pub(crate) fn on_stderr() -> Option<Self> {
         let term = Term::stderr();
         let moves = std::env::var_os("TERM").is_some_and(|term| term != "dumb" && !term.is_empty());
         (term.is_term() && moves).then(|| Self {
@@ -50,13 +50,13 @@ impl Live {
     }
 
     /// Whether what goes to stdout must go through [`Live::past`].
-    pub fn holds_stdout(&self) -> bool {
+    pub(crate) fn holds_stdout(&self) -> bool {
         self.holds_stdout
     }
 
     /// Shows this text, cut to the terminal's width. Does nothing while another thread writes, and
     /// while a line of output is unfinished.
-    pub fn show(&self, text: &str) {
+    pub(crate) fn show(&self, text: &str) {
         let Some(mut state) = self.state.try_lock() else { return };
         if state.open || state.ended || !Self::can_write() {
             return;
@@ -69,7 +69,7 @@ impl Live {
 
     /// Hides the line and runs `write`, which writes to the terminal; `open` says
     /// whether it leaves the cursor behind an unfinished line.
-    pub fn past<T>(&self, open: bool, write: impl FnOnce() -> T) -> T {
+    pub(crate) fn past<T>(&self, open: bool, write: impl FnOnce() -> T) -> T {
         let mut state = self.state.lock();
         self.hide(&mut state);
         let outcome = write();
@@ -79,7 +79,7 @@ impl Live {
 
     /// Hides the live line, ends an unfinished line of output, and runs `write`, which writes a whole
     /// line to the terminal.
-    pub fn line(&self, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    pub(crate) fn line(&self, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut state = self.state.lock();
         self.hide(&mut state);
         if std::mem::take(&mut state.open) {
@@ -90,7 +90,7 @@ impl Live {
 
     /// Removes the line for good. Another thread may hold the terminal, perhaps without end: the wait
     /// for it is short.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         let until = Instant::now() + MOMENT;
         while Self::can_write() && Instant::now() < until {
             if let Some(mut state) = self.state.try_lock() {

@@ -1,7 +1,7 @@
 //! What a person or a pipe sees: stdout, notes on stderr, the live line, tables.
 
-pub mod live;
-pub mod notes;
-pub mod stdout;
-pub mod table;
+pub(crate) mod live;
+pub(crate) mod notes;
+pub(crate) mod stdout;
+pub(crate) mod table;
 mod writer;

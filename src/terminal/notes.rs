@@ -12,7 +12,7 @@ use crate::terminal::writer::{self, Writer};
 /// `-q` hides notes, never errors; each `-v` shows one level more
 /// (1: what kq does, 2: librdkafka's own log lines, 3: its debug contexts).
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Log {
+pub(crate) struct Log {
     level: i8,
     live: Option<&'static Live>,
     writer: Option<&'static Writer>,
@@ -20,7 +20,7 @@ pub struct Log {
 
 impl Log {
     /// A log that is quiet (`-q`), normal, or `verbose` levels deep.
-    pub fn new(quiet: bool, verbose: u8) -> Self {
+    pub(crate) fn new(quiet: bool, verbose: u8) -> Self {
         let level = if quiet { -1 } else { verbose.min(100) as i8 };
         Self { level, live: None, writer: None }
     }
@@ -28,7 +28,7 @@ impl Log {
     /// The same log, with a live line at the bottom of stderr where that is a terminal and notes
     /// are wanted. Made once a process: the line lives as long as that does.
     #[must_use]
-    pub fn with_live_line(self) -> Self {
+    pub(crate) fn with_live_line(self) -> Self {
         let live = (!self.is_quiet()).then(Live::on_stderr).flatten();
         Self { live: live.map(|live| &*Box::leak(Box::new(live))), ..self }
     }
@@ -37,7 +37,7 @@ impl Log {
     /// whose lines are passed on. Notes are dropped then, and counted. Made once in a process, which
     /// flushes it at its end.
     #[must_use]
-    pub fn with_writer(self) -> Self {
+    pub(crate) fn with_writer(self) -> Self {
         let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() else { return self };
         let writer: &'static Writer = Box::leak(Box::new(Writer::new(File::from(stderr), self.live)));
         let thread = std::thread::Builder::new().name("log".into()).spawn(|| writer.serve());
@@ -47,46 +47,46 @@ impl Log {
     /// The same log, written to a file in the place of stderr; read it after a [`Log::flush`].
     #[cfg(test)]
     #[must_use]
-    pub fn to_file(self, file: File) -> Self {
+    pub(crate) fn to_file(self, file: File) -> Self {
         let writer: &'static Writer = Box::leak(Box::new(Writer::new(file, None)));
         std::thread::spawn(|| writer.serve());
         Self { writer: Some(writer), ..self }
     }
 
     /// Waits until all lines so far are written, while stderr is read; returns whether it is.
-    pub fn flush(self) -> bool {
+    pub(crate) fn flush(self) -> bool {
         self.writer.is_none_or(Writer::flush)
     }
 
     /// The live line, where there is one.
-    pub fn live(self) -> Option<&'static Live> {
+    pub(crate) fn live(self) -> Option<&'static Live> {
         self.live
     }
 
     /// Whether notes are hidden.
-    pub fn is_quiet(self) -> bool {
+    pub(crate) fn is_quiet(self) -> bool {
         self.level < 0
     }
 
     /// Whether lines of this level are shown.
-    pub fn shows(self, level: u8) -> bool {
+    pub(crate) fn shows(self, level: u8) -> bool {
         self.level >= level as i8
     }
 
     /// Something that went wrong for a part of the input: shown even with `-q`.
-    pub fn error(self, message: impl Display) {
+    pub(crate) fn error(self, message: impl Display) {
         self.line(message);
     }
 
     /// Something a person should know: hidden by `-q`.
-    pub fn note(self, message: impl Display) {
+    pub(crate) fn note(self, message: impl Display) {
         if self.level >= 0 {
             self.line(message);
         }
     }
 
     /// A line that a command of the user wrote to its stderr, byte for byte.
-    pub fn passed_on(self, bytes: &[u8]) {
+    pub(crate) fn passed_on(self, bytes: &[u8]) {
         let line = [bytes, b"\n"].concat();
         let Some(writer) = self.writer else { return self.write(line) };
         if tokio::runtime::Handle::try_current().is_ok() && !writer.has_room() {
@@ -97,7 +97,7 @@ impl Log {
     }
 
     /// Something that only `-v` (1), `-vv` (2) or `-vvv` (3) shows.
-    pub fn verbose(self, level: u8, message: impl Display) {
+    pub(crate) fn verbose(self, level: u8, message: impl Display) {
         if self.shows(level) {
             self.line(message);
         }

@@ -20,7 +20,7 @@ const PIECE: usize = 16 * 1024;
 
 /// stdout with a buffer of its own. It writes only when the caller asks, so that a
 /// commit can wait for the flush before it.
-pub struct Output {
+pub(crate) struct Output {
     file: File,
     buffer: Vec<u8>,
     terminal: bool,
@@ -31,7 +31,7 @@ pub struct Output {
 
 /// Whether a write is under way, for another thread to see. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Writes(Arc<AtomicU64>);
+pub(crate) struct Writes(Arc<AtomicU64>);
 
 /// How often [`Writes::await_hang`] looks.
 const LOOK: Duration = Duration::from_millis(50);
@@ -43,7 +43,7 @@ impl Writes {
     }
 
     /// Returns once a single write has not ended for so long.
-    pub fn await_hang(&self, limit: Duration) {
+    pub(crate) fn await_hang(&self, limit: Duration) {
         let (mut seen, mut since) = (0, Instant::now());
         loop {
             let now = self.0.load(Ordering::Relaxed);
@@ -59,7 +59,7 @@ impl Writes {
 
 impl Output {
     /// This process's stdout.
-    pub fn stdout() -> anyhow::Result<Self> {
+    pub(crate) fn stdout() -> anyhow::Result<Self> {
         is_there()?;
         let stdout = io::stdout();
         let file = File::from(stdout.as_fd().try_clone_to_owned().context("open stdout")?);
@@ -71,27 +71,27 @@ impl Output {
 
     /// A file in the place of stdout.
     #[cfg(test)]
-    pub fn to_file(file: File) -> Self {
+    pub(crate) fn to_file(file: File) -> Self {
         Self { file, buffer: Vec::new(), terminal: false, piece: usize::MAX, writes: Writes::default() }
     }
 
     /// Shows whether a write hangs.
-    pub fn writes(&self) -> Writes {
+    pub(crate) fn writes(&self) -> Writes {
         self.writes.clone()
     }
 
     /// Whether stdout is a terminal: control bytes are escaped then.
-    pub fn is_terminal(&self) -> bool {
+    pub(crate) fn is_terminal(&self) -> bool {
         self.terminal
     }
 
     /// Where to append; call [`Output::relieve`] after each record.
-    pub fn buffer(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
 
     /// Writes the buffer out if it is large enough; returns whether it did, so that the buffer is empty.
-    pub fn relieve(&mut self) -> io::Result<bool> {
+    pub(crate) fn relieve(&mut self) -> io::Result<bool> {
         if self.buffer.len() < CHUNK {
             return Ok(false);
         }
@@ -100,7 +100,7 @@ impl Output {
     }
 
     /// Writes out all that was appended. After an error nothing counts as written.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
             for piece in self.buffer.chunks(self.piece) {
                 self.writes.turn();
@@ -117,13 +117,13 @@ impl Output {
     }
 
     /// Whether the reader at the other end has closed it.
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         is_closed(&self.file)
     }
 }
 
 /// Whether the reader at the other end of a pipe or socket has closed it, checked without writing.
-pub fn is_closed(stdout: &impl AsFd) -> bool {
+pub(crate) fn is_closed(stdout: &impl AsFd) -> bool {
     let mut fds = [PollFd::new(stdout, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     // A pipe reports ERR, a socket HUP.
@@ -133,14 +133,14 @@ pub fn is_closed(stdout: &impl AsFd) -> bool {
 
 /// An error if this process was started without a stdout. All output would be lost without a message then:
 /// Rust's runtime opens `/dev/null` in its place.
-pub fn is_there() -> anyhow::Result<()> {
+pub(crate) fn is_there() -> anyhow::Result<()> {
     ensure!(!stdout_was_closed(), "stdout is closed: nothing was done (>/dev/null discards what is printed)");
     Ok(())
 }
 
 /// Writes all of it. Another process may have made the shared stdout non-blocking: then this waits until it is
 /// writable.
-pub fn write_all(mut file: &File, mut bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_all(mut file: &File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write(bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -157,7 +157,7 @@ pub fn write_all(mut file: &File, mut bytes: &[u8]) -> io::Result<()> {
 }
 
 /// A line of a listing or an answer to stdout, for commands that print little.
-pub fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+pub(crate) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     is_there()?;
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()).context("write stdout")

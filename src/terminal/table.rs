@@ -8,13 +8,13 @@ use tabwriter::TabWriter;
 
 /// The space between two columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gap {
+pub(crate) enum Gap {
     Narrow,
     Wide,
 }
 
 /// A table with a header, its columns aligned at the left; cells are separated by tabs.
-pub fn table(gap: Gap, header: &str, rows: impl Iterator<Item = String>) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn table(gap: Gap, header: &str, rows: impl Iterator<Item = String>) -> anyhow::Result<Vec<u8>> {
     let padding = match gap {
         Gap::Narrow => 2,
         Gap::Wide => 3,
@@ -28,7 +28,7 @@ pub fn table(gap: Gap, header: &str, rows: impl Iterator<Item = String>) -> anyh
 }
 
 /// Each object as JSON on a line of its own.
-pub fn json_lines(objects: impl Iterator<Item = impl Serialize>) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn json_lines(objects: impl Iterator<Item = impl Serialize>) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
     for object in objects {
         serde_json::to_writer(&mut text, &object)?;
@@ -38,7 +38,7 @@ pub fn json_lines(objects: impl Iterator<Item = impl Serialize>) -> anyhow::Resu
 }
 
 /// A value that stays in its cell: control characters, such as the ends of lines, are escaped.
-pub fn cell(value: &str) -> String {
+pub(crate) fn cell(value: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     value.chars().map(escaped).collect()
 }

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const READ_IN: Duration = Duration::from_millis(200);
 
 /// The queue of lines for stderr. Its creator starts the thread that runs [`Writer::serve`].
-pub struct Writer {
+pub(super) struct Writer {
     stderr: File,
     live: Option<&'static Live>,
     queue: Lock<Queue>,
@@ -69,7 +69,7 @@ impl Queue {
 
 impl Writer {
     /// A writer to stderr, past this live line.
-    pub fn new(stderr: File, live: Option<&'static Live>) -> Self {
+    pub(super) fn new(stderr: File, live: Option<&'static Live>) -> Self {
         Self { stderr, live, queue: Lock::default(), changed: Condition::default() }
     }
 
@@ -83,7 +83,7 @@ impl Writer {
     }
 
     /// Writes lines for as long as the process lives.
-    pub fn serve(&self) -> ! {
+    pub(super) fn serve(&self) -> ! {
         let mut queue = self.queue();
         loop {
             let Some(line) = queue.pop() else {
@@ -102,7 +102,7 @@ impl Writer {
     }
 
     /// Takes a line that is dropped, and counted, while stderr is not read.
-    pub fn offer(&self, line: Vec<u8>) {
+    pub(super) fn offer(&self, line: Vec<u8>) {
         let mut queue = self.queue();
         while !queue.has_room() {
             let deadline = queue.writing.unwrap_or_else(Instant::now) + PATIENCE;
@@ -116,7 +116,7 @@ impl Writer {
     }
 
     /// Takes a line once there is room for it.
-    pub fn send(&self, line: Vec<u8>) {
+    pub(super) fn send(&self, line: Vec<u8>) {
         let mut queue = self.queue();
         while !queue.has_room() {
             queue = self.changed.wait(queue);
@@ -125,7 +125,7 @@ impl Writer {
     }
 
     /// Whether a line would be taken at once.
-    pub fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.queue().has_room()
     }
 
@@ -139,7 +139,7 @@ impl Writer {
     }
 
     /// Waits until all lines that were taken so far are written; false where stderr is not read.
-    pub fn flush(&self) -> bool {
+    pub(super) fn flush(&self) -> bool {
         let began = Instant::now();
         let mut queue = self.queue();
         let taken = queue.taken;
@@ -155,7 +155,7 @@ impl Writer {
 }
 
 /// One whole line in one write, past the live line where there is one.
-pub fn write(mut to: impl io::Write, live: Option<&Live>, text: &[u8]) -> io::Result<()> {
+pub(super) fn write(mut to: impl io::Write, live: Option<&Live>, text: &[u8]) -> io::Result<()> {
     match live {
         None => to.write_all(text),
         Some(live) => live.line(|| to.write_all(text)),

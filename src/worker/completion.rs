@@ -6,7 +6,7 @@ use super::ledger::Job;
 use super::policy::Ended;
 
 /// How one attempt ended, and what it printed.
-pub struct Attempt {
+pub(super) struct Attempt {
     pub ended: Ended,
     pub stdout: Vec<u8>,
     /// The end of it.
@@ -19,14 +19,14 @@ pub struct Attempt {
 
 /// Whether what a command printed has arrived: on stdout, or in the output topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Printed {
+pub(super) enum Printed {
     Delivered,
     /// It could not be written, and the worker stops.
     Lost,
 }
 
 /// What comes back from persistent processes, and from their dead letters.
-pub enum Completion {
+pub(super) enum Completion {
     /// The command answered, or ended.
     Ran { job: Job, attempt: Attempt, printed: Printed },
     /// The dead letter was acknowledged, or can't be sent.

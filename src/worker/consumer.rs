@@ -14,7 +14,7 @@ use crate::reading::topics::Selection;
 use crate::shutdown::Shutdown;
 
 /// Joins the group. Before that it sets the group's offsets where that is asked for, or notes its members.
-pub fn join(
+pub(super) fn join(
     consumer: &Consumer,
     topics: Selection,
     found: &[TopicMetadata],
@@ -30,13 +30,13 @@ pub fn join(
 }
 
 /// `max.poll.interval.ms` as `-X` gave it, else librdkafka's default, which the worker leaves alone.
-pub fn max_poll_interval(client: &Properties) -> Duration {
+pub(super) fn max_poll_interval(client: &Properties) -> Duration {
     let given = client.get("max.poll.interval.ms").and_then(|ms| ms.trim().parse().ok());
     given.map_or(Duration::from_mins(5), Duration::from_millis)
 }
 
 /// The properties of the worker's consumer.
-pub fn properties(reading: &Reading, mode: Mode, config: &Config) -> anyhow::Result<Properties> {
+pub(super) fn properties(reading: &Reading, mode: Mode, config: &Config) -> anyhow::Result<Properties> {
     let (group, sharing) = (reading.group.as_str(), reading.sharing);
     let member = Member { group, sharing, instance_id: reading.instance_id.as_deref() };
     let fetching = match mode {
@@ -48,7 +48,7 @@ pub fn properties(reading: &Reading, mode: Mode, config: &Config) -> anyhow::Res
 
 /// Looks at the cluster once: it must be there, and so must the topics that are named. What
 /// matches a pattern may come later, unless the worker is to end (`has_stop`): nothing would end it.
-pub fn find_topics(
+pub(super) fn find_topics(
     consumer: &impl ConsumerClient,
     topics: &Selection,
     watch: &Watch,

@@ -10,7 +10,7 @@ use crate::sending::outbox::Letter;
 
 /// Why and when a record was given up.
 #[derive(Clone, Copy, Debug)]
-pub struct Failure<'a> {
+pub(super) struct Failure<'a> {
     pub group: &'a str,
     pub attempts: u32,
     pub ended: &'a Ended,
@@ -29,7 +29,7 @@ const PLACE: [&str; 4] = ["topic", "partition", "offset", "timestamp"];
 /// The letter: key, value (null stays null), timestamp and headers of the record
 /// in order, then text headers about the failure. Where the record carries those
 /// of an earlier failure already, they are replaced, and its first origin is kept.
-pub fn letter(topic: &Arc<str>, record: &Record, failure: Failure<'_>) -> Letter {
+pub(super) fn letter(topic: &Arc<str>, record: &Record, failure: Failure<'_>) -> Letter {
     let is_ours = |name: &[u8]| name.starts_with(PREFIX.as_bytes());
     let mut headers: Vec<OwnedHeader> =
         record.headers.iter().filter(|(name, _)| !is_ours(name)).cloned().collect();
@@ -68,7 +68,7 @@ pub fn letter(topic: &Arc<str>, record: &Record, failure: Failure<'_>) -> Letter
 }
 
 /// Takes the longest of our headers out, for a letter that was too large.
-pub fn without_stderr(mut letter: Letter) -> Letter {
+pub(super) fn without_stderr(mut letter: Letter) -> Letter {
     letter.headers.retain(|(name, _)| name != b"kq.dlq.stderr");
     letter
 }

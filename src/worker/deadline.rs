@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// The stages of the end, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
+pub(super) enum Stage {
     /// Commands that run may finish.
     Drain,
     /// TERM was sent to those that still run.
@@ -35,29 +35,29 @@ const PARTS: u32 = 28;
 
 /// The time for an ending that has begun.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline {
+pub(super) struct Deadline {
     since: Instant,
     limit: Duration,
 }
 
 impl Deadline {
     /// For an ending that began then and may take so long.
-    pub fn new(since: Instant, limit: Duration) -> Self {
+    pub(super) fn new(since: Instant, limit: Duration) -> Self {
         Self { since, limit }
     }
 
     /// This many parts of the time.
-    pub fn parts(self, parts: u32) -> Duration {
+    pub(super) fn parts(self, parts: u32) -> Duration {
         self.limit / PARTS * parts
     }
 
     /// How much of the time is left until this stage must be over.
-    pub fn left(self, stage: Stage) -> Duration {
+    pub(super) fn left(self, stage: Stage) -> Duration {
         self.left_at(stage, Instant::now())
     }
 
     /// Whether this stage must be over.
-    pub fn is_up(self, stage: Stage) -> bool {
+    pub(super) fn is_up(self, stage: Stage) -> bool {
         self.left(stage).is_zero()
     }
 

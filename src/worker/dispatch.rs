@@ -26,7 +26,7 @@ use crate::record::Record;
 use crate::sending::outbox::Outbox;
 
 /// Where records go and what they print goes, besides the shared state.
-pub struct Dispatcher {
+pub(super) struct Dispatcher {
     pub shared: Arc<Shared>,
     pub runner: Arc<Runner>,
     pub printer: Arc<Printer>,
@@ -46,7 +46,7 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 const STACK: usize = 512 << 10;
 
 /// One process a record: the threads that run them, one more than are busy, up to the most.
-pub struct Threads {
+pub(super) struct Threads {
     dispatcher: Dispatcher,
     runtime: Handle,
     most: usize,
@@ -55,7 +55,7 @@ pub struct Threads {
 
 impl Threads {
     /// Starts the first of at most `most` threads. They end when the worker is closing.
-    pub fn start(dispatcher: Dispatcher, runtime: Handle, most: usize) -> anyhow::Result<()> {
+    pub(super) fn start(dispatcher: Dispatcher, runtime: Handle, most: usize) -> anyhow::Result<()> {
         let threads = Self { dispatcher, runtime, most, started: AtomicUsize::new(0) };
         Arc::new(threads).grow().context("start a thread for commands")
     }
@@ -113,7 +113,7 @@ impl Threads {
 
 impl Dispatcher {
     /// Gives records to this many persistent processes, `window` in flight in each, until the worker is closing.
-    pub async fn serve_persistent(self, processes: usize, window: usize) {
+    pub(super) async fn serve_persistent(self, processes: usize, window: usize) {
         let (completions, mut inbox) = mpsc::channel::<Vec<Completion>>(BATCH);
         let mut batch = Vec::with_capacity(BATCH);
         let dispatcher = Arc::new(self);

@@ -21,7 +21,7 @@ const BATCH: usize = 500;
 const NAMED: usize = 10;
 
 /// Ends the worker and says with what status.
-pub fn end<C: ConsumerClient>(
+pub(super) fn end<C: ConsumerClient>(
     poller: &mut Poller<'_, C>,
     stop: StopReason,
     has_stop: bool,

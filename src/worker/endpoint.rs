@@ -28,7 +28,7 @@ const HEAD: Duration = Duration::from_secs(10);
 /// Where to listen: `HOST:PORT`, or `:PORT` for all of this machine's addresses, as
 /// Prometheus' exporters have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
+pub(crate) struct Address {
     host: String,
     port: u16,
 }
@@ -46,7 +46,7 @@ impl FromStr for Address {
 
 impl Address {
     /// Takes the address, so that one that is in use is known before anything is consumed.
-    pub fn bind(&self) -> anyhow::Result<TcpListener> {
+    pub(crate) fn bind(&self) -> anyhow::Result<TcpListener> {
         let listener = if self.host.is_empty() {
             let any: [SocketAddr; 2] =
                 [(Ipv6Addr::UNSPECIFIED, self.port).into(), (Ipv4Addr::UNSPECIFIED, self.port).into()];
@@ -71,7 +71,7 @@ struct State {
 
 /// Serves on the runtime until that ends. `patience` bounds one turn of the polling thread:
 /// after it the worker counts as dead.
-pub async fn serve(listener: TcpListener, shared: Arc<Shared>, watch: Arc<Watch>, patience: Duration) {
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, watch: Arc<Watch>, patience: Duration) {
     let log = shared.log;
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,

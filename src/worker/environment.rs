@@ -25,7 +25,7 @@ const SECRETS: [&str; 3] = ["KQ_SASL_PASSWORD", "KQ_SASL_PASSWORD_FILE", "KQ_TLS
 /// The variables that are the same for every record: the effective connection,
 /// with secrets only where they are asked for, and the group. What a worker around
 /// this one says of its record is taken out.
-pub fn of_worker(config: &Config, group: &str, credentials: Credentials) -> Variables {
+pub(super) fn of_worker(config: &Config, group: &str, credentials: Credentials) -> Variables {
     let connection = match credentials {
         Credentials::Pass => config.environment_with_credentials(),
         Credentials::Withhold => config.environment(),
@@ -38,7 +38,7 @@ pub fn of_worker(config: &Config, group: &str, credentials: Credentials) -> Vari
 }
 
 /// The variables of one attempt at a record. Each name is there, with a value or without.
-pub fn of_record<'a>(
+pub(super) fn of_record<'a>(
     record: &Record,
     headers: impl Iterator<Item = &'a OwnedHeader>,
     attempt: u32,
@@ -81,7 +81,7 @@ fn without_record() -> Variables {
 }
 
 /// Leaves out what may be long, where the variables are too much for exec in all.
-pub fn shorten(of_record: &mut Variables) {
+pub(super) fn shorten(of_record: &mut Variables) {
     for (name, value) in of_record {
         match name.to_str() {
             Some("KQ_RECORD_KEY" | "KQ_RECORD_KEY_BASE64" | "KQ_RECORD_HEADERS") => *value = None,

@@ -6,7 +6,7 @@ use crate::record::filter::Filter;
 
 /// A filter, and how values are decompressed for it; the default lets every record through.
 #[derive(Debug, Default)]
-pub struct Filtering {
+pub(super) struct Filtering {
     pub filter: Filter,
     pub decoder: Decoder,
     pub scratch: Scratch,
@@ -14,7 +14,7 @@ pub struct Filtering {
 
 impl Filtering {
     /// Whether the command runs for this record.
-    pub fn lets_through(&mut self, record: &RecordRef<'_>) -> bool {
+    pub(super) fn lets_through(&mut self, record: &RecordRef<'_>) -> bool {
         if !self.filter.takes_record(record) {
             return false;
         }

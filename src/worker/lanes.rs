@@ -7,7 +7,7 @@ use crate::named::Named;
 
 /// `--order`: which records wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub(crate) enum Order {
     /// Records of one key in one partition run one after the other.
     Key,
     /// Records of one partition run one after the other.
@@ -32,11 +32,11 @@ impl Named for Order {
 ///
 /// A key is its hash: two keys that collide wait for each other, which is safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Lane(pub u64);
+pub(crate) struct Lane(pub u64);
 
 impl Order {
     /// The lane of a record with this key; without one it runs freely.
-    pub fn lane(self, key: Option<&[u8]>) -> Option<Lane> {
+    pub(crate) fn lane(self, key: Option<&[u8]>) -> Option<Lane> {
         match self {
             Self::Key => key.map(|key| {
                 let mut hasher = DefaultHasher::new();
@@ -54,7 +54,7 @@ impl Order {
 /// What may run goes in offset order, whatever its lane was held by: so the smallest offset that
 /// is open, which is what can be committed, never waits for records behind it.
 #[derive(Debug)]
-pub struct Lanes<T> {
+pub(super) struct Lanes<T> {
     ready: BTreeMap<i64, (Option<Lane>, T)>,
     /// The lanes that are held, by a ready item or one that was popped, and what waits for them.
     held: HashMap<Lane, VecDeque<(i64, T)>>,
@@ -69,7 +69,7 @@ impl<T> Default for Lanes<T> {
 
 impl<T> Lanes<T> {
     /// Queues an item behind all others of its lane; says whether it waits for one.
-    pub fn push(&mut self, lane: Option<Lane>, offset: i64, item: T) -> bool {
+    pub(super) fn push(&mut self, lane: Option<Lane>, offset: i64, item: T) -> bool {
         if let Some(queue) = lane.and_then(|lane| self.held.get_mut(&lane)) {
             queue.push_back((offset, item));
             self.waiting += 1;
@@ -83,17 +83,17 @@ impl<T> Lanes<T> {
     }
 
     /// The item with the smallest offset that may run. It holds its lane until [`Lanes::release`].
-    pub fn pop(&mut self) -> Option<(Option<Lane>, T)> {
+    pub(super) fn pop(&mut self) -> Option<(Option<Lane>, T)> {
         self.ready.pop_first().map(|(_, next)| next)
     }
 
     /// Puts an item that was popped back: its retry is due.
-    pub fn push_again(&mut self, lane: Option<Lane>, offset: i64, item: T) {
+    pub(super) fn push_again(&mut self, lane: Option<Lane>, offset: i64, item: T) {
         self.ready.insert(offset, (lane, item));
     }
 
     /// Lets the next of a lane run: the item that held it is done. Gives the one that waited.
-    pub fn release(&mut self, lane: Option<Lane>) -> Option<&T> {
+    pub(super) fn release(&mut self, lane: Option<Lane>) -> Option<&T> {
         let lane = lane?;
         let Some((offset, item)) = self.held.get_mut(&lane)?.pop_front() else {
             self.held.remove(&lane);
@@ -104,12 +104,12 @@ impl<T> Lanes<T> {
     }
 
     /// Whether what is pushed to this lane would wait for it.
-    pub fn is_held(&self, lane: Option<Lane>) -> bool {
+    pub(super) fn is_held(&self, lane: Option<Lane>) -> bool {
         lane.is_some_and(|lane| self.held.contains_key(&lane))
     }
 
     /// Forgets everything queued. Lanes held by popped items stay held.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         for (lane, _) in std::mem::take(&mut self.ready).into_values() {
             if let Some(lane) = lane {
                 self.held.remove(&lane);
@@ -122,12 +122,12 @@ impl<T> Lanes<T> {
     }
 
     /// Whether something may run now.
-    pub fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
     /// How many items are queued, ready or waiting.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.ready.len() + self.waiting
     }
 }

@@ -17,12 +17,12 @@ use crate::reading::tracker::Tracker;
 use crate::record::{Record, RecordRef, TopicPartition};
 use partition::{Item, Load, Parked, Partition, Running, weight};
 
-pub use job::{Job, Outcome, Ticket};
-pub use view::PartitionStatus;
+pub(super) use job::{Job, Outcome, Ticket};
+pub(super) use view::PartitionStatus;
 
 /// How much is held at most.
 #[derive(Clone, Copy, Debug)]
-pub struct Capacity {
+pub(super) struct Capacity {
     /// Records that run at the same time.
     pub jobs: usize,
     /// Last seen + 1 − committable, a partition.
@@ -37,7 +37,7 @@ pub struct Capacity {
 
 /// Everything the worker holds.
 #[derive(Debug)]
-pub struct Ledger {
+pub(super) struct Ledger {
     order: Order,
     limits: Capacity,
     names: HashMap<Arc<str>, HashMap<i32, u64>>,
@@ -67,7 +67,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// An empty ledger: nothing assigned.
-    pub fn new(order: Order, limits: Capacity) -> Self {
+    pub(super) fn new(order: Order, limits: Capacity) -> Self {
         Self {
             order,
             limits,
@@ -95,7 +95,7 @@ impl Ledger {
 
     /// Begins a new epoch of a partition, at `position` where that is known; `until`
     /// is the exclusive end of what is asked for.
-    pub fn assign(&mut self, name: &TopicPartition, position: Option<i64>, until: Option<i64>) {
+    pub(super) fn assign(&mut self, name: &TopicPartition, position: Option<i64>, until: Option<i64>) {
         self.end(name);
         self.last_epoch += 1;
         self.names.entry(Arc::clone(&name.topic)).or_default().insert(name.partition, self.last_epoch);
@@ -126,7 +126,7 @@ impl Ledger {
     }
 
     /// The same, with all that is known of where it begins and ends.
-    pub fn begin(&mut self, name: &TopicPartition, start: &Found) {
+    pub(super) fn begin(&mut self, name: &TopicPartition, start: &Found) {
         self.assign(name, start.at, start.limit.offset());
         if let Some(partition) = self.partitions.get_mut(&self.last_epoch) {
             (partition.first, partition.until_time) = (start.first, start.until_time);
@@ -134,7 +134,7 @@ impl Ledger {
     }
 
     /// Goes back to `next` in a partition, as a new epoch: what was read of it is not what is there now.
-    pub fn go_back(&mut self, name: &TopicPartition, next: i64, until: Option<i64>) {
+    pub(super) fn go_back(&mut self, name: &TopicPartition, next: i64, until: Option<i64>) {
         let kept = self.epoch_of(name).and_then(|epoch| self.partitions.get(&epoch)?.until_time);
         self.assign(name, Some(next), until);
         if let Some(partition) = self.partitions.get_mut(&self.last_epoch) {
@@ -144,7 +144,7 @@ impl Ledger {
 
     /// Ends the partitions whose time has come and of which all was read: what is written from now on is
     /// of a later one.
-    pub fn reach_time(&mut self, now_ms: i64) {
+    pub(super) fn reach_time(&mut self, now_ms: i64) {
         for partition in self.partitions.values_mut() {
             let is_over = partition.until_time.is_some_and(|time| now_ms >= time);
             if is_over && partition.at_end && !partition.ended && partition.parked.is_empty() {
@@ -155,7 +155,7 @@ impl Ledger {
 
     /// Takes a delivered record in. Records of a partition that is not assigned,
     /// that ended, or that drains are refused: nothing of them is committed.
-    pub fn receive(&mut self, record: RecordRef<'_>) {
+    pub(super) fn receive(&mut self, record: RecordRef<'_>) {
         let Some(epoch) =
             self.accepts(record.topic, record.partition, record.offset, record.timestamp.millis())
         else {
@@ -176,7 +176,7 @@ impl Ledger {
     }
 
     /// Takes in that a record was delivered which no command runs for: it is resolved in its turn.
-    pub fn pass(&mut self, record: &RecordRef<'_>) {
+    pub(super) fn pass(&mut self, record: &RecordRef<'_>) {
         let RecordRef { topic, partition, offset, timestamp, .. } = *record;
         if let Some(epoch) = self.accepts(topic, partition, offset, timestamp.millis()) {
             self.park(epoch, Parked::Filtered(offset));
@@ -213,7 +213,7 @@ impl Ledger {
     }
 
     /// Takes note of the end of a partition, as the client reports it.
-    pub fn reach_end(&mut self, topic: &str, partition: i32, offset: i64) {
+    pub(super) fn reach_end(&mut self, topic: &str, partition: i32, offset: i64) {
         if let Some(epoch) = self.epoch(topic, partition) {
             if let Some(partition) = self.partitions.get_mut(&epoch) {
                 partition.at_end = true;
@@ -286,7 +286,7 @@ impl Ledger {
     }
 
     /// The next record to run, if one may run now.
-    pub fn next(&mut self, now: Instant) -> Option<Job> {
+    pub(super) fn next(&mut self, now: Instant) -> Option<Job> {
         if self.stopped || self.running >= self.limits.jobs {
             return None;
         }
@@ -323,17 +323,17 @@ impl Ledger {
     }
 
     /// Whether [`Ledger::next`] would give another one out.
-    pub fn can_start(&self) -> bool {
+    pub(super) fn can_start(&self) -> bool {
         !self.stopped && self.running < self.limits.jobs && !self.turns.is_empty()
     }
 
     /// When the next retry is due.
-    pub fn next_retry(&self) -> Option<Instant> {
+    pub(super) fn next_retry(&self) -> Option<Instant> {
         self.retries.first_key_value().map(|((due, _), _)| *due)
     }
 
     /// Takes note of how a job ended. False for a ticket of an ended epoch: nothing follows from it.
-    pub fn finish(&mut self, ticket: Ticket, outcome: Outcome) -> bool {
+    pub(super) fn finish(&mut self, ticket: Ticket, outcome: Outcome) -> bool {
         let Some(partition) = self.partitions.get_mut(&ticket.epoch) else { return false };
         let Some(Running { mut item, lane, since: _ }) = partition.running.remove(&ticket.offset) else {
             return false;
@@ -368,7 +368,7 @@ impl Ledger {
     }
 
     /// Offsets to store: what can be committed and was not handed out before.
-    pub fn store_list(&mut self) -> Vec<(TopicPartition, i64)> {
+    pub(super) fn store_list(&mut self) -> Vec<(TopicPartition, i64)> {
         let mut list = Vec::new();
         for partition in self.partitions.values_mut() {
             let committable = partition.tracker.committable();
@@ -383,7 +383,7 @@ impl Ledger {
     }
 
     /// Takes note of where a partition ends by now.
-    pub fn see_end(&mut self, name: &TopicPartition, high: i64) {
+    pub(super) fn see_end(&mut self, name: &TopicPartition, high: i64) {
         let Some(epoch) = self.epoch_of(name) else { return };
         if let Some(partition) = self.partitions.get_mut(&epoch) {
             partition.high = partition.high.max(Some(high));

@@ -47,7 +47,7 @@ impl Standing {
 }
 
 /// Shows the line until the runtime ends.
-pub async fn show(live: &'static Live, shared: Arc<Shared>) {
+pub(super) async fn show(live: &'static Live, shared: Arc<Shared>) {
     let mut past: VecDeque<(Instant, u64)> = VecDeque::with_capacity(TICKS);
     let mut ticks = tokio::time::interval(TICK);
     loop {

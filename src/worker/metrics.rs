@@ -23,19 +23,19 @@ use crate::named::Named;
 use crate::record::TopicPartition;
 
 /// The content type of [`text`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The content type of [`plain`].
-pub const PLAIN_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(super) const PLAIN_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A registry that holds this worker.
-pub fn registry(shared: &Arc<Shared>, watch: &Arc<Watch>) -> Registry {
+pub(super) fn registry(shared: &Arc<Shared>, watch: &Arc<Watch>) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Worker { shared: Arc::clone(shared), watch: Arc::clone(watch) }));
     registry
 }
 
 /// All of a registry, as text.
-pub fn text(registry: &Registry) -> Result<String, fmt::Error> {
+pub(super) fn text(registry: &Registry) -> Result<String, fmt::Error> {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, registry)?;
     Ok(text)
@@ -44,7 +44,7 @@ pub fn text(registry: &Registry) -> Result<String, fmt::Error> {
 /// The same in Prometheus' text format, where a counter's family has the name of its samples.
 ///
 /// <https://prometheus.io/docs/instrumenting/exposition_formats/>
-pub fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let counters: HashSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
     let mut plain = String::with_capacity(text.len());

@@ -44,7 +44,7 @@ mod protocol;
 mod pulse;
 mod rebalance;
 mod resolver;
-pub mod settings;
+pub(crate) mod settings;
 mod shared;
 mod subscription;
 mod tally;
@@ -87,10 +87,10 @@ use resolver::Resolver;
 use settings::{Ending, Failing, Mode, Reading, Running};
 use shared::{Shared, StopReason};
 
-pub use endpoint::Address;
-pub use lanes::Order;
-pub use policy::{ExitMap, OnFailure, Policy};
-pub use settings::Settings;
+pub(crate) use endpoint::Address;
+pub(crate) use lanes::Order;
+pub(crate) use policy::{ExitMap, OnFailure, Policy};
+pub(crate) use settings::Settings;
 
 /// Records queued, in all.
 const QUEUE_LEN: usize = 8192;
@@ -105,7 +105,7 @@ const GRACE: Duration = Duration::from_secs(4);
 const TURN: Duration = Duration::from_secs(20);
 
 /// Runs the worker to its end: it prepares, connects, starts the commands, joins the group, polls, ends.
-pub fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
+pub(crate) fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let Settings { program, topics, reading, running, failing, ending, metrics } = settings;
     let ground = Ground::prepare(&reading, &running, metrics.as_ref(), config)?;

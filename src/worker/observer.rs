@@ -10,7 +10,7 @@ use crate::lock::Lock;
 use crate::reading::contact::{self, Answered, Contact, Step};
 
 /// Listens to one client of the worker.
-pub struct Watch {
+pub(super) struct Watch {
     pub causes: Causes,
     shared: Arc<Shared>,
     contact: Lock<Contact>,
@@ -18,22 +18,22 @@ pub struct Watch {
 
 impl Watch {
     /// Listens; an outage ends the worker after `limit`, where there is one.
-    pub fn new(shared: Arc<Shared>, limit: Option<Duration>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, limit: Option<Duration>) -> Self {
         Self { causes: Causes::new(shared.log), shared, contact: Lock::new(Contact::new(limit)) }
     }
 
     /// Since when all brokers are away, if they are.
-    pub fn away_since(&self) -> Option<Instant> {
+    pub(super) fn away_since(&self) -> Option<Instant> {
         self.contact.lock().lost_since()
     }
 
     /// What to do about an outage now.
-    pub fn step(&self, now: Instant) -> Step {
+    pub(super) fn step(&self, now: Instant) -> Step {
         self.contact.lock().step(now)
     }
 
     /// A broker answered.
-    pub fn hear(&self) {
+    pub(super) fn hear(&self) {
         if self.contact.lock().answer() == Answered::Again {
             self.shared.log.note(contact::OVER);
         }

@@ -18,7 +18,7 @@ use crate::record::Record;
 use crate::record::decode::{Decoded, Decoder, Form, Scratch};
 
 /// How commands are run: the same for every record.
-pub struct Runner {
+pub(super) struct Runner {
     pub launcher: Launcher,
     pub limits: TimeLimits,
     pub max_attempts: Option<u64>,
@@ -26,7 +26,7 @@ pub struct Runner {
 }
 
 /// One run of the command.
-pub struct Run {
+pub(super) struct Run {
     pub attempt: Attempt,
     /// What the command got as the value.
     pub form: Form,
@@ -34,7 +34,7 @@ pub struct Run {
 
 impl Runner {
     /// Runs the command for one record, to its end.
-    pub fn run(&self, job: &Job, shared: &Shared) -> Run {
+    pub(super) fn run(&self, job: &Job, shared: &Shared) -> Run {
         let started = Instant::now();
         let mut scratch = Scratch::default();
         let Decoded { value, form, .. } = self.decoded(&job.record, &mut scratch, shared);
@@ -78,7 +78,12 @@ impl Runner {
     }
 
     /// The value as the command gets it. One that can't be decompressed is counted.
-    pub fn decoded<'a>(&self, record: &'a Record, scratch: &'a mut Scratch, shared: &Shared) -> Decoded<'a> {
+    pub(super) fn decoded<'a>(
+        &self,
+        record: &'a Record,
+        scratch: &'a mut Scratch,
+        shared: &Shared,
+    ) -> Decoded<'a> {
         let decoded = self.decoder.decode_owned(record, scratch);
         if let Some(why) = &decoded.failure {
             shared.tally.undecoded.fetch_add(1, Relaxed);
@@ -118,7 +123,7 @@ fn ended(ending: Ending) -> Ended {
 
 /// What it means that a command did not start: that it never will, or that the machine lacks
 /// something now (descriptors, processes, memory; the file is being written).
-pub fn not_started(why: String, e: &io::Error) -> Ended {
+pub(super) fn not_started(why: String, e: &io::Error) -> Ended {
     let Some(errno) = Errno::from_io_error(e) else { return Ended::CannotRun(why) };
     let lasting = [
         Errno::NOENT,

@@ -13,7 +13,7 @@ use crate::record::{OwnedHeader, Record};
 use crate::sending::outbox::{Letter, Outbox};
 
 /// The topic that gets the commands' stdout, and what of it becomes a record.
-pub struct Output {
+pub(super) struct Output {
     pub outbox: Outbox,
     pub topic: Arc<str>,
     /// One record a line instead of one in all.
@@ -23,7 +23,7 @@ pub struct Output {
 
 impl Output {
     /// Sends what a command printed under its record's key, and waits until all of it is acknowledged.
-    pub async fn send(
+    pub(super) async fn send(
         &self,
         record: &Record,
         headers: impl Iterator<Item = &OwnedHeader> + Clone,
@@ -68,7 +68,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 
 /// Sends a letter until it is acknowledged. Its lane waits, and nothing after its record is committed. An
 /// error is one that no repetition helps.
-pub async fn deliver(
+pub(super) async fn deliver(
     outbox: &Outbox,
     mut letter: Letter,
     backoff: Backoff,

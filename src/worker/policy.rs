@@ -8,7 +8,7 @@ use crate::named::Named;
 
 /// How one run of the command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// It exited with this status.
     Exit(i32),
     /// A signal ended it.
@@ -43,7 +43,7 @@ impl fmt::Display for Ended {
 
 /// What an end of the command means for its record, by the table and the map alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub(crate) enum Meaning {
     /// Resolved.
     Ok,
     /// Try again while there are retries left.
@@ -73,7 +73,7 @@ impl FromStr for Meaning {
 
 /// `--exit-map 3=skip,4=retry`: statuses that mean something else than the table says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ExitMap(BTreeMap<u8, Meaning>);
+pub(crate) struct ExitMap(BTreeMap<u8, Meaning>);
 
 impl FromStr for ExitMap {
     type Err = String;
@@ -97,7 +97,7 @@ impl FromStr for ExitMap {
 
 /// `--on-failure`: what becomes of a record whose command failed for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnFailure {
+pub(crate) enum OnFailure {
     /// Stop the worker; the record stays uncommitted.
     Stop,
     /// Continue; the record is committed as if it had succeeded.
@@ -123,7 +123,7 @@ impl Named for OnFailure {
 
 /// What is done next with a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// Done with it: commit.
     Resolved,
     /// Done with it without success, as asked: commit.
@@ -140,7 +140,7 @@ pub enum Next {
 
 /// The failure policy of one worker.
 #[derive(Clone, Debug)]
-pub struct Policy {
+pub(crate) struct Policy {
     pub exit_map: ExitMap,
     /// Further attempts after the first.
     pub retries: u32,
@@ -149,7 +149,7 @@ pub struct Policy {
 
 impl Policy {
     /// What an end means: the exit map first, then the table.
-    pub fn meaning(&self, ended: &Ended) -> Meaning {
+    pub(crate) fn meaning(&self, ended: &Ended) -> Meaning {
         match ended {
             Ended::Exit(code) => {
                 let mapped = u8::try_from(*code).ok().and_then(|code| self.exit_map.0.get(&code));
@@ -174,7 +174,7 @@ impl Policy {
     }
 
     /// Why an end that means [`Meaning::Broken`] does, and what a person can do about it.
-    pub fn why_broken(&self, ended: &Ended) -> &'static str {
+    pub(crate) fn why_broken(&self, ended: &Ended) -> &'static str {
         match ended {
             Ended::Exit(code)
                 if u8::try_from(*code).is_ok_and(|code| self.exit_map.0.contains_key(&code)) =>
@@ -190,7 +190,7 @@ impl Policy {
     }
 
     /// What to do after the attempt numbered `attempt` (from 1) ended.
-    pub fn next(&self, ended: &Ended, attempt: u32) -> Next {
+    pub(crate) fn next(&self, ended: &Ended, attempt: u32) -> Next {
         match self.meaning(ended) {
             Meaning::Ok => Next::Resolved,
             Meaning::Skip => Next::Skipped,
@@ -206,37 +206,37 @@ impl Policy {
     }
 
     /// Whether failures go to a topic for dead letters.
-    pub fn needs_dead_letters(&self) -> bool {
+    pub(crate) fn needs_dead_letters(&self) -> bool {
         self.on_failure == OnFailure::Dlq
     }
 
     /// How many attempts a record gets; `None` is without end.
-    pub fn max_attempts(&self) -> Option<u64> {
+    pub(crate) fn max_attempts(&self) -> Option<u64> {
         (self.on_failure != OnFailure::Retry).then_some(u64::from(self.retries) + 1)
     }
 }
 
 /// Tells an outage from single bad records: counts those that failed for good with no success between them.
 #[derive(Clone, Debug)]
-pub struct Breaker {
+pub(super) struct Breaker {
     limit: u32,
     in_a_row: u32,
 }
 
 impl Breaker {
     /// Opens at `limit` failures in a row; 0 never opens.
-    pub fn new(limit: u32) -> Self {
+    pub(super) fn new(limit: u32) -> Self {
         Self { limit, in_a_row: 0 }
     }
 
     /// A record succeeded.
-    pub fn success(&mut self) {
+    pub(super) fn success(&mut self) {
         self.in_a_row = 0;
     }
 
     /// A record failed for good. True where that opens the circuit: this record
     /// is neither dead-lettered nor skipped any more.
-    pub fn failure(&mut self) -> bool {
+    pub(super) fn failure(&mut self) -> bool {
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.limit > 0 && self.in_a_row >= self.limit
     }

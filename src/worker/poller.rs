@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOKING: Duration = Duration::from_millis(100);
 
 /// What ends the polling besides a signal, and whom it polls.
-pub struct PollLimits {
+pub(super) struct PollLimits {
     /// Ends when nothing came and nothing ran for so long.
     pub idle: Option<Duration>,
     /// Gives up after so long without anything from a partition.
@@ -43,7 +43,7 @@ pub struct PollLimits {
 }
 
 /// The polling thread's own state.
-pub struct Poller<'a, C> {
+pub(super) struct Poller<'a, C> {
     pub consumer: &'a C,
     pub rebalancer: Rebalancer<'a, C>,
     pub shared: Arc<Shared>,
@@ -67,7 +67,7 @@ type OutOfRange = (TopicPartition, i64, Option<i64>);
 
 impl<'a, C: ConsumerClient> Poller<'a, C> {
     /// Polls the rebalancer's consumer, which has subscribed already.
-    pub fn new(
+    pub(super) fn new(
         rebalancer: Rebalancer<'a, C>,
         watch: Arc<Watch>,
         filtering: Filtering,
@@ -93,7 +93,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     }
 
     /// Polls until there is a reason to stop.
-    pub fn run(&mut self) -> StopReason {
+    pub(super) fn run(&mut self) -> StopReason {
         loop {
             self.rebalancer.look_for_a_signal();
             if let Some(stop) = self.shared.stopping() {
@@ -124,7 +124,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     }
 
     /// Polls once and takes in what comes.
-    pub fn poll(&mut self, timeout: Duration, most: usize) {
+    pub(super) fn poll(&mut self, timeout: Duration, most: usize) {
         self.shared.pulse.turn();
         let out_of_range = self.take_in(timeout, most);
         if self.came {
@@ -179,7 +179,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     }
 
     /// Brings the client in line with the ledger: stores what can be committed, pauses and resumes.
-    pub fn update_client(&mut self) {
+    pub(super) fn update_client(&mut self) {
         rebalance::store(self.consumer, &self.shared);
         self.shared.count_filtered();
         let is_long_full = self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER);

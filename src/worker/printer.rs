@@ -15,7 +15,7 @@ use crate::terminal::live::Live;
 use crate::terminal::stdout::write_all;
 
 /// kq's stdout, for one piece at a time. It has no buffer: a record waits for its piece.
-pub struct Printer {
+pub(super) struct Printer {
     /// `None` once a write failed.
     stdout: Lock<Option<File>>,
     live: Option<&'static Live>,
@@ -24,7 +24,7 @@ pub struct Printer {
 
 impl Printer {
     /// A printer that tells this worker of the first piece that can't be written.
-    pub fn start(shared: &Arc<Shared>) -> anyhow::Result<Self> {
+    pub(super) fn start(shared: &Arc<Shared>) -> anyhow::Result<Self> {
         let stdout = io::stdout().as_fd().try_clone_to_owned().context("open stdout")?;
         Ok(Self {
             stdout: Lock::new(Some(File::from(stdout))),
@@ -34,7 +34,7 @@ impl Printer {
     }
 
     /// Writes one piece. It waits as long as the reader of stdout does.
-    pub fn print(&self, piece: &[u8]) -> Printed {
+    pub(super) fn print(&self, piece: &[u8]) -> Printed {
         // The command's stderr comes before its stdout.
         self.shared.log.flush();
         let mut stdout = self.stdout.lock();
@@ -49,7 +49,7 @@ impl Printer {
 
     /// The same from a task. To move other tasks to another thread for the time is expensive, and done
     /// only where the reader of stdout is behind.
-    pub fn print_from_task(&self, piece: &[u8]) -> Printed {
+    pub(super) fn print_from_task(&self, piece: &[u8]) -> Printed {
         let free = if self.live.is_none() { self.stdout.try_lock() } else { None };
         let Some(mut stdout) = free else {
             return tokio::task::block_in_place(|| self.print(piece));

@@ -14,7 +14,7 @@ use crate::record::RecordRef;
 use crate::record::json::append_json;
 
 /// Appends the line that hands a record over.
-pub fn append_request(id: u64, attempt: u32, record: &RecordRef<'_>, out: &mut Vec<u8>) {
+pub(super) fn append_request(id: u64, attempt: u32, record: &RecordRef<'_>, out: &mut Vec<u8>) {
     let _ = write!(out, "{{\"id\":{id},\"attempt\":{attempt},");
     let start = out.len();
     append_json(record, out);
@@ -25,14 +25,14 @@ pub fn append_request(id: u64, attempt: u32, record: &RecordRef<'_>, out: &mut V
 
 /// What a command said of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(super) struct Answer {
     pub id: u64,
     pub verdict: Verdict,
 }
 
 /// What becomes of the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// Done; what it prints, whole lines.
     Ok(Vec<u8>),
     /// Again, not before this.
@@ -63,7 +63,7 @@ struct Named {
 ///
 /// `out` is a list of lines, or one line by itself; null is none. A string is printed as it is, any
 /// other value as JSON, each with a newline.
-pub fn parse_answer(line: &[u8]) -> Option<Answer> {
+pub(super) fn parse_answer(line: &[u8]) -> Option<Answer> {
     if !line.trim_ascii_start().starts_with(b"{") {
         return None;
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// When the polling thread turned last, and whether it ever got partitions.
 #[derive(Debug)]
-pub struct Pulse {
+pub(super) struct Pulse {
     started: Instant,
     /// Milliseconds from the start.
     turned: AtomicU64,
@@ -20,22 +20,22 @@ impl Default for Pulse {
 
 impl Pulse {
     /// The polling thread turned.
-    pub fn turn(&self) {
+    pub(super) fn turn(&self) {
         self.turned.store(self.started.elapsed().as_millis() as u64, Relaxed);
     }
 
     /// How long ago it turned; from the start, where it did not yet.
-    pub fn last_turn(&self) -> Duration {
+    pub(super) fn last_turn(&self) -> Duration {
         self.started.elapsed().saturating_sub(Duration::from_millis(self.turned.load(Relaxed)))
     }
 
     /// The group answered with an assignment, which may be empty.
-    pub fn assign(&self) {
+    pub(super) fn assign(&self) {
         self.assigned.store(true, Relaxed);
     }
 
     /// Whether it ever did.
-    pub fn was_assigned(&self) -> bool {
+    pub(super) fn was_assigned(&self) -> bool {
         self.assigned.load(Relaxed)
     }
 }

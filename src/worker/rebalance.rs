@@ -24,7 +24,7 @@ use crate::shutdown::Shutdown;
 /// How long commands of partitions that are revoked get until TERM, then until KILL, then until
 /// their records are abandoned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub(super) struct Patience {
     drain: Duration,
     grace: Duration,
     after_kill: Duration,
@@ -33,7 +33,7 @@ pub struct Patience {
 impl Patience {
     /// `drain`, as far as all of it fits into 0.6 of `max.poll.interval.ms`: a member that does not
     /// poll for longer than that is thrown out of its group.
-    pub fn new(drain: Duration, max_poll_interval: Duration) -> Self {
+    pub(super) fn new(drain: Duration, max_poll_interval: Duration) -> Self {
         let all = max_poll_interval.mul_f64(0.6);
         let grace = super::GRACE.min(all / 4);
         let after_kill = Duration::from_secs(1).min(all / 8);
@@ -41,13 +41,13 @@ impl Patience {
     }
 
     /// What a revoke may take.
-    pub fn in_all(self) -> Duration {
+    pub(super) fn in_all(self) -> Duration {
         self.drain + self.grace + self.after_kill
     }
 }
 
 /// What the polling thread does inside a rebalance.
-pub struct Rebalancer<'a, C> {
+pub(super) struct Rebalancer<'a, C> {
     pub consumer: &'a C,
     pub shared: Arc<Shared>,
     /// Where to start in a partition that the group has committed nothing for.
@@ -72,7 +72,7 @@ pub struct Rebalancer<'a, C> {
 }
 
 /// Stores what can be committed: the next commit commits it.
-pub fn store(consumer: &impl ConsumerClient, shared: &Shared) {
+pub(super) fn store(consumer: &impl ConsumerClient, shared: &Shared) {
     let offsets = shared.ledger().store_list();
     if offsets.is_empty() {
         return;
@@ -180,7 +180,7 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
     }
 
     /// Finishes the records of a partition that run, and no others: its offsets have other records now.
-    pub fn finish(&self, name: &TopicPartition) {
+    pub(super) fn finish(&self, name: &TopicPartition) {
         let names = std::slice::from_ref(name);
         let epochs = self.begin_drain(names);
         self.drain(names, &|owner| epochs.contains(&owner));
@@ -221,19 +221,19 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
     }
 
     /// Asks the worker to stop where a signal came.
-    pub fn look_for_a_signal(&self) {
+    pub(super) fn look_for_a_signal(&self) {
         if let Some((signal, since)) = self.shutdown.signal().zip(self.shutdown.since()) {
             self.shared.stop_since(since, StopReason::Signal(signal));
         }
     }
 
     /// The time for ending, where the worker is to end.
-    pub fn deadline(&self) -> Option<Deadline> {
+    pub(super) fn deadline(&self) -> Option<Deadline> {
         self.shared.stop_of().map(|stopping| Deadline::new(stopping.since, self.ending))
     }
 
     /// Asks the cluster, and again while it is out of reach, for a while.
-    pub fn ask<T>(&self, question: impl Fn(Duration) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    pub(super) fn ask<T>(&self, question: impl Fn(Duration) -> anyhow::Result<T>) -> anyhow::Result<T> {
         let is_over = || {
             self.shared.pulse.turn();
             self.look_for_a_signal();
@@ -257,7 +257,7 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
     }
 
     /// Where a partition begins and ends that the group has committed nothing for.
-    pub fn begin(&self, name: &TopicPartition) -> anyhow::Result<Found> {
+    pub(super) fn begin(&self, name: &TopicPartition) -> anyhow::Result<Found> {
         let from = match self.wanted.get(name).copied().unwrap_or(self.from) {
             Start::Stored => Start::Beginning,
             from => from,
@@ -283,7 +283,7 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
     }
 
     /// Says, and counts, what was to be read and is not there.
-    pub fn tell(&self, name: &TopicPartition, verdict: Verdict) {
+    pub(super) fn tell(&self, name: &TopicPartition, verdict: Verdict) {
         let tally = &self.shared.tally;
         match verdict {
             Verdict::GoOn { .. } => return,

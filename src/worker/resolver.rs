@@ -17,20 +17,20 @@ use crate::lock::Lock;
 use crate::sending::outbox::Letter;
 
 /// The shortest wait after a command that could not be started.
-pub const START_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const START_PAUSE: Duration = Duration::from_millis(100);
 /// The least time between two notes that a command can't be started.
 const START_NOTE: Duration = Duration::from_secs(5);
 /// How many lines of a command's stderr an error quotes.
 const QUOTED_LINES: usize = 5;
 
 /// A dead letter to send before its record is resolved.
-pub struct Undelivered {
+pub(super) struct Undelivered {
     pub job: Job,
     pub letter: Letter,
 }
 
 /// Decides what becomes of each record, and tells the ledger.
-pub struct Resolver {
+pub(super) struct Resolver {
     shared: Arc<Shared>,
     policy: Policy,
     backoff: Backoff,
@@ -54,7 +54,7 @@ enum Standing {
 
 impl Resolver {
     /// Resolves the records of this group by these settings; `command` is shown in errors.
-    pub fn new(shared: Arc<Shared>, failing: Failing, group: String, command: String) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, failing: Failing, group: String, command: String) -> Self {
         Self {
             shared,
             policy: failing.policy,
@@ -68,17 +68,23 @@ impl Resolver {
     }
 
     /// Whether an attempt that ended like this succeeded.
-    pub fn is_success(&self, ended: &Ended) -> bool {
+    pub(super) fn is_success(&self, ended: &Ended) -> bool {
         self.policy.meaning(ended) == Meaning::Ok
     }
 
     /// Whether a record is tried again after an attempt that ended like this.
-    pub fn is_retried(&self, ended: &Ended, attempt: u32) -> bool {
+    pub(super) fn is_retried(&self, ended: &Ended, attempt: u32) -> bool {
         self.policy.next(ended, attempt) == Next::Retry
     }
 
     /// A command ended now. Gives the dead letter where its record needs one.
-    pub fn ran(&self, job: Job, attempt: &Attempt, printed: Printed, now: Instant) -> Option<Undelivered> {
+    pub(super) fn ran(
+        &self,
+        job: Job,
+        attempt: &Attempt,
+        printed: Printed,
+        now: Instant,
+    ) -> Option<Undelivered> {
         if let Ended::NotStarted(why) = &attempt.ended {
             self.not_started(&job, why, now);
             return None;
@@ -125,7 +131,7 @@ impl Resolver {
     }
 
     /// A record comes back whose command did not fail: it was not started, or did not finish.
-    pub fn returned(&self, job: &Job) {
+    pub(super) fn returned(&self, job: &Job) {
         let mut ledger = self.shared.ledger();
         if ledger.is_live(job.ticket) && ledger.is_terminated(job.ticket) {
             self.count(RecordResult::Abandoned);
@@ -134,7 +140,7 @@ impl Resolver {
     }
 
     /// A dead letter was acknowledged, or can't be sent.
-    pub fn sent(&self, job: &Job, outcome: Result<(), String>) {
+    pub(super) fn sent(&self, job: &Job, outcome: Result<(), String>) {
         if !self.shared.ledger().is_live(job.ticket) {
             return;
         }

@@ -15,7 +15,7 @@ use crate::record::decode::Decoder;
 use crate::record::filter::Filter;
 
 /// The settings of one run: checked, and parsed.
-pub struct Settings {
+pub(crate) struct Settings {
     pub program: Program,
     /// Names and patterns, each once; never empty.
     pub topics: Selection,
@@ -28,7 +28,7 @@ pub struct Settings {
 }
 
 /// What is read, from where to where.
-pub struct Reading {
+pub(crate) struct Reading {
     pub group: String,
     pub sharing: Sharing,
     /// The name of a static member.
@@ -51,13 +51,13 @@ pub struct Reading {
 
 impl Reading {
     /// Whether it ends by itself.
-    pub fn stops(&self) -> bool {
+    pub(crate) fn stops(&self) -> bool {
         self.until.is_some() || self.count.is_some() || self.idle.is_some()
     }
 }
 
 /// How the commands run.
-pub struct Running {
+pub(crate) struct Running {
     pub jobs: usize,
     pub mode: Mode,
     pub order: Order,
@@ -71,7 +71,7 @@ pub struct Running {
 
 /// How many records a process gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// One.
     OneShot,
     /// One after the other, so many in flight in each.
@@ -80,13 +80,13 @@ pub enum Mode {
 
 /// Whether passwords are in the commands' environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Credentials {
+pub(crate) enum Credentials {
     Pass,
     Withhold,
 }
 
 /// A topic for what the commands print.
-pub struct OutputTopic {
+pub(crate) struct OutputTopic {
     pub topic: String,
     /// Each line is a record.
     pub lines: bool,
@@ -95,7 +95,7 @@ pub struct OutputTopic {
 }
 
 /// What becomes of a record whose command failed.
-pub struct Failing {
+pub(crate) struct Failing {
     pub policy: Policy,
     pub backoff: Backoff,
     /// The topic of dead letters.
@@ -104,7 +104,7 @@ pub struct Failing {
 }
 
 /// How long ending may take.
-pub struct Ending {
+pub(crate) struct Ending {
     /// What runs of partitions that move to another member.
     pub drain: Duration,
     pub shutdown_timeout: Duration,

@@ -13,7 +13,7 @@ use crate::terminal::notes::Log;
 
 /// Why the worker stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StopReason {
+pub(super) enum StopReason {
     /// The stop condition was reached.
     Complete,
     /// A signal asked for it.
@@ -32,7 +32,7 @@ pub enum StopReason {
 
 impl StopReason {
     /// What a fatal error of the client means.
-    pub fn of_fatal(reason: &str) -> Self {
+    pub(super) fn of_fatal(reason: &str) -> Self {
         if errors::is_unsupported(reason) {
             return Self::Failed(errors::UNSUPPORTED.to_owned());
         }
@@ -42,7 +42,7 @@ impl StopReason {
 
 /// A reason to stop, and how things stood when it came up.
 #[derive(Clone, Debug)]
-pub struct Stopping {
+pub(super) struct Stopping {
     pub why: StopReason,
     pub since: Instant,
     /// Records abandoned before.
@@ -50,14 +50,14 @@ pub struct Stopping {
 }
 
 /// A record to run the command for, from [`Shared::next_job`].
-pub struct Taken {
+pub(super) struct Taken {
     pub job: Job,
     /// No thread waits for the next record.
     pub needs_thread: bool,
 }
 
 /// The state of one worker.
-pub struct Shared {
+pub(super) struct Shared {
     ledger: Lock<Ledger>,
     /// Notified whenever a completion was taken in, and who waits for that: the polling thread.
     completed: Condition,
@@ -82,7 +82,7 @@ pub struct Shared {
 
 impl Shared {
     /// The state at the start: nothing assigned.
-    pub fn new(ledger: Ledger, groups: Groups, log: Log) -> Self {
+    pub(super) fn new(ledger: Ledger, groups: Groups, log: Log) -> Self {
         Self {
             ledger: Lock::new(ledger),
             completed: Condition::default(),
@@ -102,30 +102,30 @@ impl Shared {
     }
 
     /// The ledger, for a short while: nothing waits with it held.
-    pub fn ledger(&self) -> Guard<'_, Ledger> {
+    pub(super) fn ledger(&self) -> Guard<'_, Ledger> {
         self.ledger.lock()
     }
 
     /// Takes over how many records the ledger resolved without a command.
-    pub fn count_filtered(&self) {
+    pub(super) fn count_filtered(&self) {
         let filtered = self.ledger().filtered();
         self.tally.records.set(RecordResult::Filtered, filtered);
     }
 
     /// Says that records came in.
-    pub fn wake(&self) {
+    pub(super) fn wake(&self) {
         self.work.notify_one();
         self.work_async.notify_one();
     }
 
     /// Waits until records came in, or completions, or the worker is closing.
-    pub async fn woken(&self) {
+    pub(super) async fn woken(&self) {
         self.work_async.notified().await;
     }
 
     /// Waits for a record that may run now; `None` where the worker is closing. A thread that gets one
     /// wakes the next while there is more, to run or to wait for.
-    pub fn next_job(&self) -> Option<Taken> {
+    pub(super) fn next_job(&self) -> Option<Taken> {
         let mut ledger = self.ledger();
         loop {
             if self.is_closing() {
@@ -153,14 +153,14 @@ impl Shared {
     }
 
     /// Says that completions were taken in.
-    pub fn notify_completed(&self) {
+    pub(super) fn notify_completed(&self) {
         if self.is_awaited.load(Ordering::Acquire) {
             self.completed.notify_all();
         }
     }
 
     /// Waits until `done` holds or the time is up; says whether it holds. One thread waits at a time.
-    pub fn wait(&self, deadline: Instant, mut done: impl FnMut(&mut Ledger) -> bool) -> bool {
+    pub(super) fn wait(&self, deadline: Instant, mut done: impl FnMut(&mut Ledger) -> bool) -> bool {
         let mut ledger = self.ledger();
         // With the ledger held: a thread that finishes a record after this check notifies.
         self.is_awaited.store(true, Ordering::Release);
@@ -182,12 +182,12 @@ impl Shared {
 
     /// Asks the worker to stop. The first reason counts, unless a later one is
     /// that the client can't be used any more.
-    pub fn stop(&self, why: StopReason) {
+    pub(super) fn stop(&self, why: StopReason) {
         self.stop_since(Instant::now(), why);
     }
 
     /// The same for a reason that came up before: a signal.
-    pub fn stop_since(&self, since: Instant, why: StopReason) {
+    pub(super) fn stop_since(&self, since: Instant, why: StopReason) {
         let mut stop = self.stop.lock();
         match &mut *stop {
             None => {
@@ -205,17 +205,17 @@ impl Shared {
 
     /// Records that were given to persistent processes may not be started any more, or a process was
     /// terminated.
-    pub fn recall(&self) {
+    pub(super) fn recall(&self) {
         self.recalled.send_replace(());
     }
 
     /// Changes with each [`Shared::recall`].
-    pub fn recalls(&self) -> tokio::sync::watch::Receiver<()> {
+    pub(super) fn recalls(&self) -> tokio::sync::watch::Receiver<()> {
         self.recalled.subscribe()
     }
 
     /// No more records are handed out: persistent commands get the end of their input.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Release);
         // A thread that checked before that waits by now.
         drop(self.ledger());
@@ -224,17 +224,17 @@ impl Shared {
     }
 
     /// Whether [`Shared::close`] was called.
-    pub fn is_closing(&self) -> bool {
+    pub(super) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }
 
     /// Why the worker is to stop, if it is.
-    pub fn stopping(&self) -> Option<StopReason> {
+    pub(super) fn stopping(&self) -> Option<StopReason> {
         self.stop_of().map(|stopping| stopping.why)
     }
 
     /// The same, with how things stood when it came up.
-    pub fn stop_of(&self) -> Option<Stopping> {
+    pub(super) fn stop_of(&self) -> Option<Stopping> {
         self.stop.lock().clone()
     }
 }

@@ -10,7 +10,7 @@ use crate::reading::topics::{self, Discovery, Follows, Selection};
 
 /// What a worker is subscribed to.
 #[derive(Debug)]
-pub struct Subscription {
+pub(super) struct Subscription {
     selection: Selection,
     topics: Vec<String>,
     discovery: Discovery,
@@ -18,7 +18,7 @@ pub struct Subscription {
 
 impl Subscription {
     /// Joins the group for the topics that were found, if any.
-    pub fn new(
+    pub(super) fn new(
         consumer: &impl ConsumerClient,
         selection: Selection,
         found: &[TopicMetadata],
@@ -31,13 +31,13 @@ impl Subscription {
     }
 
     /// Whether it is subscribed to nothing yet.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.topics.is_empty()
     }
 
     /// Looks, where that is due, for topics that came or went. An error once one that is read by name
     /// is gone: the worker would wait without end, and without a word.
-    pub fn watch(
+    pub(super) fn watch(
         &mut self,
         consumer: &impl ConsumerClient,
         causes: &Causes,
@@ -48,7 +48,7 @@ impl Subscription {
         if !self.discovery.is_due(now, is_missed, follows) {
             return Ok(());
         }
-        let looked = self.selection.look(consumer, causes);
+        let looked = self.selection.look(consumer);
         match self.discovery.judge(now, looked)? {
             Some(found) => self.take(consumer, topics::names(&found)),
             None => Ok(()),

@@ -12,7 +12,7 @@ use crate::named::Named;
 
 /// What became of a record. The names are those of the metric, in the order of the summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordResult {
+pub(super) enum RecordResult {
     /// Its command succeeded.
     Done,
     /// No filter let it through: resolved without a command.
@@ -45,7 +45,7 @@ impl Named for RecordResult {
 
 /// How an attempt failed. The names are those of the metric and of a dead letter's `kq.dlq.reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureReason {
+pub(super) enum FailureReason {
     Exit,
     Signal,
     Timeout,
@@ -55,7 +55,7 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// The reason of an attempt that ended like this.
-    pub fn of(ended: &Ended) -> Self {
+    pub(super) fn of(ended: &Ended) -> Self {
         match ended {
             Ended::Exit(_) => Self::Exit,
             Ended::Signal(_) | Ended::Terminated => Self::Signal,
@@ -82,7 +82,7 @@ impl Named for FailureReason {
 
 /// How the group changed this member's partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RebalanceKind {
+pub(super) enum RebalanceKind {
     Assigned,
     Revoked,
     /// Taken away without a revoke: another member may have them already.
@@ -103,7 +103,7 @@ impl Named for RebalanceKind {
 
 /// A count for each value of a closed list.
 #[derive(Debug)]
-pub struct Counts<T> {
+pub(super) struct Counts<T> {
     counts: Box<[AtomicU64]>,
     of: PhantomData<T>,
 }
@@ -116,32 +116,32 @@ impl<T: Named> Default for Counts<T> {
 
 impl<T: Named + PartialEq> Counts<T> {
     /// Counts one.
-    pub fn count(&self, value: T) {
+    pub(super) fn count(&self, value: T) {
         self.add(value, 1);
     }
 
     /// Counts several.
-    pub fn add(&self, value: T, count: u64) {
+    pub(super) fn add(&self, value: T, count: u64) {
         self.at(value).fetch_add(count, Relaxed);
     }
 
     /// Replaces a count by one that is kept elsewhere.
-    pub fn set(&self, value: T, count: u64) {
+    pub(super) fn set(&self, value: T, count: u64) {
         self.at(value).store(count, Relaxed);
     }
 
     /// How often this value was counted.
-    pub fn of(&self, value: T) -> u64 {
+    pub(super) fn of(&self, value: T) -> u64 {
         self.at(value).load(Relaxed)
     }
 
     /// Each name with its count.
-    pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub(super) fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
         T::ALL.iter().map(|value| (value.name(), self.of(*value)))
     }
 
     /// The sum of all.
-    pub fn total(&self) -> u64 {
+    pub(super) fn total(&self) -> u64 {
         self.each().map(|(_, count)| count).sum()
     }
 
@@ -152,7 +152,7 @@ impl<T: Named + PartialEq> Counts<T> {
 
 /// Counts since the start.
 #[derive(Debug)]
-pub struct Tally {
+pub(super) struct Tally {
     pub records: Counts<RecordResult>,
     pub failed_attempts: Counts<FailureReason>,
     pub rebalances: Counts<RebalanceKind>,
@@ -194,7 +194,7 @@ impl RecordResult {
 
 impl Tally {
     /// The line at the end: what happened, how long it took, and the rate.
-    pub fn sentence(&self, elapsed: Duration) -> String {
+    pub(super) fn sentence(&self, elapsed: Duration) -> String {
         use RecordResult::{Abandoned, DeadLettered, Done, Filtered, Lost, Skipped};
         let of = |result: RecordResult| (self.records.of(result), result.words());
         let attempts = self.failed_attempts.total();
@@ -224,7 +224,7 @@ impl Tally {
     }
 
     /// Whether some records were not handled as they should have been.
-    pub fn has_failures(&self) -> bool {
+    pub(super) fn has_failures(&self) -> bool {
         let lost = self.records.of(RecordResult::Lost);
         self.undecoded.load(Relaxed) + lost + self.truncated.load(Relaxed) > 0
     }

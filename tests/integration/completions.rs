@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 /// Set to 1, the tests write the files instead of comparing them.
@@ -11,7 +10,7 @@ const BLESS: &str = "KQ_BLESS";
 const COMMAND: &str = "KQ_BLESS=1 cargo test --test integration completions::";
 
 fn command() -> clap::Command {
-    kq::cli::Cli::command()
+    kq::command_line()
 }
 
 /// The path under the repository's root.

@@ -15,7 +15,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A record as bytes and numbers: what no client may change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Record {
+pub(crate) struct Record {
     pub partition: Option<i64>,
     pub offset: Option<i64>,
     pub timestamp: Option<i64>,
@@ -26,35 +26,35 @@ pub struct Record {
 
 impl Record {
     /// A record with this key and value, the rest unset.
-    pub fn new(key: Option<&[u8]>, value: Option<&[u8]>) -> Self {
+    pub(crate) fn new(key: Option<&[u8]>, value: Option<&[u8]>) -> Self {
         Self { key: key.map(<[u8]>::to_vec), value: value.map(<[u8]>::to_vec), ..Self::default() }
     }
 
     /// The same with one more header.
-    pub fn header(mut self, name: &str, value: Option<&[u8]>) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: Option<&[u8]>) -> Self {
         self.headers.push((name.into(), value.map(<[u8]>::to_vec)));
         self
     }
 
     /// The same with this timestamp, in milliseconds since the epoch.
-    pub fn at(mut self, timestamp: i64) -> Self {
+    pub(crate) fn at(mut self, timestamp: i64) -> Self {
         self.timestamp = Some(timestamp);
         self
     }
 
     /// The same for this partition.
-    pub fn partition(mut self, partition: i64) -> Self {
+    pub(crate) fn partition(mut self, partition: i64) -> Self {
         self.partition = Some(partition);
         self
     }
 
     /// What the producer chose: without place and time.
-    pub fn content(&self) -> Self {
+    pub(crate) fn content(&self) -> Self {
         Self { partition: None, offset: None, timestamp: None, ..self.clone() }
     }
 
     /// A line in kq's JSON form, all bytes in base64, so that no client's idea of text counts.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let bytes = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| BASE64.encode(bytes));
         let headers: Vec<Value> = self
             .headers
@@ -107,20 +107,20 @@ impl Record {
 
 /// The records that a client printed, by partition and offset.
 #[track_caller]
-pub fn records(output: &Output) -> Vec<Record> {
+pub(crate) fn records(output: &Output) -> Vec<Record> {
     let mut records: Vec<_> = output.lines().into_iter().map(Record::parse).collect();
     records.sort_by_key(|record| (record.partition, record.offset));
     records
 }
 
 /// These records as input of `kq produce -J` and of the other clients.
-pub fn lines(records: &[Record]) -> String {
+pub(crate) fn lines(records: &[Record]) -> String {
     records.iter().map(Record::line).collect()
 }
 
 /// Fails at the first record that differs, however large the rest is.
 #[track_caller]
-pub fn same(what: &str, expected: &[Record], got: &[Record]) {
+pub(crate) fn same(what: &str, expected: &[Record], got: &[Record]) {
     for (index, (expected, got)) in expected.iter().zip(got).enumerate() {
         assert!(
             expected == got,
@@ -133,14 +133,14 @@ pub fn same(what: &str, expected: &[Record], got: &[Record]) {
 }
 
 /// What the producer chose, in an order that does not depend on partitions.
-pub fn contents(records: &[Record]) -> Vec<Record> {
+pub(crate) fn contents(records: &[Record]) -> Vec<Record> {
     let mut contents: Vec<_> = records.iter().map(Record::content).collect();
     contents.sort();
     contents
 }
 
 /// Bytes that no codec makes smaller, the same in each run.
-pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
     let mut next = || {
         // xorshift64
@@ -153,7 +153,7 @@ pub fn noise(length: usize, seed: u64) -> Vec<u8> {
 }
 
 /// Records of every awkward kind, their keys spread over partitions; some of a megabyte.
-pub fn awkward() -> Vec<Record> {
+pub(crate) fn awkward() -> Vec<Record> {
     let large = 1_000_000;
     let mut records = vec![
         Record::new(None, None),
@@ -194,7 +194,7 @@ pub fn awkward() -> Vec<Record> {
 }
 
 /// `kafka-go ARGS…` of tests/interop/kafka-go, a client in Go.
-pub fn go<S: AsRef<OsStr>>(cluster: &Cluster, args: impl IntoIterator<Item = S>) -> Kq {
+pub(crate) fn go<S: AsRef<OsStr>>(cluster: &Cluster, args: impl IntoIterator<Item = S>) -> Kq {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
         let program = Path::new(ROOT).join("target/interop/kafka-go");
@@ -210,7 +210,7 @@ pub fn go<S: AsRef<OsStr>>(cluster: &Cluster, args: impl IntoIterator<Item = S>)
 }
 
 /// `Interop ARGS…` of tests/interop/java: Kafka's own client, from the jars that tests/kafka/lib.sh fetched.
-pub fn java<S: AsRef<OsStr>>(cluster: &Cluster, args: impl IntoIterator<Item = S>) -> Kq {
+pub(crate) fn java<S: AsRef<OsStr>>(cluster: &Cluster, args: impl IntoIterator<Item = S>) -> Kq {
     static CLASS_PATH: OnceLock<String> = OnceLock::new();
     let class_path = CLASS_PATH.get_or_init(|| {
         let home = std::env::var_os("KQ_KAFKA_DIR")
@@ -241,7 +241,7 @@ pub fn java<S: AsRef<OsStr>>(cluster: &Cluster, args: impl IntoIterator<Item = S
 
 /// For each partition of the topic what the group has committed, and the end; by Kafka's own client.
 #[track_caller]
-pub fn committed(cluster: &Cluster, topic: &str, group: &str) -> Vec<(i64, i64)> {
+pub(crate) fn committed(cluster: &Cluster, topic: &str, group: &str) -> Vec<(i64, i64)> {
     let output = java(cluster, ["lag", topic, group]).run().success();
     let number = |text: &str| text.parse().expect("a number");
     let pair = |line: &str| {
@@ -253,7 +253,7 @@ pub fn committed(cluster: &Cluster, topic: &str, group: &str) -> Vec<(i64, i64)>
 
 /// Demands that the group has committed the end of every partition.
 #[track_caller]
-pub fn no_lag(cluster: &Cluster, topic: &str, group: &str) {
+pub(crate) fn no_lag(cluster: &Cluster, topic: &str, group: &str) {
     let committed = committed(cluster, topic, group);
     let behind: Vec<_> =
         committed.iter().filter(|(at, end)| at != end && !(*at == -1 && *end == 0)).collect();

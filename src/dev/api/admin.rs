@@ -17,7 +17,7 @@ use crate::dev::request::Context;
 use crate::dev::topics::Refused;
 
 /// Creates topics. They can be used when this is answered.
-pub fn create_topics(
+pub(crate) fn create_topics(
     context: &Context<'_>,
     request: &CreateTopicsRequest,
 ) -> anyhow::Result<CreateTopicsResponse> {
@@ -144,7 +144,7 @@ fn create<'a>(context: &Context<'_>, planned: Vec<Planned<'a>>, only_check: bool
 }
 
 /// Deletes topics, their records, and the offsets that groups committed for them.
-pub fn delete_topics(context: &Context<'_>, request: &DeleteTopicsRequest) -> DeleteTopicsResponse {
+pub(crate) fn delete_topics(context: &Context<'_>, request: &DeleteTopicsRequest) -> DeleteTopicsResponse {
     let responses = request.topic_names.iter().map(|name| {
         let result = DeletableTopicResult::default().with_name(Some(name.clone()));
         let deleted = context.broker.topics.delete(name).and_then(|()| {
@@ -160,7 +160,7 @@ pub fn delete_topics(context: &Context<'_>, request: &DeleteTopicsRequest) -> De
 }
 
 /// Adds partitions to topics.
-pub fn create_partitions(
+pub(crate) fn create_partitions(
     context: &Context<'_>,
     request: &CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {

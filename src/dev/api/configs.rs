@@ -26,7 +26,7 @@ const SOURCE_BROKER: i8 = 4;
 const SOURCE_DEFAULT: i8 = 5;
 
 /// One configuration as it is shown.
-pub struct Entry {
+pub(crate) struct Entry {
     pub name: String,
     pub value: String,
     /// Where it comes from, as a number of the protocol.
@@ -37,7 +37,7 @@ pub struct Entry {
 
 impl Entry {
     /// Bytes that an answer needs for it, with its synonym.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         size_of::<DescribeConfigsResourceResult>()
             + size_of::<DescribeConfigsSynonym>()
             + 2 * (self.name.len() + self.value.len())
@@ -45,7 +45,7 @@ impl Entry {
 }
 
 /// The whole configuration of a topic, in which `own` was set.
-pub fn entries(broker: &Broker, own: &BTreeMap<String, String>) -> Vec<Entry> {
+pub(crate) fn entries(broker: &Broker, own: &BTreeMap<String, String>) -> Vec<Entry> {
     let entry = |(name, kind, default): &(&str, crate::dev::configs::Kind, &str)| {
         let fallback = broker.topics.defaults.value(name).unwrap_or_default();
         let (value, source) = match own.get(*name) {
@@ -95,7 +95,7 @@ fn resource(broker: &Broker, kind: i8, name: &str) -> Result<Vec<Entry>, Refused
 }
 
 /// Configurations of topics and of the broker, all or those that are named.
-pub fn describe(
+pub(crate) fn describe(
     context: &Context<'_>,
     request: &DescribeConfigsRequest,
 ) -> anyhow::Result<DescribeConfigsResponse> {
@@ -141,7 +141,7 @@ fn own(context: &Context<'_>, kind: i8, name: &str) -> Result<BTreeMap<String, S
 }
 
 /// Sets the whole configuration: what is not named goes back to its default.
-pub fn alter(context: &Context<'_>, request: &AlterConfigsRequest) -> AlterConfigsResponse {
+pub(crate) fn alter(context: &Context<'_>, request: &AlterConfigsRequest) -> AlterConfigsResponse {
     let responses = request.resources.iter().map(|asked| {
         let name = asked.resource_name.as_str();
         let altered = own(context, asked.resource_type, name).and_then(|_| {
@@ -162,7 +162,7 @@ pub fn alter(context: &Context<'_>, request: &AlterConfigsRequest) -> AlterConfi
 }
 
 /// Sets (0), deletes (1), appends to (2) or subtracts from (3) single configurations.
-pub fn alter_incrementally(
+pub(crate) fn alter_incrementally(
     context: &Context<'_>,
     request: &IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {

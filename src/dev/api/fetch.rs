@@ -70,7 +70,11 @@ struct Found {
 
 /// Answers at once if there are `min_bytes`, an error, or a full segment; otherwise as soon as there
 /// are, or after `max_wait`.
-pub async fn fetch(context: &Context<'_>, request: FetchRequest, share: Share) -> anyhow::Result<Reply> {
+pub(crate) async fn fetch(
+    context: &Context<'_>,
+    request: FetchRequest,
+    share: Share,
+) -> anyhow::Result<Reply> {
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(MAX_WAIT);
     let deadline = Instant::now() + wait;
     let request = &Wanted::from(request);

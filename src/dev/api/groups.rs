@@ -32,7 +32,10 @@ use crate::dev::groups::offsets::{Committed, GroupOffsets};
 use crate::dev::request::Context;
 
 /// This node, always; there is no coordinator for transactions.
-pub fn find_coordinator(context: &Context<'_>, request: &FindCoordinatorRequest) -> FindCoordinatorResponse {
+pub(crate) fn find_coordinator(
+    context: &Context<'_>,
+    request: &FindCoordinatorRequest,
+) -> FindCoordinatorResponse {
     let (error, why) = match request.key_type {
         0 => (code::NONE, None),
         1 => (code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, message("kq dev has no transactions")),
@@ -64,7 +67,7 @@ pub fn find_coordinator(context: &Context<'_>, request: &FindCoordinatorRequest)
 }
 
 /// Commits offsets. Once this is answered they survive a kill of the broker.
-pub fn commit(context: &Context<'_>, request: &OffsetCommitRequest) -> OffsetCommitResponse {
+pub(crate) fn commit(context: &Context<'_>, request: &OffsetCommitRequest) -> OffsetCommitResponse {
     let broker = context.broker;
     let mut set = Vec::new();
     for topic in &request.topics {
@@ -137,7 +140,10 @@ fn lookup(
 }
 
 /// Committed offsets of one group, or from version 8 on of several.
-pub fn committed(context: &Context<'_>, request: &OffsetFetchRequest) -> anyhow::Result<OffsetFetchResponse> {
+pub(crate) fn committed(
+    context: &Context<'_>,
+    request: &OffsetFetchRequest,
+) -> anyhow::Result<OffsetFetchResponse> {
     let mut room = Room::new();
     let coordinator = &context.broker.coordinator;
     if context.version < 8 {
@@ -182,7 +188,7 @@ pub fn committed(context: &Context<'_>, request: &OffsetFetchRequest) -> anyhow:
 }
 
 /// Groups with their state, members and assignments; an unknown one is `Dead`, as in Kafka.
-pub fn describe(
+pub(crate) fn describe(
     context: &Context<'_>,
     request: &DescribeGroupsRequest,
 ) -> anyhow::Result<DescribeGroupsResponse> {
@@ -215,7 +221,7 @@ pub fn describe(
 }
 
 /// All groups, or those in certain states or of certain types.
-pub fn list(context: &Context<'_>, request: &ListGroupsRequest) -> ListGroupsResponse {
+pub(crate) fn list(context: &Context<'_>, request: &ListGroupsRequest) -> ListGroupsResponse {
     let wanted = |filter: &[kafka_protocol::protocol::StrBytes], is: &str| {
         filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(is))
     };
@@ -233,7 +239,7 @@ pub fn list(context: &Context<'_>, request: &ListGroupsRequest) -> ListGroupsRes
 }
 
 /// Deletes groups without members, with their offsets.
-pub fn delete(context: &Context<'_>, request: &DeleteGroupsRequest) -> DeleteGroupsResponse {
+pub(crate) fn delete(context: &Context<'_>, request: &DeleteGroupsRequest) -> DeleteGroupsResponse {
     let results = request.groups_names.iter().map(|id| {
         DeletableGroupResult::default()
             .with_group_id(id.clone())
@@ -243,7 +249,7 @@ pub fn delete(context: &Context<'_>, request: &DeleteGroupsRequest) -> DeleteGro
 }
 
 /// Forgets single offsets of a group without members.
-pub fn forget(context: &Context<'_>, request: &OffsetDeleteRequest) -> OffsetDeleteResponse {
+pub(crate) fn forget(context: &Context<'_>, request: &OffsetDeleteRequest) -> OffsetDeleteResponse {
     let topics = request.topics.iter();
     let places =
         topics.flat_map(|t| t.partitions.iter().map(|p| (t.name.as_str().to_owned(), p.partition_index)));

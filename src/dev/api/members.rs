@@ -27,7 +27,11 @@ pub(super) fn optional(s: Option<&StrBytes>) -> Option<String> {
 }
 
 /// Joins a group; answered when all members have joined the rebalance.
-pub async fn join(context: &Context<'_>, request: JoinGroupRequest, share: Share) -> JoinGroupResponse {
+pub(crate) async fn join(
+    context: &Context<'_>,
+    request: JoinGroupRequest,
+    share: Share,
+) -> JoinGroupResponse {
     let refused = |error| {
         JoinGroupResponse::default()
             .with_error_code(error)
@@ -97,7 +101,11 @@ pub async fn join(context: &Context<'_>, request: JoinGroupRequest, share: Share
 }
 
 /// Sends the assignment or asks for it; answered when the leader has sent it.
-pub async fn sync(context: &Context<'_>, request: SyncGroupRequest, share: Share) -> SyncGroupResponse {
+pub(crate) async fn sync(
+    context: &Context<'_>,
+    request: SyncGroupRequest,
+    share: Share,
+) -> SyncGroupResponse {
     let assignments = request.assignments.iter();
     let sync = Sync {
         who: Who {
@@ -123,7 +131,7 @@ pub async fn sync(context: &Context<'_>, request: SyncGroupRequest, share: Share
 }
 
 /// A heartbeat.
-pub fn heartbeat(context: &Context<'_>, request: &HeartbeatRequest) -> HeartbeatResponse {
+pub(crate) fn heartbeat(context: &Context<'_>, request: &HeartbeatRequest) -> HeartbeatResponse {
     let who = Who {
         member_id: request.member_id.as_str().to_owned(),
         instance_id: optional(request.group_instance_id.as_ref()),
@@ -134,7 +142,7 @@ pub fn heartbeat(context: &Context<'_>, request: &HeartbeatRequest) -> Heartbeat
 }
 
 /// One member leaves, or, from version 3 on, several are removed.
-pub fn leave(context: &Context<'_>, request: &LeaveGroupRequest) -> LeaveGroupResponse {
+pub(crate) fn leave(context: &Context<'_>, request: &LeaveGroupRequest) -> LeaveGroupResponse {
     let coordinator = &context.broker.coordinator;
     if request.group_id.is_empty() {
         return LeaveGroupResponse::default().with_error_code(code::INVALID_GROUP_ID);

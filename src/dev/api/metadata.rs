@@ -17,7 +17,7 @@ use crate::dev::request::Context;
 use crate::dev::topics::{self, Topic};
 
 /// Topics with their partitions; creates missing topics that are asked for by name.
-pub fn metadata(context: &Context<'_>, request: &MetadataRequest) -> MetadataResponse {
+pub(crate) fn metadata(context: &Context<'_>, request: &MetadataRequest) -> MetadataResponse {
     // Version 0 says "all" with an empty list, later ones with null.
     let named = request.topics.as_ref().filter(|topics| context.version > 0 || !topics.is_empty());
     let topics = match named {
@@ -99,7 +99,7 @@ fn described(topic: &Topic) -> MetadataResponseTopic {
 }
 
 /// The one node.
-pub fn cluster(context: &Context<'_>, request: &DescribeClusterRequest) -> DescribeClusterResponse {
+pub(crate) fn cluster(context: &Context<'_>, request: &DescribeClusterRequest) -> DescribeClusterResponse {
     let response = DescribeClusterResponse::default();
     // Version 1 can ask for controllers; this broker has no such endpoints.
     if context.version >= 1 && request.endpoint_type != 1 {

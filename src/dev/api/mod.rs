@@ -1,13 +1,13 @@
 //! The handlers: one module for each family of requests, one function a request.
 
-pub mod admin;
-pub mod configs;
-pub mod fetch;
-pub mod groups;
-pub mod members;
-pub mod metadata;
-pub mod offsets;
-pub mod produce;
+pub(crate) mod admin;
+pub(crate) mod configs;
+pub(crate) mod fetch;
+pub(crate) mod groups;
+pub(crate) mod members;
+pub(crate) mod metadata;
+pub(crate) mod offsets;
+pub(crate) mod produce;
 
 use std::collections::BTreeSet;
 

@@ -25,7 +25,7 @@ const MAX_TIMESTAMP: i64 = -3;
 type Asked = (String, i32, i64);
 
 /// Offsets by time, exact per record, or of an end of the log.
-pub async fn list(
+pub(crate) async fn list(
     context: &Context<'_>,
     request: &ListOffsetsRequest,
 ) -> anyhow::Result<ListOffsetsResponse> {
@@ -99,7 +99,7 @@ fn find(broker: &Broker, (topic, index, time): &Asked, budget: &mut u64) -> Resu
 }
 
 /// Moves the start of logs; -1 is the high watermark.
-pub fn delete_records(context: &Context<'_>, request: &DeleteRecordsRequest) -> DeleteRecordsResponse {
+pub(crate) fn delete_records(context: &Context<'_>, request: &DeleteRecordsRequest) -> DeleteRecordsResponse {
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let response =

@@ -14,7 +14,7 @@ use crate::dev::log::batch::Refusal;
 use crate::dev::request::Context;
 
 /// Appends one batch to each partition.
-pub fn produce(context: &Context<'_>, request: &ProduceRequest) -> ProduceResponse {
+pub(crate) fn produce(context: &Context<'_>, request: &ProduceRequest) -> ProduceResponse {
     let refused = if !(-1..=1).contains(&request.acks) {
         code::INVALID_REQUIRED_ACKS
     } else if request.transactional_id.is_some() {
@@ -36,7 +36,7 @@ pub fn produce(context: &Context<'_>, request: &ProduceRequest) -> ProduceRespon
 }
 
 /// Whether all partitions accepted their records.
-pub fn all_taken(response: &ProduceResponse) -> bool {
+pub(crate) fn all_taken(response: &ProduceResponse) -> bool {
     let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
     partitions.all(|partition| partition.error_code == code::NONE)
 }
@@ -91,7 +91,10 @@ fn partition(
 
 /// Assigns a new id to each producer. Ids begin with the start time of the broker, so that none is
 /// assigned twice after a restart.
-pub fn init_producer_id(context: &Context<'_>, request: &InitProducerIdRequest) -> InitProducerIdResponse {
+pub(crate) fn init_producer_id(
+    context: &Context<'_>,
+    request: &InitProducerIdRequest,
+) -> InitProducerIdResponse {
     let response = InitProducerIdResponse::default().with_producer_id(ProducerId(-1)).with_producer_epoch(-1);
     if request.transactional_id.is_some() {
         return response.with_error_code(code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);

@@ -19,7 +19,7 @@ use crate::dev::code::{self, Code};
 
 /// The state of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     Empty,
     PreparingRebalance,
     CompletingRebalance,
@@ -28,7 +28,7 @@ pub enum State {
 
 impl State {
     /// The name that clients know.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Empty => "Empty",
             Self::PreparingRebalance => "PreparingRebalance",
@@ -40,7 +40,7 @@ impl State {
 
 /// One group of the classic protocol.
 #[derive(Debug)]
-pub struct Group {
+pub(crate) struct Group {
     pub state: State,
     pub generation: i32,
     pub protocol_type: String,
@@ -81,12 +81,12 @@ impl Default for Group {
 
 impl Group {
     /// The answers that are due since the last call.
-    pub fn take_answers(&mut self) -> Vec<Answer> {
+    pub(crate) fn take_answers(&mut self) -> Vec<Answer> {
         std::mem::take(&mut self.answers)
     }
 
     /// Bytes of memory that the members hold.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
@@ -97,12 +97,12 @@ impl Group {
     }
 
     /// Whether the group has no members and no pending ids.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty() && self.pending.is_empty()
     }
 
     /// When [`Group::tick`] has something to do next.
-    pub fn next_deadline(&self) -> Option<Millis> {
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
         let sessions = self.members.values().filter(|m| !m.is_waiting()).map(|m| m.deadline);
         let rebalance = match self.state {
             State::PreparingRebalance => Some(self.rebalance_deadline),
@@ -115,7 +115,7 @@ impl Group {
     }
 
     /// Applies the time: sessions end, a rebalance continues without missing members.
-    pub fn tick(&mut self, now: Millis) {
+    pub(crate) fn tick(&mut self, now: Millis) {
         self.pending.retain(|_, until| *until > now);
         let silent: Vec<String> = self
             .members
@@ -172,7 +172,7 @@ impl Group {
     }
 
     /// A heartbeat; the code says whether the member must join again.
-    pub fn heartbeat(&mut self, who: &Who, now: Millis) -> Code {
+    pub(crate) fn heartbeat(&mut self, who: &Who, now: Millis) -> Code {
         if let Err(error) = self.check(who) {
             return error;
         }
@@ -185,7 +185,7 @@ impl Group {
     }
 
     /// Whether the member may commit. Counts as a heartbeat.
-    pub fn may_commit(&mut self, who: &Who, now: Millis) -> Code {
+    pub(crate) fn may_commit(&mut self, who: &Who, now: Millis) -> Code {
         if who.generation < 0 && self.members.is_empty() {
             return code::NONE;
         }
@@ -201,7 +201,7 @@ impl Group {
     }
 
     /// A member leaves, named by its id, its instance id, or both.
-    pub fn leave(&mut self, member_id: &str, instance_id: Option<&str>, now: Millis) -> Code {
+    pub(crate) fn leave(&mut self, member_id: &str, instance_id: Option<&str>, now: Millis) -> Code {
         let left = self.let_go(member_id, instance_id, now);
         self.count_bytes();
         left

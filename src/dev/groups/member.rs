@@ -6,7 +6,7 @@ use super::messages::{Millis, Waiter};
 
 /// One member.
 #[derive(Clone, Debug)]
-pub struct Member {
+pub(crate) struct Member {
     pub instance_id: Option<String>,
     pub client_id: String,
     pub client_host: String,
@@ -30,19 +30,19 @@ pub struct Member {
 
 impl Member {
     /// The member's metadata for this assignor.
-    pub fn metadata(&self, protocol: &str) -> Bytes {
+    pub(crate) fn metadata(&self, protocol: &str) -> Bytes {
         self.protocols.iter().find(|(name, _)| name == protocol).map(|(_, m)| m.clone()).unwrap_or_default()
     }
 
     /// Bytes of memory that it holds.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let protocols = self.protocols.iter().map(|(name, metadata)| name.len() + metadata.len());
         let names = self.client_id.len() + self.instance_id.as_ref().map_or(0, String::len);
         size_of::<Self>() + names + protocols.sum::<usize>() + self.assignment.len()
     }
 
     /// Whether it waits for an answer: its session does not time out then.
-    pub fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.joining.is_some() || self.syncing.is_some()
     }
 }

@@ -5,22 +5,22 @@ use bytes::Bytes;
 use crate::dev::code::Code;
 
 /// Milliseconds on a clock that never goes back.
-pub type Millis = u64;
+pub(crate) type Millis = u64;
 
 /// A request that waits for its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Waiter(pub u64);
+pub(crate) struct Waiter(pub u64);
 
 /// The answer to a request, which may have waited.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     Join(Waiter, Joined),
     Sync(Waiter, Synced),
 }
 
 /// The answer to a `JoinGroup`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Joined {
+pub(crate) struct Joined {
     pub error: Code,
     pub generation: i32,
     pub protocol_type: String,
@@ -34,14 +34,14 @@ pub struct Joined {
 
 impl Joined {
     /// The answer to a member that may not join, or not yet.
-    pub fn refused(error: Code, member_id: &str) -> Self {
+    pub(crate) fn refused(error: Code, member_id: &str) -> Self {
         Self { error, generation: -1, member_id: member_id.to_owned(), ..Self::default() }
     }
 }
 
 /// The answer to a `SyncGroup`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Synced {
+pub(crate) struct Synced {
     pub error: Code,
     pub protocol_type: String,
     pub protocol: String,
@@ -50,7 +50,7 @@ pub struct Synced {
 
 /// A `JoinGroup`.
 #[derive(Clone, Debug, Default)]
-pub struct Join {
+pub(crate) struct Join {
     /// Empty for a new member.
     pub member_id: String,
     pub instance_id: Option<String>,
@@ -71,7 +71,7 @@ pub struct Join {
 
 impl Join {
     /// Bytes of it that its member keeps.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let protocols = self.protocols.iter().map(|(name, metadata)| name.len() + metadata.len());
         self.new_id.len() + self.client_id.len() + protocols.sum::<usize>()
     }
@@ -79,7 +79,7 @@ impl Join {
 
 /// A `SyncGroup`.
 #[derive(Clone, Debug, Default)]
-pub struct Sync {
+pub(crate) struct Sync {
     pub who: Who,
     pub protocol_type: Option<String>,
     pub protocol: Option<String>,
@@ -89,14 +89,14 @@ pub struct Sync {
 
 impl Sync {
     /// Bytes of it that the members keep.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.assignments.iter().map(|(_, assignment)| assignment.len()).sum()
     }
 }
 
 /// The sender of a request, and its generation.
 #[derive(Clone, Debug, Default)]
-pub struct Who {
+pub(crate) struct Who {
     pub member_id: String,
     pub instance_id: Option<String>,
     pub generation: i32,

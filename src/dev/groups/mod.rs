@@ -1,9 +1,9 @@
 //! The group coordinator: all groups, the clock, and the requests that wait for an answer.
 
-pub mod group;
-pub mod member;
-pub mod messages;
-pub mod offsets;
+pub(crate) mod group;
+pub(crate) mod member;
+pub(crate) mod messages;
+pub(crate) mod offsets;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -28,10 +28,10 @@ const MAX_METADATA: usize = 4096;
 /// as many.
 const MAX_BYTES: usize = 64 << 20;
 /// The longest name of a group.
-pub const MAX_ID: usize = 1024;
+pub(crate) const MAX_ID: usize = 1024;
 
 /// All groups of the broker.
-pub struct Coordinator {
+pub(crate) struct Coordinator {
     inner: Lock<Inner>,
     /// Notified when a deadline may have changed.
     moved: Notify,
@@ -59,7 +59,7 @@ enum Waiting {
 
 /// A group as `DescribeGroups` and `ListGroups` show it.
 #[derive(Clone, Debug, Default)]
-pub struct Described {
+pub(crate) struct Described {
     pub id: String,
     pub state: &'static str,
     pub protocol_type: String,
@@ -69,7 +69,7 @@ pub struct Described {
 
 /// A member of a group as `DescribeGroups` shows it.
 #[derive(Clone, Debug)]
-pub struct DescribedMember {
+pub(crate) struct DescribedMember {
     pub id: String,
     pub instance_id: Option<String>,
     pub client_id: String,
@@ -148,7 +148,7 @@ impl Inner {
 
 impl Coordinator {
     /// A coordinator whose committed offsets are in the file at `path`.
-    pub fn open(path: PathBuf) -> io::Result<Self> {
+    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
         let inner = Inner {
             groups: BTreeMap::new(),
             offsets: Offsets::open(path)?,
@@ -168,7 +168,7 @@ impl Coordinator {
     }
 
     /// Lets time pass for the groups, for as long as it is polled.
-    pub async fn run(&self) {
+    pub(crate) async fn run(&self) {
         loop {
             let moved = self.moved.notified();
             let next = {
@@ -207,7 +207,7 @@ impl Coordinator {
     }
 
     /// Joins a group; waits until all members have joined the rebalance.
-    pub async fn join(&self, id: &str, request: Join) -> Joined {
+    pub(crate) async fn join(&self, id: &str, request: Join) -> Joined {
         let refused = |error, member: &str| Joined {
             error,
             generation: -1,
@@ -245,7 +245,7 @@ impl Coordinator {
     }
 
     /// Sends the assignment or asks for it; waits until the leader has sent it.
-    pub async fn sync(&self, id: &str, request: Sync) -> Synced {
+    pub(crate) async fn sync(&self, id: &str, request: Sync) -> Synced {
         let refused = |error| Synced { error, ..Synced::default() };
         let unknown = || refused(code::UNKNOWN_MEMBER_ID);
         if id.is_empty() {
@@ -270,7 +270,7 @@ impl Coordinator {
     }
 
     /// A heartbeat of a member.
-    pub fn heartbeat(&self, id: &str, who: &Who) -> Code {
+    pub(crate) fn heartbeat(&self, id: &str, who: &Who) -> Code {
         if id.is_empty() {
             return code::INVALID_GROUP_ID;
         }
@@ -279,7 +279,7 @@ impl Coordinator {
     }
 
     /// A member leaves.
-    pub fn leave(&self, id: &str, member_id: &str, instance_id: Option<&str>) -> Code {
+    pub(crate) fn leave(&self, id: &str, member_id: &str, instance_id: Option<&str>) -> Code {
         if id.is_empty() {
             return code::INVALID_GROUP_ID;
         }
@@ -290,7 +290,7 @@ impl Coordinator {
     }
 
     /// Commits offsets for a member, or for an empty group without one. One code per offset.
-    pub fn commit(&self, id: &str, who: &Who, offsets: Vec<(String, i32, Committed)>) -> Vec<Code> {
+    pub(crate) fn commit(&self, id: &str, who: &Who, offsets: Vec<(String, i32, Committed)>) -> Vec<Code> {
         let all = |error| vec![error; offsets.len()];
         if id.is_empty() || id.len() > MAX_ID {
             return all(code::INVALID_GROUP_ID);
@@ -329,12 +329,12 @@ impl Coordinator {
     }
 
     /// The committed offsets of a group.
-    pub fn committed(&self, id: &str) -> GroupOffsets {
+    pub(crate) fn committed(&self, id: &str) -> GroupOffsets {
         self.lock().offsets.of(id).cloned().unwrap_or_default()
     }
 
     /// Forgets offsets of an empty group.
-    pub fn forget(&self, id: &str, places: Vec<Place>) -> Code {
+    pub(crate) fn forget(&self, id: &str, places: Vec<Place>) -> Code {
         let mut inner = self.lock();
         if inner.groups.get(id).is_some_and(|group| !group.members.is_empty()) {
             return code::NON_EMPTY_GROUP;
@@ -346,7 +346,7 @@ impl Coordinator {
     }
 
     /// Forgets a group that has no members.
-    pub fn delete(&self, id: &str) -> Code {
+    pub(crate) fn delete(&self, id: &str) -> Code {
         let mut inner = self.lock();
         match inner.groups.get(id) {
             Some(group) if !group.is_empty() => return code::NON_EMPTY_GROUP,
@@ -360,17 +360,17 @@ impl Coordinator {
     }
 
     /// Forgets the offsets of a deleted topic.
-    pub fn forget_topic(&self, topic: &str) -> io::Result<()> {
+    pub(crate) fn forget_topic(&self, topic: &str) -> io::Result<()> {
         self.lock().offsets.forget_topic(topic)
     }
 
     /// State and members of a group; none if there is no such group.
-    pub fn describe(&self, id: &str) -> Option<Described> {
+    pub(crate) fn describe(&self, id: &str) -> Option<Described> {
         self.lock().describe(id)
     }
 
     /// All groups, by name.
-    pub fn list(&self) -> Vec<Described> {
+    pub(crate) fn list(&self) -> Vec<Described> {
         let inner = self.lock();
         let mut ids: Vec<&str> =
             inner.groups.keys().map(String::as_str).chain(inner.offsets.groups()).collect();

@@ -12,11 +12,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 /// A topic and a partition of it.
-pub type Place = (String, i32);
+pub(crate) type Place = (String, i32);
 
 /// One committed offset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Committed {
+pub(crate) struct Committed {
     /// The next record to read.
     pub offset: i64,
     /// Leader epoch of the record before it, -1 where unknown.
@@ -25,7 +25,7 @@ pub struct Committed {
 }
 
 /// The offsets of one group.
-pub type GroupOffsets = BTreeMap<Place, Committed>;
+pub(crate) type GroupOffsets = BTreeMap<Place, Committed>;
 
 /// A line of the file.
 #[derive(Serialize, Deserialize, Debug)]
@@ -41,7 +41,7 @@ struct Change {
 
 /// The offsets of all groups.
 #[derive(Debug)]
-pub struct Offsets {
+pub(crate) struct Offsets {
     groups: BTreeMap<String, GroupOffsets>,
     /// Bytes of memory that they hold.
     bytes: usize,
@@ -57,7 +57,7 @@ const COMPACT_FROM: u64 = 8 << 20;
 
 impl Offsets {
     /// Reads the file at `path`, or creates it, and compacts it.
-    pub fn open(path: PathBuf) -> io::Result<Self> {
+    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
         let mut groups = BTreeMap::new();
         let mut held = 0;
         match std::fs::read(&path) {
@@ -75,22 +75,22 @@ impl Offsets {
     }
 
     /// The offsets of a group; none if nothing is committed.
-    pub fn of(&self, group: &str) -> Option<&GroupOffsets> {
+    pub(crate) fn of(&self, group: &str) -> Option<&GroupOffsets> {
         self.groups.get(group)
     }
 
     /// Bytes of memory that all offsets hold.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// All groups that have offsets.
-    pub fn groups(&self) -> impl ExactSizeIterator<Item = &str> {
+    pub(crate) fn groups(&self) -> impl ExactSizeIterator<Item = &str> {
         self.groups.keys().map(String::as_str)
     }
 
     /// Sets offsets. They are in the file when this returns.
-    pub fn commit(&mut self, group: &str, set: Vec<(String, i32, Committed)>) -> io::Result<()> {
+    pub(crate) fn commit(&mut self, group: &str, set: Vec<(String, i32, Committed)>) -> io::Result<()> {
         if set.is_empty() {
             return Ok(());
         }
@@ -98,18 +98,18 @@ impl Offsets {
     }
 
     /// Forgets offsets of one group.
-    pub fn forget(&mut self, group: &str, unset: Vec<Place>) -> io::Result<()> {
+    pub(crate) fn forget(&mut self, group: &str, unset: Vec<Place>) -> io::Result<()> {
         self.change(Change { group: group.to_owned(), set: Vec::new(), unset, removed: false })
     }
 
     /// Forgets a group.
-    pub fn remove(&mut self, group: &str) -> io::Result<()> {
+    pub(crate) fn remove(&mut self, group: &str) -> io::Result<()> {
         let change = Change { group: group.to_owned(), set: Vec::new(), unset: Vec::new(), removed: true };
         self.change(change)
     }
 
     /// Forgets the offsets of a topic that was deleted, in every group.
-    pub fn forget_topic(&mut self, topic: &str) -> io::Result<()> {
+    pub(crate) fn forget_topic(&mut self, topic: &str) -> io::Result<()> {
         let mut found = Vec::new();
         for (group, offsets) in &self.groups {
             let places: Vec<Place> = offsets.keys().filter(|place| place.0 == topic).cloned().collect();

@@ -7,15 +7,15 @@
 use crate::dev::code::{self, Code};
 
 /// Bytes of a batch before its records.
-pub const HEADER: usize = 61;
+pub(crate) const HEADER: usize = 61;
 /// Bytes before what the length field counts.
-pub const PREFIX: usize = 12;
+pub(crate) const PREFIX: usize = 12;
 /// The CRC covers the bytes from here on.
 const CRC_FROM: usize = 21;
 
 /// The header of a record batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub(crate) struct Header {
     /// Offset of the first record.
     pub base_offset: i64,
     /// Size of the whole batch in bytes, header included.
@@ -38,13 +38,13 @@ pub struct Header {
 }
 
 /// `N` bytes from position `at`; none if `bytes` ends before.
-pub fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at + N)?.try_into().ok()
 }
 
 impl Header {
     /// Reads the header at the start of `bytes`; none if they are too few.
-    pub fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         if bytes.len() < HEADER {
             return None;
         }
@@ -66,22 +66,22 @@ impl Header {
     }
 
     /// Offset of the last record.
-    pub fn last_offset(&self) -> i64 {
+    pub(crate) fn last_offset(&self) -> i64 {
         self.base_offset.saturating_add(i64::from(self.last_offset_delta))
     }
 
     /// The codec's number: 0 none, 1 gzip, 2 Snappy, 3 LZ4, 4 Zstandard.
-    pub fn codec(&self) -> i16 {
+    pub(crate) fn codec(&self) -> i16 {
         self.attributes & 0x07
     }
 
     /// Whether all records have the time of the broker's clock.
-    pub fn is_log_append_time(&self) -> bool {
+    pub(crate) fn is_log_append_time(&self) -> bool {
         self.attributes & 0x08 != 0
     }
 
     /// Whether this can be a batch of a log: magic 2, and consistent sizes and counts.
-    pub fn is_plausible(&self) -> bool {
+    pub(crate) fn is_plausible(&self) -> bool {
         self.magic == 2
             && self.size >= HEADER
             && self.base_offset >= 0
@@ -91,13 +91,13 @@ impl Header {
 }
 
 /// Whether the CRC in the header is that of `batch`, which is one whole batch.
-pub fn crc_holds(batch: &[u8], header: &Header) -> bool {
+pub(crate) fn crc_holds(batch: &[u8], header: &Header) -> bool {
     batch.get(CRC_FROM..).is_some_and(|covered| crc32c::crc32c(covered) == header.crc)
 }
 
 /// Checks what a producer sent for one partition: exactly one batch of magic 2,
 /// its CRC, its counts, its codec.
-pub fn check(bytes: &[u8], max_size: usize, version: i16) -> Result<Header, Refusal> {
+pub(crate) fn check(bytes: &[u8], max_size: usize, version: i16) -> Result<Header, Refusal> {
     let refuse = |code, why: String| Err(Refusal { code, why });
     if bytes.len() > PREFIX + 4 && bytes[16] != 2 {
         return refuse(
@@ -153,13 +153,13 @@ pub fn check(bytes: &[u8], max_size: usize, version: i16) -> Result<Header, Refu
 
 /// Why a batch was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     pub code: Code,
     pub why: String,
 }
 
 /// Writes the broker's time into a batch and updates its CRC.
-pub fn stamp_log_append_time(batch: &mut [u8], now_ms: i64) {
+pub(crate) fn stamp_log_append_time(batch: &mut [u8], now_ms: i64) {
     if batch.len() < HEADER {
         return;
     }
@@ -171,7 +171,7 @@ pub fn stamp_log_append_time(batch: &mut [u8], now_ms: i64) {
 
 /// Builds a batch for tests: one record a time, values of one byte.
 #[cfg(test)]
-pub fn sample(base_offset: i64, times: &[i64], producer: (i64, i16, i32)) -> Vec<u8> {
+pub(crate) fn sample(base_offset: i64, times: &[i64], producer: (i64, i16, i32)) -> Vec<u8> {
     fn put_varint(out: &mut Vec<u8>, value: i64) {
         let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
         while zigzag >= 0x80 {

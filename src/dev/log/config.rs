@@ -2,7 +2,7 @@
 
 /// What a topic's configuration says about its logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogConfig {
+pub(crate) struct LogConfig {
     /// `max.message.bytes`
     pub max_message_bytes: usize,
     /// `segment.bytes`

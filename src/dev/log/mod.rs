@@ -1,16 +1,16 @@
 //! The log of one partition: segments, offsets, retention, recovery.
 
-pub mod batch;
-pub mod config;
-pub mod producers;
+pub(crate) mod batch;
+pub(crate) mod config;
+pub(crate) mod producers;
 mod records;
 mod segment;
-pub mod times;
+pub(crate) mod times;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use segment::Slice;
+pub(crate) use segment::Slice;
 
 use self::config::LogConfig;
 use batch::{Header, Refusal};
@@ -24,7 +24,7 @@ const START_FILE: &str = "log-start-offset";
 
 /// Where an append went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
+pub(crate) struct Appended {
     pub base_offset: i64,
     /// -1 unless the topic uses the broker's clock.
     pub log_append_time: i64,
@@ -32,7 +32,7 @@ pub struct Appended {
 
 /// What a read found.
 #[derive(Debug)]
-pub struct Read {
+pub(crate) struct Read {
     /// None at the end of the log, and if the first batch is larger than the limit of the read.
     pub slice: Option<Slice>,
     /// Whether there is more than the slice has: a later segment, or a batch that was too large.
@@ -41,7 +41,7 @@ pub struct Read {
 
 /// The log of one partition. Every record in it is committed: the end is the high watermark.
 #[derive(Debug)]
-pub struct PartitionLog {
+pub(crate) struct PartitionLog {
     folder: PathBuf,
     segments: Vec<Segment>,
     start: i64,
@@ -52,7 +52,7 @@ pub struct PartitionLog {
 impl PartitionLog {
     /// Opens the log in `folder`, which is created if it does not exist. The second result says what
     /// had to be removed to get a log of whole batches.
-    pub fn open(folder: PathBuf) -> io::Result<(Self, Option<String>)> {
+    pub(crate) fn open(folder: PathBuf) -> io::Result<(Self, Option<String>)> {
         std::fs::create_dir_all(&folder)?;
         let mut files = Vec::new();
         for file in std::fs::read_dir(&folder)? {
@@ -102,23 +102,23 @@ impl PartitionLog {
     }
 
     /// Offset of the first record that can be read.
-    pub fn start(&self) -> i64 {
+    pub(crate) fn start(&self) -> i64 {
         self.start
     }
 
     /// Offset of the next record; the high watermark.
-    pub fn end(&self) -> i64 {
+    pub(crate) fn end(&self) -> i64 {
         self.end
     }
 
     /// The highest producer id that wrote here, -1 for none.
-    pub fn highest_producer_id(&self) -> i64 {
+    pub(crate) fn highest_producer_id(&self) -> i64 {
         self.producers.highest_id()
     }
 
     /// Checks and appends the one batch that a producer sent. A batch that the log has already is
     /// acknowledged with its old offset and not stored again.
-    pub fn append(
+    pub(crate) fn append(
         &mut self,
         bytes: &[u8],
         config: &LogConfig,
@@ -172,7 +172,7 @@ impl PartitionLog {
     }
 
     /// The batches from `offset` on, of one segment. None if the offset is out of range.
-    pub fn read(&self, offset: i64, max_bytes: u64, whole_first: bool) -> io::Result<Option<Read>> {
+    pub(crate) fn read(&self, offset: i64, max_bytes: u64, whole_first: bool) -> io::Result<Option<Read>> {
         if offset < self.start || offset > self.end {
             return Ok(None);
         }
@@ -191,7 +191,7 @@ impl PartitionLog {
     }
 
     /// The first run from `offset` on that may have a record of `time` or later, and the offset after it.
-    pub fn stretch(&self, time: i64, offset: i64) -> Option<(Stretch, i64)> {
+    pub(crate) fn stretch(&self, time: i64, offset: i64) -> Option<(Stretch, i64)> {
         let after = self.segments.partition_point(|segment| segment.base_offset <= offset);
         let first = after.saturating_sub(1);
         let ahead = self.segments.iter().enumerate().skip(first);
@@ -203,12 +203,12 @@ impl PartitionLog {
     }
 
     /// The latest time in the runs after the one that holds `offset`.
-    pub fn latest_time_behind(&self, offset: i64) -> i64 {
+    pub(crate) fn latest_time_behind(&self, offset: i64) -> i64 {
         self.segments.iter().map(|segment| segment.latest_time_behind(offset)).max().unwrap_or(-1)
     }
 
     /// Deletes the records before `offset`, which lies between start and end.
-    pub fn delete_before(&mut self, offset: i64) -> io::Result<()> {
+    pub(crate) fn delete_before(&mut self, offset: i64) -> io::Result<()> {
         if offset <= self.start {
             return Ok(());
         }
@@ -223,7 +223,7 @@ impl PartitionLog {
     }
 
     /// Deletes the oldest segments that the configuration no longer keeps.
-    pub fn retain(&mut self, config: &LogConfig, now_ms: i64) -> io::Result<()> {
+    pub(crate) fn retain(&mut self, config: &LogConfig, now_ms: i64) -> io::Result<()> {
         let expired = |segment: &Segment| {
             config
                 .retention_ms
@@ -245,13 +245,14 @@ impl PartitionLog {
         self.delete_before(start)
     }
 
+    #[cfg(test)]
     /// Bytes on disk.
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.segments.iter().map(|segment| segment.size).sum()
     }
 
     /// The folder with the files of the log.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 }

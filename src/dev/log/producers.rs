@@ -32,7 +32,7 @@ struct Producer {
 
 /// What to do with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Append it.
     New,
     /// Stored already, at this base offset.
@@ -43,14 +43,14 @@ pub enum Verdict {
 
 /// The idempotent producers of one partition.
 #[derive(Debug, Default)]
-pub struct Producers {
+pub(crate) struct Producers {
     by_id: HashMap<i64, Producer>,
     appends: u64,
 }
 
 /// A batch as the window sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct Sequence {
+pub(crate) struct Sequence {
     pub producer_id: i64,
     pub epoch: i16,
     /// Sequence number of the first record.
@@ -73,7 +73,7 @@ fn advance(from: i32, by: i32) -> i32 {
 
 impl Producers {
     /// Judges a batch before it is appended.
-    pub fn judge(&self, batch: Sequence) -> Verdict {
+    pub(crate) fn judge(&self, batch: Sequence) -> Verdict {
         if batch.producer_id < 0 {
             return Verdict::New;
         }
@@ -108,7 +108,7 @@ impl Producers {
     }
 
     /// Records a batch that was appended at `base_offset`.
-    pub fn appended(&mut self, batch: Sequence, base_offset: i64) {
+    pub(crate) fn appended(&mut self, batch: Sequence, base_offset: i64) {
         if batch.producer_id < 0 {
             return;
         }
@@ -135,7 +135,7 @@ impl Producers {
 
     /// The highest producer id that wrote here, -1 for none. Ids that no broker assigned are ignored:
     /// after the largest of them no other id would be left.
-    pub fn highest_id(&self) -> i64 {
+    pub(crate) fn highest_id(&self) -> i64 {
         self.by_id.keys().copied().filter(|id| *id < INVENTED).max().unwrap_or(-1)
     }
 }

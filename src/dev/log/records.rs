@@ -6,13 +6,13 @@ use super::batch::{HEADER, Header, array};
 
 /// The records of one batch are read (for their times) up to this many bytes, decompressed. An
 /// ordinary batch of 1 MB has less; a few KiB of zeros can decompress to gigabytes.
-pub const MAX_DECODED: u64 = 32 << 20;
+pub(super) const MAX_DECODED: u64 = 32 << 20;
 
 /// Time and offset of the first record of `batch` at or after a time, and at or after an offset.
 /// `budget` is the number of bytes of records that may still be read; those that were read are
 /// subtracted. Records that can't be decoded, or are too many, count as one record with the latest
 /// time of the header.
-pub fn find_record(batch: &[u8], time: i64, offset: i64, budget: &mut u64) -> Option<(i64, i64)> {
+pub(super) fn find_record(batch: &[u8], time: i64, offset: i64, budget: &mut u64) -> Option<(i64, i64)> {
     let header = Header::parse(batch)?;
     let mut found = None;
     let wanted = |t: i64, o: i64| {
@@ -26,7 +26,7 @@ pub fn find_record(batch: &[u8], time: i64, offset: i64, budget: &mut u64) -> Op
 }
 
 /// The latest time of a record of `batch` at or after an offset, as [`find_record`] would find it.
-pub fn latest_time(batch: &[u8], offset: i64, budget: &mut u64) -> Option<i64> {
+pub(super) fn latest_time(batch: &[u8], offset: i64, budget: &mut u64) -> Option<i64> {
     let header = Header::parse(batch)?;
     let mut latest = None;
     let looked = walk(&header, batch, budget, |t, o| {

@@ -24,7 +24,7 @@ struct Entry {
 
 /// One file of batches; its name is the offset of the first.
 #[derive(Debug)]
-pub struct Segment {
+pub(super) struct Segment {
     pub base_offset: i64,
     /// Bytes of whole batches in the file.
     pub size: u64,
@@ -39,7 +39,7 @@ pub struct Segment {
 
 /// A run of bytes of a segment; holds the file open, so that it can be read after the segment is deleted.
 #[derive(Clone, Debug)]
-pub struct Slice {
+pub(crate) struct Slice {
     pub file: Arc<File>,
     pub position: u64,
     pub len: u64,
@@ -47,7 +47,7 @@ pub struct Slice {
 
 /// A run of batches between two entries of the index.
 #[derive(Debug)]
-pub struct Stretch {
+pub(crate) struct Stretch {
     slice: Slice,
     /// Offset at which the next run begins, none at the end of the segment.
     pub next: Option<i64>,
@@ -55,7 +55,7 @@ pub struct Stretch {
 
 impl Stretch {
     /// Calls `stop` with header and bytes of each `wanted` batch until it returns something.
-    pub fn look<T>(
+    pub(crate) fn look<T>(
         &self,
         mut wanted: impl FnMut(&Header) -> bool,
         mut stop: impl FnMut(&Header, &[u8]) -> Option<T>,
@@ -86,12 +86,12 @@ impl Segment {
     }
 
     /// The latest time of a record, or the time of the last append if no record has a time.
-    pub fn latest_ms(&self) -> i64 {
+    pub(super) fn latest_ms(&self) -> i64 {
         if self.max_timestamp >= 0 { self.max_timestamp } else { self.appended_ms }
     }
 
     /// Creates an empty segment in `folder`.
-    pub fn create(folder: &Path, base_offset: i64) -> io::Result<Self> {
+    pub(super) fn create(folder: &Path, base_offset: i64) -> io::Result<Self> {
         let path = folder.join(format!("{base_offset:020}.log"));
         let file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
         // A file that a killed process left under this name was never acknowledged.
@@ -103,7 +103,7 @@ impl Segment {
     ///
     /// What follows the last whole batch is cut off: the second result is the number of those bytes.
     /// `check_crc` reads the records too, not only the headers.
-    pub fn open(
+    pub(super) fn open(
         path: PathBuf,
         base_offset: i64,
         check_crc: bool,
@@ -142,7 +142,13 @@ impl Segment {
 
     /// Appends one batch under `base_offset`, with leader epoch 0. After a failure the file is as
     /// before.
-    pub fn append(&mut self, header: &Header, batch: &[u8], base_offset: i64, now_ms: i64) -> io::Result<()> {
+    pub(super) fn append(
+        &mut self,
+        header: &Header,
+        batch: &[u8],
+        base_offset: i64,
+        now_ms: i64,
+    ) -> io::Result<()> {
         let mut prefix = [0; 16];
         prefix[..8].copy_from_slice(&base_offset.to_be_bytes());
         prefix[8..12].copy_from_slice(batch.get(8..12).ok_or(io::ErrorKind::InvalidInput)?);
@@ -163,7 +169,7 @@ impl Segment {
     /// The run that begins with the batch that holds `offset`, or the first batch after it.
     /// At most `max_bytes`. If the first batch is larger: the whole batch if `whole_first` is set, else
     /// nothing (a run of no bytes), because a reader can't use a part of a batch.
-    pub fn read(&self, offset: i64, max_bytes: u64, whole_first: bool) -> io::Result<Option<Slice>> {
+    pub(super) fn read(&self, offset: i64, max_bytes: u64, whole_first: bool) -> io::Result<Option<Slice>> {
         let after = self.index.partition_point(|entry| entry.offset <= offset);
         let from = self.index.get(after.saturating_sub(1)).map_or(0, |entry| entry.position);
         let mut scan = Scan::new(&self.file, from, self.size);
@@ -184,7 +190,7 @@ impl Segment {
     }
 
     /// The first run, from the batch that holds `offset` on, that may have a record of `time` or later.
-    pub fn stretch(&self, time: i64, offset: i64) -> Option<Stretch> {
+    pub(super) fn stretch(&self, time: i64, offset: i64) -> Option<Stretch> {
         let after = self.index.partition_point(|entry| entry.offset <= offset);
         let first = after.saturating_sub(1);
         let ahead = self.index.get(first..)?;
@@ -197,19 +203,19 @@ impl Segment {
     }
 
     /// The latest time in the runs after the one that holds `offset`.
-    pub fn latest_time_behind(&self, offset: i64) -> i64 {
+    pub(super) fn latest_time_behind(&self, offset: i64) -> i64 {
         let behind = self.index.partition_point(|entry| entry.offset <= offset);
         self.index.iter().skip(behind).map(|entry| entry.max_timestamp).max().unwrap_or(-1)
     }
 
     /// Empties the file without the segment's knowledge.
     #[cfg(test)]
-    pub fn lose_file(&self) {
+    pub(super) fn lose_file(&self) {
         self.file.set_len(0).expect("truncate");
     }
 
     /// Removes the file; readers that hold a slice can still read it.
-    pub fn remove(&self) -> io::Result<()> {
+    pub(super) fn remove(&self) -> io::Result<()> {
         std::fs::remove_file(&self.path)
     }
 }

@@ -7,11 +7,11 @@ use super::{PartitionLog, records};
 
 /// Bytes that all searches of one request may read and decompress. Beyond that only the headers of
 /// batches are used.
-pub const BUDGET: u64 = 128 << 20;
+pub(crate) const BUDGET: u64 = 128 << 20;
 
 /// Time and offset of the first record whose time is at or after `time`. `log` locks the log, for a
 /// moment each time.
-pub fn find<L: Deref<Target = PartitionLog>>(
+pub(crate) fn find<L: Deref<Target = PartitionLog>>(
     log: impl Fn() -> L,
     time: i64,
     budget: &mut u64,
@@ -40,7 +40,7 @@ pub fn find<L: Deref<Target = PartitionLog>>(
 }
 
 /// Time and offset of the first record with the latest time.
-pub fn find_latest<L: Deref<Target = PartitionLog>>(
+pub(crate) fn find_latest<L: Deref<Target = PartitionLog>>(
     log: impl Fn() -> L,
     budget: &mut u64,
 ) -> io::Result<Option<(i64, i64)>> {

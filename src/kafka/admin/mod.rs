@@ -4,7 +4,7 @@ mod connection;
 mod topics;
 mod usable;
 
-pub use topics::{CreateError, Creation};
+pub(crate) use topics::{CreateError, Creation};
 
 use std::time::Instant;
 
@@ -21,14 +21,14 @@ use connection::{Connection, await_answer};
 
 /// A connection to a cluster that has answered. It is for the length of a command: its clients are
 /// never dropped.
-pub struct Admin {
+pub(crate) struct Admin {
     connection: Connection,
 }
 
 impl Admin {
     /// Connects, and proves that a broker answers; else says within the time-out which
     /// broker did not and why.
-    pub fn connect(config: &Config) -> anyhow::Result<Self> {
+    pub(crate) fn connect(config: &Config) -> anyhow::Result<Self> {
         let connection = Connection::new(config, &config.brokers)?;
         let start = Instant::now();
         connection.ask(move |client, timeout| {
@@ -48,7 +48,7 @@ impl Admin {
     }
 
     /// The cluster's view of one topic (which is not created by asking), or of all topics.
-    pub fn metadata(&self, topic: Option<&str>) -> anyhow::Result<Cluster> {
+    pub(crate) fn metadata(&self, topic: Option<&str>) -> anyhow::Result<Cluster> {
         let topic = topic.map(str::to_owned);
         self.connection.ask(move |client, timeout| {
             client.fetch_metadata(topic.as_deref(), timeout).map(|m| Cluster::from(&m))
@@ -56,7 +56,7 @@ impl Admin {
     }
 
     /// One topic, where it is there.
-    pub fn topic(&self, name: &str) -> anyhow::Result<Option<TopicMetadata>> {
+    pub(crate) fn topic(&self, name: &str) -> anyhow::Result<Option<TopicMetadata>> {
         let topic = self.metadata(Some(name))?.topics.into_iter().find(|topic| topic.name == name);
         match topic {
             Some(TopicMetadata { error: Some(code), .. }) if is_absence(code) => Ok(None),
@@ -69,7 +69,7 @@ impl Admin {
 
     /// The low and the high watermark of each of a topic's partitions, in their order, as
     /// their leaders have them. Waits for leaders that have only just been elected.
-    pub fn watermarks(&self, topic: &str, partitions: &[i32]) -> anyhow::Result<Vec<(i64, i64)>> {
+    pub(crate) fn watermarks(&self, topic: &str, partitions: &[i32]) -> anyhow::Result<Vec<(i64, i64)>> {
         let deadline = Instant::now() + self.connection.config.timeout;
         let marks = |at: Offset| -> anyhow::Result<Vec<i64>> {
             let mut refusal = None;

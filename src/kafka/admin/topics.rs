@@ -12,7 +12,7 @@ use crate::kafka::ffi;
 
 /// What to make: `None` leaves it to the broker.
 #[derive(Clone, Debug, Default)]
-pub struct Creation<'a> {
+pub(crate) struct Creation<'a> {
     pub partitions: Option<i32>,
     pub replication_factor: Option<i32>,
     /// The topic's own configuration, `(name, value)`.
@@ -21,7 +21,7 @@ pub struct Creation<'a> {
 
 /// Why a topic could not be made.
 #[derive(Debug)]
-pub enum CreateError {
+pub(crate) enum CreateError {
     /// There is one of this name.
     Exists,
     /// Anything else, in words.
@@ -30,7 +30,7 @@ pub enum CreateError {
 
 impl Admin {
     /// Makes topics; gives each name's outcome in the order of `names`.
-    pub fn create(
+    pub(crate) fn create(
         &self,
         names: &[String],
         creation: &Creation<'_>,
@@ -62,7 +62,7 @@ impl Admin {
     }
 
     /// Removes topics; gives each name's outcome.
-    pub fn delete(&self, names: &[String]) -> anyhow::Result<Vec<(String, anyhow::Result<()>)>> {
+    pub(crate) fn delete(&self, names: &[String]) -> anyhow::Result<Vec<(String, anyhow::Result<()>)>> {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let outcomes = self.connection.change(|client, options| client.delete_topics(&names, options));
         Ok(outcomes
@@ -80,7 +80,7 @@ impl Admin {
     }
 
     /// Gives a topic more partitions, `count` in all.
-    pub fn grow(&self, name: &str, count: usize) -> anyhow::Result<()> {
+    pub(crate) fn grow(&self, name: &str, count: usize) -> anyhow::Result<()> {
         let partitions = [NewPartitions::new(name, count)];
         let outcomes =
             self.connection.change(|client, options| client.create_partitions(&partitions, options));
@@ -91,7 +91,7 @@ impl Admin {
     }
 
     /// Sets single configurations of a topic, or gives them their default back (`None`).
-    pub fn configure(&self, name: &str, changes: &[(&str, Option<&str>)]) -> anyhow::Result<()> {
+    pub(crate) fn configure(&self, name: &str, changes: &[(&str, Option<&str>)]) -> anyhow::Result<()> {
         let connection = &self.connection;
         let client = connection.changer().map_err(|e| connection.request_words(code_of(&e)))?;
         let outcome = ffi::alter_topic_configs(client, name, changes, connection.config.timeout);
@@ -105,7 +105,7 @@ impl Admin {
     }
 
     /// A topic's configuration as far as it was set on the topic: `(name, value)`, sorted.
-    pub fn configs(&self, name: &str) -> anyhow::Result<Vec<(String, String)>> {
+    pub(crate) fn configs(&self, name: &str) -> anyhow::Result<Vec<(String, String)>> {
         let topics = [ResourceSpecifier::Topic(name)];
         let outcomes = self.connection.change(|client, options| client.describe_configs(&topics, options));
         let resource = outcomes.map_err(|code| self.connection.request_words(code))?.into_iter().next();

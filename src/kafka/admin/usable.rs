@@ -13,7 +13,11 @@ use crate::kafka::metadata::{Cluster, TopicMetadata};
 impl Admin {
     /// Waits until every broker knows the topic with all its leaders, and with `partitions`
     /// where that is given, and until those leaders serve it: until any client can use it.
-    pub fn await_usable(&self, name: &str, partitions: Option<usize>) -> anyhow::Result<TopicMetadata> {
+    pub(crate) fn await_usable(
+        &self,
+        name: &str,
+        partitions: Option<usize>,
+    ) -> anyhow::Result<TopicMetadata> {
         let usable = |cluster: &Cluster| {
             let topic = cluster.topics.iter().find(|topic| topic.name == name)?;
             (topic.is_led() && partitions.is_none_or(|n| topic.partitions.len() == n)).then(|| topic.clone())
@@ -40,7 +44,7 @@ impl Admin {
     }
 
     /// Waits until the topic is gone.
-    pub fn await_gone(&self, name: &str) -> anyhow::Result<()> {
+    pub(crate) fn await_gone(&self, name: &str) -> anyhow::Result<()> {
         let deadline = Instant::now() + self.connection.config.timeout;
         await_answer(deadline, || Ok(self.topic(name)?.is_none().then_some(())))?.ok_or_else(|| {
             let timeout = duration::format(self.connection.config.timeout);

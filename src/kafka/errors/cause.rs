@@ -41,7 +41,7 @@ pub(super) enum Cause {
 
 impl Cause {
     /// Whether trying again can't help, so that it is useless to wait for the time-out.
-    pub fn is_final(&self) -> bool {
+    pub(super) fn is_final(&self) -> bool {
         matches!(
             self,
             Self::NoTlsThere
@@ -55,7 +55,7 @@ impl Cause {
 
     /// Reads the cause out of librdkafka's words, without the broker's name before them;
     /// `protocol` is that of the connection, empty for plain text.
-    pub fn read(code: Option<Code>, protocol: &str, text: &str) -> Option<Self> {
+    pub(super) fn read(code: Option<Code>, protocol: &str, text: &str) -> Option<Self> {
         let lower = text.to_ascii_lowercase();
         let has = |part: &str| lower.contains(part);
         let words = || strip_circumstances(text).to_owned();
@@ -119,7 +119,7 @@ impl Cause {
     }
 
     /// What happened, and what to do about it where that is known.
-    pub fn sentence(&self) -> (String, &'static str) {
+    pub(super) fn sentence(&self) -> (String, &'static str) {
         match self {
             Self::Refused => (
                 "connection refused".to_owned(),

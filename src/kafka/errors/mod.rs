@@ -11,19 +11,19 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use super::client::Observer;
-pub use super::code::Code;
+pub(crate) use super::code::Code;
 use crate::clock::duration;
 use crate::config;
 use crate::lock::Lock;
 use crate::terminal::notes::Log;
 use cause::{Cause, split_broker};
 
-pub use truncation::truncated_at;
+pub(crate) use truncation::truncated_at;
 
 /// What librdkafka last reported of each broker: written by a client's callbacks, read when an error
 /// must be explained. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Causes {
+pub(crate) struct Causes {
     log: Log,
     known: Arc<Lock<BTreeMap<String, Cause>>>,
     all_down: Arc<AtomicBool>,
@@ -33,7 +33,7 @@ pub struct Causes {
 
 impl Causes {
     /// Knows nothing yet; librdkafka's own lines go through `log`, at `-vv`.
-    pub fn new(log: Log) -> Self {
+    pub(crate) fn new(log: Log) -> Self {
         Self {
             log,
             known: Arc::default(),
@@ -44,7 +44,7 @@ impl Causes {
     }
 
     /// Takes an error event: `reason` is librdkafka's, `BROKER/ID: what happened`.
-    pub fn error(&self, code: Code, reason: &str) {
+    pub(crate) fn error(&self, code: Code, reason: &str) {
         use Code as E;
         self.log.verbose(2, format_args!("librdkafka: {reason}"));
         if code == Code::AllBrokersDown {
@@ -57,30 +57,30 @@ impl Causes {
     }
 
     /// Whether librdkafka missed a topic or a partition that is being read, since this was asked last.
-    pub fn take_topic_gone(&self) -> bool {
+    pub(crate) fn take_topic_gone(&self) -> bool {
         self.topic_gone.swap(false, Ordering::Relaxed)
     }
 
     /// Whether librdkafka found every broker away since the last [`Causes::clear`]. It does
     /// not say when they are back: the caller that gets an answer clears it.
-    pub fn all_down(&self) -> bool {
+    pub(crate) fn all_down(&self) -> bool {
         self.all_down.load(Ordering::Relaxed)
     }
 
     /// Whether the group's coordinator does not speak the group protocol that was asked for:
     /// librdkafka then waits for ever, and says so only in a debug line.
-    pub fn lacks_group_protocol(&self) -> bool {
+    pub(crate) fn lacks_group_protocol(&self) -> bool {
         self.no_protocol.load(Ordering::Relaxed)
     }
 
     /// Forgets what is known: a broker has answered.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.all_down.store(false, Ordering::Relaxed);
         self.known.lock().clear();
     }
 
     /// Takes a line of librdkafka's log; `level` as in syslog.
-    pub fn log(&self, level: i32, facility: &str, message: &str) {
+    pub(crate) fn log(&self, level: i32, facility: &str, message: &str) {
         let shown_from = if level >= 7 { 3 } else { 2 };
         self.log.verbose(shown_from, format_args!("librdkafka: {facility}: {message}"));
         if facility == "COORD" && is_unsupported(message) {
@@ -105,14 +105,14 @@ impl Causes {
 
     /// Whether trying again is pointless: each of the `brokers` (`host:port,…`) failed in a way that
     /// does not pass.
-    pub fn are_final(&self, brokers: &str) -> bool {
+    pub(crate) fn are_final(&self, brokers: &str) -> bool {
         let known = self.known.lock();
         let hopeless = known.values().filter(|cause| cause.is_final()).count();
         hopeless > 0 && hopeless == known.len() && hopeless >= brokers.split(',').count()
     }
 
     /// The causes so far in one clause: `a:9092: connection refused; b:9092: …`.
-    pub fn last(&self) -> Option<String> {
+    pub(crate) fn last(&self) -> Option<String> {
         let known = self.known.lock();
         let parts: Vec<String> =
             by_cause(&known).map(|(brokers, cause)| format!("{brokers}: {}", cause.sentence().0)).collect();
@@ -121,7 +121,7 @@ impl Causes {
 
     /// The error for `brokers` that could not be used: `code` is what the request ended with,
     /// after `timeout` at the most.
-    pub fn explain(&self, code: Code, brokers: &str, timeout: Duration) -> anyhow::Error {
+    pub(crate) fn explain(&self, code: Code, brokers: &str, timeout: Duration) -> anyhow::Error {
         if !is_contact_lost(code) {
             return anyhow!("{brokers}: {}", words(code));
         }
@@ -151,15 +151,11 @@ impl Causes {
     }
 }
 
-impl Causes {
-    /// The error for a request about one topic that the cluster refused.
-    pub fn explain_topic(&self, code: Code, topic: &str) -> anyhow::Error {
-        match code {
-            Code::UnknownTopicOrPartition | Code::UnknownTopic => {
-                anyhow!(config::topic::absent(topic))
-            }
-            code => anyhow!("topic {topic}: {}", words(code)),
-        }
+/// The error for a request about one topic that the cluster refused.
+pub(crate) fn refused_topic(code: Code, topic: &str) -> anyhow::Error {
+    match code {
+        Code::UnknownTopicOrPartition | Code::UnknownTopic => anyhow!(config::topic::absent(topic)),
+        code => anyhow!("topic {topic}: {}", words(code)),
     }
 }
 
@@ -174,7 +170,7 @@ impl Observer for Causes {
 }
 
 /// Whether a code says only that the brokers can't be reached.
-pub fn is_contact_lost(code: Code) -> bool {
+pub(crate) fn is_contact_lost(code: Code) -> bool {
     matches!(
         code,
         Code::BrokerTransportFailure
@@ -188,7 +184,7 @@ pub fn is_contact_lost(code: Code) -> bool {
 
 /// Whether a question may be answered when it is asked again: [`is_contact_lost`], or a partition or a
 /// group has no leader or coordinator at the moment, as while brokers fail.
-pub fn is_passing(code: Code) -> bool {
+pub(crate) fn is_passing(code: Code) -> bool {
     is_contact_lost(code)
         || matches!(
             code,
@@ -217,7 +213,7 @@ fn by_cause(known: &BTreeMap<String, Cause>) -> impl Iterator<Item = (String, &C
 
 /// An error code of a request in plain words. Where librdkafka's description says too little, the
 /// words say what it means.
-pub fn words(code: Code) -> String {
+pub(crate) fn words(code: Code) -> String {
     match code {
         Code::UnknownTopicOrPartition | Code::UnknownTopic => "the topic does not exist".to_owned(),
         Code::TopicAlreadyExists => "the topic exists already".to_owned(),
@@ -246,12 +242,12 @@ pub fn words(code: Code) -> String {
 }
 
 /// The error where the cluster does not support the consumer protocol.
-pub const UNSUPPORTED: &str = "the brokers do not speak --group-protocol consumer: that takes Apache Kafka 4.0 or \
+pub(crate) const UNSUPPORTED: &str = "the brokers do not speak --group-protocol consumer: that takes Apache Kafka 4.0 or \
      later, and `kq dev` has the classic one only; leave the flag out";
 
 /// Whether a line of librdkafka's log, or a fatal error, says that the cluster does not speak the
 /// consumer protocol: there is no code for it, and without the log no sign at all.
-pub fn is_unsupported(text: &str) -> bool {
+pub(crate) fn is_unsupported(text: &str) -> bool {
     text.contains("ConsumerGroupHeartbeat") && text.contains("not supported")
 }
 

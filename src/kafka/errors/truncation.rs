@@ -2,7 +2,7 @@
 
 /// Where the log was cut, by the client's words for a truncation (KIP-320); `Some(-1)` where no record
 /// that was there before is there now. The records from there on are not those that were read.
-pub fn truncated_at(reason: &str) -> Option<i64> {
+pub(crate) fn truncated_at(reason: &str) -> Option<i64> {
     let (before, after) = reason.split_once("broker end offset is ")?;
     if !before.contains("truncation detected") && !before.contains("No epoch found") {
         return None;

@@ -33,7 +33,7 @@ impl Position {
 
 /// Reads the cluster in memory. A subscription is answered with all partitions at the next poll, unless
 /// steps are left that say otherwise.
-pub struct FakeConsumer {
+pub(crate) struct FakeConsumer {
     cluster: Cluster,
     positions: RefCell<BTreeMap<TopicPartition, Position>>,
     stored: RefCell<BTreeMap<TopicPartition, i64>>,
@@ -49,7 +49,7 @@ enum Owned {
 }
 
 /// The events of one poll.
-pub struct FakeBatch(Vec<Owned>);
+pub(crate) struct FakeBatch(Vec<Owned>);
 
 impl Events for FakeBatch {
     fn is_empty(&self) -> bool {
@@ -92,14 +92,8 @@ impl FakeConsumer {
     }
 
     /// The cluster's clock.
-    pub fn clock(&self) -> &Manual {
+    pub(crate) fn clock(&self) -> &Manual {
         self.cluster.clock()
-    }
-
-    /// Whether a partition is assigned and paused.
-    pub fn is_paused(&self, topic: &str, partition: i32) -> bool {
-        let positions = self.positions.borrow();
-        positions.get(&TopicPartition::new(topic, partition)).is_some_and(|position| position.is_paused)
     }
 
     fn note(&self, call: &str, entries: impl IntoIterator<Item = String>) {

@@ -14,8 +14,8 @@
 mod consumer;
 mod producer;
 
-pub use consumer::FakeConsumer;
-pub use producer::FakeProducer;
+pub(crate) use consumer::FakeConsumer;
+pub(crate) use producer::FakeProducer;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -28,7 +28,7 @@ use crate::record::{Record, Timestamp, TopicPartition};
 
 /// One partition's log.
 #[derive(Clone, Debug, Default)]
-pub struct Log {
+pub(crate) struct Log {
     /// The first offset that is still there.
     pub low: i64,
     /// The offset of the next record.
@@ -58,7 +58,7 @@ impl Log {
 
 /// A question that a test can have refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Question {
+pub(crate) enum Question {
     Metadata,
     Watermarks,
     Times,
@@ -71,7 +71,7 @@ pub enum Question {
 
 /// What a poll does; one that yields an event, or [`Step::Nothing`], ends it. With no step left, a poll
 /// gives what there is.
-pub enum Step {
+pub(crate) enum Step {
     /// Up to so many events of what was assigned.
     Records(usize),
     /// No event: the time has passed.
@@ -89,7 +89,7 @@ pub enum Step {
 }
 
 /// What a poll of a producer does. With none left, it delivers what is queued, in its order.
-pub enum Serving {
+pub(crate) enum Serving {
     /// Nothing is delivered.
     Nothing,
     /// The reports come in the opposite order.
@@ -116,43 +116,43 @@ struct State {
 
 /// The cluster; clones share it.
 #[derive(Clone, Default)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     state: Rc<RefCell<State>>,
     clock: Manual,
 }
 
 impl Cluster {
     /// A cluster without a topic.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// The same with an empty topic of so many partitions.
     #[must_use]
-    pub fn with_topic(self, name: &str, partitions: usize) -> Self {
+    pub(crate) fn with_topic(self, name: &str, partitions: usize) -> Self {
         self.state.borrow_mut().topics.insert(name.to_owned(), vec![Log::default(); partitions]);
         self
     }
 
     /// The clock, which polls move.
-    pub fn clock(&self) -> &Manual {
+    pub(crate) fn clock(&self) -> &Manual {
         &self.clock
     }
 
     /// Removes a topic.
-    pub fn delete_topic(&self, name: &str) {
+    pub(crate) fn delete_topic(&self, name: &str) {
         self.state.borrow_mut().topics.remove(name);
     }
 
     /// Changes a partition, or reads of it.
-    pub fn log<T>(&self, topic: &str, partition: i32, f: impl FnOnce(&mut Log) -> T) -> T {
+    pub(crate) fn log<T>(&self, topic: &str, partition: i32, f: impl FnOnce(&mut Log) -> T) -> T {
         let mut state = self.state.borrow_mut();
         let logs = state.topics.get_mut(topic).unwrap_or_else(|| panic!("there is no topic {topic}"));
         f(&mut logs[partition as usize])
     }
 
     /// Appends records with these values; the timestamp of each is its offset.
-    pub fn append<'v>(&self, topic: &str, partition: i32, values: impl IntoIterator<Item = &'v str>) {
+    pub(crate) fn append<'v>(&self, topic: &str, partition: i32, values: impl IntoIterator<Item = &'v str>) {
         for value in values {
             self.log(topic, partition, |log| {
                 log.append(Record {
@@ -167,14 +167,14 @@ impl Cluster {
     }
 
     /// The values in a partition.
-    pub fn values(&self, topic: &str, partition: i32) -> Vec<String> {
+    pub(crate) fn values(&self, topic: &str, partition: i32) -> Vec<String> {
         let text =
             |record: &Record| String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into();
         self.log(topic, partition, |log| log.records.values().map(text).collect())
     }
 
     /// Retention takes what stands before `low`.
-    pub fn expire(&self, topic: &str, partition: i32, low: i64) {
+    pub(crate) fn expire(&self, topic: &str, partition: i32, low: i64) {
         self.log(topic, partition, |log| {
             log.low = low;
             log.high = log.high.max(low);
@@ -183,7 +183,7 @@ impl Cluster {
     }
 
     /// An unclean election cuts a log: what stands at `end` and after it is lost.
-    pub fn cut(&self, topic: &str, partition: i32, end: i64) {
+    pub(crate) fn cut(&self, topic: &str, partition: i32, end: i64) {
         self.log(topic, partition, |log| {
             log.high = end;
             log.cut = Some(end);
@@ -192,77 +192,67 @@ impl Cluster {
     }
 
     /// Has the group commit an offset.
-    pub fn commit(&self, topic: &str, partition: i32, offset: i64) {
+    pub(crate) fn commit(&self, topic: &str, partition: i32, offset: i64) {
         self.state.borrow_mut().committed.insert(TopicPartition::new(topic, partition), offset);
     }
 
     /// What the group has committed.
-    pub fn committed(&self, topic: &str, partition: i32) -> Option<i64> {
+    pub(crate) fn committed(&self, topic: &str, partition: i32) -> Option<i64> {
         self.state.borrow().committed.get(&TopicPartition::new(topic, partition)).copied()
     }
 
-    /// How many members the group has besides.
-    pub fn set_members(&self, members: usize) {
-        self.state.borrow_mut().members = members;
-    }
-
     /// Gives a topic a configuration.
-    pub fn configure(&self, topic: &str, name: &str, value: &str) {
+    pub(crate) fn configure(&self, topic: &str, name: &str, value: &str) {
         self.state.borrow_mut().configs.insert((topic.to_owned(), name.to_owned()), value.to_owned());
     }
 
     /// A producer holds at most so many records.
-    pub fn set_room(&self, records: usize) {
+    pub(crate) fn set_room(&self, records: usize) {
         self.state.borrow_mut().room = Some(records);
     }
 
     /// What the next polls of a producer do.
-    pub fn serve(&self, steps: impl IntoIterator<Item = Serving>) {
+    pub(crate) fn serve(&self, steps: impl IntoIterator<Item = Serving>) {
         self.state.borrow_mut().serving.extend(steps);
     }
 
     /// What becomes of the next records that are produced.
-    pub fn deliver(&self, outcomes: impl IntoIterator<Item = Result<(), Code>>) {
+    pub(crate) fn deliver(&self, outcomes: impl IntoIterator<Item = Result<(), Code>>) {
         self.state.borrow_mut().outcomes.extend(outcomes);
     }
 
     /// What the next polls of a consumer do.
-    pub fn then(&self, steps: impl IntoIterator<Item = Step>) {
+    pub(crate) fn then(&self, steps: impl IntoIterator<Item = Step>) {
         self.state.borrow_mut().script.extend(steps);
     }
 
-    /// Whether the polls have done all that they were to do.
-    pub fn is_done(&self) -> bool {
-        self.state.borrow().script.is_empty()
-    }
-
     /// Refuses the next questions of a kind, each with one of these codes.
-    pub fn refuse(&self, question: Question, codes: impl IntoIterator<Item = Code>) {
+    pub(crate) fn refuse(&self, question: Question, codes: impl IntoIterator<Item = Code>) {
         self.state.borrow_mut().refusals.entry(question).or_default().extend(codes);
     }
 
     /// The calls that changed something, in their order: `store orders[0]@3`.
-    pub fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         self.state.borrow().calls.clone()
     }
 
     /// Those of them that begin with this word.
-    pub fn calls_of(&self, word: &str) -> Vec<String> {
+    pub(crate) fn calls_of(&self, word: &str) -> Vec<String> {
         self.calls().into_iter().filter(|call| call.split(' ').next() == Some(word)).collect()
     }
 
     /// A consumer of this cluster.
-    pub fn consumer(&self) -> FakeConsumer {
+    pub(crate) fn consumer(&self) -> FakeConsumer {
         FakeConsumer::new(self.clone())
     }
 
     /// A producer to this cluster.
-    pub fn producer(&self) -> FakeProducer {
+    pub(crate) fn producer(&self) -> FakeProducer {
         FakeProducer::new(self.clone())
     }
 
     /// All topics.
-    pub fn topics(&self) -> Vec<TopicMetadata> {
+    pub(crate) fn topics(&self) -> Vec<TopicMetadata> {
         self.state.borrow().topics.iter().map(|(name, logs)| described(name, logs)).collect()
     }
 

@@ -11,13 +11,13 @@ use crate::kafka::code::Code;
 use crate::record::{Outgoing, Record, Timestamp};
 
 /// Writes to the cluster in memory: a poll acknowledges all that is queued.
-pub struct FakeProducer {
+pub(crate) struct FakeProducer {
     cluster: Cluster,
     queue: RefCell<VecDeque<(u64, Record)>>,
 }
 
 /// A topic of a [`FakeProducer`].
-pub struct FakeTopic<'a> {
+pub(crate) struct FakeTopic<'a> {
     producer: &'a FakeProducer,
     name: Arc<str>,
 }

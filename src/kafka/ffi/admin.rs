@@ -78,7 +78,7 @@ unsafe fn ask(
 
 /// Sets single configurations of a topic, or gives them their default back (`None`). An error is a code,
 /// and what the broker says where it says something.
-pub fn alter_topic_configs<C: ClientContext>(
+pub(crate) fn alter_topic_configs<C: ClientContext>(
     client: &AdminClient<C>,
     topic: &str,
     changes: &[(&str, Option<&str>)],

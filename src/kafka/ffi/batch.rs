@@ -12,7 +12,7 @@ use crate::kafka::code::Code;
 use crate::record::{Header, RecordRef, Timestamp};
 
 /// Events of one poll; freed as one.
-pub struct Batch<'a> {
+pub(crate) struct Batch<'a> {
     /// Each of the first `length` is live and this batch's own.
     pub(super) messages: Vec<*mut sys::rd_kafka_message_t>,
     pub(super) length: usize,

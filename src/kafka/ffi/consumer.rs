@@ -23,7 +23,7 @@ use crate::record::TopicPartition;
 /// A consumer, of a group or of partitions that it chose itself.
 ///
 /// Not `Sync`: rebalances are served on the thread that polls.
-pub struct Consumer {
+pub(crate) struct Consumer {
     handle: Handle,
     /// What it was made with, for [`ConsumerClient::unstable_end`].
     config: Properties,
@@ -37,7 +37,7 @@ impl Consumer {
     /// Starts a consumer; it neither subscribes nor assigns yet. One that commits by itself
     /// (`enable.auto.commit`) counts as a member of a group.
     /// `config` must name a `group.id`, which librdkafka demands even without a group.
-    pub fn new(config: &Properties, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &Properties, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
         let handle = Handle::new(&native(config)?, Role::Consumer(on_rebalance), Arc::clone(&observer))?;
         let may_resume = config.get("enable.partition.eof") == Some("true")
             && config.get("enable.auto.commit") == Some("true");

@@ -27,10 +27,9 @@ mod queue;
 mod rebalance;
 mod topic;
 
-pub use admin::alter_topic_configs;
-pub use batch::Batch;
-pub use consumer::Consumer;
-pub use producer::{Producer, Topic};
+pub(crate) use admin::alter_topic_configs;
+pub(crate) use consumer::Consumer;
+pub(crate) use producer::Producer;
 
 use std::ffi::{CStr, c_char, c_int};
 use std::time::Duration;

@@ -48,7 +48,7 @@ impl fmt::Debug for MessageTopic<'_> {
 /// A producer: queues records, and reports the result of each in [`Producer::poll`].
 ///
 /// Not `Sync`: deliveries are reported to the thread that polls.
-pub struct Producer {
+pub(crate) struct Producer {
     handle: Handle,
     /// Bytes of the records that are queued and not reported: keys, values and headers.
     queued: Cell<usize>,
@@ -63,7 +63,7 @@ impl Producer {
     ///
     /// `queue.buffering.max.kbytes` is applied here: librdkafka counts only values
     /// (`rd_kafka_msg_new0`), and a value that is larger than it would wait for ever.
-    pub fn new(config: &Properties, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &Properties, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
         const BOUND: &str = "queue.buffering.max.kbytes";
         let most = config.get(BOUND).and_then(|kbytes| kbytes.parse::<usize>().ok()).unwrap_or(1 << 20) << 10;
         let mut config = native(config)?;
@@ -80,7 +80,7 @@ impl Producer {
 
 /// A topic to produce to: spares a look-up by name for each record. It sends by the producer that made
 /// it, so that the handle of one client never reaches another.
-pub struct Topic<'a> {
+pub(crate) struct Topic<'a> {
     producer: &'a Producer,
     native: NativeTopic<'a>,
 }

@@ -14,7 +14,7 @@ const XERIAL_HEADER: usize = 16;
 
 /// How a value was compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Codec {
+pub(crate) enum Codec {
     /// The framing format, Java's xerial stream, or a raw block.
     Snappy,
     Gzip,
@@ -25,13 +25,13 @@ pub enum Codec {
 
 impl Codec {
     /// Every codec, in the order of help and errors.
-    pub const ALL: [Self; 4] = [Self::Snappy, Self::Gzip, Self::Zstd, Self::Lz4];
+    pub(crate) const ALL: [Self; 4] = [Self::Snappy, Self::Gzip, Self::Zstd, Self::Lz4];
 
     /// The codecs that a value can be compressed with: `--value-codec`.
-    pub const COMPRESSES: [Self; 1] = [Self::Snappy];
+    pub(crate) const COMPRESSES: [Self; 1] = [Self::Snappy];
 
     /// The name in flags and in the header `content-encoding`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Snappy => "snappy",
             Self::Gzip => "gzip",
@@ -50,7 +50,7 @@ impl Codec {
     }
 
     /// The codec that a coding of `content-encoding` names, in any letter case.
-    pub fn of_coding(coding: &[u8]) -> Option<Self> {
+    pub(crate) fn of_coding(coding: &[u8]) -> Option<Self> {
         let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
         Self::ALL.into_iter().find(|codec| is(codec.name()) || codec.aliases().iter().any(|name| is(name)))
     }
@@ -72,7 +72,7 @@ impl FromStr for Codec {
 }
 
 /// Names in a sentence: `a, b or c`.
-pub fn one_of(names: impl IntoIterator<Item = &'static str>) -> String {
+pub(crate) fn one_of(names: impl IntoIterator<Item = &'static str>) -> String {
     let names: Vec<_> = names.into_iter().collect();
     match names.as_slice() {
         [before @ .., last] if !before.is_empty() => format!("{} or {last}", before.join(", ")),
@@ -82,7 +82,7 @@ pub fn one_of(names: impl IntoIterator<Item = &'static str>) -> String {
 
 /// Why a value was not decompressed.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// It decompresses to more than this bound.
     TooLarge(usize),
     /// It is not the codec's format, and why.
@@ -103,7 +103,11 @@ impl From<snap::Error> for Failure {
 
 /// Decompresses a value that begins like framed or like Java's xerial Snappy; `None` for any other value.
 /// The first bytes can be misleading: then the failure is [`Failure::Corrupt`].
-pub fn decompress_by_magic(value: &[u8], max: usize, out: &mut Vec<u8>) -> Option<Result<(), Failure>> {
+pub(crate) fn decompress_by_magic(
+    value: &[u8],
+    max: usize,
+    out: &mut Vec<u8>,
+) -> Option<Result<(), Failure>> {
     if value.starts_with(SNAPPY_FRAMED) {
         Some(decompress_snappy_framed(value, max, out))
     } else if value.starts_with(SNAPPY_XERIAL) {
@@ -116,7 +120,7 @@ pub fn decompress_by_magic(value: &[u8], max: usize, out: &mut Vec<u8>) -> Optio
 impl Codec {
     /// Decompresses a value into `out`, which is cleared first. `out` never gets more than `max + 1`
     /// bytes, and is not made large only because a length field says so.
-    pub fn decompress(self, value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
+    pub(crate) fn decompress(self, value: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
         match self {
             Self::Snappy => decompress_snappy(value, max, out),
             Self::Gzip => read_bounded(flate2::bufread::MultiGzDecoder::new(value), max, out),
@@ -252,7 +256,7 @@ impl Read for Input<'_> {
 ///
 /// # Panics
 /// For 4 GiB or more, which no record can hold.
-pub fn snappy_block(value: &[u8]) -> Vec<u8> {
+pub(crate) fn snappy_block(value: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(value).expect("a record's value is shorter than 4 GiB")
 }
 

@@ -10,7 +10,7 @@ use crate::record::bytes::{append_base64, append_hex, append_integer};
 use crate::record::escape::escape;
 use tokens::{Coding, Field};
 
-pub use tokens::{TOKENS, Token, table};
+pub(crate) use tokens::{TOKENS, table};
 
 /// Milliseconds always, so that lines stay aligned: `2023-11-14T22:13:20.000Z`.
 const TIME: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
@@ -18,7 +18,7 @@ const TIME: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 /// A format string, compiled. Appending a record with it allocates nothing, except
 /// when `out` must grow.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template {
+pub(crate) struct Template {
     parts: Vec<Part>,
     null: Option<Box<[u8]>>,
 }
@@ -45,7 +45,7 @@ impl Template {
     ///
     /// Between them is text with the escapes of [`crate::record::escape::unescape`].
     /// The error for an unknown token names it and its place, and lists the known ones.
-    pub fn parse(format: &str) -> Result<Self> {
+    pub(crate) fn parse(format: &str) -> Result<Self> {
         let mut template = Self { parts: Vec::new(), null: None };
         let mut at = 0;
         while let Some(found) = format[at..].find(['%', '\\']) {
@@ -71,7 +71,7 @@ impl Template {
 
     /// The value and the delimiter; with a key delimiter, the key and that delimiter
     /// before them. `null` is written for a null key or value; otherwise nothing is.
-    pub fn plain(key: Option<&[u8]>, delimiter: &[u8], null: Option<&[u8]>) -> Self {
+    pub(crate) fn plain(key: Option<&[u8]>, delimiter: &[u8], null: Option<&[u8]>) -> Self {
         let mut template = Self { parts: Vec::new(), null: null.map(Into::into) };
         if let Some(key_delimiter) = key {
             template.parts.push(Part::Key(Coding::Plain));
@@ -85,13 +85,13 @@ impl Template {
     /// Shows a null key, value or header as this token, in every coding. kcat's `-Z`
     /// shows empty ones as NULL too; here null is not empty.
     #[must_use]
-    pub fn with_null(mut self, token: &[u8]) -> Self {
+    pub(crate) fn with_null(mut self, token: &[u8]) -> Self {
         self.null = Some(token.into());
         self
     }
 
     /// Whether a record's headers are used: otherwise the caller need not fetch them.
-    pub fn needs_headers(&self) -> bool {
+    pub(crate) fn needs_headers(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Headers | Part::Header(..)))
     }
 
@@ -106,7 +106,7 @@ impl Template {
     }
 
     /// Appends the record in this format.
-    pub fn append(&self, record: &RecordRef<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn append(&self, record: &RecordRef<'_>, out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
                 Part::Literal(text) => out.extend_from_slice(text),

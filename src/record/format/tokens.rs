@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// One thing that a format can show.
 #[derive(Debug)]
-pub struct Token {
+pub(crate) struct Token {
     /// Each of these after a `%`.
     pub letters: &'static str,
     /// The name between `%{` and `}`.
@@ -69,7 +69,7 @@ const fn token(
 }
 
 /// Every token, in the order of the help.
-pub const TOKENS: [Token; 13] = [
+pub(crate) const TOKENS: [Token; 13] = [
     token("t", Some("topic"), Field::Topic, "topic"),
     token("p", Some("partition"), Field::Partition, "partition"),
     token("o", Some("offset"), Field::Offset, "offset"),
@@ -103,7 +103,7 @@ pub(super) fn list() -> String {
 }
 
 /// The table of tokens with their meanings, for the help: lines of up to 80 columns.
-pub fn table() -> String {
+pub(crate) fn table() -> String {
     let mut table = String::new();
     for token in &TOKENS {
         let letters: Vec<String> = token.letters.chars().map(|letter| format!("%{letter}")).collect();

@@ -23,7 +23,7 @@ const SHRINK_ABOVE: usize = 4 << 20;
 /// Memory is bounded by the longest frame. A caller whose input may contain no
 /// delimiter at all compares [`Framer::buffered`] with its own limit, and drops a
 /// frame that is too long with [`Framer::discard`].
-pub struct Framer {
+pub(crate) struct Framer {
     delimiter: Delimiter,
     /// All of it is initialised: bytes `start..end` are input, the rest is room.
     buffer: Vec<u8>,
@@ -63,7 +63,7 @@ impl Delimiter {
 impl Framer {
     /// A framer for this delimiter. With an empty one nothing is ever cut:
     /// [`Framer::finish`] gives the whole input.
-    pub fn new(delimiter: &[u8]) -> Self {
+    pub(crate) fn new(delimiter: &[u8]) -> Self {
         let delimiter = match delimiter {
             [] => Delimiter::Never,
             [byte] => Delimiter::Byte(*byte),
@@ -74,7 +74,7 @@ impl Framer {
 
     /// Room for at least `min` bytes of input; call [`Framer::advance`] after writing to it.
     /// Ranges from [`Framer::take_frames`] are not valid after this call.
-    pub fn space(&mut self, min: usize) -> &mut [u8] {
+    pub(crate) fn space(&mut self, min: usize) -> &mut [u8] {
         let live = self.end - self.start;
         if self.buffer.len() > SHRINK_ABOVE && (live + min).saturating_mul(8) < self.buffer.len() {
             let mut smaller = vec![0; (live + min).max(SHRINK_ABOVE / 4)];
@@ -113,20 +113,21 @@ impl Framer {
     ///
     /// # Panics
     /// If there was no room for `n` bytes.
-    pub fn advance(&mut self, n: usize) {
+    pub(crate) fn advance(&mut self, n: usize) {
         assert!(n <= self.buffer.len() - self.end, "advanced past the space");
         self.end += n;
     }
 
+    #[cfg(test)]
     /// The next whole frame, without its delimiter. `None` means: read more.
-    pub fn next_frame(&mut self) -> Option<&[u8]> {
+    pub(crate) fn next_frame(&mut self) -> Option<&[u8]> {
         let range = self.next_range()?;
         Some(&self.buffer[range])
     }
 
     /// Drops the frame that is not whole yet: the bytes that were read, and those that follow up to
     /// its delimiter or the end of the input. False where it was dropped before.
-    pub fn discard(&mut self) -> bool {
+    pub(crate) fn discard(&mut self) -> bool {
         // The last bytes may be the first of a delimiter.
         self.start = self.scanned;
         !std::mem::replace(&mut self.discarding, true)
@@ -134,7 +135,7 @@ impl Framer {
 
     /// The next whole frame as a range of [`Framer::buffer`], valid until the
     /// next [`Framer::space`].
-    pub fn next_range(&mut self) -> Option<Range<usize>> {
+    pub(crate) fn next_range(&mut self) -> Option<Range<usize>> {
         if self.discarding {
             self.next_discarded()?;
         }
@@ -157,7 +158,7 @@ impl Framer {
 
     /// Appends the ranges of up to `max` whole frames to `out` and says how many.
     /// They index [`Framer::buffer`] and are valid until the next [`Framer::space`].
-    pub fn take_frames(&mut self, max: usize, out: &mut Vec<Range<usize>>) -> usize {
+    pub(crate) fn take_frames(&mut self, max: usize, out: &mut Vec<Range<usize>>) -> usize {
         let before = out.len();
         if max == 0 || (self.discarding && self.next_discarded().is_none()) {
             return 0;
@@ -194,20 +195,20 @@ impl Framer {
     }
 
     /// What the ranges of [`Framer::take_frames`] index.
-    pub fn buffer(&self) -> &[u8] {
+    pub(crate) fn buffer(&self) -> &[u8] {
         &self.buffer
     }
 
     /// At the end of the input, after [`Framer::next_frame`] returned `None`: the last
     /// frame, if no delimiter ended it. An input that ends in a delimiter has no extra
     /// empty frame. The framer is then ready for another input.
-    pub fn finish(&mut self) -> Option<&[u8]> {
+    pub(crate) fn finish(&mut self) -> Option<&[u8]> {
         let range = self.finish_range()?;
         Some(&self.buffer[range])
     }
 
     /// [`Framer::finish`] as a range of [`Framer::buffer`].
-    pub fn finish_range(&mut self) -> Option<Range<usize>> {
+    pub(crate) fn finish_range(&mut self) -> Option<Range<usize>> {
         let tail = self.start..self.end;
         self.start = self.end;
         self.scanned = self.end;
@@ -217,14 +218,14 @@ impl Framer {
 
     /// How many bytes of the buffer were not returned yet: after `next_frame`
     /// returned `None`, those of an incomplete frame.
-    pub fn buffered(&self) -> usize {
+    pub(crate) fn buffered(&self) -> usize {
         self.end - self.start
     }
 }
 
 /// Splits `key<delimiter>value` at the first delimiter. `None` where there is
 /// none, or where the delimiter is empty.
-pub fn split_key<'a>(frame: &'a [u8], delimiter: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+pub(crate) fn split_key<'a>(frame: &'a [u8], delimiter: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let at = match delimiter {
         [] => None,
         [byte] => memchr(*byte, frame),

@@ -9,8 +9,8 @@ mod write;
 
 use crate::record::OwnedHeader;
 
-pub use parse::parse_json;
-pub use write::{append_json, append_string};
+pub(crate) use parse::parse_json;
+pub(crate) use write::{append_json, append_string};
 
 /// Characters of a reason: it may quote the text, which may be large.
 const REASON: usize = 240;
@@ -26,7 +26,7 @@ pub(crate) fn short(text: &str) -> String {
 
 /// A record that was read from JSON, for a producer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JsonRecord {
+pub(crate) struct JsonRecord {
     pub topic: Option<String>,
     /// Never negative.
     pub partition: Option<i32>,

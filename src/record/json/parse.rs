@@ -27,7 +27,7 @@ use super::{JsonRecord, short};
 /// that would lose something: a known name in other letter case (`Key`) is an error,
 /// and so are kcat's `key_error` and `payload_error`, which mark a null that replaces
 /// bytes that kcat could not decode.
-pub fn parse_json(line: &[u8]) -> Result<JsonRecord> {
+pub(crate) fn parse_json(line: &[u8]) -> Result<JsonRecord> {
     serde_json::from_slice(line).map_err(|e| {
         // The caller names the line; serde_json would call each one line 1.
         let column = e.column();

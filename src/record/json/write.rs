@@ -10,7 +10,7 @@ use crate::record::bytes::{append_base64, append_integer};
 /// absent where the record has none; `key` and `value` are null or text, or are
 /// called `key_base64` and `value_base64` where the bytes are not UTF-8; `headers`
 /// is always there, and a name or value in it that is not UTF-8 is `{"base64":"…"}`.
-pub fn append_json(record: &RecordRef<'_>, out: &mut Vec<u8>) {
+pub(crate) fn append_json(record: &RecordRef<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"topic\":");
     append_string(record.topic.as_bytes(), out);
     out.extend_from_slice(b",\"partition\":");
@@ -81,7 +81,7 @@ fn append_base64_string(bytes: &[u8], out: &mut Vec<u8>) {
 /// Eight bytes at a time: copied unchanged where none needs an escape, else through a
 /// buffer with the bytes and their escapes. A JSON document as a value has a quote
 /// every few bytes, and in this way it costs no branch and no call for each piece.
-pub fn append_string(text: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn append_string(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len() + text.len() / 8 + 32);
     out.push(b'"');
     let (eights, rest) = text.as_chunks::<8>();

@@ -26,13 +26,13 @@ impl Ledger {
     }
 
     /// Whether nothing should be read at all for now: the queues are full in all.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.queued.records + self.parked.records >= self.limits.queue_len
             || self.queued.bytes + self.parked.bytes >= self.limits.queue_bytes
     }
 
     /// Whether it is worth reading on after [`Ledger::is_full`]: an eighth is free again.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         let (records, bytes) = (self.limits.queue_len, self.limits.queue_bytes);
         self.queued.records + self.parked.records <= records - records / 8
             && self.queued.bytes + self.parked.bytes <= bytes - bytes / 8
@@ -47,7 +47,10 @@ impl Ledger {
     ///
     /// What is parked of a partition that is paused is dropped: it is to be read again from the
     /// offset that comes with its name.
-    pub fn flow(&mut self, is_full: bool) -> (Vec<(TopicPartition, Option<i64>)>, Vec<TopicPartition>) {
+    pub(crate) fn flow(
+        &mut self,
+        is_full: bool,
+    ) -> (Vec<(TopicPartition, Option<i64>)>, Vec<TopicPartition>) {
         let starves = self.running < self.limits.jobs && self.turns.is_empty();
         let (mut pause, mut resume) = (Vec::new(), Vec::new());
         if starves || is_full {

@@ -8,14 +8,14 @@ use crate::worker::lanes::Lane;
 
 /// Names one run of one record. A ticket of an ended epoch is void.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ticket {
+pub(crate) struct Ticket {
     pub epoch: u64,
     pub offset: i64,
 }
 
 /// A record to run the command for.
 #[derive(Clone, Debug)]
-pub struct Job {
+pub(crate) struct Job {
     pub ticket: Ticket,
     pub record: Arc<Record>,
     /// From 1.
@@ -26,7 +26,7 @@ pub struct Job {
 
 /// What became of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Succeeded, skipped, or its dead letter was acknowledged.
     Resolved,
     /// To be run again, not before this.

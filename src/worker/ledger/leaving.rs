@@ -5,20 +5,20 @@ use crate::record::TopicPartition;
 
 impl Ledger {
     /// The commands of these partitions are terminated: how they end says nothing about their records.
-    pub fn terminate(&mut self, names: &[TopicPartition]) {
+    pub(crate) fn terminate(&mut self, names: &[TopicPartition]) {
         for partition in self.partitions.values_mut().filter(|partition| names.contains(&partition.name)) {
             partition.terminated = true;
         }
     }
 
     /// Whether a ticket's command was terminated.
-    pub fn is_terminated(&self, ticket: Ticket) -> bool {
+    pub(crate) fn is_terminated(&self, ticket: Ticket) -> bool {
         self.partitions.get(&ticket.epoch).is_some_and(|partition| partition.terminated)
     }
 
     /// Gives up what runs of these partitions, and says what that is: it stays unresolved, so that
     /// nothing is committed past it, and its tickets are void.
-    pub fn abandon(&mut self, names: &[TopicPartition]) -> Vec<(TopicPartition, i64)> {
+    pub(crate) fn abandon(&mut self, names: &[TopicPartition]) -> Vec<(TopicPartition, i64)> {
         let places = self.running_places(names);
         for name in names {
             self.drain(name);
@@ -31,7 +31,7 @@ impl Ledger {
     }
 
     /// Drops what is queued of a partition and starts nothing more of it: it is being revoked.
-    pub fn drain(&mut self, name: &TopicPartition) {
+    pub(crate) fn drain(&mut self, name: &TopicPartition) {
         let Some(epoch) = self.epoch_of(name) else { return };
         self.drop_queue(epoch);
         if let Some(partition) = self.partitions.get_mut(&epoch) {
@@ -56,7 +56,7 @@ impl Ledger {
     }
 
     /// Takes and starts nothing more, and drops what is queued.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.stopped = true;
         let epochs: Vec<u64> = self.partitions.keys().copied().collect();
         for epoch in epochs {
@@ -65,7 +65,7 @@ impl Ledger {
     }
 
     /// Ends a partition's epoch: what is not resolved is forgotten, its tickets are void.
-    pub fn end(&mut self, name: &TopicPartition) {
+    pub(crate) fn end(&mut self, name: &TopicPartition) {
         let Some(epoch) = self.epoch_of(name) else { return };
         self.drop_queue(epoch);
         if let Some(of_topic) = self.names.get_mut(&name.topic) {

@@ -9,7 +9,7 @@ use crate::record::TopicPartition;
 
 /// How one assigned partition stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionStatus {
+pub(crate) struct PartitionStatus {
     pub name: TopicPartition,
     /// From the first record that is not done to the end of the partition; `None` where an
     /// end of either is not known yet.
@@ -24,39 +24,39 @@ pub struct PartitionStatus {
 
 impl Ledger {
     /// The epoch of an assigned partition.
-    pub fn epoch_of(&self, name: &TopicPartition) -> Option<u64> {
+    pub(crate) fn epoch_of(&self, name: &TopicPartition) -> Option<u64> {
         self.epoch(&name.topic, name.partition)
     }
 
     /// The exclusive end of what is asked for in a partition.
-    pub fn until_of(&self, name: &TopicPartition) -> Option<i64> {
+    pub(crate) fn until_of(&self, name: &TopicPartition) -> Option<i64> {
         self.epoch_of(name).and_then(|epoch| self.partitions.get(&epoch)?.until)
     }
 
     /// Whether all that is asked for of a partition was read.
-    pub fn is_ended(&self, name: &TopicPartition) -> bool {
+    pub(crate) fn is_ended(&self, name: &TopicPartition) -> bool {
         self.epoch_of(name).and_then(|epoch| self.partitions.get(&epoch)).is_some_and(|p| p.ended)
     }
 
     /// How far a partition was read and done; `None` where nothing is known of it.
-    pub fn read_of(&self, name: &TopicPartition) -> Option<Read> {
+    pub(crate) fn read_of(&self, name: &TopicPartition) -> Option<Read> {
         let partition = self.partitions.get(&self.epoch_of(name)?)?;
         let next = partition.read_to()?;
         Some(Read { done: partition.tracker.committable().or(partition.position).unwrap_or(next), next })
     }
 
     /// Whether any partition is assigned.
-    pub fn has_partitions(&self) -> bool {
+    pub(crate) fn has_partitions(&self) -> bool {
         !self.partitions.is_empty()
     }
 
     /// The partitions that are assigned.
-    pub fn assigned(&self) -> Vec<TopicPartition> {
+    pub(crate) fn assigned(&self) -> Vec<TopicPartition> {
         self.partitions.values().map(|partition| partition.name.clone()).collect()
     }
 
     /// How many records of these partitions run.
-    pub fn running_of(&self, names: &[TopicPartition]) -> usize {
+    pub(crate) fn running_of(&self, names: &[TopicPartition]) -> usize {
         let of = |name: &TopicPartition| {
             self.epoch_of(name)
                 .and_then(|epoch| self.partitions.get(&epoch))
@@ -66,22 +66,22 @@ impl Ledger {
     }
 
     /// How many records run.
-    pub fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.running
     }
 
     /// How many records were resolved without a command.
-    pub fn filtered(&self) -> u64 {
+    pub(crate) fn filtered(&self) -> u64 {
         self.filtered
     }
 
     /// How many records are queued or wait for a retry.
-    pub fn queued(&self) -> usize {
+    pub(crate) fn queued(&self) -> usize {
         self.queued.records + self.parked.records
     }
 
     /// How each assigned partition stands, in order of their names.
-    pub fn partitions(&self) -> Vec<PartitionStatus> {
+    pub(crate) fn partitions(&self) -> Vec<PartitionStatus> {
         let status = |partition: &Partition| {
             let next = partition.tracker.committable().or(partition.position);
             PartitionStatus {
@@ -98,13 +98,13 @@ impl Ledger {
     }
 
     /// Partitions that are paused: nothing is fetched from them.
-    pub fn paused(&self) -> Vec<TopicPartition> {
+    pub(crate) fn paused(&self) -> Vec<TopicPartition> {
         self.partitions.values().filter(|p| p.paused == Some(true)).map(|p| p.name.clone()).collect()
     }
 
     /// Partitions that more is to come from that the brokers have, each with how far it was read.
     /// Nothing is expected of one that is paused, or whose records wait for room.
-    pub fn behind(&self) -> Vec<(TopicPartition, Option<i64>)> {
+    pub(crate) fn behind(&self) -> Vec<(TopicPartition, Option<i64>)> {
         let is_behind = |p: &&Partition| {
             !p.ended && !p.draining && !p.at_end && p.paused != Some(true) && p.parked.is_empty()
         };
@@ -113,30 +113,30 @@ impl Ledger {
     }
 
     /// When the record that runs longest began to.
-    pub fn oldest_start(&self) -> Option<Instant> {
+    pub(crate) fn oldest_start(&self) -> Option<Instant> {
         self.partitions.values().flat_map(|partition| partition.running.values()).map(|r| r.since).min()
     }
 
     /// Whether a ticket still counts.
-    pub fn is_live(&self, ticket: Ticket) -> bool {
+    pub(crate) fn is_live(&self, ticket: Ticket) -> bool {
         self.partitions
             .get(&ticket.epoch)
             .is_some_and(|partition| partition.running.contains_key(&ticket.offset))
     }
 
     /// Whether a record that was given out may still be started: its partition stays, and the worker does not stop.
-    pub fn may_start(&self, ticket: Ticket) -> bool {
+    pub(crate) fn may_start(&self, ticket: Ticket) -> bool {
         !self.stopped && self.partitions.get(&ticket.epoch).is_some_and(|partition| !partition.draining)
     }
 
     /// Whether nothing runs, is queued, or waits.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.running == 0 && self.queued() == 0
     }
 
     /// Whether all that was asked for is done: `-n` records are resolved, or
     /// every assigned partition reached its end and has nothing left.
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         if self.limits.count.is_some_and(|count| self.resolved >= count) {
             return true;
         }
@@ -146,7 +146,7 @@ impl Ledger {
     }
 
     /// What runs of these partitions, as `(partition, offset)`: what is abandoned when it does not end.
-    pub fn running_places(&self, names: &[TopicPartition]) -> Vec<(TopicPartition, i64)> {
+    pub(crate) fn running_places(&self, names: &[TopicPartition]) -> Vec<(TopicPartition, i64)> {
         let mut places: Vec<(TopicPartition, i64)> = self
             .partitions
             .values()

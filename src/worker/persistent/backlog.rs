@@ -12,21 +12,21 @@ use crate::worker::ledger::Job;
 use crate::worker::policy::Ended;
 
 /// A record for a process.
-pub struct Given {
+pub(super) struct Given {
     pub job: Job,
     /// It ended a process before: it is sent with no other in flight.
     pub is_suspect: bool,
 }
 
 /// What is handed over to a process.
-pub struct Handover {
+pub(super) struct Handover {
     pub id: u64,
     pub attempt: u32,
     pub record: Arc<Record>,
 }
 
 /// What was given to one process after another, and has not been answered.
-pub struct Backlog {
+pub(super) struct Backlog {
     /// Records in flight at most.
     window: usize,
     pub in_flight: InFlight,
@@ -43,7 +43,7 @@ pub struct Backlog {
 
 impl Backlog {
     /// Nothing to send, at most `window` in flight later.
-    pub fn new(window: usize) -> Self {
+    pub(super) fn new(window: usize) -> Self {
         Self {
             window,
             in_flight: InFlight::new(window),
@@ -56,19 +56,19 @@ impl Backlog {
     }
 
     /// Takes records to send.
-    pub fn take(&mut self, given: Vec<Given>) {
+    pub(super) fn take(&mut self, given: Vec<Given>) {
         for Given { job, is_suspect } in given {
             if is_suspect { &mut self.suspects } else { &mut self.waiting }.push_back(job);
         }
     }
 
     /// Whether nothing is to be sent.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.suspects.is_empty() && self.waiting.is_empty()
     }
 
     /// Takes out what is to be sent and may not be started any more.
-    pub fn recall(&mut self, may_start: impl Fn(&Job) -> bool) -> Vec<Job> {
+    pub(super) fn recall(&mut self, may_start: impl Fn(&Job) -> bool) -> Vec<Job> {
         let mut recalled = Vec::new();
         for queue in [&mut self.suspects, &mut self.waiting] {
             let (kept, gone): (Vec<_>, Vec<_>) = queue.drain(..).partition(&may_start);
@@ -79,17 +79,17 @@ impl Backlog {
     }
 
     /// Takes out all that is to be sent.
-    pub fn take_all(&mut self) -> Vec<Job> {
+    pub(super) fn take_all(&mut self) -> Vec<Job> {
         self.recall(|_| false)
     }
 
     /// A process starts.
-    pub fn process_started(&mut self) {
+    pub(super) fn process_started(&mut self) {
         self.has_answered = false;
     }
 
     /// How many more may be in flight: a suspect is alone.
-    pub fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         if self.is_suspect_in_flight || !self.suspects.is_empty() {
             usize::from(self.in_flight.is_empty())
         } else {
@@ -98,13 +98,13 @@ impl Backlog {
     }
 
     /// The assignment epochs of the records that there is room for, in the order in which they are sent.
-    pub fn next_epochs(&self) -> Vec<u64> {
+    pub(super) fn next_epochs(&self) -> Vec<u64> {
         let next = if self.suspects.is_empty() { &self.waiting } else { &self.suspects };
         next.iter().take(self.room()).map(|job| job.ticket.epoch).collect()
     }
 
     /// The next record goes out now.
-    pub fn hand_over(&mut self, now: Instant) -> Option<Handover> {
+    pub(super) fn hand_over(&mut self, now: Instant) -> Option<Handover> {
         let suspect = self.suspects.pop_front();
         let is_suspect = suspect.is_some();
         let job = suspect.or_else(|| self.waiting.pop_front())?;
@@ -114,7 +114,7 @@ impl Backlog {
     }
 
     /// A record was answered: gives it, and how long it took. `None` where it is not in flight.
-    pub fn answer(&mut self, id: u64, now: Instant) -> Option<(Job, Duration)> {
+    pub(super) fn answer(&mut self, id: u64, now: Instant) -> Option<(Job, Duration)> {
         let answered = self.in_flight.answer(id, now)?;
         self.deaths.forget();
         self.has_answered = true;
@@ -123,7 +123,7 @@ impl Backlog {
     }
 
     /// A process ended because kq terminated it, which no record caused: what it had is sent again.
-    pub fn terminated(&mut self) {
+    pub(super) fn terminated(&mut self) {
         self.is_suspect_in_flight = false;
         let open = self.in_flight.take();
         open.into_iter().rev().for_each(|(job, _)| self.waiting.push_front(job));
@@ -135,7 +135,7 @@ impl Backlog {
     /// With several in flight nobody knows which one it was, except where it answered wrongly. With one
     /// in flight that one is guilty, unless the process had answered before: it may end by itself after
     /// so many records. A record that has failed before, or took too long, is guilty all the same.
-    pub fn died(&mut self, how: &Ended) -> Option<(Job, Instant)> {
+    pub(super) fn died(&mut self, how: &Ended) -> Option<(Job, Instant)> {
         self.is_suspect_in_flight = false;
         let mut open = self.in_flight.take();
         if open.is_empty() {
@@ -153,12 +153,12 @@ impl Backlog {
     }
 
     /// How many deaths count since the last answer.
-    pub fn deaths(&self) -> usize {
+    pub(super) fn deaths(&self) -> usize {
         self.deaths.count()
     }
 
     /// Whether there were so many that the command is broken.
-    pub fn is_command_broken(&self) -> bool {
+    pub(super) fn is_command_broken(&self) -> bool {
         self.deaths.are_too_many()
     }
 }

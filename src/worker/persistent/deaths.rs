@@ -5,44 +5,44 @@ use std::collections::HashSet;
 use crate::worker::ledger::Ticket;
 
 /// So many deaths in a row without an answer between them: the command is broken.
-pub const MOST: usize = 5;
+pub(super) const MOST: usize = 5;
 
 /// The deaths of a command's processes since its last answer.
 ///
 /// A record that was alone in flight is guilty of the death, and counts once however often it is
 /// tried. A death with several in flight has no guilty record until one of them is alone.
 #[derive(Debug, Default)]
-pub struct Deaths {
+pub(super) struct Deaths {
     guilty: HashSet<Ticket>,
     unexplained: usize,
 }
 
 impl Deaths {
     /// A process died with this one record in flight.
-    pub fn of(&mut self, ticket: Ticket) {
+    pub(super) fn of(&mut self, ticket: Ticket) {
         self.unexplained = 0;
         self.guilty.insert(ticket);
     }
 
     /// A process died with several in flight.
-    pub fn unexplained(&mut self) {
+    pub(super) fn unexplained(&mut self) {
         self.unexplained += 1;
     }
 
     /// An answer came: the command works.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         if self.count() > 0 {
             *self = Self::default();
         }
     }
 
     /// How many count.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.guilty.len() + self.unexplained
     }
 
     /// Whether the command is broken.
-    pub fn are_too_many(&self) -> bool {
+    pub(super) fn are_too_many(&self) -> bool {
         self.count() >= MOST
     }
 }

@@ -7,7 +7,7 @@ use crate::worker::ledger::Job;
 
 /// The records that a process was handed and has not answered, by id: in the order of handing over.
 #[derive(Debug)]
-pub struct InFlight {
+pub(super) struct InFlight {
     open: BTreeMap<u64, Open>,
     last_id: u64,
     answers: u64,
@@ -28,20 +28,20 @@ struct Open {
 
 impl InFlight {
     /// Nothing in flight, at most `window` later.
-    pub fn new(window: usize) -> Self {
+    pub(super) fn new(window: usize) -> Self {
         Self { open: BTreeMap::new(), last_id: 0, answers: 0, window: window as u64 }
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.open.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
     /// A record is handed over, under the id that this gives.
-    pub fn push(&mut self, job: Job, now: Instant) -> u64 {
+    pub(super) fn push(&mut self, job: Job, now: Instant) -> u64 {
         self.last_id += 1;
         self.open.insert(self.last_id, Open { job, since: now, behind: self.answers, notes: 0 });
         self.last_id
@@ -52,7 +52,7 @@ impl InFlight {
     /// A command may take its records one after the other: the clock of the oldest starts again
     /// with each answer. That holds for as many answers as there can be records before it, in whatever
     /// order: one that a whole window went past does not wait for its turn, it hangs.
-    pub fn answer(&mut self, id: u64, now: Instant) -> Option<(Job, Duration)> {
+    pub(super) fn answer(&mut self, id: u64, now: Instant) -> Option<(Job, Duration)> {
         let Open { job, since, .. } = self.open.remove(&id)?;
         self.answers += 1;
         if let Some(mut oldest) = self.open.first_entry() {
@@ -65,29 +65,29 @@ impl InFlight {
     }
 
     /// The record that is in flight longest, and since when.
-    pub fn oldest(&self) -> Option<(&Job, Instant)> {
+    pub(super) fn oldest(&self) -> Option<(&Job, Instant)> {
         self.open.first_key_value().map(|(_, open)| (&open.job, open.since))
     }
 
     /// When a note says that the oldest is slow: after each `slow`.
-    pub fn slow_at(&self, slow: Duration) -> Option<Instant> {
+    pub(super) fn slow_at(&self, slow: Duration) -> Option<Instant> {
         self.open.first_key_value().map(|(_, open)| open.since + slow * (open.notes + 1))
     }
 
     /// A note has said that the oldest is slow.
-    pub fn slow_noted(&mut self) {
+    pub(super) fn slow_noted(&mut self) {
         if let Some(mut oldest) = self.open.first_entry() {
             oldest.get_mut().notes += 1;
         }
     }
 
     /// The assignment epochs of all that is open.
-    pub fn epochs(&self) -> impl Iterator<Item = u64> {
+    pub(super) fn epochs(&self) -> impl Iterator<Item = u64> {
         self.open.values().map(|open| open.job.ticket.epoch)
     }
 
     /// Takes all that is open, each with the start of its clock.
-    pub fn take(&mut self) -> Vec<(Job, Instant)> {
+    pub(super) fn take(&mut self) -> Vec<(Job, Instant)> {
         std::mem::take(&mut self.open).into_values().map(|open| (open.job, open.since)).collect()
     }
 }

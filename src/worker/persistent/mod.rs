@@ -24,7 +24,7 @@ use backlog::Given;
 use slot::Slot;
 
 /// The processes, and how records are given out to them.
-pub struct Pool {
+pub(super) struct Pool {
     slots: Vec<mpsc::UnboundedSender<Vec<Given>>>,
     turn: usize,
     /// Records that ended a process and wait for their retry.
@@ -33,7 +33,7 @@ pub struct Pool {
 
 /// What every process needs.
 #[derive(Clone)]
-pub struct Surroundings {
+pub(super) struct Surroundings {
     pub runner: Arc<Runner>,
     pub shared: Arc<Shared>,
     pub printer: Arc<Printer>,
@@ -45,7 +45,7 @@ pub struct Surroundings {
 
 impl Pool {
     /// Starts the tasks of `processes` processes; each starts with its first record.
-    pub fn start(processes: usize, surroundings: &Surroundings) -> Self {
+    pub(super) fn start(processes: usize, surroundings: &Surroundings) -> Self {
         let slot = |_| {
             // The ledger bounds what is handed out: jobs times window in all.
             let (sender, inbox) = mpsc::unbounded_channel();
@@ -56,7 +56,7 @@ impl Pool {
     }
 
     /// Hands records to their processes: that of the lane, else the next in turn.
-    pub fn give(&mut self, jobs: impl Iterator<Item = Job>) {
+    pub(super) fn give(&mut self, jobs: impl Iterator<Item = Job>) {
         let mut shares: Vec<Vec<Given>> = self.slots.iter().map(|_| Vec::new()).collect();
         for job in jobs {
             let at = job.lane.map_or(self.turn, |lane| lane.0 as usize);
@@ -72,7 +72,7 @@ impl Pool {
     }
 
     /// This record ended a process and is to be tried again: alone.
-    pub fn suspect(&mut self, ticket: Ticket, ledger: &Ledger) {
+    pub(super) fn suspect(&mut self, ticket: Ticket, ledger: &Ledger) {
         self.suspects.insert(ticket);
         // Those of a partition that is revoked do not come back.
         self.suspects.retain(|ticket| ledger.may_start(*ticket));

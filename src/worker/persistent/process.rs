@@ -19,13 +19,13 @@ use crate::worker::policy::Ended;
 use crate::worker::protocol;
 
 /// A line of its stdout that is longer is no answer, and is not held.
-pub const LONGEST_LINE: usize = 64 << 20;
+pub(super) const LONGEST_LINE: usize = 64 << 20;
 /// How much may wait to be written to a process before it is given no more.
 const UNWRITTEN: usize = 1 << 20;
 
 /// How far the end of a process has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub(super) enum Phase {
     Working,
     /// It closed a pipe: it is terminated at this time, unless it has ended by itself.
     EndAwaited {
@@ -41,7 +41,7 @@ pub enum Phase {
 
 /// A pipe that a process closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pipe {
+pub(super) enum Pipe {
     /// It reads no more.
     Stdin,
     /// It writes no more answers.
@@ -58,7 +58,7 @@ impl fmt::Display for Pipe {
 }
 
 /// A process that runs.
-pub struct Process {
+pub(super) struct Process {
     child: Child,
     pub group: Group,
     stdin: Option<Sender>,
@@ -84,7 +84,7 @@ pub struct Process {
 }
 
 /// What a process did, from [`Process::turn`].
-pub enum Event {
+pub(super) enum Event {
     Ended(io::Result<ExitStatus>),
     /// It wrote to stdout: see [`Process::take_lines`].
     Wrote,
@@ -95,7 +95,7 @@ pub enum Event {
 
 impl Process {
     /// Starts one, whose records belong to `owners`.
-    pub fn spawn(around: &Surroundings, owners: &Owners) -> io::Result<Self> {
+    pub(super) fn spawn(around: &Surroundings, owners: &Owners) -> io::Result<Self> {
         let runner = &around.runner;
         let mut child = Command::from(runner.launcher.command()).kill_on_drop(true).spawn()?;
         let pid = child.id().map_or(0, |pid| pid as i32);
@@ -120,12 +120,12 @@ impl Process {
     }
 
     /// Whether it may be given another record.
-    pub fn takes_more(&self) -> bool {
+    pub(super) fn takes_more(&self) -> bool {
         self.phase == Phase::Working && self.stdin.is_some() && self.unwritten.len() < UNWRITTEN
     }
 
     /// Hands a record over: it is written as the process reads.
-    pub fn send(&mut self, handover: &Handover, around: &Surroundings) {
+    pub(super) fn send(&mut self, handover: &Handover, around: &Surroundings) {
         let Handover { id, attempt, record } = handover;
         let mut scratch = Scratch::default();
         let decoded = around.runner.decoded(record, &mut scratch, &around.shared);
@@ -137,20 +137,20 @@ impl Process {
     }
 
     /// Ends its input: a command ends when that does.
-    pub fn close_stdin(&mut self) {
+    pub(super) fn close_stdin(&mut self) {
         self.stdin = None;
         self.unwritten.clear();
     }
 
     /// Sends TERM for this reason; KILL follows after the grace.
-    pub fn terminate(&mut self, reason: Ended) {
+    pub(super) fn terminate(&mut self, reason: Ended) {
         self.reason = Some(reason);
         self.group.terminate();
         self.was_terminated();
     }
 
     /// TERM was sent to it through [`Groups`](crate::process::Groups).
-    pub fn was_terminated(&mut self) {
+    pub(super) fn was_terminated(&mut self) {
         if matches!(self.phase, Phase::Working | Phase::EndAwaited { .. }) {
             self.phase = Phase::Terminated { kill_at: Instant::now() + self.grace };
         }
@@ -158,7 +158,7 @@ impl Process {
 
     /// It closed a pipe: it gets no more records, and some time to end by itself. It may still answer
     /// the records that it has, each within the grace, unless it closed its stdout.
-    pub fn await_end(&mut self, closed: Pipe) {
+    pub(super) fn await_end(&mut self, closed: Pipe) {
         if matches!(self.phase, Phase::Working | Phase::EndAwaited { .. }) {
             let within = match closed {
                 Pipe::Stdin => self.grace,
@@ -169,14 +169,14 @@ impl Process {
     }
 
     /// It answered: one whose end is awaited gets the grace again.
-    pub fn answered(&mut self) {
+    pub(super) fn answered(&mut self) {
         if let Phase::EndAwaited { at, .. } = &mut self.phase {
             *at = Instant::now() + self.grace;
         }
     }
 
     /// When [`Process::press`] is due.
-    pub fn end_due(&self) -> Option<Instant> {
+    pub(super) fn end_due(&self) -> Option<Instant> {
         match self.phase {
             Phase::EndAwaited { at: due, .. } | Phase::Terminated { kill_at: due } => Some(due),
             Phase::Working | Phase::Killed => None,
@@ -184,7 +184,7 @@ impl Process {
     }
 
     /// The next step towards its end: TERM, then KILL.
-    pub fn press(&mut self) {
+    pub(super) fn press(&mut self) {
         match self.phase {
             Phase::EndAwaited { closed, .. } => {
                 self.terminate(Ended::Again(format!("it closed its {closed}")));
@@ -198,7 +198,7 @@ impl Process {
     }
 
     /// Waits until its pipes can be moved on or it has ended, and does it. Nothing is lost where this is dropped.
-    pub async fn turn(&mut self) -> Event {
+    pub(super) async fn turn(&mut self) -> Event {
         tokio::select! {
             status = self.child.wait() => Event::Ended(status),
             written = write(self.stdin.as_ref(), &self.unwritten), if !self.unwritten.is_empty() => {
@@ -234,7 +234,7 @@ impl Process {
 
     /// Hands over each whole line of what was read. False where a line is too long to be held: its
     /// stdout is read no more.
-    pub fn take_lines(&mut self, mut each: impl FnMut(&[u8])) -> bool {
+    pub(super) fn take_lines(&mut self, mut each: impl FnMut(&[u8])) -> bool {
         let (mut start, mut from) = (0, self.searched);
         while let Some(length) = memchr::memchr(b'\n', &self.unread[from..]) {
             each(&self.unread[start..from + length]);
@@ -251,12 +251,12 @@ impl Process {
     }
 
     /// Passes on a line that is its own output.
-    pub fn pass_on(&self, line: &[u8]) {
+    pub(super) fn pass_on(&self, line: &[u8]) {
         pass_on(self.log, &self.name, line);
     }
 
     /// It has ended: reads what it wrote before, and kills what it left behind. Gives the end of its stderr.
-    pub async fn finish(&mut self) -> Vec<u8> {
+    pub(super) async fn finish(&mut self) -> Vec<u8> {
         let Self { stdout, stderr, unread, heard, said, log, name, .. } = self;
         let rest_of_stdout = async {
             if let Some(stdout) = stdout {

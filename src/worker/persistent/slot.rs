@@ -21,7 +21,7 @@ use crate::worker::protocol::{self, Answer, Verdict};
 use crate::worker::shared::StopReason;
 
 /// The place of one process.
-pub struct Slot {
+pub(super) struct Slot {
     around: Surroundings,
     inbox: mpsc::UnboundedReceiver<Vec<Given>>,
     /// The worker ends: no more records come.
@@ -45,7 +45,7 @@ enum Turn {
 
 impl Slot {
     /// A place without a process: that starts with the first record.
-    pub fn new(around: Surroundings, inbox: mpsc::UnboundedReceiver<Vec<Given>>) -> Self {
+    pub(super) fn new(around: Surroundings, inbox: mpsc::UnboundedReceiver<Vec<Given>>) -> Self {
         Self {
             inbox,
             is_closed: false,
@@ -58,7 +58,7 @@ impl Slot {
     }
 
     /// Runs process after process while there are records for them.
-    pub async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         loop {
             while self.backlog.is_empty() {
                 match self.inbox.recv().await {

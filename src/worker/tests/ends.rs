@@ -50,7 +50,7 @@ fn a_last_commit_that_fails_ends_with_1_and_says_what_runs_again() {
     ] {
         let flags = Flags { ending: Some(SHORT), ..Flags::default() };
         let (cluster, outcome, _) = end(StopReason::Complete, flags, |cluster| {
-            cluster.refuse(Question::Commit, vec![code; 1_000_000])
+            cluster.refuse(Question::Commit, vec![code; 1_000_000]);
         });
         let error = format!("{:#}", outcome.as_ref().unwrap_err());
         assert_eq!(status(&outcome), 1);

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A module's path below the crate's root; the root's own is empty.
-pub type Module = Vec<String>;
+pub(super) type Module = Vec<String>;
 
 /// One source file.
-pub struct Source {
+pub(super) struct Source {
     /// From the repository's root: `src/kafka/mod.rs`.
     pub file: String,
     pub module: Module,
@@ -18,14 +18,14 @@ pub struct Source {
 
 /// A word, `::`, or one other character of the code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
+pub(super) struct Token {
     pub text: String,
     pub line: usize,
 }
 
 /// A path in the code, as it is written: `std::fs::read`, or one of those of `use std::{fs, io}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Path {
+pub(super) struct Path {
     pub segments: Vec<String>,
     pub line: usize,
     /// The inline modules around it.
@@ -35,7 +35,7 @@ pub struct Path {
 }
 
 impl Source {
-    pub fn new(file: &str, text: &str) -> Self {
+    pub(super) fn new(file: &str, text: &str) -> Self {
         let inner: Vec<_> = file.trim_start_matches("src/").trim_end_matches(".rs").split('/').collect();
         let module = match inner[..] {
             ["lib"] => Vec::new(),
@@ -48,12 +48,12 @@ impl Source {
     }
 
     /// Whether all of it is unit tests: `tests.rs` beside the code.
-    pub fn is_tests(&self) -> bool {
+    pub(super) fn is_tests(&self) -> bool {
         self.module.last().is_some_and(|name| name == "tests")
     }
 
     /// All paths of two segments or more, and all that `use` names.
-    pub fn paths(&self) -> Vec<Path> {
+    pub(super) fn paths(&self) -> Vec<Path> {
         let mut paths = Vec::new();
         let mut inside: Vec<(String, usize)> = Vec::new();
         let (mut depth, mut at) = (0, 0);
@@ -79,7 +79,7 @@ impl Source {
     }
 
     /// The modules of this crate that the paths name, with the line: each as long as it is written.
-    pub fn uses(&self, modules: &BTreeSet<Module>) -> Vec<(Module, usize)> {
+    pub(super) fn uses(&self, modules: &BTreeSet<Module>) -> Vec<(Module, usize)> {
         let paths = self.paths();
         let mut names: BTreeMap<&str, Module> = BTreeMap::new();
         for path in &paths {
@@ -183,7 +183,7 @@ impl Source {
     }
 
     /// The token's text, empty past the end.
-    pub fn text(&self, at: usize) -> &str {
+    pub(super) fn text(&self, at: usize) -> &str {
         self.tokens.get(at).map_or("", |token| &token.text)
     }
 }

@@ -15,7 +15,7 @@ use crate::support::{Cluster, wait_for, wait_until};
 const GROUP_PARTITIONS: i32 = 6;
 
 /// The cluster that tests/kafka/run started, whose brokers a case kills or stops. When it is dropped, all of them run again.
-pub struct Brokers {
+pub(super) struct Brokers {
     client: BaseConsumer,
     dir: PathBuf,
     killed: Vec<i32>,
@@ -24,7 +24,7 @@ pub struct Brokers {
 
 impl Brokers {
     /// The cluster in the folder that `KQ_TEST_CLUSTER` names.
-    pub fn get() -> Self {
+    pub(super) fn get() -> Self {
         let dir =
             std::env::var_os("KQ_TEST_CLUSTER").expect("KQ_TEST_CLUSTER is set: run tests/kafka/run faults");
         let client = client(Cluster::get().brokers(), "lab");
@@ -35,7 +35,7 @@ impl Brokers {
 
     /// The leader of a topic's partition.
     #[track_caller]
-    pub fn leader(&self, topic: &str, partition: i32) -> i32 {
+    pub(super) fn leader(&self, topic: &str, partition: i32) -> i32 {
         wait_for(&format!("a leader of {topic}[{partition}]"), LONG, || {
             let metadata = self.client.fetch_metadata(Some(topic), Duration::from_secs(2)).ok()?;
             let partitions = metadata.topics().first()?.partitions();
@@ -49,32 +49,32 @@ impl Brokers {
 
     /// The coordinator of a group: the leader of its partition of `__consumer_offsets`.
     #[track_caller]
-    pub fn coordinator(&self, group: &str) -> i32 {
+    pub(super) fn coordinator(&self, group: &str) -> i32 {
         let hash =
             group.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
         self.leader("__consumer_offsets", (hash & i32::MAX) % GROUP_PARTITIONS)
     }
 
     /// KILL.
-    pub fn kill(&mut self, broker: i32) {
+    pub(super) fn kill(&mut self, broker: i32) {
         self.script(&["kill"], broker);
         self.killed.push(broker);
     }
 
     /// Starts one that was killed; what others lack is not waited for.
-    pub fn start(&mut self, broker: i32) {
+    pub(super) fn start(&mut self, broker: i32) {
         self.killed.retain(|killed| *killed != broker);
         self.script(&["start", "4.1.0"], broker);
     }
 
     /// SIGSTOP: its connections stay, and nothing answers.
-    pub fn stop(&mut self, broker: i32) {
+    pub(super) fn stop(&mut self, broker: i32) {
         self.script(&["stop"], broker);
         self.stopped.push(broker);
     }
 
     /// Starts what was killed, continues what was stopped, and waits until all copies are in sync.
-    pub fn heal(&mut self) {
+    pub(super) fn heal(&mut self) {
         for broker in std::mem::take(&mut self.stopped) {
             self.script(&["continue"], broker);
         }
@@ -86,7 +86,7 @@ impl Brokers {
 
     /// Waits until three brokers are there and no partition lacks a copy.
     #[track_caller]
-    pub fn wait_until_whole(&self) {
+    pub(super) fn wait_until_whole(&self) {
         wait_until("three brokers with all copies in sync", LONG, || {
             let Ok(metadata) = self.client.fetch_metadata(None, Duration::from_secs(5)) else { return false };
             let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);

@@ -12,12 +12,12 @@ use super::watch::{LOOK, Watch, client, count_lines, lag};
 use crate::support::{Cluster, Kq, Output, Running, wait_until};
 
 /// The limit of a wait: long, since a slow machine is not a failure.
-pub const LONG: Duration = Duration::from_mins(1);
+pub(super) const LONG: Duration = Duration::from_mins(1);
 /// What was handled this long before a kill may not be committed yet: an interval of a second, and slack.
 const UNCOMMITTED: Duration = Duration::from_secs(3);
 
 /// Appends what it did to `$LOG`; `$PAUSE` seconds a record.
-pub const ONE_SHOT: &str = r#"read -r v
+pub(super) const ONE_SHOT: &str = r#"read -r v
 [ -z "$PAUSE" ] || sleep "$PAUSE"
 echo "$KQ_RECORD_PARTITION $KQ_RECORD_OFFSET $KQ_RECORD_ATTEMPT $v $KQ_RECORD_KEY" >>"$LOG"
 "#;
@@ -35,17 +35,17 @@ for line in sys.stdin:
 "#;
 
 /// Whether all of the list was asked for, at full length; else the quick part.
-pub fn is_whole() -> bool {
+pub(super) fn is_whole() -> bool {
     std::env::var("KQ_FAULTS").is_ok_and(|which| which == "all")
 }
 
 /// One of two sizes.
-pub fn sized<T>(quick: T, whole: T) -> T {
+pub(super) fn sized<T>(quick: T, whole: T) -> T {
     if is_whole() { whole } else { quick }
 }
 
 /// `SplitMix64`: numbers that a seed gives again.
-pub struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
     /// From `KQ_FAULTS_SEED`, else the clock; each case has its own row of numbers.
@@ -59,7 +59,7 @@ impl Random {
     }
 
     /// A number below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -69,7 +69,7 @@ impl Random {
 }
 
 /// A case that runs. Dropped before [`Case::pass`], it has failed.
-pub struct Case {
+pub(super) struct Case {
     pub cluster: Cluster,
     pub topic: String,
     pub group: String,
@@ -88,7 +88,7 @@ pub struct Case {
 impl Case {
     /// Makes the topic, with `config` as `name=value`, and begins to watch the group's commits.
     #[track_caller]
-    pub fn new(name: &'static str, required: &'static str, partitions: u32, config: &[&str]) -> Self {
+    pub(super) fn new(name: &'static str, required: &'static str, partitions: u32, config: &[&str]) -> Self {
         let cluster = Cluster::get();
         assert!(
             !cluster.is_embedded(),
@@ -100,7 +100,7 @@ impl Case {
     }
 
     /// The same with a topic that is there, and a group of this name.
-    pub fn of(
+    pub(super) fn of(
         name: &'static str,
         required: &'static str,
         cluster: Cluster,
@@ -131,7 +131,7 @@ impl Case {
 
     /// Makes a topic for dead letters, whose records count as resolved.
     #[track_caller]
-    pub fn dlq(&mut self, config: &[&str]) -> String {
+    pub(super) fn dlq(&mut self, config: &[&str]) -> String {
         let dlq = self.cluster.topic("dead");
         create(&self.cluster, &dlq, 1, config);
         self.dlq = Some(dlq.clone());
@@ -140,7 +140,7 @@ impl Case {
 
     /// Sends so many more records, under `keys` keys.
     #[track_caller]
-    pub fn send(&mut self, records: u64, keys: u64) {
+    pub(super) fn send(&mut self, records: u64, keys: u64) {
         let mut lines = String::new();
         for _ in 0..records {
             let key = self.random.below(keys);
@@ -151,7 +151,7 @@ impl Case {
     }
 
     /// A worker of this case's group, whose handlers append to its file.
-    pub fn worker(&self, flags: &[&str]) -> Kq {
+    pub(super) fn worker(&self, flags: &[&str]) -> Kq {
         self.cluster
             .kq(["worker", &self.topic, "-g", &self.group, "-v"])
             .args(flags)
@@ -160,37 +160,37 @@ impl Case {
     }
 
     /// A worker with the one-shot handler.
-    pub fn one_shot(&self, flags: &[&str]) -> Kq {
+    pub(super) fn one_shot(&self, flags: &[&str]) -> Kq {
         self.worker(flags).args(["--shell", ONE_SHOT])
     }
 
     /// A worker with the persistent handler.
-    pub fn persistent(&self, flags: &[&str]) -> Kq {
+    pub(super) fn persistent(&self, flags: &[&str]) -> Kq {
         let script = self.dir.path().join("handler.py");
         std::fs::write(&script, PERSISTENT).expect("write the handler");
         self.worker(flags).args(["--persistent", "--", python()]).arg(script)
     }
 
     /// The file that handlers append to.
-    pub fn log(&self) -> PathBuf {
+    pub(super) fn log(&self) -> PathBuf {
         self.dir.path().join("log")
     }
 
     /// How many lines handlers have appended.
-    pub fn handled(&self) -> usize {
+    pub(super) fn handled(&self) -> usize {
         count_lines(&self.log())
     }
 
     /// Waits until so many lines were appended since the call.
     #[track_caller]
-    pub fn wait_for_more(&self, lines: usize) {
+    pub(super) fn wait_for_more(&self, lines: usize) {
         let goal = self.handled() + lines;
         wait_until(&format!("{}: {lines} more lines", self.name), LONG, || self.handled() >= goal);
     }
 
     /// Waits until every record that was sent has been handled at least once.
     #[track_caller]
-    pub fn wait_for_all(&self) {
+    pub(super) fn wait_for_all(&self) {
         let done = || {
             let mut lines: Vec<u64> = read_log(&self.log()).iter().map(|line| line.sequence).collect();
             lines.sort_unstable();
@@ -201,13 +201,13 @@ impl Case {
     }
 
     /// Lines appended so shortly ago that they may not be committed: what a kill now may repeat.
-    pub fn uncommitted(&self) -> usize {
+    pub(super) fn uncommitted(&self) -> usize {
         self.handled() - self.watch.handled_before(UNCOMMITTED)
     }
 
     /// Waits until the group has committed all there is.
     #[track_caller]
-    pub fn wait_for_no_lag(&self) {
+    pub(super) fn wait_for_no_lag(&self) {
         let client = client(self.cluster.brokers(), &self.group);
         let mut lags = Vec::new();
         let deadline = Instant::now() + LONG;
@@ -224,14 +224,14 @@ impl Case {
     /// Tells it to end, and demands that it ends well.
     #[track_caller]
     #[expect(clippy::unused_self, reason = "a worker belongs to a case")]
-    pub fn end(&self, worker: Running) -> Output {
+    pub(super) fn end(&self, worker: Running) -> Output {
         worker.terminate();
         worker.wait().success()
     }
 
     /// The records that lie in the dead letters, as they say themselves.
     #[track_caller]
-    pub fn dead(&self) -> Vec<Place> {
+    pub(super) fn dead(&self) -> Vec<Place> {
         let Some(dlq) = &self.dlq else { return Vec::new() };
         let letters = self.cluster.kcat(["-C", "-t", dlq, "-e", "-q", "-f", "%h\n"]).run().success();
         let number = |line: &str, name: &str| {
@@ -245,7 +245,7 @@ impl Case {
 
     /// What lies in the topic.
     #[track_caller]
-    pub fn sent(&self) -> Vec<Sent> {
+    pub(super) fn sent(&self) -> Vec<Sent> {
         let args = ["-C", "-t", &self.topic, "-e", "-q", "-f", "%p %o %s %k\n"];
         let output = self.cluster.kcat(args).run().success();
         let sent = |line: &str| {
@@ -263,7 +263,7 @@ impl Case {
     /// The end of a case: nothing is behind, nothing runs, the oracle finds no
     /// flaw. `seen` goes into the table; `allowed` bounds the duplicates.
     #[track_caller]
-    pub fn pass(self, allowed: usize, seen: &str) {
+    pub(super) fn pass(self, allowed: usize, seen: &str) {
         let sent = self.sent();
         assert_eq!(sent.len() as u64, self.sequence, "{}: as many records as were sent", self.name);
         self.pass_with(sent, allowed, seen);
@@ -271,7 +271,7 @@ impl Case {
 
     /// The same where other records lie there than were sent by [`Case::send`].
     #[track_caller]
-    pub fn pass_with(mut self, sent: Vec<Sent>, allowed: usize, seen: &str) {
+    pub(super) fn pass_with(mut self, sent: Vec<Sent>, allowed: usize, seen: &str) {
         self.wait_for_no_lag();
         self.leaves_nothing_running();
         let evidence = Evidence {
@@ -294,7 +294,7 @@ impl Case {
     }
 
     /// The end of a case that judged for itself, since the log went back and commits with it.
-    pub fn pass_unjudged(mut self, seen: &str) {
+    pub(super) fn pass_unjudged(mut self, seen: &str) {
         self.leaves_nothing_running();
         self.watch.finish();
         self.passed = true;
@@ -303,7 +303,7 @@ impl Case {
 
     /// Demands that no command of this case's group is left.
     #[track_caller]
-    pub fn leaves_nothing_running(&self) {
+    pub(super) fn leaves_nothing_running(&self) {
         wait_until(&format!("{}: no command is left", self.name), Duration::from_secs(10), || {
             running_of(&self.group).is_empty()
         });
@@ -329,7 +329,7 @@ impl Drop for Case {
 
 /// Makes a topic of as many replicas as there are brokers.
 #[track_caller]
-pub fn create(cluster: &Cluster, topic: &str, partitions: u32, config: &[&str]) {
+pub(super) fn create(cluster: &Cluster, topic: &str, partitions: u32, config: &[&str]) {
     let partitions = partitions.to_string();
     let config = config.iter().flat_map(|pair| ["--config", pair]);
     cluster.kq(["topic", "create", topic, "-p", &partitions]).args(config).limit(LONG).run().success();
@@ -337,7 +337,7 @@ pub fn create(cluster: &Cluster, topic: &str, partitions: u32, config: &[&str]) 
 
 /// The lines that handlers appended, in their order.
 #[track_caller]
-pub fn read_log(log: &Path) -> Vec<Handled> {
+pub(super) fn read_log(log: &Path) -> Vec<Handled> {
     let handled = |line: &str| {
         let mut words = line.splitn(5, ' ');
         Some(Handled {
@@ -356,7 +356,7 @@ pub fn read_log(log: &Path) -> Vec<Handled> {
 }
 
 /// The processes that kq started for this group, by what it put into their environment.
-pub fn running_of(group: &str) -> Vec<u32> {
+pub(super) fn running_of(group: &str) -> Vec<u32> {
     let mark = format!("KQ_RECORD_GROUP={group}\0");
     let is_ours = |pid: &u32| {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 /// A record's partition and offset.
-pub type Place = (i32, i64);
+pub(crate) type Place = (i32, i64);
 
 /// A record as it lies in the topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
+pub(crate) struct Sent {
     pub place: Place,
     /// Its place in the order of everything that was produced.
     pub sequence: u64,
@@ -17,7 +17,7 @@ pub struct Sent {
 
 /// A line that a handler appended: its effect, which comes before any answer to kq.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Handled {
+pub(crate) struct Handled {
     pub place: Place,
     pub attempt: u32,
     pub sequence: u64,
@@ -26,14 +26,14 @@ pub struct Handled {
 
 /// The group's committed offsets at some time, and how many lines had been appended soon after.
 #[derive(Clone, Debug, Default)]
-pub struct Sample {
+pub(crate) struct Sample {
     pub committed: BTreeMap<i32, i64>,
     pub handled: usize,
 }
 
 /// Everything that is known about one case.
 #[derive(Clone, Debug, Default)]
-pub struct Evidence {
+pub(crate) struct Evidence {
     pub sent: Vec<Sent>,
     /// In the order in which they were appended.
     pub handled: Vec<Handled>,
@@ -47,7 +47,7 @@ pub struct Evidence {
 
 /// A promise that was not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub(crate) enum Flaw {
     /// Neither handled nor dead-lettered.
     Lost(Place),
     /// A handler saw a record that was not sent, or another one than is at that offset.
@@ -83,7 +83,7 @@ impl fmt::Display for Flaw {
 
 /// What is worth a line in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
+pub(crate) struct Report {
     pub sent: usize,
     pub handled: usize,
     pub dead: usize,
@@ -92,7 +92,7 @@ pub struct Report {
 
 impl Evidence {
     /// Judges: every flaw, or the numbers.
-    pub fn judge(&self) -> Result<Report, Vec<Flaw>> {
+    pub(crate) fn judge(&self) -> Result<Report, Vec<Flaw>> {
         let by_place: HashMap<Place, &Sent> = self.sent.iter().map(|sent| (sent.place, sent)).collect();
         let (mut known, strange): (Vec<&Handled>, Vec<&Handled>) = self.handled.iter().partition(|handled| {
             let sent = by_place.get(&handled.place);

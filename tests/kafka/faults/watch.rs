@@ -13,17 +13,17 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use super::oracle::Sample;
 
 /// Between two looks.
-pub const LOOK: Duration = Duration::from_millis(250);
+pub(super) const LOOK: Duration = Duration::from_millis(250);
 
 /// A client that asks for one group's offsets.
-pub fn client(brokers: &str, group: &str) -> BaseConsumer {
+pub(super) fn client(brokers: &str, group: &str) -> BaseConsumer {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("group.id", group).set("log_level", "0");
     config.create().expect("make a client")
 }
 
 /// The lag, by partition; `None` where nothing is committed or no broker answers.
-pub fn lag(client: &BaseConsumer, topic: &str, partitions: i32) -> Vec<Option<i64>> {
+pub(super) fn lag(client: &BaseConsumer, topic: &str, partitions: i32) -> Vec<Option<i64>> {
     let second = Duration::from_secs(1);
     let Some(committed) = committed(client, topic, partitions) else { return Vec::new() };
     let of = |partition: i32| {
@@ -35,7 +35,7 @@ pub fn lag(client: &BaseConsumer, topic: &str, partitions: i32) -> Vec<Option<i6
 }
 
 /// The group's committed offsets; `None` where no broker answers.
-pub fn committed(client: &BaseConsumer, topic: &str, partitions: i32) -> Option<BTreeMap<i32, i64>> {
+pub(super) fn committed(client: &BaseConsumer, topic: &str, partitions: i32) -> Option<BTreeMap<i32, i64>> {
     let second = Duration::from_secs(1);
     let mut asked = TopicPartitionList::new();
     asked.add_partition_range(topic, 0, partitions - 1);
@@ -49,7 +49,7 @@ pub fn committed(client: &BaseConsumer, topic: &str, partitions: i32) -> Option<
 }
 
 /// Looks at the committed offsets again and again, from a thread of its own.
-pub struct Watch {
+pub(super) struct Watch {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Vec<Sample>>>,
     /// When how many lines had been appended.
@@ -57,7 +57,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn start(brokers: &str, topic: &str, partitions: i32, group: &str, log: PathBuf) -> Self {
+    pub(super) fn start(brokers: &str, topic: &str, partitions: i32, group: &str, log: PathBuf) -> Self {
         let (stop, history) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Vec<_>>>::default());
         let (stopped, times, topic) = (Arc::clone(&stop), Arc::clone(&history), topic.to_owned());
         let client = client(brokers, group);
@@ -81,13 +81,13 @@ impl Watch {
     }
 
     /// How many lines had been appended so long ago.
-    pub fn handled_before(&self, ago: Duration) -> usize {
+    pub(super) fn handled_before(&self, ago: Duration) -> usize {
         let history = self.history.lock().expect("lock the history");
         history.iter().rev().find(|(at, _)| at.elapsed() >= ago).map_or(0, |(_, lines)| *lines)
     }
 
     /// Takes a last look and gives all of them.
-    pub fn finish(&mut self) -> Vec<Sample> {
+    pub(super) fn finish(&mut self) -> Vec<Sample> {
         self.stop.store(true, Ordering::Release);
         self.thread.take().map(|thread| thread.join().expect("the watch has ended")).unwrap_or_default()
     }
@@ -100,6 +100,6 @@ impl Drop for Watch {
 }
 
 /// How many lines handlers have appended so far.
-pub fn count_lines(log: &Path) -> usize {
+pub(super) fn count_lines(log: &Path) -> usize {
     std::fs::read(log).map_or(0, |bytes| bytes.iter().filter(|&&byte| byte == b'\n').count())
 }

@@ -12,7 +12,7 @@ pub(super) const MAX_PENDING: usize = 1000;
 
 impl Group {
     /// A member joins, or joins again.
-    pub fn join(&mut self, request: Join, waiter: Waiter, now: Millis) {
+    pub(crate) fn join(&mut self, request: Join, waiter: Waiter, now: Millis) {
         self.take_in(request, waiter, now);
         self.count_bytes();
     }

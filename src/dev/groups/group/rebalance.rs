@@ -109,7 +109,7 @@ impl Group {
     }
 
     /// The leader sends the assignment, the other members ask for theirs.
-    pub fn sync(&mut self, request: Sync, waiter: Waiter, now: Millis) {
+    pub(crate) fn sync(&mut self, request: Sync, waiter: Waiter, now: Millis) {
         let refused = |error| Answer::Sync(waiter, Synced { error, ..Synced::default() });
         if let Err(error) = self.check(&request.who) {
             self.answers.push(refused(error));
