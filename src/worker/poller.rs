@@ -228,7 +228,9 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         let (complete, idle, assigned) = {
             let mut ledger = self.shared.ledger();
             ledger.reach_time(self.rebalancer.clock.now_ms());
-            (ledger.is_complete(), ledger.is_idle(), ledger.has_partitions())
+            // What the brokers still have, and can't send for now, is no idleness.
+            let is_idle = ledger.is_idle() && ledger.behind().is_empty();
+            (ledger.is_complete(), is_idle, ledger.has_partitions())
         };
         let now = self.rebalancer.clock.now();
         if !idle {

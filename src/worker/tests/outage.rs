@@ -98,6 +98,19 @@ fn a_partition_that_loses_its_leader_is_noted_and_read_on_from() {
 }
 
 #[test]
+fn a_partition_without_a_leader_is_not_idle() {
+    let (cluster, consumer) = subscribed();
+    let worker = Worker::with(ends_by_itself());
+    let elect = |is_leaderless| -> Step {
+        Step::Do(Box::new(move |cluster| cluster.log("orders", 0, |log| log.is_leaderless = is_leaderless)))
+    };
+    cluster.then([Step::Records(2), worker.done(), elect(true)]);
+    cluster.then((0..100).map(|_| Step::Nothing).chain([elect(false), Step::Records(9), worker.done()]));
+    assert_eq!(worker.poller(&consumer, Start::Beginning, None).run(), StopReason::Complete);
+    assert_eq!(cluster.calls_of("store").last().map(String::as_str), Some("store orders[0]@6"));
+}
+
+#[test]
 fn a_coordinator_that_moves_is_asked_again() {
     let (cluster, consumer) = subscribed();
     cluster.commit("orders", 0, 4);
