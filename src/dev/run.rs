@@ -68,7 +68,7 @@ async fn broker(settings: &Settings, log: Log, shutdown: &Shutdown, folder: &Fol
     let local = listener.local_addr().context("ask for the port")?;
     if !local.ip().is_loopback() {
         log.note(format_args!(
-            "listening on {local}: whoever reaches it can read and write; there is no login"
+            "listening on {local}: anyone who can reach this address can read and write; there is no login"
         ));
     }
     let reachable = reachable(local);

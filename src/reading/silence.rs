@@ -13,7 +13,7 @@ const LISTENING: Duration = Duration::from_secs(1);
 
 /// Partitions that nothing comes from though there is something: one without a leader is no outage
 /// of all brokers. Each counts from when it was first behind, its position last changed, or an
-/// outage ended; time in which nobody listened does not count.
+/// outage ended; time without a look does not count.
 #[derive(Debug)]
 pub(crate) struct Silence<K> {
     limit: Option<Duration>,

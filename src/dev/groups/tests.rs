@@ -92,7 +92,7 @@ fn commits_of_made_up_groups_are_bounded() {
     // The last one may go above.
     assert!(most <= MAX_BYTES / 4_000_000 + 1, "{most}");
     assert_eq!(commit("late"), code::GROUP_MAX_SIZE_REACHED);
-    assert_eq!(commit("g0"), code::NONE, "what is there can be set anew");
+    assert_eq!(commit("g0"), code::NONE, "an offset that exists can be set again");
     assert_eq!(coordinator.delete("g0"), code::NONE);
     assert_eq!(coordinator.delete("g1"), code::NONE);
     assert_eq!(commit("late"), code::NONE);

@@ -35,7 +35,7 @@ pub(crate) struct Log {
     pub high: i64,
     /// Where a read-committed reader stops: `None` is at `high`.
     pub stable: Option<i64>,
-    /// Whether nobody leads it.
+    /// Whether it has no leader.
     pub is_leaderless: bool,
     /// Where an unclean election cut it last.
     cut: Option<i64>,

@@ -248,7 +248,7 @@ fn a_static_member_takes_its_place_again_without_a_rebalance() {
     lab.sync("i-1", &["i-1"]);
     let back = joined(&lab.join_static("i-2"));
     assert_eq!((back.error, back.generation, back.member_id.as_str()), (0, 1, "i-2"));
-    // The old leader's id: the newcomer shall not assign anew.
+    // The old leader's id: the new member must not assign again.
     assert_eq!((back.leader.as_str(), lab.group.state), ("i-1", State::Stable));
     let old = Who { instance_id: Some("i".into()), ..lab.who("i-1") };
     assert_eq!(lab.group.heartbeat(&old, 0), code::FENCED_INSTANCE_ID);
