@@ -1,14 +1,12 @@
 //! What a consume has done: written out, stored, committed, and the status it ends with.
 
 use std::io;
-use std::sync::Arc;
 
 use super::assignment::Progress;
 use super::{LEAVING, Session, Stop};
 use crate::exit::Exit;
 use crate::kafka::client::ConsumerClient;
 use crate::kafka::errors::{Code, words};
-use crate::record::TopicPartition;
 
 impl<C: ConsumerClient> Session<'_, C> {
     /// Writes out what is gathered, and stores the offsets of it.
@@ -35,7 +33,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         let mut offsets = Vec::new();
         for progress in self.assignment.iter_mut() {
             if let (true, Some(next)) = (std::mem::take(&mut progress.unstored), progress.position()) {
-                offsets.push((TopicPartition::new(Arc::clone(&progress.topic), progress.partition), next));
+                offsets.push((progress.name(), next));
             }
         }
         if !offsets.is_empty()

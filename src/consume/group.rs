@@ -12,7 +12,7 @@ use crate::kafka::errors::{Code, is_passing, words};
 use crate::reading::bounds::Start;
 use crate::reading::commit::{self, Then};
 use crate::reading::questions;
-use crate::record::TopicPartition;
+use crate::record::place::shown;
 
 impl<C: ConsumerClient> Session<'_, C> {
     /// Commits what is stored, up to `deadline`.
@@ -42,7 +42,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         let (topic, partition) = (Arc::clone(&assigned.topic), assigned.partition);
         let Some(committed) = committed else {
             // `--from` is for the first time in a run: a start that was not committed yet stays.
-            let left_at = self.left_at.get(&TopicPartition::new(Arc::clone(&topic), partition)).copied();
+            let left_at = self.left_at.get(&assigned.topic_partition()).copied();
             let from = match (left_at, self.settings.bounds.from) {
                 (Some(position), _) => Start::Offset(position),
                 (None, None | Some(Start::Stored)) => Start::Beginning,
@@ -118,5 +118,5 @@ impl<C: ConsumerClient> Rebalance for Session<'_, C> {
 }
 
 fn names(partitions: &[Assigned]) -> String {
-    partitions.iter().map(|p| format!("{}[{}]", p.topic, p.partition)).collect::<Vec<_>>().join(" ")
+    shown(&partitions.iter().map(Assigned::topic_partition).collect::<Vec<_>>())
 }

@@ -16,10 +16,7 @@ impl<C: ConsumerClient> Session<'_, C> {
     pub(super) fn join(&mut self) -> anyhow::Result<()> {
         let topics = topics::names(&self.connected.topics);
         if topics.is_empty() {
-            if self.settings.bounds.stops() {
-                return Err(self.settings.topics.nothing());
-            }
-            self.config.log.note(self.settings.topics.nothing_yet());
+            self.settings.topics.wait_for_one(self.settings.bounds.stops(), self.config.log)?;
         }
         self.subscribe(topics)
     }
@@ -68,10 +65,7 @@ impl<C: ConsumerClient> Session<'_, C> {
             }
         }
         if self.assignment.is_empty() {
-            if self.settings.bounds.stops() {
-                return Err(self.settings.topics.nothing());
-            }
-            self.config.log.note(self.settings.topics.nothing_yet());
+            self.settings.topics.wait_for_one(self.settings.bounds.stops(), self.config.log)?;
         }
         self.consumer().assign(&assigned).map_err(|code| anyhow!("assign partitions: {code}"))
     }

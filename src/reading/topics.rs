@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use regex::Regex;
 
 use crate::config::{self, Config};
 use crate::kafka::client::{ConsumerClient, TopicMetadata};
 use crate::kafka::connect;
 use crate::kafka::errors::{Causes, Code, refused_topic, words};
+use crate::terminal::notes::Log;
 
 /// How often new topics and partitions are looked for.
 const DISCOVERY: Duration = Duration::from_secs(10);
@@ -105,14 +106,15 @@ impl Selection {
         self.0.iter().map(Wanted::text).collect::<Vec<_>>().join(", ")
     }
 
-    /// The error of a reader that is to end and has nothing to read.
-    pub(crate) fn nothing(&self) -> anyhow::Error {
-        anyhow!("no topic matches {}; `kq topic list` shows those that exist", self.shown())
-    }
-
-    /// The note of a reader that has nothing to read yet.
-    pub(crate) fn nothing_yet(&self) -> String {
-        format!("no topic matches {} yet: waiting for one", self.shown())
+    /// There is nothing to read yet: a note. Fails where the reader is to end by itself (`has_stop`):
+    /// nothing would end it.
+    pub(crate) fn wait_for_one(&self, has_stop: bool, log: Log) -> anyhow::Result<()> {
+        let patterns = self.shown();
+        if has_stop {
+            bail!("no topic matches {patterns}; `kq topic list` shows those that exist");
+        }
+        log.note(format_args!("no topic matches {patterns} yet: waiting for one"));
+        Ok(())
     }
 
     /// The topics as the cluster has them now, within the configured time-out; patterns may match none.

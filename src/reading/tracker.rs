@@ -70,7 +70,7 @@ impl Tracker {
     pub(crate) fn committable(&self) -> Option<i64> {
         match self.open.front() {
             Some(first) => Some(first.offset),
-            None => self.end.max(self.last_seen.map(|last| last + 1)),
+            None => self.read_to(),
         }
     }
 

@@ -59,10 +59,7 @@ pub(super) fn find_topics(
     let found = topics.find(consumer, &watch.causes, config)?;
     shutdown.begin();
     if found.is_empty() {
-        if has_stop {
-            return Err(topics.nothing());
-        }
-        config.log.note(topics.nothing_yet());
+        topics.wait_for_one(has_stop, config.log)?;
     }
     Ok(found)
 }
