@@ -161,18 +161,19 @@ impl Ledger {
         else {
             return;
         };
-        let Some((topic, _)) = self.names.get_key_value(record.topic) else { return };
-        let topic = Arc::clone(topic);
-        let record = Arc::new(Record {
-            topic,
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
+        let record = Parked::Record(Arc::new(Record {
+            topic: Arc::clone(&partition.name.topic),
             partition: record.partition,
             offset: record.offset,
             timestamp: record.timestamp,
             key: record.key.map(<[u8]>::to_vec),
             value: record.value.map(<[u8]>::to_vec),
             headers: record.headers.iter().map(|h| (h.name.to_vec(), h.value.map(<[u8]>::to_vec))).collect(),
-        });
-        self.park(epoch, Parked::Record(record));
+        }));
+        self.parked.add(record.weight());
+        partition.parked.push_back(record);
+        self.admit(epoch);
     }
 
     /// Takes in that a record was delivered which no command runs for: it is resolved in its turn.
