@@ -52,6 +52,34 @@ fn a_topic_that_is_made_later_reaches_both_commands() {
 }
 
 #[test]
+fn a_topic_that_is_made_after_a_long_silence_is_no_stall() {
+    let cluster = Cluster::get();
+    let prefix = cluster.topic("silence");
+    let (pattern, group) = (format!("^{prefix}-"), cluster.topic("group"));
+    make(&cluster, &format!("{prefix}-1"), "one\n");
+    make(&cluster, &prefix, "");
+    let stop = ["-n", "2", "--stall-timeout", "12s"];
+    let readers = [
+        cluster.kq(["consume", &pattern]).args(stop),
+        cluster.kq(["worker", &pattern, "-g", &group]).args(stop).args(["--", "sh", "-c", "cat; echo"]),
+    ];
+    let readers = readers.map(Kq::spawn);
+    let follower = cluster.kq(["consume", &pattern]).spawn();
+    for reader in readers.iter().chain([&follower]) {
+        reader.wait_for_stdout("one");
+    }
+    // A partition counts as silent after ten seconds.
+    cluster.kq(["consume", &prefix, "--idle", "12s"]).run().success();
+    make(&cluster, &format!("{prefix}-2"), "two\n");
+    for reader in readers {
+        reader.wait().success().stdout("one\ntwo\n").stderr_lacks("nothing from");
+    }
+    follower.wait_for_stdout("two");
+    follower.terminate();
+    follower.wait().success().stdout("one\ntwo\n").stderr_lacks("nothing from");
+}
+
+#[test]
 fn a_pattern_for_all_topics_leaves_kafkas_own_out() {
     let cluster = Cluster::embedded();
     make(&cluster, "own", "mine\n");

@@ -136,3 +136,32 @@ fn a_question_is_not_asked_again_after_a_signal() {
     let ended = run.consume(&cluster, &["orders", "-o", "end"]);
     assert_eq!((ended.status(), cluster.clock().passed()), (0, Duration::ZERO));
 }
+
+#[test]
+fn what_is_known_only_later_is_silent_from_then_on_and_not_from_before() {
+    type Change = fn(&Cluster);
+    let changes: [(&str, Change); 2] = [
+        ("^orders", |cluster| cluster.clone().with_topic("orders-b", 1).append("orders-b", 0, ["e"])),
+        ("orders", |cluster| {
+            cluster.add_partitions("orders", 2);
+            cluster.append("orders", 1, ["e"]);
+        }),
+    ];
+    for (topic, change) in changes {
+        for flags in [&["-c", "5", "--stall-timeout", "12s"][..], &["-c", "5", "-g", "g"], &[]] {
+            if topic == "orders" && flags.contains(&"-g") {
+                // Partitions that are added are the client's to find.
+                continue;
+            }
+            let (cluster, run) = (orders(), Run::default());
+            let shutdown = run.shutdown.clone();
+            // It is found after ten seconds, and nothing comes from it for nine more.
+            cluster.then([Step::Records(9)].into_iter().chain(quiet(9)).chain([Step::Do(Box::new(change))]));
+            cluster.then(quiet(10).chain([Step::Records(9), Step::Records(9)]));
+            cluster.then([Step::Do(Box::new(move |_| shutdown.request(15)))]);
+            let ended = run.consume(&cluster, &[&[topic][..], flags].concat());
+            let outcome = (ended.status(), &*ended.stdout, &*ended.stderr);
+            assert_eq!(outcome, (0, "a\nb\nc\nd\ne\n", ""), "{topic} {flags:?}");
+        }
+    }
+}

@@ -139,6 +139,13 @@ impl Cluster {
         &self.clock
     }
 
+    /// Gives a topic more partitions: so many in all.
+    pub(crate) fn add_partitions(&self, name: &str, partitions: usize) {
+        let mut state = self.state.borrow_mut();
+        let logs = state.topics.get_mut(name).unwrap_or_else(|| panic!("there is no topic {name}"));
+        logs.resize(partitions, Log::default());
+    }
+
     /// Removes a topic.
     pub(crate) fn delete_topic(&self, name: &str) {
         self.state.borrow_mut().topics.remove(name);

@@ -169,3 +169,21 @@ fn a_topic_that_was_deleted_ends_it_once_that_is_certain() {
     assert_eq!(stop, StopReason::Failed("topic orders does not exist any more".to_owned()));
     assert_eq!(cluster.clock().passed().as_secs(), 3, "one broker may know less for a moment");
 }
+
+#[test]
+fn what_is_known_only_later_is_silent_from_then_on_and_not_from_before() {
+    let (cluster, consumer) = subscribed();
+    let stall = Some(Duration::from_secs(12));
+    let mut worker = Worker::with(Flags { count: Some(7), stall, ..Flags::default() });
+    let quiet = |seconds: usize| (0..seconds * 10).map(|_| Step::Nothing);
+    cluster.then([Step::Records(9), worker.done()].into_iter().chain(quiet(20)));
+    // Nothing comes from the new partition for nine seconds.
+    cluster.then([Step::Do(Box::new(|cluster| {
+        cluster.add_partitions("orders", 2);
+        cluster.append("orders", 1, ["g"]);
+    }))]);
+    cluster.then([Step::Assign(vec![("orders", 1)])].into_iter().chain(quiet(9)));
+    cluster.then([Step::Records(9), worker.done()]);
+    assert_eq!(worker.poller(&consumer, Start::Beginning, None).run(), StopReason::Complete);
+    assert_eq!(worker.said(), "");
+}
