@@ -100,6 +100,7 @@ Examples:
   kq consume foo -o -1h --until -5m -J         a range of time, as JSON
   kq consume foo -f '%p %o %k %s\\n' | head     partition, offset, key and value
   kq consume '^orders-.*' -p 0 -n 5            topics by a regular expression
+  kq consume '^foo' --exclude-topic '\\.dlq$'   without the dead letters
 ";
 
 /// The values of flags that need more than a line; `kq worker` reads them in the same way.

@@ -18,6 +18,9 @@ pub(crate) struct ReadingArgs {
     #[arg(short, long = "topic", value_name = "TOPIC")]
     pub topic: Vec<String>,
 
+    #[command(flatten)]
+    pub exclusion: ExclusionArgs,
+
     /// Read as a member of this group and commit the offsets of written records [env: KQ_GROUP]
     #[arg(short, long, value_name = "GROUP")]
     pub group: Option<String>,
@@ -64,6 +67,15 @@ pub(crate) struct ReadingArgs {
     /// Stop when no record came for this long
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "From and until")]
     pub idle: Option<Duration>,
+}
+
+/// Which topics of a pattern are not read.
+#[derive(clap::Args, Debug)]
+pub(crate) struct ExclusionArgs {
+    /// With a pattern: leave out topics whose name matches; repeatable. Without ^ and $ it matches anywhere
+    /// in the name
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
+    pub exclude_topic: Vec<regex::Regex>,
 }
 
 /// How a reader takes part in its group, and which records of transactions it reads.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::cli::reading::GroupArgs;
+use crate::cli::reading::{ExclusionArgs, GroupArgs};
 use crate::cli::selection::{DecodeArgs, FilterArgs};
 use crate::cli::values;
 use crate::clock::backoff::Backoff;
@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// A topic; repeatable
     #[arg(short = 't', long = "topic", value_name = "TOPIC")]
     pub topic_flags: Vec<String>,
+
+    #[command(flatten)]
+    pub exclusion: ExclusionArgs,
 
     /// The command to run for each record, and its arguments
     #[arg(last = true, value_name = "COMMAND", required_unless_present = "shell", conflicts_with = "shell")]
@@ -212,6 +215,7 @@ Examples:
   kq worker foo -g once -e -- ./handler.sh         what is there now, then end
   kq worker foo -j 4 --persistent -- ./handler.py  a line: 1 µs, a process: 1 ms
   kq worker foo.dlq -g redrive -e --output-topic foo --copy-headers -- cat
+  kq worker '^foo' -g g --exclude-topic '\\.dlq$' -- ./handler.sh
   kq worker foo --metrics :9100 -- ./handler.sh    /metrics, /livez, /readyz
   kq worker foo --exit-map 3=skip --on-failure retry -- ./handler.sh
 

@@ -33,7 +33,8 @@ pub(crate) fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings>
         bail!("-g/--group is empty: give the group's name, or leave the flag out to read without a group");
     }
     let named: Vec<&String> = args.reading.topics.iter().chain(&args.reading.topic).collect();
-    let topics = Selection::given_or(&named, config.env_topic.as_deref())?;
+    let topics = Selection::given_or(&named, config.env_topic.as_deref())?
+        .without(&args.reading.exclusion.exclude_topic)?;
     let reset = args.reading.reset.then(|| reset(group.as_deref(), &bounds)).transpose()?;
     Ok(Settings {
         topics,

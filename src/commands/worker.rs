@@ -31,7 +31,8 @@ pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
 fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
     let program = program(args).map_err(|e| exit::with(Exit::CannotRun, e))?;
     let named: Vec<&String> = args.topics.iter().chain(&args.topic_flags).collect();
-    let topics = Selection::given_or(&named, config.env_topic.as_deref())?;
+    let topics =
+        Selection::given_or(&named, config.env_topic.as_deref())?.without(&args.exclusion.exclude_topic)?;
     let group = group(args, config, &topics)?;
     let policy = policy(args, &topics)?;
     let output = output(args, &topics)?;
@@ -126,13 +127,25 @@ fn policy(args: &Args, topics: &Selection) -> anyhow::Result<Policy> {
                 "--dlq {dlq} is not used with this --on-failure: leave one of them out"
             );
             topic::check(dlq).context("--dlq")?;
-            ensure!(
-                !topics.matches(dlq),
-                "--dlq {dlq}: the worker reads that topic itself: it would read its own dead letters again and again"
-            );
+            check_unread("--dlq", dlq, topics, "dead letters")?;
         }
     }
     Ok(policy)
+}
+
+/// Refuses a topic to send to that the worker reads.
+fn check_unread(flag: &str, topic: &str, topics: &Selection, what: &str) -> anyhow::Result<()> {
+    if !topics.matches(topic) {
+        return Ok(());
+    }
+    let other = if topics.has_name(topic) {
+        String::new()
+    } else {
+        format!("; --exclude-topic '^{}$' leaves it out", regex::escape(topic))
+    };
+    bail!(
+        "{flag} {topic}: the worker reads that topic itself: it would read its own {what} again and again{other}"
+    )
 }
 
 /// Where the commands' output goes.
@@ -144,9 +157,6 @@ fn output(args: &Args, topics: &Selection) -> anyhow::Result<Option<OutputTopic>
          one of the two out, or let the command produce to {output} itself before it answers"
     );
     topic::check(output).context("--output-topic")?;
-    ensure!(
-        !topics.matches(output),
-        "--output-topic {output}: the worker reads that topic itself: it would read its own output again and again"
-    );
+    check_unread("--output-topic", output, topics, "output")?;
     Ok(Some(OutputTopic { topic: output.clone(), lines: args.output_lines, copy_headers: args.copy_headers }))
 }

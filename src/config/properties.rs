@@ -25,7 +25,7 @@ const RESERVED: &[(&str, &str)] = &[
     ("auto.offset.reset", "kq reports records that were deleted; use --from, and --reset for a group"),
     (
         "topic.blacklist",
-        "patterns of topics are kq's own, and kq would wait for a topic that the client leaves out; name those to read",
+        "patterns of topics are kq's own: use --exclude-topic of `kq consume` and `kq worker`",
     ),
     ("allow.auto.create.topics", "`kq topic create` creates topics, and `kq produce` without --no-create"),
 ];

@@ -27,7 +27,11 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Patterns are kq's own, of the `regex` crate: librdkafka reads them in another dialect (POSIX),
 /// joins for Kafka's own topics too, and finds a new topic after five minutes.
 #[derive(Clone, Debug)]
-pub(crate) struct Selection(Vec<Wanted>);
+pub(crate) struct Selection {
+    wanted: Vec<Wanted>,
+    /// What a pattern does not select. A name is read whatever this says.
+    excluded: Vec<Regex>,
+}
 
 #[derive(Clone, Debug)]
 enum Wanted {
@@ -71,7 +75,23 @@ impl Selection {
                 Wanted::Name(text.to_owned())
             });
         }
-        Ok(Self(all))
+        Ok(Self { wanted: all, excluded: Vec::new() })
+    }
+
+    /// The same without the topics of patterns whose names match one of these expressions; an
+    /// expression that is not anchored matches anywhere in a name. An error where there are
+    /// expressions and no pattern.
+    pub(crate) fn without(self, excluded: &[Regex]) -> anyhow::Result<Self> {
+        if let Some(unused) = excluded.first()
+            && !self.has_pattern()
+        {
+            bail!(
+                "--exclude-topic {unused} leaves out topics that a pattern selects, but there is no pattern, which \
+                 begins with ^, among the topics: {}",
+                self.shown()
+            );
+        }
+        Ok(Self { excluded: excluded.to_vec(), ..self })
     }
 
     /// The topics that are named, else what `KQ_TOPIC` names.
@@ -85,25 +105,41 @@ impl Selection {
 
     /// Whether the topic of this name is read.
     pub(crate) fn matches(&self, topic: &str) -> bool {
-        self.0.iter().any(|wanted| wanted.matches(topic))
+        self.wanted.iter().any(|wanted| self.selects(wanted, topic))
+    }
+
+    /// Whether the topic is read because its name is given.
+    pub(crate) fn has_name(&self, topic: &str) -> bool {
+        self.wanted.iter().any(|wanted| matches!(wanted, Wanted::Name(name) if name == topic))
+    }
+
+    /// Whether the topic is read because of `wanted`.
+    fn selects(&self, wanted: &Wanted, topic: &str) -> bool {
+        let is_left_out = || self.excluded.iter().any(|excluded| excluded.is_match(topic));
+        wanted.matches(topic) && (matches!(wanted, Wanted::Name(_)) || !is_left_out())
     }
 
     /// Whether topics may come later that are not there yet.
     pub(crate) fn has_pattern(&self) -> bool {
-        self.0.iter().any(|wanted| matches!(wanted, Wanted::Pattern(_)))
+        self.wanted.iter().any(|wanted| matches!(wanted, Wanted::Pattern(_)))
     }
 
     /// The one topic that is named, where that is all.
     pub(crate) fn only_name(&self) -> Option<&str> {
-        match &*self.0 {
+        match &*self.wanted {
             [Wanted::Name(name)] => Some(name),
             _ => None,
         }
     }
 
     /// What was asked for, as it was written.
-    pub(crate) fn shown(&self) -> String {
-        self.0.iter().map(Wanted::text).collect::<Vec<_>>().join(", ")
+    fn shown(&self) -> String {
+        let mut shown = self.wanted.iter().map(Wanted::text).collect::<Vec<_>>().join(", ");
+        for excluded in &self.excluded {
+            shown.push_str(" --exclude-topic ");
+            shown.push_str(excluded.as_str());
+        }
+        shown
     }
 
     /// There is nothing to read yet: a note. Fails where the reader is to end by itself (`has_stop`):
@@ -139,14 +175,14 @@ impl Selection {
     ) -> anyhow::Result<Vec<TopicMetadata>> {
         let mut topics: Vec<TopicMetadata> = Vec::new();
         let mut all = None;
-        for wanted in &self.0 {
+        for wanted in &self.wanted {
             let found = match wanted {
                 Wanted::Name(name) => vec![existing(ask(Some(name))?, name)?],
                 Wanted::Pattern(_) => {
                     if all.is_none() {
                         all = Some(ask(None)?);
                     }
-                    all.iter().flatten().filter(|topic| wanted.matches(&topic.name)).cloned().collect()
+                    all.iter().flatten().filter(|topic| self.selects(wanted, &topic.name)).cloned().collect()
                 }
             };
             for topic in found {
@@ -271,15 +307,25 @@ mod tests {
         TopicMetadata { name: name.to_owned(), partitions: vec![partition], error: None }
     }
 
+    /// A selection without the topics that one of these matches.
+    fn without(texts: &[&str], excluded: &[&str]) -> anyhow::Result<Selection> {
+        let excluded: Vec<Regex> = excluded.iter().map(|text| Regex::new(text).unwrap()).collect();
+        selection(texts).without(&excluded)
+    }
+
     /// What of a cluster with these topics is found, and how often is asked.
     fn found(texts: &[&str], there: &[&str]) -> (anyhow::Result<Vec<String>>, usize) {
+        found_by(&selection(texts), there)
+    }
+
+    fn found_by(selection: &Selection, there: &[&str]) -> (anyhow::Result<Vec<String>>, usize) {
         let asked = std::cell::Cell::new(0);
         let ask = |name: Option<&str>| {
             asked.set(asked.get() + 1);
             let all = there.iter().filter(|there| name.is_none_or(|name| name == **there));
             Ok(all.map(|name| topic(name)).collect())
         };
-        let found = selection(texts).find_by(ask);
+        let found = selection.find_by(ask);
         (found.map(|topics| topics.into_iter().map(|topic| topic.name).collect()), asked.get())
     }
 
@@ -318,6 +364,38 @@ mod tests {
         assert_eq!(selection(&["a"]).only_name(), Some("a"));
         assert_eq!(selection(&["^a"]).only_name(), None);
         assert!(selection(&["a", "^b"]).has_pattern() && !selection(&["a", "b"]).has_pattern());
+    }
+
+    #[test]
+    fn what_is_left_out_of_a_pattern_is_searched_for_in_the_whole_name() {
+        let there = ["orders", "orders.dlq", "orders.dlq.old", "orders-test"];
+        let left = |excluded: &[&str]| found_by(&without(&["^orders"], excluded).unwrap(), &there).0.unwrap();
+        assert_eq!(left(&[]), there);
+        assert_eq!(left(&[r"\.dlq$"]), ["orders", "orders.dlq.old", "orders-test"]);
+        assert_eq!(left(&["dlq"]), ["orders", "orders-test"], "anywhere in the name");
+        assert_eq!(left(&["^dlq", "^orders-"]), ["orders", "orders.dlq", "orders.dlq.old"]);
+        assert_eq!(left(&["orders"]), [""; 0]);
+    }
+
+    #[test]
+    fn a_topic_that_is_named_is_read_whatever_is_left_out_of_a_pattern() {
+        let both = without(&["a.dlq", "^a"], &[r"\.dlq$"]).unwrap();
+        assert!(both.matches("a") && both.matches("a.dlq") && !both.matches("ab.dlq"));
+        assert_eq!(found_by(&both, &["a", "a.dlq", "ab.dlq"]).0.unwrap(), ["a.dlq", "a"]);
+    }
+
+    #[test]
+    fn to_leave_topics_out_there_must_be_a_pattern() {
+        let e = without(&["a", "b"], &["x"]).unwrap_err().to_string();
+        assert!(
+            e.starts_with("--exclude-topic x leaves out topics that a pattern selects")
+                && e.ends_with(": a, b"),
+            "{e}"
+        );
+        assert!(without(&["a"], &[]).is_ok());
+        let e = without(&["^a"], &["b", "c"]).unwrap().wait_for_one(true, Log::default()).unwrap_err();
+        let e = e.to_string();
+        assert!(e.starts_with("no topic matches ^a --exclude-topic b --exclude-topic c;"), "{e}");
     }
 
     #[test]

@@ -52,6 +52,44 @@ fn a_topic_that_is_made_later_reaches_both_commands() {
 }
 
 #[test]
+fn what_a_pattern_leaves_out_is_read_neither_at_the_start_nor_later() {
+    let cluster = Cluster::get();
+    let prefix = cluster.topic("left-out");
+    let [one, dead] = ["1", "1.dlq"].map(|name| format!("{prefix}-{name}"));
+    make(&cluster, &one, "one\n");
+    make(&cluster, &dead, "dead\n");
+    let pattern = format!("^{prefix}-");
+    let left_out = ["--exclude-topic", r"\.dlq$", "--exclude-topic", "test"];
+    for reader in readers(&cluster, &pattern, &[&left_out[..], &["-e"]].concat()) {
+        reader.run().success().stdout("one\n");
+    }
+    let followers = readers(&cluster, &pattern, &left_out).map(Kq::spawn);
+    for follower in &followers {
+        follower.wait_for_stdout("one");
+    }
+    make(&cluster, &format!("{prefix}-2.dlq"), "dead\n");
+    make(&cluster, &format!("{prefix}-test-2"), "test\n");
+    make(&cluster, &format!("{prefix}-2"), "two\n");
+    for follower in followers {
+        follower.wait_for_stdout("two");
+        follower.terminate();
+        follower.wait().success().stdout("one\ntwo\n");
+    }
+}
+
+#[test]
+fn to_leave_topics_out_there_must_be_a_pattern() {
+    for reader in [&["consume"][..], &["worker", "--shell", "cat"]] {
+        let kq = |more: &[&str]| Kq::new(reader).args(more).run().status(2);
+        kq(&["orders", "--exclude-topic", r"\.dlq$"]).stderr_has("--exclude-topic \\.dlq$ leaves out");
+        kq(&["^orders", "--exclude-topic", "["]).stderr_has("--exclude-topic <REGEX>");
+    }
+    let own = ["worker", "^orders", "-g", "g", "--shell", "cat", "--dlq", "orders.dlq"];
+    let refused = Kq::new(own).run().status(2);
+    refused.stderr_has(r"again and again; --exclude-topic '^orders\.dlq$' leaves it out");
+}
+
+#[test]
 fn a_topic_that_is_made_after_a_long_silence_is_no_stall() {
     let cluster = Cluster::get();
     let prefix = cluster.topic("silence");
@@ -111,6 +149,6 @@ fn a_property_that_leaves_topics_out_is_refused_with_the_reason() {
     for command in ["consume", "worker"] {
         let run = cluster.kq([command, "t", "-X", "topic.blacklist=^other", "-e"]);
         let run = if command == "worker" { run.args(["--", "cat"]) } else { run };
-        run.run().status(2).stderr_has("topic.blacklist").stderr_has("patterns of topics are kq's own");
+        run.run().status(2).stderr_has("topic.blacklist").stderr_has("use --exclude-topic");
     }
 }

@@ -30,6 +30,19 @@ fn without_a_group_a_topic_that_appears_is_read_from_its_beginning() {
 }
 
 #[test]
+fn a_topic_that_is_left_out_is_not_read_at_the_start_and_not_later() {
+    for group in [&[][..], &["-g", "g"]] {
+        let cluster = Cluster::new().with_topic("orders-a", 1).with_topic("orders-a.dlq", 1);
+        cluster.append("orders-a", 0, ["a"]);
+        cluster.append("orders-a.dlq", 0, ["x"]);
+        cluster.then([Step::Records(9), create("orders-b.dlq", "y"), create("orders-b", "b")]);
+        let flags = ["^orders", "--exclude-topic", r"\.dlq$", "-c", "2"];
+        let ended = consume(&cluster, &[&flags[..], group].concat());
+        assert_eq!((ended.status(), &*ended.stdout, &*ended.stderr), (0, "a\nb\n", ""));
+    }
+}
+
+#[test]
 fn a_pattern_that_matches_nothing_yet_waits_for_a_topic() {
     let (cluster, run) = (Cluster::new(), Run::default());
     let shutdown = run.shutdown.clone();
