@@ -7,6 +7,7 @@ pub(crate) mod contact;
 pub(crate) mod group;
 pub(crate) mod isolation;
 pub(crate) mod membership;
+mod pattern;
 pub(crate) mod position;
 pub(crate) mod properties;
 pub(crate) mod questions;

@@ -9,6 +9,7 @@ use crate::config::{self, Config};
 use crate::kafka::client::{ConsumerClient, TopicMetadata};
 use crate::kafka::connect;
 use crate::kafka::errors::{Causes, Code, refused_topic, words};
+use crate::reading::pattern;
 use crate::terminal::notes::Log;
 
 /// How often new topics and partitions are looked for.
@@ -71,7 +72,7 @@ impl Selection {
             all.push(if text.starts_with('^') {
                 Wanted::Pattern(Regex::new(text).with_context(|| format!("topic {text}"))?)
             } else {
-                config::topic::check(text)?;
+                check(text)?;
                 Wanted::Name(text.to_owned())
             });
         }
@@ -192,6 +193,15 @@ impl Selection {
             }
         }
         Ok(topics)
+    }
+}
+
+/// Refuses a name that no cluster accepts; where it looks like a pattern, the error says how one is written.
+fn check(name: &str) -> anyhow::Result<()> {
+    let Err(e) = config::topic::check(name) else { return Ok(()) };
+    match pattern::meant(name).filter(|_| config::topic::file_hint(name).is_none()) {
+        Some(pattern) => bail!("{e}; a pattern begins with ^, as in '{pattern}'"),
+        None => Err(e),
     }
 }
 
@@ -382,6 +392,15 @@ mod tests {
         let both = without(&["a.dlq", "^a"], &[r"\.dlq$"]).unwrap();
         assert!(both.matches("a") && both.matches("a.dlq") && !both.matches("ab.dlq"));
         assert_eq!(found_by(&both, &["a", "a.dlq", "ab.dlq"]).0.unwrap(), ["a.dlq", "a"]);
+    }
+
+    #[test]
+    fn what_looks_like_a_pattern_is_answered_with_one() {
+        let e = Selection::new([".*"]).unwrap_err().to_string();
+        assert!(e.starts_with("`.*` can't be a topic's name: it holds '*'"), "{e}");
+        assert!(e.ends_with("; a pattern begins with ^, as in '^.*'"), "{e}");
+        let e = Selection::new(["a b"]).unwrap_err().to_string();
+        assert!(!e.contains("pattern"), "{e}");
     }
 
     #[test]

@@ -83,6 +83,7 @@ fn to_leave_topics_out_there_must_be_a_pattern() {
         let kq = |more: &[&str]| Kq::new(reader).args(more).run().status(2);
         kq(&["orders", "--exclude-topic", r"\.dlq$"]).stderr_has("--exclude-topic \\.dlq$ leaves out");
         kq(&["^orders", "--exclude-topic", "["]).stderr_has("--exclude-topic <REGEX>");
+        kq(&["orders-*"]).stderr_has("a pattern begins with ^, as in '^orders-.*$'\n");
     }
     let own = ["worker", "^orders", "-g", "g", "--shell", "cat", "--dlq", "orders.dlq"];
     let refused = Kq::new(own).run().status(2);
