@@ -7,6 +7,7 @@ use super::{LEAVING, Session, Stop};
 use crate::exit::Exit;
 use crate::kafka::client::ConsumerClient;
 use crate::kafka::errors::{Code, words};
+use crate::reading::membership;
 
 impl<C: ConsumerClient> Session<'_, C> {
     /// Writes out what is gathered, and stores the offsets of it.
@@ -85,7 +86,9 @@ impl<C: ConsumerClient> Session<'_, C> {
         let deadline = self.clock.now() + self.settings.close_timeout;
         let committed = self.commit(deadline);
         let left = deadline.saturating_duration_since(self.clock.now()).max(LEAVING);
-        connected.consumer.close(left, self);
+        if let Some(note) = membership::left_behind(connected.consumer.close(left, self)) {
+            self.config.log.note(note);
+        }
         committed
     }
 

@@ -46,6 +46,19 @@ impl Assigned {
     }
 }
 
+/// How a consumer left its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Departure {
+    /// The group waits for it no longer, or never did so: it had not joined. A static member and one
+    /// that was fenced do not leave either, and count as this.
+    Known,
+    /// The group may not know it: it waits for this member until its session ends.
+    Unknown {
+        /// `session.timeout.ms`; `None` where the brokers decide it.
+        session: Option<Duration>,
+    },
+}
+
 /// What the thread inside [`ConsumerClient::poll`] does when the group's assignment changes.
 pub(crate) trait Rebalance {
     /// Partitions arrive. `start` says where reading starts: left as it is, at the committed offset.
@@ -164,9 +177,10 @@ pub(crate) trait ConsumerClient {
     /// `max.poll.interval.ms`.
     fn poll(&self, timeout: Duration, most: usize, handler: &mut dyn Rebalance) -> Self::Batch<'_>;
 
-    /// Leaves the group, serving the last rebalance, and waits until that is done or `timeout`
-    /// has passed; says which. Offsets that were stored are committed on the way.
-    fn close(&self, timeout: Duration, handler: &mut dyn Rebalance) -> bool;
+    /// Leaves the group, serving rebalances, and waits until that is done or `timeout` has passed. A
+    /// group that rebalances answers once every other member has come. Offsets that were stored are
+    /// committed on the way.
+    fn close(&self, timeout: Duration, handler: &mut dyn Rebalance) -> Departure;
 }
 
 /// The topic that a record was sent to. Its name is read on demand, not for each record.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, ensure};
 
 use crate::config::Config;
+use crate::kafka::client::Departure;
 use crate::named::Named;
 
 /// `--group-protocol`: who assigns the partitions.
@@ -112,6 +113,16 @@ pub(crate) const JOINING: &str = "the group has not let this member in yet: one 
 /// The note of a member that ends because it has nothing to read.
 pub(crate) const LEFT_OUT: &str = "the group's other members have all partitions: nothing to do here";
 
+/// The note of a member that ended and for which its group waits all the same, where that is so.
+pub(crate) fn left_behind(departure: Departure) -> Option<String> {
+    let Departure::Unknown { session } = departure else { return None };
+    let limit = session.map_or_else(
+        || "until its session ends".to_owned(),
+        |session| format!("up to session.timeout.ms ({} s)", session.as_secs_f64()),
+    );
+    Some(format!("left the group without an answer: the group waits {limit} for this member"))
+}
+
 /// Whether a member has its share of the group's partitions, and since when. Pure: the clock is injected.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Joining {
@@ -195,6 +206,18 @@ mod tests {
         assert!(!joining.is_left_out(at(200)));
         let silent = Joining::new(GroupProtocol::Consumer, began);
         assert!(!silent.is_left_out(at(59)) && silent.is_left_out(at(60)));
+    }
+
+    #[test]
+    fn the_note_of_a_member_that_is_waited_for_says_for_how_long() {
+        let note = |session| left_behind(Departure::Unknown { session }).unwrap();
+        let begin = "left the group without an answer: the group waits ";
+        assert_eq!(
+            note(Some(Duration::from_secs(45))),
+            format!("{begin}up to session.timeout.ms (45 s) for this member")
+        );
+        assert_eq!(note(None), format!("{begin}until its session ends for this member"));
+        assert_eq!(left_behind(Departure::Known), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::exit::{self, Exit};
 use crate::kafka::client::ConsumerClient;
 use crate::kafka::errors::{Code, words};
 use crate::reading::commit::{self, Then};
+use crate::reading::membership;
 
 /// How long one poll waits while the worker ends.
 const POLL: Duration = Duration::from_millis(10);
@@ -117,9 +118,11 @@ fn close_commands<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadl
 /// Leaves the group.
 fn leave<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) {
     let patience = deadline.parts(4).min(deadline.left(Stage::Close));
-    let is_answered = poller.consumer.close(patience, &mut poller.rebalancer);
-    let said = if is_answered { "left the group" } else { "left the group without an answer" };
-    poller.shared.log.verbose(1, said);
+    let departure = poller.consumer.close(patience, &mut poller.rebalancer);
+    match membership::left_behind(departure) {
+        Some(note) => poller.shared.log.note(note),
+        None => poller.shared.log.verbose(1, "left the group"),
+    }
 }
 
 fn commit_failed(code: Code) -> anyhow::Error {

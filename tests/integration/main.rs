@@ -13,6 +13,7 @@ mod decode;
 mod dev;
 mod harness;
 mod layout;
+mod leaving;
 /// The oracle of the fault lab can fail: its own tests, which need no cluster.
 #[path = "../kafka/faults/oracle.rs"]
 mod oracle;

@@ -130,3 +130,21 @@ fn a_signal_commits_what_was_written() {
     assert_eq!(ended.stderr, "kq: stopped by signal 15 after 3 records; last: orders[0]@2\n");
     assert_eq!(cluster.committed("orders", 0), Some(3));
 }
+
+#[test]
+fn a_group_that_waits_for_who_has_left_is_said_and_changes_no_status() {
+    for (held, note) in [
+        (4, ""),
+        (
+            6,
+            "kq: left the group without an answer: the group waits up to session.timeout.ms (45 s) for this \
+             member\n",
+        ),
+    ] {
+        let cluster = orders();
+        cluster.hold_joins(Duration::from_secs(held));
+        let ended = consume(&cluster, &["orders", "-g", "g", "--end", "--close-timeout", "5s"]);
+        assert_eq!((ended.status(), &*ended.stdout, &*ended.stderr), (0, "a\nb\nc\nd\n", note));
+        assert_eq!(cluster.committed("orders", 0), Some(4));
+    }
+}

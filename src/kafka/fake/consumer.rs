@@ -8,12 +8,17 @@ use std::time::Duration;
 
 use super::{Cluster, Question, Step};
 use crate::clock::source::{Clock as _, Manual};
-use crate::kafka::client::{Assigned, ConsumerClient, Event, Events, Rebalance, StartAt, TopicMetadata};
+use crate::kafka::client::{
+    Assigned, ConsumerClient, Departure, Event, Events, Rebalance, StartAt, TopicMetadata,
+};
 use crate::kafka::code::Code;
 use crate::record::{Header, Record, RecordRef, TopicPartition};
 
 /// librdkafka's number for a partition that has no offset to read from.
 const NO_OFFSET: i64 = -1001;
+
+/// `session.timeout.ms` of this consumer.
+const SESSION: Duration = Duration::from_secs(45);
 
 /// How far a partition was read.
 #[derive(Clone, Debug)]
@@ -410,12 +415,14 @@ impl ConsumerClient for FakeConsumer {
         }
     }
 
-    fn close(&self, _: Duration, handler: &mut dyn Rebalance) -> bool {
+    fn close(&self, timeout: Duration, handler: &mut dyn Rebalance) -> Departure {
         self.note("close", []);
+        let held = self.cluster.state.borrow().joins_held;
         let all: Vec<TopicPartition> = self.positions.borrow().keys().cloned().collect();
         if !all.is_empty() {
             self.revoke(all, false, handler);
         }
-        true
+        self.cluster.clock.sleep(held.min(timeout));
+        if held > timeout { Departure::Unknown { session: Some(SESSION) } } else { Departure::Known }
     }
 }

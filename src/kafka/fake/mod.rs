@@ -20,6 +20,7 @@ pub(crate) use producer::FakeProducer;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::clock::source::Manual;
 use crate::kafka::code::Code;
@@ -103,6 +104,8 @@ struct State {
     topics: BTreeMap<String, Vec<Log>>,
     committed: BTreeMap<TopicPartition, i64>,
     members: usize,
+    /// How long another member holds up the rebalance in which a consumer leaves.
+    joins_held: Duration,
     script: VecDeque<Step>,
     refusals: BTreeMap<Question, VecDeque<Code>>,
     calls: Vec<String>,
@@ -206,6 +209,11 @@ impl Cluster {
     /// What the group has committed.
     pub(crate) fn committed(&self, topic: &str, partition: i32) -> Option<i64> {
         self.state.borrow().committed.get(&TopicPartition::new(topic, partition)).copied()
+    }
+
+    /// Has another member of the group hold up its rebalances for so long.
+    pub(crate) fn hold_joins(&self, lasts: Duration) {
+        self.state.borrow_mut().joins_held = lasts;
     }
 
     /// Gives a topic a configuration.

@@ -10,12 +10,13 @@ use rdkafka::bindings as sys;
 
 use super::batch::Batch;
 use super::handle::{Handle, Role};
+use super::leaving::Membership;
 use super::metadata::metadata;
 use super::queue::{Positions, Queue};
 use super::rebalance::on_rebalance;
 use super::{admin, check, check_object, list, millis, slice, text};
 use crate::config::Properties;
-use crate::kafka::client::{Assigned, ConsumerClient, Observer, Rebalance, TopicMetadata};
+use crate::kafka::client::{Assigned, ConsumerClient, Departure, Observer, Rebalance, TopicMetadata};
 use crate::kafka::code::Code;
 use crate::kafka::properties::native;
 use crate::record::TopicPartition;
@@ -29,8 +30,7 @@ pub(crate) struct Consumer {
     config: Properties,
     observer: Arc<dyn Observer>,
     queue: Queue,
-    /// Whether it leaves its group at the end: a static member stays in it for its next start.
-    leaves: bool,
+    membership: Membership,
 }
 
 impl Consumer {
@@ -43,8 +43,8 @@ impl Consumer {
             && config.get("enable.auto.commit") == Some("true");
         let positions = if may_resume { Positions::Resumed } else { Positions::Once };
         let queue = Queue::new(&handle, positions)?;
-        let leaves = config.get("group.instance.id").is_none();
-        Ok(Self { handle, config: config.clone(), observer, queue, leaves })
+        let membership = Membership::of(config);
+        Ok(Self { handle, config: config.clone(), observer, queue, membership })
     }
 
     /// Notes the start that a partition was given, as librdkafka writes it.
@@ -89,19 +89,6 @@ impl Consumer {
                 Err(Code::NoOffset) => Ok(()),
                 other => other,
             }
-        }
-    }
-
-    fn has_partitions(&self) -> bool {
-        let mut all = ptr::null_mut();
-        // SAFETY: the client is live; the list that it makes is read and destroyed here.
-        unsafe {
-            if check(sys::rd_kafka_assignment(self.handle.rk, &raw mut all)).is_err() {
-                return false;
-            }
-            let any = (*all).cnt > 0;
-            sys::rd_kafka_topic_partition_list_destroy(all);
-            any
         }
     }
 }
@@ -274,30 +261,7 @@ impl ConsumerClient for Consumer {
         self.handle.serving(handler, || self.queue.take(&self.handle, timeout, most))
     }
 
-    fn close(&self, timeout: Duration, handler: &mut dyn Rebalance) -> bool {
-        let deadline = Instant::now() + timeout;
-        if self.leaves && !self.has_partitions() {
-            // A member without a partition that closes says nothing (rdkafka_cgrp.c: "consumer is
-            // terminating, skipping rejoin"), and the group's next rebalance waits for it until
-            // its session ends. One that unsubscribes first says that it leaves.
-            // SAFETY: the client is live.
-            let _ = check(unsafe { sys::rd_kafka_unsubscribe(self.handle.rk) });
-        }
-        // SAFETY: client and queue are live; an error object is ours.
-        let closing =
-            unsafe { check_object(sys::rd_kafka_consumer_close_queue(self.handle.rk, self.queue.native)) };
-        if closing.is_err() {
-            return false;
-        }
-        loop {
-            // SAFETY: the client is live.
-            if unsafe { sys::rd_kafka_consumer_closed(self.handle.rk) } != 0 {
-                return true;
-            }
-            if Instant::now() >= deadline {
-                return false;
-            }
-            drop(self.poll(Duration::from_millis(2), 1000, handler));
-        }
+    fn close(&self, timeout: Duration, handler: &mut dyn Rebalance) -> Departure {
+        self.membership.leave(&self.handle, &self.queue, Instant::now() + timeout, handler)
     }
 }

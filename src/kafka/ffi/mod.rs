@@ -20,6 +20,7 @@ mod batch;
 mod begins;
 mod consumer;
 mod handle;
+mod leaving;
 mod list;
 mod metadata;
 mod producer;

@@ -138,3 +138,20 @@ fn a_closed_stdout_ends_with_0_and_starts_nothing_more() {
     assert_eq!(status(&ending::end(&mut poller, StopReason::Closed, true)), 0);
     assert_eq!((worker.run_all(), cluster.committed("orders", 0)), (vec![], Some(0)));
 }
+
+#[test]
+fn a_group_that_waits_for_who_has_left_is_said_and_changes_no_status() {
+    for (held, is_said) in [(3, false), (5, true)] {
+        let (cluster, consumer) = subscribed();
+        cluster.hold_joins(Duration::from_secs(held));
+        let mut worker = Worker::with(Flags { ending: Some(Duration::from_secs(28)), ..Flags::default() });
+        let mut poller = worker.poller(&consumer, Start::Beginning, Some(End::Offset(4)));
+        poller.poll(Duration::ZERO, 500);
+        assert_eq!(worker.run_all(), [0, 1, 2, 3]);
+        let exit = ending::end(&mut poller, StopReason::Complete, true).unwrap();
+        assert_eq!((exit, cluster.committed("orders", 0)), (Exit::Done, Some(4)));
+        let note = "the group waits up to session.timeout.ms (45 s) for this member";
+        let said = worker.said();
+        assert_eq!(said.contains(note), is_said, "{said}");
+    }
+}
