@@ -15,7 +15,7 @@ use rdkafka::{ClientConfig, ClientContext};
 use crate::config::Config;
 use crate::kafka::code::Code;
 use crate::kafka::connect::{PATIENCE, note_waiting};
-use crate::kafka::errors::{Causes, is_contact_lost, words};
+use crate::kafka::errors::{Causes, is_contact_lost, setup, words};
 use crate::kafka::properties::native;
 
 /// Between two looks at something that is awaited.
@@ -62,7 +62,7 @@ impl Connection {
         let mut client = client_config(config)?;
         client.set("metadata.broker.list", brokers);
         let asker: BaseConsumer<Heard> =
-            client.create_with_context(Heard(causes.clone())).map_err(|e| creation_error(&e))?;
+            client.create_with_context(Heard(causes.clone())).map_err(|e| creation_error(&e, &client))?;
         Ok(Self {
             config: config.clone(),
             causes,
@@ -185,10 +185,10 @@ fn client_config(config: &Config) -> anyhow::Result<ClientConfig> {
 }
 
 /// librdkafka's refusal to start a client, which is about its configuration: a file that is no certificate …
-fn creation_error(e: &KafkaError) -> anyhow::Error {
+fn creation_error(e: &KafkaError, client: &ClientConfig) -> anyhow::Error {
     match e {
-        KafkaError::ClientCreation(why) => anyhow!("the connection can't be set up: {why}"),
-        e => anyhow!("the connection can't be set up: {e}"),
+        KafkaError::ClientCreation(why) => setup::error(why, client),
+        e => setup::error(&e.to_string(), client),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Turns librdkafka's errors and log lines into a sentence that a person can act on.
 
 mod cause;
+pub(crate) mod setup;
 mod truncation;
 
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr;
@@ -15,6 +15,7 @@ use super::begins::Begins;
 use super::text;
 use crate::kafka::client::{Assigned, Delivery, Observer, Rebalance};
 use crate::kafka::code::Code;
+use crate::kafka::errors::setup;
 
 /// Receives deliveries.
 pub(super) type Receiver = dyn FnMut(Delivery<'_>) + 'static;
@@ -129,7 +130,8 @@ impl Handle {
         };
         if rk.is_null() {
             // SAFETY: librdkafka wrote a NUL-terminated reason into the buffer.
-            bail!("{}", unsafe { text(reason.as_ptr()) });
+            let why = unsafe { text(reason.as_ptr()) };
+            return Err(setup::error(&why, config));
         }
         Ok(Self { rk, context })
     }
