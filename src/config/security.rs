@@ -240,11 +240,19 @@ fn sasl<'g>(
             if let Some(stray) = username.or(password) {
                 bail!("{} needs --sasl-mechanism too: {MECHANISMS}", stray.name);
             }
+            if let Some(protocol) = given("security.protocol").filter(|p| is_sasl(&p.property.value)) {
+                bail!(
+                    "{} security.protocol={} needs a mechanism: give sasl.mechanism or --sasl-mechanism, one of \
+                     {MECHANISMS} (Java's default is GSSAPI, and this build has no Kerberos)",
+                    protocol.origin,
+                    protocol.property.value
+                );
+            }
             return Ok(None);
         }
     };
-    let protocol = given("security.protocol").map(|protocol| protocol.property.value.to_ascii_lowercase());
-    if typed.is_none() && protocol.as_ref().is_some_and(|protocol| !protocol.starts_with("sasl")) {
+    let protocol = given("security.protocol");
+    if typed.is_none() && protocol.is_some_and(|protocol| !is_sasl(&protocol.property.value)) {
         return Ok(None);
     }
     let name = value.to_ascii_uppercase();
@@ -269,6 +277,10 @@ fn sasl<'g>(
     let decider = Decider::new(source, origin);
     settings.push(setting(source, origin, "sasl.mechanisms", name));
     Ok((typed.is_some() || protocol.is_none()).then_some(decider))
+}
+
+fn is_sasl(protocol: &str) -> bool {
+    protocol.to_ascii_lowercase().starts_with("sasl")
 }
 
 /// With it, librdkafka makes tokens itself.

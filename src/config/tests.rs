@@ -342,6 +342,20 @@ fn the_source_of_the_highest_rank_gives_the_whole_trust_and_the_whole_identity()
 }
 
 #[test]
+fn sasl_without_a_mechanism_says_what_is_missing() {
+    let (args, file) = with_file("security.protocol=SASL_SSL\nsasl.jaas.config=\n");
+    let e = error(&args, &[]);
+    assert!(
+        e.starts_with(&format!("{} security.protocol=SASL_SSL needs a mechanism", file.path().display())),
+        "{e}"
+    );
+    assert!(e.contains("sasl.mechanism") && e.contains("SCRAM-SHA-512") && e.contains("GSSAPI"), "{e}");
+    assert!(
+        error(&ConnectionArgs::default(), &[("KQ_X", "security.protocol=sasl_plaintext")]).contains("KQ_X")
+    );
+}
+
+#[test]
 fn a_variable_turns_verification_on_again_that_a_file_turned_off() {
     let (args, _file) = with_file(
         "security.protocol=ssl\nenable.ssl.certificate.verification=false\nssl.endpoint.identification.algorithm=\n",
