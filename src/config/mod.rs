@@ -347,13 +347,15 @@ fn property(name: &str, value: String) -> Property {
 }
 
 /// Removes from a group of properties those of a lower rank than its highest one: a group describes one
-/// thing, and librdkafka would combine both ranks. A password alone does not outrank the others, since it
-/// may belong to them.
+/// thing, and librdkafka would combine both ranks. A password neither outranks the others nor is it removed,
+/// since it may belong to them: a key of a flag and its password of a variable are the usual way.
 fn drop_outranked(settings: &mut Vec<Setting>, group: &[&str]) {
-    let is_of = |setting: &Setting| group.contains(&setting.property.name.as_str());
-    let is_thing = |setting: &&Setting| is_of(setting) && !setting.property.name.ends_with("password");
-    if let Some(highest) = settings.iter().filter(is_thing).map(|setting| setting.source).max() {
-        settings.retain(|setting| !is_of(setting) || setting.source >= highest);
+    let is_thing = |setting: &Setting| {
+        let name = setting.property.name.as_str();
+        group.contains(&name) && !name.ends_with("password")
+    };
+    if let Some(highest) = settings.iter().filter(|s| is_thing(s)).map(|setting| setting.source).max() {
+        settings.retain(|setting| !is_thing(setting) || setting.source >= highest);
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn resolve<'g>(
         protocol.filter(|protocol| part(&protocol.property.value.to_ascii_lowercase()))
     };
 
-    let files = tls_files(args, env, &mut settings)?;
+    let files = tls_files(args, env, given, &mut settings)?;
     let sasl = sasl(args, env, given, &mut settings)?;
 
     let of_flag = files.clone().filter(|files| files.source == Source::Flag);
@@ -101,14 +101,15 @@ fn setting(source: Source, origin: &str, name: &str, value: String) -> Setting {
 }
 
 /// The settings of TLS, and the source of the highest rank among those that turn it on.
-fn tls_files(
+fn tls_files<'g>(
     args: &ConnectionArgs,
     env: Lookup<'_>,
+    given: &dyn Fn(&str) -> Option<&'g Setting>,
     settings: &mut Vec<Setting>,
 ) -> anyhow::Result<Option<Decider>> {
     let mut tls = Tls { settings, highest: None };
     tls.authorities(args, env)?;
-    tls.certificate_and_key(args, env)?;
+    tls.certificate_and_key(args, env, given)?;
     tls.verification(args, env)?;
     Ok(tls.highest)
 }
@@ -138,7 +139,12 @@ impl Tls<'_> {
         Ok(())
     }
 
-    fn certificate_and_key(&mut self, args: &ConnectionArgs, env: Lookup<'_>) -> anyhow::Result<()> {
+    fn certificate_and_key<'g>(
+        &mut self,
+        args: &ConnectionArgs,
+        env: Lookup<'_>,
+        given: &dyn Fn(&str) -> Option<&'g Setting>,
+    ) -> anyhow::Result<()> {
         let cert = pick(env, args.tls_cert.as_deref(), "--tls-cert", "KQ_TLS_CERT")?;
         let mut key = pick(env, args.tls_key.as_deref(), "--tls-key", "KQ_TLS_KEY")?;
         if let Some(cert) = &cert {
@@ -166,10 +172,15 @@ impl Tls<'_> {
         }
         let password = args.tls_key_password.as_ref().map(Secret::reveal);
         if let Some(password) = pick(env, password, "--tls-key-password", "KQ_TLS_KEY_PASSWORD")? {
-            if key.is_none() {
+            let is_elsewhere = ["ssl.key.location", "ssl.key.pem", "ssl.keystore.location"];
+            if key.is_some() {
+                self.set(&password, "ssl.key.password", password.value.clone());
+            } else if is_elsewhere.iter().any(|name| given(name).is_some()) {
+                let (source, value) = (password.source, password.value);
+                self.settings.push(setting(source, password.name, "ssl.key.password", value));
+            } else {
                 bail!("{} is for a key: give that with --tls-key", password.name);
             }
-            self.set(&password, "ssl.key.password", password.value.clone());
         }
         Ok(())
     }

@@ -310,9 +310,7 @@ fn the_source_of_the_highest_rank_gives_the_whole_trust_and_the_whole_identity()
     let pem = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(pem.path(), "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n").unwrap();
     let path = pem.path().to_str().unwrap();
-    let (file, _file) = with_file(
-        "ssl.ca.pem=x\nssl.keystore.location=/a.p12\nssl.keystore.password=p\nssl.certificate.pem=y\nssl.key.pem=z\n",
-    );
+    let (file, _file) = with_file("ssl.ca.pem=x\nssl.key.password=p\nssl.certificate.pem=y\nssl.key.pem=z\n");
     let flags = ConnectionArgs {
         config_file: file.config_file.clone(),
         tls_ca: Some(path.into()),
@@ -325,8 +323,6 @@ fn the_source_of_the_highest_rank_gives_the_whole_trust_and_the_whole_identity()
     for (name, alone, outranked) in [
         ("ssl.ca.pem", Some("x"), None),
         ("ssl.ca.location", None, Some(path)),
-        ("ssl.keystore.location", Some("/a.p12"), None),
-        ("ssl.keystore.password", Some("p"), None),
         ("ssl.certificate.pem", Some("y"), None),
         ("ssl.key.pem", Some("z"), None),
         ("ssl.certificate.location", None, Some(path)),
@@ -336,9 +332,15 @@ fn the_source_of_the_highest_rank_gives_the_whole_trust_and_the_whole_identity()
         assert_eq!(of(&flags, &[], name).as_deref(), outranked, "{name}");
     }
     // A password completes what ranks below it.
-    let password = [("KQ_X", "ssl.keystore.password=q")];
-    assert_eq!(of(&file, &password, "ssl.keystore.location").as_deref(), Some("/a.p12"));
-    assert_eq!(of(&file, &password, "ssl.keystore.password").as_deref(), Some("q"));
+    let password = [("KQ_X", "ssl.key.password=q")];
+    assert_eq!(of(&file, &password, "ssl.key.pem").as_deref(), Some("z"));
+    assert_eq!(of(&file, &password, "ssl.key.password").as_deref(), Some("q"));
+    let variable = [("KQ_TLS_KEY_PASSWORD", "v")];
+    assert_eq!(of(&file, &variable, "ssl.key.password").as_deref(), Some("v"));
+    assert_eq!(of(&file, &variable, "security.protocol"), None, "it does not turn TLS on");
+    let flags = ConnectionArgs { tls_key: Some(path.into()), ..flags };
+    assert_eq!(of(&flags, &variable, "ssl.key.password").as_deref(), Some("v"));
+    assert!(error(&ConnectionArgs::default(), &variable).contains("KQ_TLS_KEY_PASSWORD is for a key"));
 }
 
 #[test]
