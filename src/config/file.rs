@@ -3,6 +3,8 @@
 use anyhow::{anyhow, bail};
 
 use super::jaas::{JAAS, login};
+use super::lines::{Dialect, Entry, entries};
+use super::pem;
 use super::properties::{self, Catalogue, Property};
 
 /// What a file asks for.
@@ -11,14 +13,8 @@ pub(crate) struct File {
     pub properties: Vec<Property>,
     /// The names that are not used, with the reason.
     pub unused: Vec<String>,
-}
-
-/// A line `name=value` of the file, and its number.
-#[derive(Debug, PartialEq, Eq)]
-struct Entry {
-    line: usize,
-    name: String,
-    value: String,
+    /// How it was read, where another reading was possible.
+    pub reading: Option<String>,
 }
 
 /// Java's names of properties that have another name in librdkafka, and the same values.
@@ -32,19 +28,21 @@ const TWINS: &[(&str, &str)] = &[
     ("ssl.keystore.key", "ssl.key.pem"),
 ];
 
-/// Reads a file's text; `path` is for errors.
+/// Reads a file's text; `path` is for errors, and for whose file it is.
 ///
-/// It is read as Java reads it: `name=value` or `name: value`, `#` and `!` begin comments, a
-/// backslash at the end of a line joins the next to it, and `\\ \= \: \n \t \uXXXX` are escapes
-/// (any other backslash is kept, as in librdkafka, but removed from the value of a name that only
-/// Java has). An empty value counts as not given.
+/// Lines are `name=value` or `name: value`, `#` and `!` begin comments. In a file of Java a backslash at
+/// the end of a line joins the next to it, and `\\ \= \: \n \t \uXXXX` are escapes (any other backslash
+/// is kept where librdkafka has the name too, and removed where only Java has it). In a file of librdkafka
+/// or kcat ([`Dialect::of`]) a backslash is itself. An empty value counts as not given.
 ///
 /// A name that librdkafka does not have, and that has no twin, is not used, and is reported. It is an
 /// error where it begins with `ssl.`, `sasl.` or `security.`: a connection must not be less safe than
 /// the file says.
 pub(crate) fn parse(text: &str, path: &str, catalogue: &dyn Catalogue) -> anyhow::Result<File> {
-    let entries = entries(text);
-    let mut file = File::default();
+    refuse_other_kinds(text, path)?;
+    let dialect = Dialect::of(text, path);
+    let entries = entries(text, dialect);
+    let mut file = File { reading: reading(&entries, dialect, text), ..File::default() };
     for entry in &entries {
         let origin = format!("{path}:{}", entry.line);
         if entry.name == ASSIGNOR && !entry.value.is_empty() {
@@ -109,90 +107,47 @@ fn mapped<'e>(entry: &'e Entry, entries: &[Entry], origin: &str) -> anyhow::Resu
     })
 }
 
-/// The entries of a `.properties` text, in their order.
-fn entries(text: &str) -> Vec<Entry> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut entries = Vec::new();
-    let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).zip(1..);
-    while let Some((line, number)) = lines.next() {
-        let line = line.trim_start();
-        if line.is_empty() || line.starts_with(['#', '!']) {
-            continue;
-        }
-        let mut whole = line.to_owned();
-        while ends_open(&whole) {
-            whole.pop();
-            let Some((next, _)) = lines.next() else { break };
-            whole.push_str(next.trim_start());
-        }
-        let mut escaped = false;
-        let end = whole.find(|c: char| {
-            let ends = !escaped && (matches!(c, '=' | ':') || c.is_whitespace());
-            escaped = c == '\\' && !escaped;
-            ends
-        });
-        let (name, rest) = whole.split_at(end.unwrap_or(whole.len()));
-        let rest = rest.trim_start();
-        let rest = rest.strip_prefix(['=', ':']).unwrap_or(rest);
-        let rest = rest.trim_start();
-        let mut value = rest.trim_end().to_owned();
-        if ends_open(&value) && value.len() < rest.len() {
-            // The blank after it was escaped.
-            value.push(' ');
-        }
-        let name = unescape(name, Unknown::Keep);
-        let unknown = if properties::is_known(&name) { Unknown::Keep } else { Unknown::Remove };
-        let value = unescape(&value, unknown);
-        entries.push(Entry { line: number, name, value });
+/// What an entry of a file of librdkafka with names of Java says about its backslashes.
+fn reading(entries: &[Entry], dialect: Dialect, text: &str) -> Option<String> {
+    let is_javas = |name: &str| {
+        name == JAAS || name.starts_with("ssl.truststore.") || TWINS.iter().any(|(java, _)| *java == name)
+    };
+    let java = entries.iter().find(|entry| is_javas(&entry.name))?;
+    let other = entries.iter().find(|entry| properties::is_only_librdkafkas(&entry.name))?;
+    (dialect == Dialect::Librdkafka && text.contains('\\')).then(|| {
+        format!(
+            "it has names of librdkafka ({}) and of Java ({}): each backslash in it is taken as a character",
+            other.name, java.name
+        )
+    })
+}
+
+/// Refuses a file of another kind that belongs to a connection too; read as lines it would be names that
+/// are not used.
+fn refuse_other_kinds(text: &str, path: &str) -> anyhow::Result<()> {
+    let code = |line: &&str| !line.is_empty() && !line.starts_with(['#', '!', '/', '*']);
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(code);
+    let first = lines.next().unwrap_or_default();
+    let name = first.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c))).unwrap_or(first.len());
+    if pem::begins_with(first) {
+        bail!(
+            "{path} is a PEM file and not one of properties: give it with --tls-ca, or with --tls-cert and --tls-key"
+        );
     }
-    entries
-}
-
-/// Whether an odd number of backslashes ends the line: it continues in the next.
-fn ends_open(line: &str) -> bool {
-    line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1
-}
-
-/// The backslash of an escape that is not known: librdkafka keeps it, Java removes it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unknown {
-    Keep,
-    Remove,
-}
-
-/// Replaces the escapes of a name or a value.
-fn unescape(text: &str, unknown: Unknown) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\\') {
-        out.push_str(before);
-        let mut chars = after.chars();
-        let plain = match chars.next() {
-            Some(c @ ('\\' | '=' | ':' | '#' | '!' | ' ')) => Some(c),
-            Some('n') => Some('\n'),
-            Some('r') => Some('\r'),
-            Some('t') => Some('\t'),
-            Some('u') => {
-                let digits = after.get(1..5).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
-                let c = digits.and_then(|d| u32::from_str_radix(d, 16).ok()).and_then(char::from_u32);
-                if c.is_some() {
-                    chars = after[5..].chars();
-                }
-                c
-            }
-            _ => None,
-        };
-        if let Some(c) = plain {
-            out.push(c);
-            rest = chars.as_str();
-        } else {
-            if unknown == Unknown::Keep {
-                out.push('\\');
-            }
-            rest = after;
-        }
+    let is_name = name > 0 && !properties::is_known(&first[..name]);
+    let rest = first[name..].trim_start();
+    let opens = |line: &str| line.starts_with('{');
+    if is_name && (opens(rest) || rest.is_empty() && lines.next().is_some_and(opens)) {
+        bail!(
+            "{path} is a JAAS file (java.security.auth.login.config) and not one of properties: \
+             give its login as the property sasl.jaas.config, or with --sasl-mechanism, --sasl-username \
+             and --sasl-password-file"
+        );
     }
-    out + rest
+    if first.starts_with(['{', '[', '<']) {
+        bail!("{path} is not a file of properties: a line is name=value");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -201,10 +156,6 @@ mod tests {
 
     use super::*;
     use crate::config::fake::Table;
-
-    fn pairs(text: &str) -> Vec<(String, String)> {
-        entries(text).into_iter().map(|e| (e.name, e.value)).collect()
-    }
 
     fn given(text: &str) -> Vec<(String, String)> {
         let file = parse(text, "f", &Table).unwrap();
@@ -218,26 +169,6 @@ mod tests {
 
     fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
-    }
-
-    #[test]
-    fn every_way_to_write_a_property_is_read() {
-        let text = "\u{feff}# comment\n! comment\n\na=1\r\n b = 2 \nc: 3\nd 4\ne=\nf\ng=x=y:z\nh=a\\\n   b\\\n c\nlast=1\\";
-        let expected = [
-            ("a", "1"),
-            ("b", "2"),
-            ("c", "3"),
-            ("d", "4"),
-            ("e", ""),
-            ("f", ""),
-            ("g", "x=y:z"),
-            ("h", "abc"),
-            ("last", "1"),
-        ];
-        assert_eq!(pairs(text), owned(&expected));
-        assert_eq!(pairs(r"client.id=\\ \n\u00e9\q\u12").pop().unwrap().1, "\\ \né\\q\\u12");
-        assert_eq!(pairs(r#"a=\\ \"\u00e9\q"#).pop().unwrap().1, "\\ \"éq");
-        assert_eq!(pairs(r"a\=b=c"), owned(&[("a=b", "c")]));
     }
 
     #[test]
@@ -319,6 +250,60 @@ mod tests {
     }
 
     #[test]
+    fn pem_text_may_stand_on_one_line_as_java_takes_it() {
+        const CHAIN: &str = include_str!("../../tests/fixtures/tls/client.pem");
+        const KEY: &str = include_str!("../../tests/fixtures/tls/client.key");
+        for (java, twin, pem) in [
+            ("ssl.truststore.certificates", "ssl.ca.pem", CHAIN),
+            ("ssl.keystore.certificate.chain", "ssl.certificate.pem", CHAIN),
+            ("ssl.keystore.key", "ssl.key.pem", KEY),
+        ] {
+            for name in [java, twin] {
+                for end in [" ", "\\\n", " \\\r\n  ", "\\n", "\n", "\r\n"] {
+                    let text = format!("{name}={}\nclient.id=me\n", pem.replace('\n', end));
+                    assert_eq!(given(&text), owned(&[(twin, pem), ("client.id", "me")]), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_backslash_is_what_it_is_to_whom_the_file_belongs() {
+        let password =
+            |text: &str| given(text).into_iter().find(|(name, _)| name == "sasl.password").unwrap().1;
+        assert_eq!(password("sasl.username=u\nsasl.password=ab\\tcd\n"), "ab\\tcd");
+        let jaas =
+            "sasl.jaas.config=a.PlainLoginModule required \\\n username=\"u\" password=\"ab\\u00e9\";\n";
+        assert_eq!(password(jaas), "abé");
+        assert_eq!(given("ssl.key.password=ab\\tcd\n"), owned(&[("ssl.key.password", "ab\tcd")]));
+        let kcats = parse("ssl.key.password=ab\\tcd\n", "/etc/kcat.conf", &Table).unwrap();
+        assert_eq!(kcats.properties[0].value, "ab\\tcd");
+        assert_eq!(kcats.reading, None);
+        let both = parse("debug=all\nfetch.max.wait.ms=1\nclient.id=a\\tb\n", "f", &Table).unwrap();
+        assert!(both.reading.unwrap().contains("librdkafka (debug) and of Java (fetch.max.wait.ms)"));
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_refused_with_what_to_use_instead() {
+        let module = "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"u\" password=\"hunter2\";";
+        for (text, part) in [
+            (format!("KafkaClient {{\n  {module}\n}};\n"), "f is a JAAS file"),
+            (
+                format!("// login\n\nKafkaClient\n{{ {module} }};"),
+                "sasl.jaas.config, or with --sasl-mechanism",
+            ),
+            (format!("Client{{{module}}};"), "f is a JAAS file"),
+            ("-----BEGIN CERTIFICATE-----\nMII\n".to_owned(), "f is a PEM file"),
+            ("{\"bootstrap.servers\": \"a\"}".to_owned(), "a line is name=value"),
+            ("<xml/>".to_owned(), "a line is name=value"),
+        ] {
+            let error = error(&text);
+            assert!(error.contains(part) && !error.contains("hunter2"), "{error}");
+        }
+        assert_eq!(given("client.id {x}"), owned(&[("client.id", "{x}")]));
+    }
+
+    #[test]
     fn an_empty_value_is_not_given() {
         assert_eq!(given("ssl.key.password=\nclient.id=me\n"), owned(&[("client.id", "me")]));
     }
@@ -329,26 +314,6 @@ mod tests {
             for text in [text, likely] {
                 let _ = parse(&text, "f", &Table);
             }
-        }
-
-        #[test]
-        fn what_is_escaped_as_java_does_comes_back(values in prop::collection::vec("[ -~é\t\n]{0,20}", 1..6)) {
-            let escaped = |value: &str| {
-                let mut out = String::new();
-                for c in value.chars() {
-                    match c {
-                        '\n' => out.push_str("\\n"),
-                        '\t' => out.push_str("\\t"),
-                        ' ' | '\\' | '=' | ':' | '#' | '!' => { out.push('\\'); out.push(c) }
-                        c => out.push(c),
-                    }
-                }
-                out
-            };
-            let text: String =
-                values.iter().enumerate().map(|(i, v)| format!("n{i} = {}\n", escaped(v))).collect();
-            let expected: Vec<_> = values.iter().enumerate().map(|(i, v)| (format!("n{i}"), v.clone())).collect();
-            prop_assert_eq!(pairs(&text), expected);
         }
     }
 }

@@ -9,6 +9,8 @@ mod fake;
 pub(crate) mod file;
 pub(crate) mod flags;
 pub(crate) mod jaas;
+mod lines;
+mod pem;
 pub(crate) mod properties;
 pub(crate) mod secret;
 pub(crate) mod security;
@@ -312,6 +314,9 @@ fn given_settings(
         let text = std::fs::read_to_string(path).with_context(|| format!("{} {path}", file.name))?;
         let found = file::parse(&text, path, catalogue)?;
         settings.extend(found.properties.into_iter().map(|p| Setting::new(Source::File, path, p)));
+        if let Some(reading) = &found.reading {
+            log.note(format_args!("{path}: {reading}"));
+        }
         if !found.unused.is_empty() {
             log.note(format_args!("{path}: not used: {}", found.unused.join(", ")));
         }

@@ -7,9 +7,10 @@ use std::io::{self, Write};
 use anyhow::{anyhow, bail};
 
 use super::jaas::{JAAS, login};
+use super::pem;
 use crate::terminal::table::{Gap, table};
 
-/// name, client, values, alias of: see the file's first line. The linked library
+/// name, client, values, alias of, whether Java has it: see the file's first line. The linked library
 /// offers no list of its names that safe code could reach.
 const TABLE: &str = include_str!("properties.tsv");
 
@@ -100,6 +101,8 @@ impl Property {
         if let Some(instead) = reserved(name) {
             bail!("{origin} `{name}` is set by kq only: {instead}");
         }
+        let in_lines = name.ends_with(".pem").then(|| pem::in_lines(value));
+        let value = in_lines.as_deref().unwrap_or(value);
         match catalogue.refusal(name, value) {
             None => Ok(Self { name: canonical(name).to_owned(), value: value.to_owned() }),
             Some(Refusal::Unknown) => Err(unknown(name, origin)),
@@ -124,7 +127,17 @@ pub(crate) fn reserved(name: &str) -> Option<&'static str> {
 
 /// Whether librdkafka has a property of this name, in kcat's spelling too.
 pub(crate) fn is_known(name: &str) -> bool {
-    is_listed(name) || name.strip_prefix("topic.").is_some_and(is_listed)
+    is_listed(name) || is_kcats(name)
+}
+
+/// Whether librdkafka has a property of this name, or kcat, and Java's clients have none.
+pub(super) fn is_only_librdkafkas(name: &str) -> bool {
+    row(name).is_some_and(|row| !row.is_javas) || is_kcats(name)
+}
+
+/// Whether it is kcat's spelling of a topic's property.
+fn is_kcats(name: &str) -> bool {
+    name.strip_prefix("topic.").is_some_and(is_listed)
 }
 
 fn refused_value(name: &str, why: &str) -> String {
@@ -203,6 +216,7 @@ struct Row {
     client: &'static str,
     values: &'static str,
     alias_of: Option<&'static str>,
+    is_javas: bool,
 }
 
 fn rows() -> impl Iterator<Item = Row> {
@@ -212,7 +226,8 @@ fn rows() -> impl Iterator<Item = Row> {
             name: fields.next()?,
             client: fields.next()?,
             values: fields.next()?,
-            alias_of: fields.next(),
+            alias_of: fields.next().filter(|name| !name.is_empty()),
+            is_javas: fields.next() == Some("java"),
         })
     })
 }
