@@ -85,15 +85,8 @@ fn mapped<'e>(entry: &'e Entry, entries: &[Entry], origin: &str) -> anyhow::Resu
         "ssl.truststore.location" if is("ssl.truststore.type", "PEM") => {
             vec![("ssl.ca.location", text.clone())]
         }
-        "ssl.truststore.location" => bail!(
-            "{origin} {name}: only a PEM file can be read (ssl.truststore.type=PEM, or ssl.ca.location); \
-             `keytool -exportcert -rfc` converts a JKS or PKCS12 store to one"
-        ),
         "ssl.keystore.location" if is("ssl.keystore.type", "PEM") => {
             vec![("ssl.certificate.location", text.clone()), ("ssl.key.location", text.clone())]
-        }
-        "ssl.keystore.location" if is("ssl.keystore.type", "JKS") => {
-            bail!("{origin} {name}: a JKS store can't be read; convert it to a PKCS12 or PEM file")
         }
         JAAS => login(text).map_err(|e| anyhow!("{origin} {name}: {e}"))?,
         "buffer.memory" => match text.parse::<u64>() {
@@ -217,8 +210,6 @@ mod tests {
     #[test]
     fn what_concerns_safety_and_can_not_be_mapped_is_an_error() {
         for (text, part) in [
-            ("a=1\nssl.truststore.location=/a.jks", "f:2 ssl.truststore.location: only a PEM file"),
-            ("ssl.keystore.type=JKS\nssl.keystore.location=/a.jks", "f:2 ssl.keystore.location: a JKS"),
             ("ssl.enabled.protocols=TLSv1.3", "f:1 ssl.enabled.protocols"),
             ("security.providers=x", "f:1 security.providers"),
             ("SSL.ca.location=/ca.pem", "f:1 SSL.ca.location"),

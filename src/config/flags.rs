@@ -29,6 +29,10 @@ pub(crate) struct ConnectionArgs {
     pub properties: Vec<Secret>,
     /// A file with properties of librdkafka, kcat or Java; variables and flags rank above it
     /// [env: KQ_CONFIG_FILE]
+    ///
+    /// Trust stores and key stores that it names may be PKCS12, JKS or PEM; PEM text in it may stand on one
+    /// line. A backslash in it is an escape, as in Java. It is a character where a property is one that only
+    /// librdkafka has, such as sasl.password, and in a file named kcat.conf
     #[arg(short = 'F', long, global = true, value_name = "FILE")]
     pub config_file: Option<String>,
     /// Encrypt the connection [env: KQ_TLS=1]

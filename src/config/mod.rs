@@ -9,11 +9,13 @@ mod fake;
 pub(crate) mod file;
 pub(crate) mod flags;
 pub(crate) mod jaas;
+mod keystore;
 mod lines;
 mod pem;
 pub(crate) mod properties;
 pub(crate) mod secret;
 pub(crate) mod security;
+mod stores;
 pub(crate) mod topic;
 
 use std::time::Duration;
@@ -132,6 +134,7 @@ impl Config {
         for group in security::GROUPS {
             drop_outranked(&mut this.settings, group);
         }
+        stores::open(&mut this.settings)?;
         let protocol = this.given("security.protocol").unwrap_or("plaintext").to_ascii_lowercase();
         this.tls = protocol.ends_with("ssl");
         if let Some(given) = this.setting("bootstrap.servers") {
@@ -248,7 +251,10 @@ impl Config {
         }
         for (name, value) in properties.iter() {
             let origin = self.setting(name).map_or("default", |setting| &setting.origin);
-            all.push(shown(properties::familiar(name), value, origin));
+            // A trust store may have more than a hundred of them.
+            let certificates = properties::is_pem(name).then(|| pem::count(value)).filter(|count| *count > 0);
+            let counted = certificates.map(|count| format!("({count} in PEM form)"));
+            all.push(shown(properties::familiar(name), counted.as_deref().unwrap_or(value), origin));
         }
         all
     }

@@ -1,5 +1,8 @@
-//! Keys and certificates as PEM text: put into the lines that OpenSSL demands.
+//! Keys and certificates as PEM text: put into the lines that OpenSSL demands, or made from DER.
 //! Pure: no clock, no IO.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
@@ -28,6 +31,11 @@ pub(super) fn is_open(text: &str) -> bool {
     text.rfind(BEGIN).is_some_and(|begin| !text[begin..].contains(END))
 }
 
+/// How many blocks begin in this text.
+pub(super) fn count(text: &str) -> usize {
+    text.matches(BEGIN).count()
+}
+
 /// Whether a block begins in this text.
 pub(super) fn begins(text: &str) -> bool {
     text.contains(BEGIN)
@@ -36,6 +44,13 @@ pub(super) fn begins(text: &str) -> bool {
 /// Whether a text begins with a block.
 pub(super) fn begins_with(text: &str) -> bool {
     text.trim_start().starts_with(BEGIN)
+}
+
+/// A block of PEM text with these bytes; `label` is `CERTIFICATE` or the like.
+pub(super) fn from_der(label: &str, der: &[u8]) -> String {
+    let mut out = String::new();
+    write(&mut out, label, &[], &STANDARD.encode(der));
+    out
 }
 
 /// A block as it was found.
@@ -86,7 +101,9 @@ fn write(out: &mut String, label: &str, headers: &[String], base64: &str) {
         out.push('\n');
     };
     line(&format!("{BEGIN}{label}{DASHES}"));
-    headers.iter().for_each(|header| line(header));
+    for header in headers {
+        line(header);
+    }
     if !headers.is_empty() {
         line("");
     }
@@ -155,6 +172,15 @@ mod tests {
         #[test]
         fn no_text_panics(text in any::<String>(), likely in "((-----BEGIN |-----END )?[A:é \n]{0,3}(-----)?){0,9}") {
             let _ = (in_lines(&text), in_lines(&likely));
+        }
+
+        #[test]
+        fn der_is_written_in_lines(der in prop::collection::vec(any::<u8>(), 0..200)) {
+            let pem = from_der("PRIVATE KEY", &der);
+            prop_assert_eq!(in_lines(&pem), &*pem);
+            prop_assert!(pem.lines().all(|line| line.len() <= WIDTH));
+            let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+            prop_assert_eq!(STANDARD.decode(body).unwrap(), der);
         }
     }
 }

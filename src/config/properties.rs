@@ -31,6 +31,9 @@ const RESERVED: &[(&str, &str)] = &[
     ("allow.auto.create.topics", "`kq topic create` creates topics, and `kq produce` without --no-create"),
 ];
 
+/// Java's properties that kq has and librdkafka does not: a store is read by kq.
+const OWN: &[&str] = &["ssl.truststore.location", "ssl.truststore.password"];
+
 /// What only the client library knows about its properties.
 pub(crate) trait Catalogue {
     /// Why it refuses a property, if it does.
@@ -101,7 +104,10 @@ impl Property {
         if let Some(instead) = reserved(name) {
             bail!("{origin} `{name}` is set by kq only: {instead}");
         }
-        let in_lines = name.ends_with(".pem").then(|| pem::in_lines(value));
+        if OWN.contains(&name) {
+            return Ok(Self { name: name.to_owned(), value: value.to_owned() });
+        }
+        let in_lines = is_pem(name).then(|| pem::in_lines(value));
         let value = in_lines.as_deref().unwrap_or(value);
         match catalogue.refusal(name, value) {
             None => Ok(Self { name: canonical(name).to_owned(), value: value.to_owned() }),
@@ -125,9 +131,9 @@ pub(crate) fn reserved(name: &str) -> Option<&'static str> {
     RESERVED.iter().find(|(reserved, _)| *reserved == canonical(name)).map(|(_, instead)| *instead)
 }
 
-/// Whether librdkafka has a property of this name, in kcat's spelling too.
+/// Whether there is a property of this name: librdkafka's, in kcat's spelling too, or one of kq's own.
 pub(crate) fn is_known(name: &str) -> bool {
-    is_listed(name) || is_kcats(name)
+    OWN.contains(&name) || is_listed(name) || is_kcats(name)
 }
 
 /// Whether librdkafka has a property of this name, or kcat, and Java's clients have none.
@@ -182,6 +188,11 @@ pub(crate) fn familiar(name: &str) -> &str {
         "queue.buffering.max.ms" => "linger.ms",
         name => name,
     }
+}
+
+/// Whether a property's value is PEM text.
+pub(super) fn is_pem(name: &str) -> bool {
+    matches!(name, "ssl.ca.pem" | "ssl.certificate.pem" | "ssl.key.pem")
 }
 
 /// Whether a property's value must never be shown.

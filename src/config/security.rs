@@ -10,7 +10,7 @@ use crate::config::secret::Secret;
 
 /// Groups of properties that describe one thing each: whom to trust, and who this client is.
 pub(super) const GROUPS: [&[&str]; 2] = [
-    &["ssl.ca.location", "ssl.ca.pem"],
+    &["ssl.ca.location", "ssl.ca.pem", "ssl.truststore.location", "ssl.truststore.password"],
     &[
         "ssl.certificate.location",
         "ssl.certificate.pem",

@@ -343,6 +343,114 @@ fn the_source_of_the_highest_rank_gives_the_whole_trust_and_the_whole_identity()
     assert!(error(&ConnectionArgs::default(), &variable).contains("KQ_TLS_KEY_PASSWORD is for a key"));
 }
 
+const CA: &str = include_str!("../../tests/fixtures/tls/ca.pem");
+const CLIENT: &str = include_str!("../../tests/fixtures/tls/client.pem");
+const CLIENT_KEY: &str = include_str!("../../tests/fixtures/tls/client.key");
+
+/// The path of a fixture.
+fn tls(name: &str) -> String {
+    format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn stores_of_java_become_pem_text_whatever_their_type_says() {
+    for kind in ["p12", "jks", "legacy.p12"] {
+        let (trust, keys) = match kind {
+            "legacy.p12" => (tls("trust-legacy.p12"), tls("client-legacy.p12")),
+            kind => (tls(&format!("trust.{kind}")), tls(&format!("client.{kind}"))),
+        };
+        let (args, file) = with_file(&format!(
+            "security.protocol=SSL\nssl.truststore.location={trust}\nssl.truststore.password=changeit\n\
+             ssl.truststore.type=JKS\nssl.keystore.location={keys}\nssl.keystore.password=changeit\n\
+             ssl.key.password=keypassword\n"
+        ));
+        let config = resolve(&args, &[]).unwrap();
+        assert!(property_of(&config, "ssl.ca.pem").unwrap().contains(CA), "{kind}");
+        assert_eq!(property_of(&config, "ssl.certificate.pem").as_deref(), Some(CLIENT), "{kind}");
+        assert_eq!(property_of(&config, "ssl.key.pem").as_deref(), Some(CLIENT_KEY), "{kind}");
+        for name in
+            ["ssl.ca.location", "ssl.truststore.location", "ssl.keystore.password", "ssl.key.password"]
+        {
+            assert_eq!(property_of(&config, name), None, "{kind}");
+        }
+        let shown = config.show();
+        let ca = shown.iter().find(|shown| shown.name == "ssl.ca.pem").unwrap();
+        assert_eq!(ca.origin, format!("{} ssl.truststore.location={trust}", file.path().display()));
+        assert_eq!(ca.value, "(2 in PEM form)");
+        assert!(!format!("{shown:?}").contains(CLIENT_KEY.lines().nth(1).unwrap()));
+        // Flags outrank a store, which is then not opened.
+        let flags = ConnectionArgs { tls_ca: Some(tls("ca.pem")), ..args };
+        let config = resolve(&flags, &[]).unwrap();
+        assert_eq!(property_of(&config, "ssl.ca.pem"), None);
+        assert_eq!(property_of(&config, "ssl.ca.location"), Some(tls("ca.pem")));
+    }
+}
+
+#[test]
+fn a_store_may_be_a_pem_file_and_may_be_given_by_x() {
+    let x = |text: String| ConnectionArgs { properties: vec![text.into()], ..Default::default() };
+    let config = resolve(&x(format!("ssl.truststore.location={}", tls("ca.pem"))), &[]).unwrap();
+    assert_eq!(property_of(&config, "ssl.ca.location"), Some(tls("ca.pem")));
+    let config = resolve(&x(format!("ssl.keystore.location={}", tls("client.pem"))), &[]).unwrap();
+    assert_eq!(property_of(&config, "ssl.key.location"), Some(tls("client.pem")));
+    let config = resolve(&x(format!("ssl.truststore.location={}", tls("trust-open.p12"))), &[]).unwrap();
+    assert!(property_of(&config, "ssl.ca.pem").unwrap().contains(CA));
+}
+
+#[test]
+fn a_key_store_in_a_form_that_kq_does_not_know_is_left_to_openssl() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), b"0\x80\x02\x01\x03").unwrap();
+    let path = file.path().to_str().unwrap();
+    let x = format!("ssl.keystore.location={path},ssl.keystore.password=p");
+    let config = resolve(&ConnectionArgs::default(), &[("KQ_X", &x)]).unwrap();
+    assert_eq!(property_of(&config, "ssl.keystore.location").as_deref(), Some(path));
+    assert_eq!(property_of(&config, "ssl.keystore.password").as_deref(), Some("p"));
+    let trust = format!("ssl.truststore.location={path}");
+    let e = error(&ConnectionArgs::default(), &[("KQ_X", &trust)]);
+    assert!(e.contains("it is damaged, or in a form that kq can't read") && e.contains("keytool"), "{e}");
+}
+
+#[test]
+fn a_store_that_can_not_be_used_is_named_with_its_property_and_no_password() {
+    for (name, store, more, part) in [
+        ("truststore", "none.p12", "", "No such file"),
+        ("truststore", "trust.p12", "", "it has a password: give it as ssl.truststore.password"),
+        (
+            "truststore",
+            "trust.p12",
+            "ssl.truststore.password=hunter2",
+            "the password is wrong (ssl.truststore.password)",
+        ),
+        ("truststore", "trust-legacy.p12", "ssl.truststore.password=hunter2", "the password is wrong"),
+        ("truststore", "trust.jks", "ssl.truststore.password=hunter2", "the password is wrong"),
+        ("truststore", "make", "", "neither a PKCS12 nor a JKS store"),
+        ("truststore", "client.jks", "", "it contains no certificate to trust"),
+        ("keystore", "trust.p12", "ssl.keystore.password=changeit", "it contains no private key"),
+        ("keystore", "client.p12", "", "it has a password: give it as ssl.keystore.password"),
+        (
+            "keystore",
+            "client.p12",
+            "ssl.keystore.password=hunter2",
+            "the password is wrong (ssl.keystore.password)",
+        ),
+        ("keystore", "two-keys.p12", "ssl.keystore.password=changeit", "it contains 2 keys (client, second)"),
+        ("keystore", "client.jks", "ssl.keystore.password=changeit", "give it as ssl.key.password"),
+        (
+            "keystore",
+            "client.jks",
+            "ssl.keystore.password=changeit\nssl.key.password=hunter2",
+            "the password of the key in it is wrong (ssl.key.password)",
+        ),
+    ] {
+        let store = tls(store);
+        let (args, file) = with_file(&format!("ssl.{name}.location={store}\n{more}\n"));
+        let e = error(&args, &[]);
+        let begin = format!("{} ssl.{name}.location={store}: ", file.path().display());
+        assert!(e.starts_with(&begin) && e.contains(part) && !e.contains("hunter2"), "{e}");
+    }
+}
+
 #[test]
 fn sasl_without_a_mechanism_says_what_is_missing() {
     let (args, file) = with_file("security.protocol=SASL_SSL\nsasl.jaas.config=\n");

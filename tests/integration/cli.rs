@@ -411,7 +411,15 @@ fn a_file_of_java_is_read_shown_and_ranked() {
 #[test]
 fn a_file_that_can_not_be_kept_is_an_error_with_its_line() {
     for (text, part) in [
-        ("client.id=a\nssl.truststore.location=/a.jks\n", "kq: f:2 ssl.truststore.location: only a PEM file"),
+        (
+            "client.id=a\nssl.truststore.location=/a.jks\n",
+            "kq: f ssl.truststore.location=/a.jks: No such file or directory",
+        ),
+        (
+            "security.protocol=SASL_SSL\n",
+            "kq: f security.protocol=SASL_SSL needs a mechanism: give sasl.mechanism",
+        ),
+        ("KafkaClient {\n  a.PlainLoginModule required;\n};\n", "kq: f is a JAAS file"),
         ("security.providers=x\n", "kq: f:1 security.providers: "),
         ("linger.ms=soon\n", "kq: f:1 linger.ms=soon: "),
     ] {
