@@ -17,6 +17,8 @@ pub(crate) fn process(name: &str) -> Option<String> {
 /// Where a setting came from; later ones outrank earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
+    /// A variable that is not kq's own, such as `SSL_CERT_FILE`.
+    System,
     /// `-F`, or the file of `KQ_CONFIG_FILE`.
     File,
     /// A `KQ_*` variable of the connection.

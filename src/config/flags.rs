@@ -42,6 +42,9 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, global = true, help_heading = "TLS and SASL", hide_short_help = true)]
     pub no_tls: bool,
     /// CA certificates to trust instead of the system's, PEM; turns TLS on [env: KQ_TLS_CA]
+    ///
+    /// Without it, SSL_CERT_FILE (a file) and SSL_CERT_DIR (a folder with names by hash) are trusted if they
+    /// are set, and otherwise the system's
     #[arg(long, global = true, value_name = "FILE", help_heading = "TLS and SASL", hide_short_help = true)]
     pub tls_ca: Option<String>,
     /// The client's certificate, PEM [env: KQ_TLS_CERT]

@@ -1,6 +1,7 @@
 //! The one connection and configuration module: default < file < env < flag < `-X`, and the only builder
 //! of a client's properties.
 
+mod authorities;
 mod brokers;
 mod client;
 pub(crate) mod environment;
@@ -137,6 +138,9 @@ impl Config {
         stores::open(&mut this.settings)?;
         let protocol = this.given("security.protocol").unwrap_or("plaintext").to_ascii_lowercase();
         this.tls = protocol.ends_with("ssl");
+        if this.tls && !security::AUTHORITIES.iter().any(|name| this.is_given(name)) {
+            this.settings.splice(0..0, authorities::of_environment(env)?);
+        }
         if let Some(given) = this.setting("bootstrap.servers") {
             brokers::check_protocols(&given.property.value, &given.origin, &protocol)?;
         }
@@ -215,8 +219,10 @@ impl Config {
 
     fn export(&self, names: &[(&str, &str)], variables: &mut Vec<(String, String)>) {
         for (variable, name) in names {
-            if let Some(value) = self.given(name) {
-                variables.push(((*variable).to_owned(), value.to_owned()));
+            // What has the lowest rank comes from variables that the child has too.
+            if let Some(Setting { property, .. }) = self.setting(name).filter(|s| s.source != Source::System)
+            {
+                variables.push(((*variable).to_owned(), property.value.clone()));
             }
         }
     }

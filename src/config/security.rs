@@ -22,6 +22,9 @@ pub(super) const GROUPS: [&[&str]; 2] = [
     ],
 ];
 
+/// The properties that say which CA certificates are trusted.
+pub(super) const AUTHORITIES: [&str; 2] = ["ssl.ca.location", "ssl.ca.pem"];
+
 /// Who decided something: how it ranks, and the flag, variable or file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Decider {

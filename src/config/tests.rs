@@ -466,6 +466,53 @@ fn sasl_without_a_mechanism_says_what_is_missing() {
 }
 
 #[test]
+fn the_cas_of_the_environment_count_where_none_are_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let other = tempfile::tempdir().unwrap();
+    std::fs::write(other.path().join("1a2b3c4d.0"), CA).unwrap();
+    std::fs::write(other.path().join("README"), CLIENT).unwrap();
+    let ca = tls("ca.pem");
+    let both = format!("{path}:{}", other.path().display());
+    let on = ("KQ_TLS", "1");
+    let of = |env: &[(&str, &str)]| {
+        let config = resolve(&ConnectionArgs::default(), env).unwrap();
+        ["ssl.ca.location", "ssl.ca.pem"].map(|name| property_of(&config, name))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(of(&[on, ("SSL_CERT_FILE", &ca)]), [some(&ca), None]);
+    assert_eq!(of(&[on, ("SSL_CERT_DIR", path)]), [some(path), None]);
+    assert_eq!(of(&[on, ("SSL_CERT_DIR", path), ("SSL_CERT_FILE", &ca)]), [some(path), some(CA)]);
+    assert_eq!(of(&[on, ("SSL_CERT_DIR", &both)]), [None, some(CA)]);
+    assert_eq!(of(&[on, ("SSL_CERT_FILE", ""), ("SSL_CERT_DIR", "")]), [some("probe"), None]);
+    let given = ("KQ_X", "ssl.ca.location=/given");
+    assert_eq!(
+        of(&[on, given, ("SSL_CERT_FILE", "/none"), ("SSL_CERT_DIR", "/none")]),
+        [some("/given"), None]
+    );
+    // They do not turn TLS on, and are not looked at without it.
+    assert_eq!(of(&[("SSL_CERT_FILE", "/none")]), [some("probe"), None]);
+    assert_eq!(protocol(&ConnectionArgs::default(), &[("SSL_CERT_FILE", &ca)]), None);
+
+    let config = resolve(&ConnectionArgs::default(), &[on, ("SSL_CERT_FILE", &ca)]).unwrap();
+    let shown = config.show().into_iter().find(|shown| shown.name == "ssl.ca.location").unwrap();
+    assert_eq!((shown.value, shown.origin.as_str()), (ca, "SSL_CERT_FILE"));
+    assert!(
+        !config.environment().iter().any(|(name, _)| name == "KQ_TLS_CA"),
+        "a child has the variable itself"
+    );
+    for (variable, value, part) in [
+        ("SSL_CERT_FILE", "/none", "SSL_CERT_FILE /none: No such file"),
+        ("SSL_CERT_FILE", "/dev/null", "SSL_CERT_FILE /dev/null contains no certificate"),
+        ("SSL_CERT_DIR", "/none", "SSL_CERT_DIR /none: No such file"),
+        ("SSL_CERT_DIR", "/dev:/proc/self", "SSL_CERT_DIR /dev:/proc/self: no file in it is named by a hash"),
+    ] {
+        let e = error(&ConnectionArgs::default(), &[on, (variable, value)]);
+        assert!(e.contains(part), "{e}");
+    }
+}
+
+#[test]
 fn a_variable_turns_verification_on_again_that_a_file_turned_off() {
     let (args, _file) = with_file(
         "security.protocol=ssl\nenable.ssl.certificate.verification=false\nssl.endpoint.identification.algorithm=\n",
