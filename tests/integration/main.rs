@@ -26,6 +26,7 @@ mod reading_topics;
 mod readme;
 mod retention;
 mod targets;
+mod tls;
 mod topic;
 mod worker;
 mod worker_ending;
