@@ -38,6 +38,9 @@ pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A day: a longer time-out is most likely a typing error.
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
 
+/// A longer variable is not given to a child: at 128 KiB, exec fails.
+const LONGEST_VARIABLE: usize = 32 << 10;
+
 /// The resolved connection.
 ///
 /// Cheap to clone. `{:?}` shows no secret.
@@ -181,7 +184,8 @@ impl Config {
 
     /// The effective connection as `KQ_*` variables, wherever it came from, without
     /// secrets: what a child that calls kq needs. The caller removes `KQ_X`, `KQ_TOPIC` and
-    /// `KQ_GROUP` from the child's environment.
+    /// `KQ_GROUP` of its own from the child's environment. CA certificates that are no file, such as those
+    /// of a trust store, are in `KQ_X`, unless they are too long for a variable.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let mut variables = vec![
             ("KQ_BROKERS".to_owned(), self.brokers.clone()),
@@ -204,17 +208,30 @@ impl Config {
             ],
             &mut variables,
         );
+        variables.extend(self.exported_pem(&["ssl.ca.pem"]));
         variables
     }
 
-    /// [`Config::environment`] with the passwords in it.
+    /// [`Config::environment`] with the passwords in it, and the private key.
     pub(crate) fn environment_with_credentials(&self) -> Vec<(String, String)> {
         let mut variables = self.environment();
         self.export(
             &[("KQ_TLS_KEY_PASSWORD", "ssl.key.password"), ("KQ_SASL_PASSWORD", "sasl.password")],
             &mut variables,
         );
+        let pem = self.exported_pem(&["ssl.ca.pem", "ssl.certificate.pem", "ssl.key.pem"]);
+        variables.retain(|(name, _)| name != "KQ_X" || pem.is_none());
+        variables.extend(pem);
         variables
+    }
+
+    /// `KQ_X` with these properties of PEM text, for which there are no variables.
+    fn exported_pem(&self, names: &[&str]) -> Option<(String, String)> {
+        let given = |name: &&str| self.setting(name).filter(|setting| setting.source != Source::System);
+        let property = |Property { name, value }: &Property| format!("{name}={}", value.replace(',', "\\,"));
+        let all: Vec<String> = names.iter().filter_map(given).map(|s| property(&s.property)).collect();
+        let all = all.join(",");
+        (!all.is_empty() && all.len() <= LONGEST_VARIABLE).then(|| ("KQ_X".to_owned(), all))
     }
 
     fn export(&self, names: &[(&str, &str)], variables: &mut Vec<(String, String)>) {

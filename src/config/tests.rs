@@ -387,6 +387,26 @@ fn stores_of_java_become_pem_text_whatever_their_type_says() {
 }
 
 #[test]
+fn a_child_gets_what_is_in_the_stores_and_the_key_only_with_the_passwords() {
+    let (args, _file) = with_file(&format!(
+        "security.protocol=SSL\nssl.truststore.location={}\nssl.truststore.password=changeit\n\
+         ssl.keystore.location={}\nssl.keystore.password=changeit\n",
+        tls("trust.jks"),
+        tls("client.p12")
+    ));
+    let parent = resolve(&args, &[]).unwrap();
+    let child = |variables: Vec<(String, String)>| {
+        let env: Vec<(&str, &str)> = variables.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let config = resolve(&ConnectionArgs::default(), &env).unwrap();
+        ["ssl.ca.pem", "ssl.certificate.pem", "ssl.key.pem"].map(|name| property_of(&config, name))
+    };
+    let ca = property_of(&parent, "ssl.ca.pem");
+    let (certificate, key) = (Some(CLIENT.to_owned()), Some(CLIENT_KEY.to_owned()));
+    assert_eq!(child(parent.environment_with_credentials()), [ca.clone(), certificate, key]);
+    assert_eq!(child(parent.environment()), [ca, None, None]);
+}
+
+#[test]
 fn a_store_may_be_a_pem_file_and_may_be_given_by_x() {
     let x = |text: String| ConnectionArgs { properties: vec![text.into()], ..Default::default() };
     let config = resolve(&x(format!("ssl.truststore.location={}", tls("ca.pem"))), &[]).unwrap();
