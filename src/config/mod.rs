@@ -340,7 +340,14 @@ fn given_settings(
     let mut settings = Vec::new();
     if let Some(file) = pick(env, args.config_file.as_deref(), "-F/--config-file", "KQ_CONFIG_FILE")? {
         let path = &file.value;
-        let text = std::fs::read_to_string(path).with_context(|| format!("{} {path}", file.name))?;
+        let bytes = std::fs::read(path).with_context(|| format!("{} {path}", file.name))?;
+        let Ok(text) = String::from_utf8(bytes) else {
+            bail!(
+                "{} {path} is not text in UTF-8, as a file of properties is (a trust store is given in one, or by \
+                 -X ssl.truststore.location=…)",
+                file.name
+            );
+        };
         let found = file::parse(&text, path, catalogue)?;
         settings.extend(found.properties.into_iter().map(|p| Setting::new(Source::File, path, p)));
         if let Some(reading) = &found.reading {

@@ -240,6 +240,8 @@ fn a_file_gives_what_no_variable_and_no_flag_gives() {
     assert_eq!(resolve(&ConnectionArgs::default(), &env).unwrap().brokers, "file:1");
     let missing = ConnectionArgs { config_file: Some("/no/such/file".into()), ..Default::default() };
     assert!(error(&missing, &[]).contains("-F/--config-file /no/such/file"));
+    let store = ConnectionArgs { config_file: Some(tls("trust.p12")), ..Default::default() };
+    assert!(error(&store, &[]).contains("trust.p12 is not text in UTF-8"));
 }
 
 #[test]
