@@ -1,6 +1,6 @@
 //! TLS and SASL: from flags and environment to librdkafka's security properties.
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 use super::brokers::all_on_loopback;
 use super::environment::{self, Given, Lookup, Source, pick};
@@ -136,7 +136,7 @@ impl Tls<'_> {
         let Some(ca) = pick(env, args.tls_ca.as_deref(), "--tls-ca", "KQ_TLS_CA")? else { return Ok(()) };
         let pem = readable(&ca)?;
         if !std::path::Path::new(&ca.value).is_dir() && !holds(&pem, b"CERTIFICATE-----") {
-            bail!("{} {} contains no certificate in PEM form", ca.name, ca.value);
+            return Err(no_pem(&ca, "certificate", &pem, "ssl.truststore.location"));
         }
         self.set(&ca, "ssl.ca.location", ca.value.clone());
         Ok(())
@@ -153,7 +153,7 @@ impl Tls<'_> {
         if let Some(cert) = &cert {
             let pem = readable(cert)?;
             if !holds(&pem, b"CERTIFICATE-----") {
-                bail!("{} {} contains no certificate in PEM form", cert.name, cert.value);
+                return Err(no_pem(cert, "certificate", &pem, "ssl.keystore.location"));
             }
             self.set(cert, "ssl.certificate.location", cert.value.clone());
             if key.is_none() {
@@ -168,8 +168,9 @@ impl Tls<'_> {
             if cert.is_none() {
                 bail!("{} needs the certificate too: give it with --tls-cert", key.name);
             }
-            if !holds(&readable(key)?, b"PRIVATE KEY-----") {
-                bail!("{} {} contains no private key in PEM form", key.name, key.value);
+            let pem = readable(key)?;
+            if !holds(&pem, b"PRIVATE KEY-----") {
+                return Err(no_pem(key, "private key", &pem, "ssl.keystore.location"));
             }
             self.set(key, "ssl.key.location", key.value.clone());
         }
@@ -212,6 +213,18 @@ impl Tls<'_> {
         }
         Ok(())
     }
+}
+
+/// The error for a file of a flag that has no PEM text in it; what is no text either may be a store.
+fn no_pem(given: &Given, what: &str, file: &[u8], store: &str) -> anyhow::Error {
+    let Given { name, value, .. } = given;
+    if std::str::from_utf8(file).is_ok() {
+        return anyhow!("{name} {value} contains no {what} in PEM form");
+    }
+    anyhow!(
+        "{name} {value} contains no {what} in PEM form: a PKCS12 or JKS store is given as -X {store}={value}, \
+         and openssl converts a file in DER form"
+    )
 }
 
 fn holds(file: &[u8], mark: &[u8]) -> bool {

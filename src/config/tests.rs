@@ -147,6 +147,21 @@ fn a_ca_alone_turns_tls_on() {
 }
 
 #[test]
+fn a_store_that_a_flag_is_given_is_named_with_the_property_for_it() {
+    let with = |ca: Option<&str>, cert: Option<&str>, key: Option<&str>| {
+        let [tls_ca, tls_cert, tls_key] = [ca, cert, key].map(|name| name.map(tls));
+        error(&ConnectionArgs { tls_ca, tls_cert, tls_key, ..Default::default() }, &[])
+    };
+    let trust = with(Some("trust.jks"), None, None);
+    assert!(trust.contains(&format!("-X ssl.truststore.location={}", tls("trust.jks"))), "{trust}");
+    for keys in [with(None, Some("client.p12"), None), with(None, Some("client.pem"), Some("client.p12"))] {
+        assert!(keys.contains(&format!("-X ssl.keystore.location={}", tls("client.p12"))), "{keys}");
+    }
+    let text = with(Some("make"), None, None);
+    assert!(text.ends_with("make contains no certificate in PEM form"), "{text}");
+}
+
+#[test]
 fn without_a_ca_the_system_is_probed() {
     let args = ConnectionArgs { tls: true, ..Default::default() };
     assert_eq!(property_of(&resolve(&args, &[]).unwrap(), "ssl.ca.location").as_deref(), Some("probe"));
