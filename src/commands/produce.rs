@@ -41,7 +41,9 @@ pub(crate) fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings>
         partition: args.partition,
         keep_partition: args.keep_partition,
         topic_from_record: args.topic_from_record,
-        may_shrink: args.value_codec.is_some() || args.json,
+        frame_factor: frame_factor(args),
+        frame_besides: args.key_delimiter.as_ref().map_or(0, String::len)
+            + args.null.as_ref().map_or(0, String::len),
         count: args.count,
         rate: args.rate,
         report: args.report,
@@ -70,6 +72,12 @@ fn validator(args: &Args) -> anyhow::Result<Option<Validator>> {
             Some(validator.with_context(|| format!("--validate {file} can't be used as a JSON Schema"))?)
         }
     })
+}
+
+/// How many bytes of a frame a byte of its record may take.
+fn frame_factor(args: &Args) -> usize {
+    let of = |applies: bool, factor: usize| if applies { factor } else { 1 };
+    of(args.json, produce::JSON) * of(args.value_codec.is_some(), produce::SNAPPY)
 }
 
 /// What ends a record; empty where an input is one record.

@@ -2,6 +2,7 @@
 
 mod ending;
 mod input;
+mod longest;
 mod pace;
 mod progress;
 mod report;
@@ -21,6 +22,7 @@ use anyhow::{Context as _, bail};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::kafka::client::{Delivery, ProducerClient};
+use crate::kafka::code::Code;
 use crate::reading::contact::Notes;
 use crate::record::framing::Framer;
 use crate::record::shape::Shape;
@@ -28,6 +30,7 @@ use crate::sending::client::{self, Connected};
 use crate::shutdown::Shutdown;
 use crate::terminal::notes::Log;
 use input::{Chunk, Reader};
+use longest::{Limits, Longest, Reason};
 use pace::Pace;
 use progress::Progress;
 use report::Reporter;
@@ -35,12 +38,16 @@ use tally::{Own, Place, Tally};
 use turns::{STICKY, Turns};
 
 pub(crate) use input::Input;
+pub(crate) use longest::{JSON, SNAPPY};
 pub(crate) use settings::{OnInvalid, Report, Settings};
 
 /// How much is read at once.
 const READ: usize = 256 * 1024;
 /// How long an idle input is awaited before signals are checked again.
 const TICK: Duration = Duration::from_millis(50);
+/// A frame of more than this is read on only while no record is in flight, so that memory has one large
+/// record in it at a time.
+const ALONE: usize = 16 << 20;
 /// How long a failure waits for the summary, which names the first one, before it is reported by itself.
 const UNTOLD: Duration = Duration::from_secs(1);
 
@@ -78,8 +85,8 @@ struct Session<'a, P: ProducerClient> {
     turns: Turns<'a>,
     /// `None`: as fast as the queue takes them.
     pace: Option<Pace>,
-    /// Bytes of an input without a delimiter in them that can be no record any more.
-    longest: usize,
+    /// A longer frame is dropped while it is read.
+    longest: Longest,
     extent: Extent,
     sent: u64,
     tally: Tally,
@@ -155,7 +162,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
             shape,
             turns: Turns::new(&connected.partitions, any_start()),
             pace: settings.rate.map(|rate| Pace::new(rate, now)),
-            longest: longest(settings, connected),
+            longest: longest(settings, config, connected),
             extent: Extent::default(),
             sent: 0,
             tally: Tally::new(own),
@@ -190,12 +197,18 @@ impl<'a, P: ProducerClient> Session<'a, P> {
     fn feed(&mut self, framer: &mut Framer, input: &Input, at: &mut Place) -> anyhow::Result<()> {
         let Some(mut reader) = self.open(input)? else { return Ok(()) };
         let mut ranges: Vec<Range<usize>> = Vec::with_capacity(STICKY);
+        framer.set_longest(self.longest.bytes);
         loop {
             self.look_for_signals();
             if self.stop.is_some() {
                 return Ok(());
             }
-            let wait = if self.connected.producer.in_flight() > 0 { Duration::from_millis(5) } else { TICK };
+            let in_flight = self.connected.producer.in_flight();
+            if framer.buffered() > ALONE && in_flight > 0 {
+                self.serve(Duration::from_millis(5));
+                continue;
+            }
+            let wait = if in_flight > 0 { Duration::from_millis(5) } else { TICK };
             match reader.read(framer.space(READ), wait).with_context(|| format!("read {}", input.name))? {
                 Chunk::Idle => {}
                 Chunk::Bytes(n) => {
@@ -212,11 +225,15 @@ impl<'a, P: ProducerClient> Session<'a, P> {
                         self.extent.before = self.extent.read - (framer.buffered() + end) as u64;
                         self.send(framer.buffer(), &ranges, at);
                     }
-                    if framer.buffered() > self.longest && self.stop.is_none() && framer.discard() {
+                    if framer.buffered() > self.longest.bytes
+                        && self.stop.is_none()
+                        && self.is_too_long(framer.buffered())
+                        && framer.discard()
+                    {
                         at.line += 1;
-                        let why = format!("longer than any record can be ({} bytes)", self.longest);
-                        self.refuse(*at, why);
+                        self.drop_frame(*at);
                     }
+                    framer.release();
                 }
                 Chunk::End => {
                     self.extent.before = self.extent.read - framer.buffered() as u64;
@@ -228,10 +245,30 @@ impl<'a, P: ProducerClient> Session<'a, P> {
                         }
                         None => {}
                     }
+                    framer.release();
                     return Ok(());
                 }
             }
             self.serve(Duration::ZERO);
+        }
+    }
+
+    /// Whether a frame of so many bytes is too long by what the topic says now.
+    fn is_too_long(&mut self, bytes: usize) -> bool {
+        if self.longest.reason == Reason::Topic {
+            self.connected.ask_limit(&self.settings.topic);
+            self.longest = longest(self.settings, self.config, self.connected);
+        }
+        bytes > self.longest.bytes
+    }
+
+    /// Counts a frame that was too long. One that the topic would refuse fails as if it had been sent.
+    fn drop_frame(&mut self, place: Place) {
+        if self.longest.reason == Reason::Topic && !self.shape.json {
+            self.tally.fail(place, Code::MessageSizeTooLarge, &self.settings.topic, -1);
+            self.count_sent(1);
+        } else {
+            self.refuse(place, self.longest.to_string());
         }
     }
 
@@ -353,11 +390,18 @@ impl<'a, P: ProducerClient> Session<'a, P> {
     }
 }
 
-/// What no record of these inputs can be longer than, in bytes of the input: the client's own limit;
-/// a value that is compressed first, or a JSON text, may be longer than its record.
-fn longest<P>(settings: &Settings, connected: &Connected<P>) -> usize {
-    let most = connected.max_message_bytes;
-    if settings.may_shrink { most.saturating_mul(4).min(u32::MAX as usize) } else { most }
+/// What no frame of these inputs can be longer than.
+fn longest<P>(settings: &Settings, config: &Config, connected: &Connected<P>) -> Longest {
+    let limits = Limits {
+        topic: connected.limit.get(),
+        client: connected.max_message_bytes,
+        is_chosen: config.is_given("message.max.bytes"),
+        codec: &connected.codec,
+        any_topic: settings.topic_from_record,
+        factor: settings.frame_factor,
+        besides: settings.frame_besides,
+    };
+    limits.longest()
 }
 
 /// A number that differs from run to run.

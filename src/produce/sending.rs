@@ -128,7 +128,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
         Ok(&self.topics[name])
     }
 
-    fn count_sent(&mut self, count: u64) {
+    pub(super) fn count_sent(&mut self, count: u64) {
         self.sent += count;
         if let Some(pace) = &mut self.pace {
             pace.count(count, Instant::now());

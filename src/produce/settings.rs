@@ -20,8 +20,11 @@ pub(crate) struct Settings {
     pub keep_partition: bool,
     /// Records of the JSON form keep their own topic.
     pub topic_from_record: bool,
-    /// A record may be shorter than its frame: it is compressed, or the frame is JSON.
-    pub may_shrink: bool,
+    /// How many bytes of a frame a byte of its record may take: 1 but where the value is compressed, or
+    /// the frame is JSON.
+    pub frame_factor: usize,
+    /// Bytes of a frame that are in no record: what separates key and value, what stands for null.
+    pub frame_besides: usize,
     pub count: Option<u64>,
     /// Records a second, at most.
     pub rate: Option<f64>,

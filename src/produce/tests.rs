@@ -38,10 +38,12 @@ fn produce_until(
     let mut properties = Properties::default();
     properties.set("acks", "all");
     properties.set("partitioner", "murmur2_random");
+    properties.set("compression.codec", "none");
     let causes = Arc::new(Causes::new(config.log));
     let (connected, _) =
         client::await_topic(cluster.producer(), causes, &properties, &config, "orders", Missing::Refuse)
             .unwrap();
+    connected.ask_limit("orders");
     let mut settings = commands::produce::settings(args, &config).unwrap();
     settings.inputs = Input::all(&[input.path().to_owned()]).unwrap();
     let shape = commands::produce::shape(args, None).unwrap();
@@ -181,4 +183,45 @@ fn an_invalid_record_ends_the_reading_or_is_skipped() {
         assert!(said.contains("1 record invalid and not sent: ") && said.contains(":2: "), "{said}");
         assert_eq!(cluster.values("orders", 0), expected);
     }
+}
+
+#[test]
+fn a_record_that_the_topic_refuses_for_sure_fails_while_it_is_read_and_the_others_go() {
+    let lines = |long: usize| format!("a\n{}\nb\n{}", "x".repeat(long), "y".repeat(long));
+    for arguments in [&[][..], &["-K", ":", "--key-optional"], &["-D", "\\n", "--skip-empty"]] {
+        let cluster = Cluster::new().with_topic("orders", 1);
+        cluster.configure("orders", "max.message.bytes", "300000");
+        let (outcome, said) = produce(&cluster, &lines(2 << 20), arguments);
+        assert_eq!(outcome.unwrap(), Exit::Failed);
+        let expected = "2 records failed, the first: ";
+        assert!(said.contains(expected) && said.contains(":2: larger than the topic takes"), "{said}");
+        assert_eq!(cluster.values("orders", 0), ["a", "b"]);
+    }
+}
+
+#[test]
+fn a_limit_that_was_raised_is_asked_for_again() {
+    let cluster = Cluster::new().with_topic("orders", 1);
+    cluster.configure("orders", "max.message.bytes", "300000");
+    let raise = |cluster: &Cluster| cluster.configure("orders", "max.message.bytes", "3000000");
+    cluster.serve([Serving::Do(Box::new(raise))]);
+    let long = "x".repeat(2 << 20);
+    let (outcome, said) = produce(&cluster, &long, &[]);
+    assert_eq!(outcome.unwrap(), Exit::Done, "{said}");
+    assert!(cluster.values("orders", 0) == [long]);
+}
+
+#[test]
+fn a_line_of_json_that_no_record_needs_is_invalid() {
+    let cluster = Cluster::new().with_topic("orders", 1);
+    cluster.configure("orders", "max.message.bytes", "200000");
+    let line = |pad: usize| format!("{{\"value\":\"v\"{}}}\n", " ".repeat(pad));
+    let text = line(0) + &line(1_150_000) + &line(2_000_000) + &line(1);
+    let (outcome, said) = produce(&cluster, &text, &["-J", "--on-invalid", "skip"]);
+    assert_eq!(outcome.unwrap(), Exit::Failed);
+    assert!(
+        said.contains(":3: not sent: longer than any record that the topic takes (1200000 bytes)"),
+        "{said}"
+    );
+    assert_eq!(cluster.values("orders", 0), ["v", "v", "v"]);
 }

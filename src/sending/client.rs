@@ -34,6 +34,10 @@ pub(crate) struct Connected<P = Producer> {
     pub partition_ids: Vec<i32>,
     /// The client's own limit on a record, bytes.
     pub max_message_bytes: usize,
+    /// The topic's `max.message.bytes` when it was asked for last; `None` where that is not known.
+    pub limit: Cell<Option<usize>>,
+    /// The client's `compression.codec`.
+    pub codec: String,
     /// How many replicas must have a record before it counts.
     pub acks: Acks,
     /// How often, and when last, [`Connected::hurry`] asked.
@@ -57,6 +61,16 @@ impl<P: ProducerClient> Connected<P> {
             self.hurried.set((times + 1, Instant::now()));
         }
     }
+
+    /// Asks for the topic's `max.message.bytes` again: it may have been raised.
+    pub(crate) fn ask_limit(&self, topic: &str) {
+        let leader = self.producer.metadata(Some(topic), QUESTION).ok();
+        let leader = leader.and_then(|metadata| readiness(&metadata, topic).ok());
+        let answer = leader.map(|(_, leader)| limit(&self.producer, topic, leader));
+        if let Some(Ok(Some(limit))) = answer {
+            self.limit.set(limit.parse().ok());
+        }
+    }
 }
 
 /// Connects to the cluster and finds the topic, within the configured time-out.
@@ -65,34 +79,38 @@ pub(crate) fn connect(config: &Config, settings: &Settings, topic: &str) -> anyh
     let flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let client = config.client_with(&DEFAULTS, &flags);
     let (connected, leader) = connect_with(&client, config, topic, settings.missing)?;
-    let limit = smaller_batch(&connected.producer, &client, config, topic, leader);
-    let Some(limit) = limit else { return Ok(connected) };
-    // A client's batch.size is for its lifetime, so this takes another one.
-    let client = config.client_with(&properties::with_batch_size(&DEFAULTS, &limit), &flags);
-    connect_with(&client, config, topic, settings.missing).map(|(connected, _)| connected)
+    let limit = noted_limit(&connected.producer, config, topic, leader);
+    let connected = match smaller_batch(limit.as_deref(), &client, config, topic) {
+        None => connected,
+        // A client's batch.size is for its lifetime, so this takes another one.
+        Some(limit) => {
+            let client = config.client_with(&properties::with_batch_size(&DEFAULTS, &limit), &flags);
+            connect_with(&client, config, topic, settings.missing)?.0
+        }
+    };
+    connected.limit.set(limit.and_then(|limit| limit.parse().ok()));
+    Ok(connected)
+}
+
+/// The topic's `max.message.bytes`, asked from the broker that leads one of its partitions.
+fn limit(producer: &impl ProducerClient, topic: &str, leader: i32) -> Result<Option<String>, Code> {
+    producer.topic_config(topic, "max.message.bytes", leader, QUESTION)
+}
+
+/// The same; where it is not known, or not readable by this user, that is noted.
+fn noted_limit(producer: &impl ProducerClient, config: &Config, topic: &str, leader: i32) -> Option<String> {
+    limit(producer, topic, leader).unwrap_or_else(|code| {
+        config.log.verbose(1, format_args!("max.message.bytes of {topic} is not known: {}", words(code)));
+        None
+    })
 }
 
 /// The `batch.size` with which no batch is above the topic's own `max.message.bytes`, where that is
-/// less than `client` has. `leader` leads one of its partitions.
-fn smaller_batch(
-    producer: &impl ProducerClient,
-    client: &Properties,
-    config: &Config,
-    topic: &str,
-    leader: i32,
-) -> Option<String> {
-    match producer.topic_config(topic, "max.message.bytes", leader, QUESTION) {
-        Ok(limit) => {
-            let limit = smaller(&limit?, client.get("batch.size"))?;
-            config.log.verbose(1, format_args!("batches fit the max.message.bytes of {topic}, {limit}"));
-            Some(limit)
-        }
-        // Where the limit is not known, or not readable by this user, the broker's default is assumed.
-        Err(code) => {
-            config.log.verbose(1, format_args!("max.message.bytes of {topic} is not known: {}", words(code)));
-            None
-        }
-    }
+/// less than `client` has. Where it is not known, the broker's default is assumed.
+fn smaller_batch(limit: Option<&str>, client: &Properties, config: &Config, topic: &str) -> Option<String> {
+    let limit = smaller(limit?, client.get("batch.size"))?;
+    config.log.verbose(1, format_args!("batches fit the max.message.bytes of {topic}, {limit}"));
+    Some(limit)
 }
 
 /// The same for a producer to several topics, which were found before.
@@ -104,7 +122,7 @@ pub(crate) fn smallest_batch(
 ) -> Option<String> {
     let limits = topics.iter().filter_map(|topic| {
         let (_, leader) = readiness(&producer.metadata(Some(topic), QUESTION).ok()?, topic).ok()?;
-        smaller_batch(producer, client, config, topic, leader)
+        smaller_batch(noted_limit(producer, config, topic, leader).as_deref(), client, config, topic)
     });
     limits.min_by_key(|limit| limit.parse::<u64>().unwrap_or(u64::MAX))
 }
@@ -150,6 +168,8 @@ pub(crate) fn await_topic<P: ProducerClient>(
                     causes,
                     random: is("partitioner").ends_with("random"),
                     max_message_bytes: is("message.max.bytes").parse().unwrap_or(usize::MAX),
+                    limit: Cell::new(None),
+                    codec: is("compression.codec").to_owned(),
                     partition_ids: ids(&metadata, topic),
                     acks: Acks::of(is("acks")),
                     hurried: Cell::new((0, Instant::now())),

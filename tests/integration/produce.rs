@@ -324,7 +324,7 @@ fn a_record_above_the_brokers_limit_fails_alone() {
         .stderr_has("100,000 records acknowledged, 550.00 kB");
     assert_eq!(
         said(&out),
-        "kq: 1 record failed: stdin:50001: larger than the topic takes (its max.message.bytes) (partition 0)\n"
+        "kq: 1 record failed: stdin:50001: larger than the topic takes (its max.message.bytes)\n"
     );
     let held = values(&cluster, &topic);
     assert_eq!(held, format!("{}{}", "before\n".repeat(50_000), "after\n".repeat(50_000)));

@@ -24,11 +24,68 @@ fn what_can_be_no_record_is_let_go_of_while_it_is_read() {
         cluster.kq(["produce", &topic]).args(limit).arg(on_invalid).stdin(&lines).run().status(1)
     };
     kq("skip")
-        .stderr_has("kq: stdin:2: not sent: longer than any record can be (2000 bytes)")
+        .stderr_has("kq: stdin:2: not sent: longer than any record can be (2000 bytes, by message.max.bytes)")
         .stderr_has("kq: 2 records invalid and not sent, the first: stdin:2:");
     assert_eq!(values(&cluster, &topic), "before\nafter\n");
     kq("stop").stderr_has("stopped at stdin:2");
     assert_eq!(values(&cluster, &topic), "before\nafter\nbefore\n");
+}
+
+#[test]
+fn a_large_record_is_held_twice_at_most() {
+    let cluster = Cluster::get();
+    let topic = cluster.topic("large");
+    let limit = "max.message.bytes=100000000";
+    cluster.kq(["topic", "create", &topic, "--partitions", "1", "--config", limit]).run().success();
+    let mut running = cluster.kq(["produce", &topic, "--report", "json"]).stdin_open().spawn();
+    // Not compressible, so that the compressed batch is as large as the record.
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        b' ' + (state >> 40) as u8 % 95
+    };
+    let piece: Vec<u8> = (0..1_000_000).map(|_| next()).collect();
+    for _ in 0..60 {
+        running.write(&piece);
+    }
+    running.write("\n");
+    running.wait_for_stdout("\"line\":1,");
+    let peak = running.peak_rss_kib();
+    running.close_stdin();
+    running.wait().success();
+    assert!(peak < (2 * 60_000_000 + (64 << 20)) >> 10, "{peak} KiB");
+}
+
+#[test]
+fn a_record_that_the_topic_refuses_for_sure_is_not_held() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("sure", 1);
+    for codec in ["none", "snappy"] {
+        let mut running = cluster.kq(["produce", &topic, "-z", codec]).stdin_open().spawn();
+        running.write("before\n");
+        let piece = "x".repeat(1_000_000);
+        for _ in 0..200 {
+            running.write(&piece);
+        }
+        running.write("\nafter\n");
+        running.wait_for_stderr("stdin:2: larger than the topic takes (its max.message.bytes)");
+        let peak = running.peak_rss_kib();
+        running.close_stdin();
+        running.wait().status(1).stderr_has("2 records acknowledged");
+        assert!(peak < 80 << 10, "{codec}: {peak} KiB");
+    }
+    assert_eq!(values(&cluster, &topic), "before\nafter\nbefore\nafter\n");
+}
+
+#[test]
+fn what_may_fit_is_held_up_to_a_limit_that_can_be_raised() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("may-fit", 1);
+    let line = "x".repeat(70_000_000);
+    let kq =
+        |extra: &[&str]| cluster.kq(["produce", &topic, "-z", "zstd"]).args(extra).stdin(line.clone()).run();
+    kq(&[]).status(1).stderr_has("stdin:1: longer than 67109632 bytes").stderr_has("-X message.max.bytes=");
+    kq(&["-X", "message.max.bytes=100000000"]).success();
 }
 
 #[test]

@@ -1,15 +1,12 @@
 //! From bytes to frames: delimiters, the key's delimiter, a last frame without one. Pure: no clock, no IO.
 
+mod memory;
+
 use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memmem};
 
-/// Above this size the buffer grows by an eighth and not twofold, so that one
-/// large frame costs its own length of memory and a little more.
-const GROW_GENTLY_ABOVE: usize = 1 << 20;
-
-/// A buffer larger than this is freed when its content is small again.
-const SHRINK_ABOVE: usize = 4 << 20;
+use memory::{LONG, Memory};
 
 /// Cuts a stream of bytes into frames at a delimiter of one or more bytes.
 ///
@@ -20,19 +17,22 @@ const SHRINK_ABOVE: usize = 4 << 20;
 /// every byte is searched once, also in a long frame. Bytes are not changed: a
 /// carriage return before a newline stays.
 ///
-/// Memory is bounded by the longest frame. A caller whose input may contain no
-/// delimiter at all compares [`Framer::buffered`] with its own limit, and drops a
-/// frame that is too long with [`Framer::discard`].
+/// Memory is bounded by the longest frame, which is held once. A caller whose input may
+/// contain no delimiter at all compares [`Framer::buffered`] with its own limit, and drops
+/// a frame that is too long with [`Framer::discard`]. After a long frame was taken,
+/// [`Framer::release`] frees its memory.
 pub(crate) struct Framer {
     delimiter: Delimiter,
-    /// All of it is initialised: bytes `start..end` are input, the rest is room.
-    buffer: Vec<u8>,
+    /// Bytes `start..end` are input, the rest is room.
+    buffer: Memory,
     start: usize,
     end: usize,
     /// No delimiter begins in `start..scanned`.
     scanned: usize,
     /// The bytes up to the next delimiter belong to a frame that was dropped.
     discarding: bool,
+    /// A frame that is longer than this is dropped by the caller.
+    longest: usize,
 }
 
 enum Delimiter {
@@ -69,38 +69,47 @@ impl Framer {
             [byte] => Delimiter::Byte(*byte),
             bytes => Delimiter::Bytes(Box::new(memmem::Finder::new(bytes).into_owned())),
         };
-        Self { delimiter, buffer: Vec::new(), start: 0, end: 0, scanned: 0, discarding: false }
+        Self {
+            delimiter,
+            buffer: Memory::new(),
+            start: 0,
+            end: 0,
+            scanned: 0,
+            discarding: false,
+            longest: usize::MAX,
+        }
+    }
+
+    /// The length above which the caller drops a frame: no more is reserved for one.
+    pub(crate) fn set_longest(&mut self, longest: usize) {
+        self.longest = longest;
     }
 
     /// Room for at least `min` bytes of input; call [`Framer::advance`] after writing to it.
     /// Ranges from [`Framer::take_frames`] are not valid after this call.
     pub(crate) fn space(&mut self, min: usize) -> &mut [u8] {
-        let live = self.end - self.start;
-        if self.buffer.len() > SHRINK_ABOVE && (live + min).saturating_mul(8) < self.buffer.len() {
-            let mut smaller = vec![0; (live + min).max(SHRINK_ABOVE / 4)];
-            smaller[..live].copy_from_slice(&self.buffer[self.start..self.end]);
-            self.buffer = smaller;
+        self.release();
+        let live = self.buffered();
+        let is_short = self.buffer.len() - self.end < min;
+        // A move copies at most as many bytes as were consumed before it.
+        if self.start > 0 && (live == 0 || is_short || self.start >= live.max(LONG)) {
+            self.buffer.copy_within(self.start..self.end, 0);
             self.moved_to_front(live);
-        } else if live == 0 {
-            self.moved_to_front(0);
         }
         if self.buffer.len() - self.end < min {
-            // A move copies at most as many bytes as were consumed before it. Where it does not
-            // make enough room, the buffer grows.
-            if self.start > 0 {
-                self.buffer.copy_within(self.start..self.end, 0);
-                self.moved_to_front(live);
-            }
-            let needed = live + min;
-            // Half of the buffer free after a move, or moves would be frequent.
-            let wanted = if self.buffer.len() < GROW_GENTLY_ABOVE { needed.max(live * 2) } else { needed };
-            if self.buffer.len() < wanted {
-                let step = if wanted < GROW_GENTLY_ABOVE { wanted } else { self.buffer.len() / 8 };
-                self.buffer.reserve_exact((wanted - self.buffer.len()).max(step));
-                self.buffer.resize(self.buffer.capacity(), 0);
-            }
+            self.buffer.grow(live, live + min, self.longest.saturating_add(min));
         }
-        &mut self.buffer[self.end..]
+        self.buffer.room(self.end, min)
+    }
+
+    /// Frees the memory that a long frame took, once that was taken or dropped. Ranges from
+    /// [`Framer::take_frames`] are not valid after this call.
+    pub(crate) fn release(&mut self) {
+        let live = self.buffered();
+        if self.buffer.is_large() && live <= LONG / 2 {
+            self.buffer.shrink(self.start..self.end);
+            self.moved_to_front(live);
+        }
     }
 
     fn moved_to_front(&mut self, live: usize) {
@@ -189,7 +198,10 @@ impl Framer {
 
     /// Skips to the end of a frame that was dropped, if that end was read.
     fn next_discarded(&mut self) -> Option<()> {
-        self.cut()?;
+        if self.cut().is_none() {
+            self.start = self.scanned;
+            return None;
+        }
         self.discarding = false;
         Some(())
     }

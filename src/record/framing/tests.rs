@@ -77,10 +77,12 @@ fn the_next_input_begins_afresh() {
 }
 
 #[test]
-fn a_long_frame_costs_little_more_than_its_length_and_is_given_back() {
+fn a_long_frame_is_not_copied_while_it_grows_and_its_memory_is_given_back() {
     let mut framer = Framer::new(b"\n");
     let length = 32 << 20;
+    framer.set_longest(length);
     let mut sent = 0;
+    let mut places = std::collections::BTreeSet::new();
     while sent < length {
         let room = framer.space(64 << 10);
         let n = room.len().min(length - sent);
@@ -88,14 +90,34 @@ fn a_long_frame_costs_little_more_than_its_length_and_is_given_back() {
         framer.advance(n);
         sent += n;
         assert!(framer.next_frame().is_none());
+        if sent > LONG {
+            places.insert(framer.buffer().as_ptr());
+        }
     }
-    assert_eq!(framer.buffered(), length);
-    assert!(framer.buffer().len() < length / 8 * 10, "{} for {length}", framer.buffer().len());
-    framer.space(1)[0] = b'\n';
-    framer.advance(1);
+    assert_eq!((framer.buffered(), places.len()), (length, 1));
+    assert_eq!(framer.buffer().len(), length + (64 << 10));
+    framer.space(3)[..3].copy_from_slice(b"\nab");
+    framer.advance(3);
     assert_eq!(framer.next_frame().map(<[u8]>::len), Some(length));
-    framer.space(1);
-    assert!(framer.buffer().len() <= SHRINK_ABOVE);
+    framer.release();
+    assert_eq!(framer.buffer().len(), LONG);
+    assert_eq!(framer.finish(), Some(b"ab".as_slice()));
+}
+
+#[test]
+fn a_frame_that_is_dropped_holds_no_memory_while_the_rest_of_it_comes() {
+    let mut framer = Framer::new(b"--");
+    for chunk in [b"aaa".as_slice(), b"bbb-", b"ccc", b"ddd-", b"-e--"] {
+        framer.space(chunk.len())[..chunk.len()].copy_from_slice(chunk);
+        framer.advance(chunk.len());
+        match framer.next_frame() {
+            Some(frame) => assert_eq!(frame, b"e"),
+            None => _ = framer.discard(),
+        }
+        assert!(framer.buffered() <= 1, "{}", framer.buffered());
+    }
+    assert_eq!(framer.next_frame(), None);
+    assert_eq!(framer.finish(), None);
 }
 
 #[test]
@@ -199,5 +221,33 @@ proptest! {
             }
             None => prop_assert!(memmem::find(&frame, &delimiter).is_none()),
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn long_frames_among_short_ones_stay_what_they_are(
+        lengths in prop::collection::vec(prop_oneof![0usize..2000, LONG - 9..LONG * 5], 1..6),
+        chunk in 100_000usize..700_000,
+        longest in prop_oneof![Just(usize::MAX), Just(LONG * 5)],
+    ) {
+        let expected: Vec<Vec<u8>> =
+            lengths.iter().enumerate().map(|(i, &length)| vec![b'a' + i as u8; length]).collect();
+        let input = [expected.join(b"\n".as_slice()), b"\n".to_vec()].concat();
+        let mut framer = Framer::new(b"\n");
+        framer.set_longest(longest);
+        let (mut found, mut ranges) = (Vec::new(), Vec::new());
+        for bytes in input.chunks(chunk) {
+            framer.space(bytes.len())[..bytes.len()].copy_from_slice(bytes);
+            framer.advance(bytes.len());
+            ranges.clear();
+            framer.take_frames(usize::MAX, &mut ranges);
+            found.extend(ranges.iter().map(|range| framer.buffer()[range.clone()].to_vec()));
+            framer.release();
+        }
+        prop_assert!(found == expected);
+        prop_assert_eq!(framer.finish(), None);
     }
 }
