@@ -118,7 +118,8 @@ partition, and reading follows the offsets from there: where timestamps are out 
 position may have an earlier timestamp, and one before it a later timestamp.
 
 TIME is one of these; without an offset from UTC, it is in UTC:
-  1714564800000                milliseconds since 1970
+  1714564800000                milliseconds since 1970 (before 2001: with ms)
+  1714564800s                  seconds since 1970
   2024-05-01                   the beginning of that day
   2024-05-01T12:30:00          with a time of day; seconds may be left out
   2024-05-01T12:30:00+02:00    with the offset from UTC, or Z for UTC

@@ -112,7 +112,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_parser = clap::value_parser!(i32).range(0..), conflicts_with = "keep_partition", help_heading = "Record")]
     pub partition: Option<i32>,
 
-    /// The timestamp of every record: epoch milliseconds (from 1 on), RFC 3339, or a date in UTC [default: now]
+    /// The timestamp of every record: epoch milliseconds, seconds as 1714564800s, RFC 3339, or a date in
+    /// UTC [default: now]
     #[arg(long, value_name = "TIME", help_heading = "Record")]
     pub timestamp: Option<String>,
 

@@ -2,6 +2,7 @@
 
 use super::tally::{Place, Tally};
 use super::{Session, Stop};
+use crate::clock::time;
 use crate::exit::{self, Exit};
 use crate::kafka::client::ProducerClient;
 use crate::kafka::code::Code;
@@ -43,6 +44,14 @@ impl<P: ProducerClient> Session<'_, P> {
             Acks::All | Acks::Some => "acknowledged",
         };
         log.note(tally.summary(done, self.started.elapsed()));
+        if let Some((first, ms)) = tally.first_early {
+            let what = match tally.early {
+                1 => "1 record has a timestamp before 2001:".to_owned(),
+                n => format!("{} records have a timestamp before 2001, the first:", indicatif::HumanCount(n)),
+            };
+            let (name, time) = (name(first), time::shown(ms));
+            log.note(format_args!("{what} {name}: {ms} is {time}; Kafka counts in milliseconds"));
+        }
         if let Some((first, why)) = &tally.first_invalid {
             let what = counted(tally.invalid, "invalid and not sent");
             log.error(format_args!("{what} {}: {why}", name(*first)));

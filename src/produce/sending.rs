@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::tally::Place;
 use super::{OnInvalid, Session, Stop, TICK};
+use crate::clock::time;
 use crate::kafka::client::{ProducerClient, TopicClient as _};
 use crate::kafka::code::Code;
 
@@ -74,6 +75,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
         }
         let place = *at;
         let free = self.may_choose_partition();
+        let has_own_time = self.shape.json && self.shape.timestamp.is_none();
         loop {
             // The closure borrows the shape, so what it changes is taken out of self for its length.
             let shape = std::mem::take(&mut self.shape);
@@ -84,6 +86,11 @@ impl<'a, P: ProducerClient> Session<'a, P> {
                     out.partition = Some(self.turns.take(1));
                 }
                 let sent = self.topic(&topic).and_then(|topic| topic.send(&out));
+                if let (true, true, Some(ms)) = (has_own_time, sent.is_ok(), out.timestamp)
+                    && ms < time::EARLY
+                {
+                    self.tally.count_early(place, ms);
+                }
                 sent.map_err(|code| (code, topic, out.partition.unwrap_or(-1)))
             });
             self.shape = shape;

@@ -113,6 +113,9 @@ pub(super) struct Tally {
     /// Frames that are no valid record and were not sent, and the first of them, with the reason.
     pub invalid: u64,
     pub first_invalid: Option<(Place, String)>,
+    /// Records whose own timestamp is before 2001, and the first of them with it, in milliseconds.
+    pub early: u64,
+    pub first_early: Option<(Place, i64)>,
     /// An error after which no other record can succeed.
     pub hopeless: Option<Code>,
     own: Own,
@@ -165,6 +168,13 @@ impl Tally {
                     | E::UnsupportedForMessageFormat
             ),
         }
+    }
+
+    /// Counts a record that was sent with a timestamp of its own that is before 2001; records come in
+    /// their order.
+    pub(super) fn count_early(&mut self, place: Place, ms: i64) {
+        self.early += 1;
+        self.first_early.get_or_insert((place, ms));
     }
 
     /// Counts a frame that is no valid record; frames come in their order.

@@ -225,3 +225,19 @@ fn a_line_of_json_that_no_record_needs_is_invalid() {
     );
     assert_eq!(cluster.values("orders", 0), ["v", "v", "v"]);
 }
+
+#[test]
+fn timestamps_of_json_that_may_be_seconds_are_kept_counted_and_noted_once() {
+    let text = "{\"value\":\"a\",\"timestamp\":1753140491000}\n{\"value\":\"b\",\"ts\":1753140491}\n\
+                {\"value\":\"c\"}\n{\"value\":\"d\",\"timestamp\":5}\n";
+    let cluster = Cluster::new().with_topic("orders", 1);
+    cluster.set_room(1);
+    let (outcome, said) = produce(&cluster, text, &["-J"]);
+    assert_eq!(outcome.unwrap(), Exit::Done);
+    let expected = ":2: 1753140491 is 1970-01-21T06:59:00.491Z; Kafka counts in milliseconds\n";
+    assert!(said.contains("2 records have a timestamp before 2001, the first: ") && said.contains(expected));
+    assert_eq!(said.matches("1970").count(), 1, "{said}");
+    assert_eq!(cluster.values("orders", 0), ["a", "b", "c", "d"]);
+    let (_, said) = produce(&cluster, text, &["-J", "--timestamp", "5ms"]);
+    assert!(!said.contains("before 2001"), "{said}");
+}

@@ -44,9 +44,9 @@ pub(crate) enum Bound {
 }
 
 const FROM_FORMS: &str = "beginning, end, stored, OFFSET, -N (before the end), @TIME or -DURATION; \
-    TIME is epoch milliseconds, RFC 3339, or a date in UTC; DURATION is as 90s, 1h30m, 2d";
+    TIME is epoch milliseconds, seconds as 1714564800s, RFC 3339, or a date in UTC; DURATION is as 90s, 1h30m, 2d";
 const UNTIL_FORMS: &str = "end, OFFSET, @TIME or -DURATION; \
-    TIME is epoch milliseconds, RFC 3339, or a date in UTC; DURATION is as 90s, 1h30m, 2d";
+    TIME is epoch milliseconds, seconds as 1714564800s, RFC 3339, or a date in UTC; DURATION is as 90s, 1h30m, 2d";
 
 /// Where to start: `beginning` (`earliest`), `end` (`latest`), `stored`, `OFFSET`,
 /// `-N` from the end, `@TIME` or kcat's `s@TIME`, or `-DURATION` before `now_ms`
@@ -62,7 +62,7 @@ pub(crate) fn parse_from(s: &str, now_ms: i64) -> Result<Start> {
                 bail!("{s:?} is an end and no start: give it to --until, as {:?}", &s[1..]);
             }
             if let Some(time) = s.strip_prefix('@').or_else(|| s.strip_prefix("s@")) {
-                Start::Time(time::parse(time).with_context(wrong)?)
+                Start::Time(at(time, &format!("bad start {s:?}"), wrong)?)
             } else if let Some(back) = s.strip_prefix('-') {
                 match digits(back) {
                     Some(n) => Start::Relative(n.with_context(wrong)?),
@@ -90,7 +90,7 @@ pub(crate) fn parse_until(s: &str, now_ms: i64) -> Result<End> {
         bail!("{s:?} is a start and no end: give it to --from, as {:?}", &s[1..]);
     }
     if let Some(time) = s.strip_prefix('@').or_else(|| s.strip_prefix("e@")) {
-        return Ok(End::Time(time::parse(time).with_context(wrong)?));
+        return Ok(End::Time(at(time, &format!("bad end {s:?}"), wrong)?));
     }
     if let Some(back) = s.strip_prefix('-') {
         ensure!(digits(back).is_none(), "bad end {s:?}: an end counts from no end; give {UNTIL_FORMS}");
@@ -136,6 +136,13 @@ pub(crate) fn parse_partitions(s: &str) -> Result<Vec<i32>> {
     Ok(all)
 }
 
+/// The time that follows the sign. Where it is a number, its form is right, and the error says what is wrong
+/// with it alone.
+fn at(time: &str, what: &str, wrong: impl Fn() -> String) -> Result<i64> {
+    let is_number = digits(time).is_some();
+    time::parse(time).with_context(|| if is_number { what.to_owned() } else { wrong() })
+}
+
 /// `None` if `s` is not all digits; an error if it is more than an offset can be.
 fn digits(s: &str) -> Option<Result<i64>> {
     (!s.is_empty() && s.bytes().all(|b| b.is_ascii_digit()))
@@ -172,6 +179,9 @@ mod tests {
             ("-0", Start::Relative(0)),
             ("@1714564800000", Start::Time(NOW)),
             ("s@1714564800000", Start::Time(NOW)),
+            ("@1714564800s", Start::Time(NOW)),
+            ("@1714564800000ms", Start::Time(NOW)),
+            ("@0", Start::Time(0)),
             ("@2024-05-01T12:00:00Z", Start::Time(NOW)),
             ("@2024-05-01T14:00:00+02:00", Start::Time(NOW)),
             ("@2024-05-01 12:00:00.250Z", Start::Time(NOW + 250)),
@@ -197,13 +207,14 @@ mod tests {
             ("42", End::Offset(42)),
             ("@1714564800000", End::Time(NOW)),
             ("e@1714564800000", End::Time(NOW)),
+            ("@1714564800s", End::Time(NOW)),
             ("@2024-05-01T12:00:00Z", End::Time(NOW)),
             ("-1h", End::Time(NOW - HOUR)),
         ];
         for (s, until) in cases {
             assert_eq!(parse_until(s, NOW).unwrap(), until, "{s}");
         }
-        assert_eq!(parse_bound("e@5", NOW).unwrap(), Bound::End(End::Time(5)));
+        assert_eq!(parse_bound("e@5ms", NOW).unwrap(), Bound::End(End::Time(5)));
     }
 
     #[test]
@@ -236,8 +247,17 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_may_be_seconds_draws_both_readings_and_no_list_of_forms() {
+        let error = |e: anyhow::Error| format!("{e:#}");
+        let start = error(parse_bound("s@1714564800", NOW).unwrap_err());
+        assert!(start.starts_with("bad start \"s@1714564800\": 1714564800 is ambiguous: "), "{start}");
+        let end = error(parse_until("@1714564800", NOW).unwrap_err());
+        assert!(end.starts_with("bad end \"@1714564800\": 1714564800 is ambiguous: "), "{end}");
+    }
+
+    #[test]
     fn a_time_without_its_sign_is_an_error_that_names_the_sign() {
-        for time in ["2024-01-01", "2024-05-01T12:30:00+02:00"] {
+        for time in ["2024-01-01", "2024-05-01T12:30:00+02:00", "1714564800s"] {
             assert!(parse_from(time, NOW).unwrap_err().to_string().ends_with(&format!("@{time}")));
             assert!(parse_until(time, NOW).unwrap_err().to_string().ends_with(&format!("@{time}")));
         }

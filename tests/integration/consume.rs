@@ -70,18 +70,23 @@ fn times_bound_it_too() {
     let cluster = Cluster::get();
     let topic = cluster.create("times", 1);
     for (time, value) in [(1000, "a"), (2000, "b"), (3000, "c"), (4000, "d")] {
-        let time = time.to_string();
+        let time = format!("{time}ms");
         cluster.kq(["produce", &topic, "--timestamp", &time]).stdin(value).run().success();
     }
     let read = |args: &[&str]| {
         let out = cluster.kq(["consume", &topic]).args(args).run().success();
         out.text().replace('\n', " ")
     };
-    assert_eq!(read(&["-o", "@2000", "-e"]), "b c d ");
-    assert_eq!(read(&["-o", "@2001", "--until", "@4000"]), "c ");
-    assert_eq!(read(&["-o", "s@2000", "-o", "e@4000"]), "b c ");
+    assert_eq!(read(&["-o", "@2s", "-e"]), "b c d ");
+    assert_eq!(read(&["-o", "@2001ms", "--until", "@4s"]), "c ");
+    assert_eq!(read(&["-o", "s@2000ms", "-o", "e@4000ms"]), "b c ");
     assert_eq!(read(&["-o", "@1970-01-01T00:00:03Z", "-e"]), "c d ");
     assert_eq!(read(&["-o", "-1h", "-e"]), "");
+    cluster
+        .kq(["consume", &topic, "-o", "@1753140491"])
+        .run()
+        .status(2)
+        .stderr_has("1753140491s is seconds, 2025-07-21T23:28:11Z; 1753140491ms is milliseconds, 1970-01-21");
 }
 
 #[test]

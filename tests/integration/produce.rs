@@ -492,4 +492,5 @@ fn wrong_flags_say_what_is_wrong() {
     }
     kq(&["produce", "t", "--timestamp", "9223372036854775808"])
         .stderr_has("--timestamp: 9223372036854775808 is more milliseconds than a time can have");
+    kq(&["produce", "t", "--timestamp", "1753140491"]).stderr_has("--timestamp: 1753140491 is ambiguous");
 }

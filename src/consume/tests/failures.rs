@@ -42,7 +42,7 @@ fn what_is_not_permitted_ends_with_2_and_the_reason() {
 fn questions_that_are_refused_end_it() {
     for (question, code, arguments) in [
         (Question::Watermarks, Code::TopicAuthorizationFailed, &["orders", "--end"][..]),
-        (Question::Times, Code::TopicAuthorizationFailed, &["orders", "-o", "@1", "--end"]),
+        (Question::Times, Code::TopicAuthorizationFailed, &["orders", "-o", "@1ms", "--end"]),
         (Question::Committed, Code::GroupAuthorizationFailed, &["orders", "-g", "g", "--end"]),
     ] {
         let cluster = orders();

@@ -125,7 +125,7 @@ fn questions_that_fail_for_a_while_are_asked_again() {
     assert_eq!((ended.status(), &*ended.stdout), (1, "b\nc\nd\n"), "one is gone");
     let cluster = orders();
     cluster.refuse(Question::Times, [Code::BrokerTransportFailure, Code::LeaderNotAvailable]);
-    assert_eq!(consume(&cluster, &["orders", "-o", "@2", "--end"]).stdout, "c\nd\n");
+    assert_eq!(consume(&cluster, &["orders", "-o", "@2ms", "--end"]).stdout, "c\nd\n");
 }
 
 #[test]

@@ -12,9 +12,9 @@ fn a_start_of_each_kind_is_where_it_was_asked_for() {
         ("4", ""),
         ("-1", "d\n"),
         ("-9", "a\nb\nc\nd\n"),
-        ("@3", "d\n"),
+        ("@3ms", "d\n"),
         ("@0", "a\nb\nc\nd\n"),
-        ("@99", ""),
+        ("@99ms", ""),
     ] {
         let ended = consume(&orders(), &["orders", "-o", from, "--end"]);
         assert_eq!((ended.status(), &*ended.stdout, &*ended.stderr), (0, stdout, ""), "{from}");
@@ -73,7 +73,7 @@ fn an_end_of_each_kind_is_exclusive() {
         ("end", "a\nb\nc\nd\n"),
         ("0", ""),
         ("2", "a\nb\n"),
-        ("@1", "a\n"),
+        ("@1ms", "a\n"),
         ("@0", ""),
         ("4", "a\nb\nc\nd\n"),
     ] {
@@ -107,7 +107,7 @@ fn an_offset_that_is_not_there_yet_is_waited_for() {
 #[test]
 fn a_time_to_come_ends_when_the_clock_has_passed_it_or_with_the_first_record_after_it() {
     let cluster = orders();
-    let ended = consume(&cluster, &["orders", "--until", "@3000"]);
+    let ended = consume(&cluster, &["orders", "--until", "@3s"]);
     assert_eq!((ended.status(), &*ended.stdout), (0, "a\nb\nc\nd\n"));
     let passed = cluster.clock().passed();
     assert!((Duration::from_secs(3)..Duration::from_millis(3100)).contains(&passed), "{passed:?}");
@@ -119,7 +119,7 @@ fn a_time_to_come_ends_when_the_clock_has_passed_it_or_with_the_first_record_aft
             cluster.append("orders", 0, ["later"]);
         })),
     ]);
-    let ended = consume(&cluster, &["orders", "--until", "@3000"]);
+    let ended = consume(&cluster, &["orders", "--until", "@3s"]);
     assert_eq!((ended.status(), &*ended.stdout), (0, "a\nb\nc\nd\n"));
     assert!(cluster.clock().passed() < Duration::from_secs(1), "the record ended it");
 }
