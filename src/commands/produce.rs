@@ -17,7 +17,7 @@ use crate::sending::{self, settings::Missing};
 
 /// Produces all records of the inputs and returns how that ended.
 pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
-    let shape = shape(args, validator(args)?)?;
+    let shape = shape(args, validator(args, config)?)?;
     let settings = settings(args, config)?;
     note_a_file(args, &settings.topic, config);
     produce::run(&settings, shape, config)
@@ -61,13 +61,20 @@ fn note_a_file(args: &Args, topic: &str, config: &Config) {
 }
 
 /// What `--validate` asks for.
-fn validator(args: &Args) -> anyhow::Result<Option<Validator>> {
+fn validator(args: &Args, config: &Config) -> anyhow::Result<Option<Validator>> {
     Ok(match args.validate.as_deref() {
         None => None,
         Some("json") => Some(Validator::Json),
         Some(file) => {
             let text = std::fs::read(file)
                 .with_context(|| format!("--validate {file} (give json, or the file of a JSON Schema)"))?;
+            let unknown = Validator::unknown_formats(&text);
+            if !unknown.is_empty() {
+                let formats = unknown.join(", ");
+                config
+                    .log
+                    .note(format_args!("--validate {file}: its draft has no format {formats}: not checked"));
+            }
             let validator = Validator::schema(&text);
             Some(validator.with_context(|| format!("--validate {file} can't be used as a JSON Schema"))?)
         }

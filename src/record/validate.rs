@@ -1,5 +1,7 @@
 //! Whether a value is JSON, or valid against a JSON Schema, and if not, why. Pure: no clock, no IO.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, anyhow, bail};
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -9,9 +11,11 @@ use crate::record::json::short;
 /// What a value must be to be sent.
 #[derive(Debug)]
 pub(crate) enum Validator {
-    /// One JSON text (RFC 8259) in UTF-8, nested to any depth; a name may be in an object twice.
+    /// One JSON text (RFC 8259) in UTF-8 that other parsers can hold: half of a surrogate pair and a number
+    /// beyond a double's range are refused, as I-JSON (RFC 7493) advises, since some parsers refuse these
+    /// and others replace them. It is nested to any depth; a name may be in an object twice.
     Json,
-    /// JSON that a JSON Schema accepts. Text that is nested deeper than 127 is refused.
+    /// JSON that a JSON Schema accepts, its formats included. Text that is nested deeper than 127 is refused.
     Schema(Box<jsonschema::Validator>),
 }
 
@@ -25,12 +29,30 @@ impl Validator {
         }
         // With this base, a relative reference reaches the retriever, whose error says what to do.
         let options = jsonschema::options().with_base_uri("schema:///").with_retriever(Alone);
-        let validator = options.build(&schema).map_err(|e| {
+        // By the newer drafts, a format is a remark and no assertion.
+        let validator = options.should_validate_formats(true).build(&schema).map_err(|e| {
             let at = e.instance_path().as_str();
             let at = if at.is_empty() { String::new() } else { format!(" (at {at} of the schema)") };
             anyhow!("{}{at}", short(&e.to_string()))
         })?;
         Ok(Self::Schema(Box::new(validator)))
+    }
+
+    /// The formats that a schema names and that are not checked, since its draft does not define them.
+    pub(crate) fn unknown_formats(text: &[u8]) -> Vec<String> {
+        let schema: Value = serde_json::from_slice(text).unwrap_or_default();
+        let mut named = BTreeSet::new();
+        collect_formats(&schema, &mut named);
+        let draft = schema.get("$schema");
+        let is_known = |format: &str| {
+            let mut probe = serde_json::json!({ "format": format });
+            if let Some(draft) = draft {
+                probe["$schema"] = draft.clone();
+            }
+            let options = jsonschema::options().should_validate_formats(true);
+            options.should_ignore_unknown_formats(false).build(&probe).is_ok()
+        };
+        named.into_iter().filter(|format| !is_known(format)).map(short).collect()
     }
 
     /// Why the value is not valid, in one line.
@@ -51,9 +73,16 @@ impl Validator {
         };
         match self {
             // Read without recursion, so that no depth overflows the stack.
-            Self::Json => serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(not_json),
+            Self::Json => {
+                serde_json::from_str::<IgnoredAny>(text).map_err(not_json)?;
+                portable(text)
+                    .map_err(|(what, at)| format!("not JSON that every parser reads: {what} (byte {at})"))
+            }
             Self::Schema(validator) => {
-                let instance: Value = serde_json::from_str(text).map_err(not_json)?;
+                let instance: Value = match serde_json::from_str(text) {
+                    Ok(instance) => instance,
+                    Err(e) => return Self::Json.check(value).and(Err(not_json(e))),
+                };
                 validator.validate(&instance).map_err(|e| {
                     let at = e.instance_path().as_str();
                     let at = if at.is_empty() { String::new() } else { format!(" (at {})", short(at)) };
@@ -61,6 +90,68 @@ impl Validator {
                 })
             }
         }
+    }
+}
+
+/// Whether a text that keeps to JSON's grammar has no number beyond a double's range and no half of a
+/// surrogate pair; else which of them, and its first byte, from 1.
+fn portable(text: &str) -> Result<(), (&'static str, usize)> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = portable_string(bytes, at + 1)?,
+            b'-' | b'0'..=b'9' => {
+                let is_more = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
+                let length = bytes[at..].iter().take_while(is_more).count();
+                // A shorter one without an exponent is in the range.
+                let number = &text[at..at + length];
+                let may_exceed = length > 300 || number.contains(['e', 'E']);
+                if may_exceed && number.parse::<f64>().is_ok_and(f64::is_infinite) {
+                    return Err(("a number out of range", at + 1));
+                }
+                at += length;
+            }
+            _ => at += 1,
+        }
+    }
+    Ok(())
+}
+
+/// The same for the string whose content begins here; gives where it ends.
+fn portable_string(bytes: &[u8], mut at: usize) -> Result<usize, (&'static str, usize)> {
+    // The code unit of an escape at this place.
+    let unit = |at: usize| {
+        let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    loop {
+        let next = at + memchr::memchr2(b'"', b'\\', &bytes[at..]).unwrap_or(bytes.len() - at);
+        at = match (bytes.get(next), unit(next)) {
+            (Some(b'\\'), Some(0xD800..=0xDBFF)) if matches!(unit(next + 6), Some(0xDC00..=0xDFFF)) => {
+                next + 12
+            }
+            (Some(b'\\'), Some(0xD800..=0xDFFF)) => return Err(("half of a surrogate pair", next + 1)),
+            (Some(b'\\'), _) => next + 2,
+            _ => return Ok(next + 1),
+        };
+    }
+}
+
+/// Adds the values of `format` in a schema, but for those in values that it only compares with or shows.
+fn collect_formats<'a>(schema: &'a Value, found: &mut BTreeSet<&'a str>) {
+    match schema {
+        Value::Array(items) => items.iter().for_each(|item| collect_formats(item, found)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match (name.as_str(), value) {
+                    ("format", Value::String(format)) => _ = found.insert(format),
+                    ("const" | "enum" | "default" | "examples", _) => {}
+                    _ => collect_formats(value, found),
+                }
+            }
+        }
+        _ => {}
     }
 }
 
@@ -90,9 +181,16 @@ mod tests {
 
     #[test]
     fn one_json_text_is_valid_and_nothing_else() {
-        for valid in
-            ["1", " null ", "\"a\"", "[]", "{\"a\":1,\"a\":2}", "\r\n[1,\n2]\r", "1e999", r#""\ud800""#]
-        {
+        for valid in [
+            "1",
+            " null ",
+            "\"a\"",
+            "[]",
+            "{\"a\":1,\"a\":2}",
+            "\r\n[1,\n2]\r",
+            "1e308",
+            r#""\ud834\udd1e\\u""#,
+        ] {
             assert_eq!(Validator::Json.check(valid.as_bytes()), Ok(()), "{valid}");
         }
         for (invalid, reason) in [
@@ -104,6 +202,8 @@ mod tests {
             ("[1,\n2,]", "not JSON: expected value (line 2, column 3)"),
             ("\u{feff}1", "not JSON: expected value (column 1)"),
             ("01", "not JSON: invalid number (column 2)"),
+            ("[0,-1e999]", "not JSON that every parser reads: a number out of range (byte 4)"),
+            (r#"{"a":"\ud800"}"#, "not JSON that every parser reads: half of a surrogate pair (byte 7)"),
             ("NaN", "not JSON: expected value (column 1)"),
             (
                 "\"\t\"",
@@ -145,6 +245,24 @@ mod tests {
         ] {
             assert_eq!(validator.check(value.as_bytes()).unwrap_err(), reason, "{value}");
         }
+    }
+
+    #[test]
+    fn a_format_is_checked_in_every_draft_and_one_that_is_not_known_is_named() {
+        for draft in ["", r#""$schema":"http://json-schema.org/draft-07/schema#","#] {
+            let text = format!(
+                r#"{{{draft}"properties":{{"at":{{"format":"date-time"}},"format":{{"format":"email"}},
+                    "n":{{"format":"int32"}}}},"examples":[{{"format":"pdf"}}]}}"#
+            );
+            let validator = schema(&text);
+            assert_eq!(validator.check(br#"{"at":"2024-05-01T12:30:00Z","format":"a@b.c","n":1}"#), Ok(()));
+            let reason = validator.check(br#"{"at":"yesterday"}"#).unwrap_err();
+            assert_eq!(reason, "against the schema: \"yesterday\" is not a \"date-time\" (at /at)");
+            assert_eq!(Validator::unknown_formats(text.as_bytes()), ["int32"]);
+        }
+        let uuid = r#"{"$schema":"http://json-schema.org/draft-07/schema#","format":"uuid"}"#;
+        assert_eq!(Validator::unknown_formats(uuid.as_bytes()), ["uuid"]);
+        assert!(Validator::unknown_formats(br#"{"format":"uuid"}"#).is_empty());
     }
 
     #[test]
@@ -217,9 +335,24 @@ mod tests {
         #[test]
         fn what_looks_like_json_does_not_panic_either(text in r#"[\[\]{}",:0-9eE.+\-\\utrfalsn \n]{0,40}"#) {
             let json = Validator::Json.check(text.as_bytes());
-            // An empty schema asks for JSON and no more, but for what Value can't hold.
-            let any = schema("{}").check(text.as_bytes());
-            prop_assert!(any.is_err() || json.is_ok(), "{:?} {:?}", json, any);
+            // An empty schema asks for JSON and no more.
+            prop_assert_eq!(schema("{}").check(text.as_bytes()), json);
+        }
+
+        #[test]
+        fn json_and_a_schema_that_takes_everything_say_the_same(
+            parts in prop::collection::vec(
+                prop_oneof![
+                    Just(r"\ud83d".to_owned()), Just(r"\udE00".to_owned()), Just(r"\u0041".to_owned()),
+                    Just(r"\\".to_owned()), Just(r#"\""#.to_owned()), "[a-z🦀]",
+                ],
+                0..6,
+            ),
+            number in "-?[1-9][0-9]{0,3}(\\.[0-9]{1,3})?([eE][-+]?[0-9]{1,3})?",
+        ) {
+            let text = format!("{{\"{0}\":[\"{0}\",{number}]}}", parts.concat());
+            let json = Validator::Json.check(text.as_bytes());
+            prop_assert_eq!(&json, &schema("true").check(text.as_bytes()), "{}", text);
         }
 
         #[test]
