@@ -19,7 +19,6 @@ use crate::sending::{self, settings::Missing};
 pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let shape = shape(args, validator(args, config)?)?;
     let settings = settings(args, config)?;
-    note_a_file(args, &settings.topic, config);
     produce::run(&settings, shape, config)
 }
 
@@ -33,6 +32,9 @@ pub(crate) fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings>
     }
     let topic = config::topic::one(named.as_deref(), None, config.env_topic.as_deref())?;
     Ok(Settings {
+        note: is_also_a_file(args).then(|| {
+            format!("topic {topic} is also a file here; `kq produce -t TOPIC {topic}` reads that file")
+        }),
         topic,
         inputs: Input::all(&files)?,
         delimiter: delimiter(args)?,
@@ -51,13 +53,9 @@ pub(crate) fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings>
     })
 }
 
-/// Notes that the word that was taken as the topic is also the name of a file.
-fn note_a_file(args: &Args, topic: &str, config: &Config) {
-    if args.topic.is_none() && args.positionals.first().is_some_and(|name| Path::new(name).is_file()) {
-        config.log.note(format_args!(
-            "topic {topic} is also a file here; `kq produce -t TOPIC {topic}` reads that file"
-        ));
-    }
+/// Whether the word that was taken as the topic is also the name of a file.
+fn is_also_a_file(args: &Args) -> bool {
+    args.topic.is_none() && args.positionals.first().is_some_and(|name| Path::new(name).is_file())
 }
 
 /// What `--validate` asks for.
@@ -110,7 +108,8 @@ fn producer(args: &Args) -> sending::settings::Settings {
         delivery_timeout: args.delivery_timeout,
         acks: args.acks,
         idempotence: args.no_idempotence.then_some(false),
-        missing: if args.no_create { Missing::Refuse } else { Missing::Create },
+        // Where the topic was forgotten, the broker would make one with the file's name.
+        missing: if args.no_create || is_also_a_file(args) { Missing::Refuse } else { Missing::Create },
     }
 }
 

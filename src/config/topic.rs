@@ -1,5 +1,7 @@
 //! Topic names: which one is meant, and whether it is legal. No network.
 
+use std::fs::Metadata;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{anyhow, bail};
@@ -81,11 +83,15 @@ pub(crate) fn flaw(name: &str) -> Option<String> {
     ))
 }
 
-/// The hint where a TOPIC is also the name of a file: most likely the topic was forgotten.
+/// The hint where a TOPIC is also the name of a file: most likely the topic, or what stands before a
+/// command, was forgotten.
 pub(crate) fn file_hint(name: &str) -> Option<String> {
-    Path::new(name)
-        .is_file()
-        .then(|| format!("it is a file here: name the topic first, as in `kq produce TOPIC {name}`"))
+    let metadata = Path::new(name).metadata().ok().filter(Metadata::is_file)?;
+    Some(if metadata.permissions().mode() & 0o111 == 0 {
+        format!("it is a file here: name the topic first, as in `kq produce TOPIC {name}`")
+    } else {
+        format!("it is a program here: a command stands after `--`, as in `kq worker TOPIC -- {name}`")
+    })
 }
 
 /// The message of every command about a topic that the cluster does not have.
@@ -133,6 +139,19 @@ mod tests {
         assert!(check("..").is_err());
         assert!(check(&"x".repeat(250)).is_err());
         assert!(check(&"x".repeat(249)).is_ok());
+    }
+
+    #[test]
+    fn a_name_that_is_a_file_or_a_program_draws_what_was_probably_meant() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let name = file.path().to_str().unwrap();
+        let hint = || file_hint(name).unwrap();
+        assert!(hint().contains(&format!("`kq produce TOPIC {name}`")), "{}", hint());
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(hint().contains(&format!("`kq worker TOPIC -- {name}`")), "{}", hint());
+        assert!(check(name).unwrap_err().to_string().ends_with(&hint()));
+        assert_eq!(file_hint("/"), None);
+        assert_eq!(or_a_file("no such file"), "");
     }
 
     proptest! {

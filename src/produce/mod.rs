@@ -65,6 +65,9 @@ pub(crate) fn run(settings: &Settings, shape: Shape, config: &Config) -> anyhow:
 fn connect(settings: &Settings, config: &Config) -> anyhow::Result<Connected> {
     let topic = &settings.topic;
     let connected = client::connect(config, &settings.producer, topic)?;
+    if let Some(note) = &settings.note {
+        config.log.note(note);
+    }
     if let Some(partition) = settings.partition
         && !connected.partition_ids.contains(&partition)
     {

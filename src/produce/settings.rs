@@ -7,6 +7,8 @@ use crate::sending;
 /// The settings of one run: checked, and parsed.
 pub(crate) struct Settings {
     pub topic: String,
+    /// What is noted of the topic once it was found.
+    pub note: Option<String>,
     /// What is read, in order; never empty.
     pub inputs: Vec<Input>,
     /// What ends a record; empty: nothing does, an input is one record.

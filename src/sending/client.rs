@@ -178,7 +178,8 @@ pub(crate) fn await_topic<P: ProducerClient>(
             }
             Err(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
                 if missing == Missing::Refuse || Instant::now() >= missing_after {
-                    return Err(anyhow!(config::topic::absent(topic)));
+                    let hint = config::topic::or_a_file(topic);
+                    return Err(anyhow!("{}{hint}", config::topic::absent(topic)));
                 }
             }
             Err(Code::LeaderNotAvailable) if Instant::now() < deadline => {}

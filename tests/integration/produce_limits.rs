@@ -191,6 +191,25 @@ fn a_topic_that_is_a_file_draws_a_hint_unless_it_was_named_as_one() {
 }
 
 #[test]
+fn no_topic_is_made_with_the_name_of_a_file_unless_it_was_named_as_one() {
+    let cluster = Cluster::get();
+    let topic = cluster.topic("forgotten");
+    let produce = |args: &[&str]| {
+        let kq = cluster.kq(["produce"]).args(args).stdin("0\n");
+        kq.file(&topic, "1\n");
+        kq.run()
+    };
+    produce(&[&topic])
+        .status(2)
+        .stderr_has(&format!("topic {topic} does not exist; `kq topic create {topic}` creates it"))
+        .stderr_has(&format!("it is a file here: name the topic first, as in `kq produce TOPIC {topic}`"))
+        .stderr_lacks("is also a file");
+    cluster.kq(["topic", "describe", &topic]).run().status(2).stderr_has("does not exist");
+    produce(&["-t", &topic, &topic]).success();
+    assert_eq!(values(&cluster, &topic), "1\n");
+}
+
+#[test]
 fn a_rate_is_kept_after_an_idle_time_and_by_the_first_signal() {
     let cluster = Cluster::get();
     let topic = cluster.create("rate", 1);
