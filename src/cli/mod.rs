@@ -7,6 +7,7 @@
 pub(crate) mod config;
 pub(crate) mod consume;
 pub(crate) mod dev;
+mod foreign;
 pub(crate) mod produce;
 pub(crate) mod reading;
 pub(crate) mod selection;
@@ -104,7 +105,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
         Cli::command().color(color(&args)).mut_arg("properties", |arg| arg.value_parser(note.clone()));
     let parsed = command.try_get_matches_from_mut(&args).and_then(|matches| Cli::from_arg_matches(&matches));
     let mut cli = parsed.map_err(|e| {
-        let better = kcat_mode(&e, &args, &mut command).or_else(|| without_dashes(&e, &args, &mut command));
+        let better = kcat_mode(&e, &args, &mut command)
+            .or_else(|| without_dashes(&e, &args, &mut command))
+            .or_else(|| foreign::flag(&e, &args, &mut command));
         better.unwrap_or(e)
     })?;
     let mut properties = std::mem::take(&mut *properties.lock());

@@ -85,7 +85,8 @@ pub(crate) struct Args {
     #[arg(long, requires = "json", help_heading = "Framing")]
     pub topic_from_record: bool,
 
-    /// Send only values that are JSON (json), or that the JSON Schema in FILE accepts; tombstones are sent
+    /// Send only values that are JSON (json), or that the JSON Schema in FILE accepts,
+    /// formats included; tombstones are sent
     #[arg(long, value_name = "json|FILE", help_heading = "Framing")]
     pub validate: Option<String>,
 
