@@ -219,6 +219,9 @@ Examples:
   kq worker foo --metrics :9100 -- ./handler.sh    /metrics, /livez, /readyz
   kq worker foo --exit-map 3=skip --on-failure retry -- ./handler.sh
 
+WHERE, TIME and DURATION are explained in `kq consume --help`. A time is a position in each partition: reading \
+follows the offsets from there, whatever the timestamps of the records are.
+
 --persistent: -j processes keep running. Each reads one record a line, the JSON of `kq consume -J` with \"id\" \
 and \"attempt\" in front, and answers on stdout in any order, flushing each line:
   {\"id\":7,\"ok\":true,\"out\":[\"printed by kq\"]}
