@@ -5,6 +5,7 @@
 //! - [`topics`] and [`log`] keep the records, in files as Kafka's own batches.
 //! - [`groups`] is the group coordinator: a pure state machine, and the clock that drives it.
 //! - [`run`] runs a broker on its own or [`around`] a command; [`files`] raises the limit of open files.
+//! - [`notes`] is what it says on stderr, with a bound for each kind of line.
 //! - [`folder`] is the place on disk; [`configs`] lists the configurations of a topic.
 //!
 //! Not here, and refused with the protocol's own error or not offered in
@@ -36,6 +37,7 @@ pub(crate) mod files;
 pub(crate) mod folder;
 pub(crate) mod groups;
 pub(crate) mod log;
+pub(crate) mod notes;
 pub(crate) mod request;
 pub(crate) mod run;
 pub(crate) mod server;

@@ -17,9 +17,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
-use super::broker::{Broker, Seldom};
+use super::broker::Broker;
 use super::dispatch;
 use super::log::Slice;
+use super::notes::Kind;
 use super::request::{Client, Part, Reply};
 
 /// The largest frame, as Kafka's `socket.request.max.bytes`.
@@ -81,15 +82,13 @@ pub(crate) async fn run(broker: Arc<Broker>, listener: TcpListener, max_connecti
     tokio::join!(
         serve(Arc::clone(&broker), listener, max_connections),
         broker.coordinator.run(),
-        retain(Arc::clone(&broker)),
+        every_second(Arc::clone(&broker)),
     );
 }
 
 /// Accepts connections for as long as it is polled.
 async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: usize) {
     let open = Arc::new(AtomicUsize::new(0));
-    let mut full = false;
-    let cannot_accept = Seldom::default();
     let memory = Arc::new(Memory {
         frames: Arc::new(Semaphore::new(FRAME_MEMORY / 1024)),
         answers: Semaphore::new(ANSWER_MEMORY / 1024),
@@ -98,29 +97,24 @@ async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: usiz
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(e) => {
-                // No file descriptor is free: the peer waits in the queue until one is. With many
-                // short connections this can alternate quickly, so the note is limited.
-                if cannot_accept.is_due() {
-                    broker.log.error(format_args!("accept a connection: {e}; tried again until it goes"));
-                }
+                // No file descriptor is free: the peer waits in the queue until one is.
+                let again = "tried again until it goes";
+                broker.notes.error(Kind::Connection, format!("accept a connection: {e}; {again}"));
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             }
         };
         if open.load(Ordering::Relaxed) >= max_connections {
-            // One note, and the next only after there was room: clients retry all the time.
-            if !std::mem::replace(&mut full, true) {
-                broker.log.error(format_args!("{peer}: refused, {max_connections} connections are open"));
-            }
+            let why = format!("{max_connections} connections are open");
+            broker.notes.error(Kind::Connection, format!("{peer}: refused, {why}"));
             continue;
         }
-        full = false;
         open.fetch_add(1, Ordering::Relaxed);
         let (broker, memory, open) = (Arc::clone(&broker), Arc::clone(&memory), Arc::clone(&open));
         // The task owns its connection and ends with it; all tasks end with the runtime.
         tokio::spawn(async move {
             if let Err(Closed::Malformed(why)) = converse(&broker, stream, peer, &memory).await {
-                broker.log.error(format_args!("{peer}: {why}; connection closed"));
+                broker.notes.error(Kind::Malformed, format_args!("{peer}: {why}; connection closed"));
             }
             open.fetch_sub(1, Ordering::Relaxed);
         });
@@ -184,9 +178,9 @@ async fn converse(
             }
         }
         .map_err(Closed::Malformed)?;
-        if broker.log.shows(1) {
+        if broker.notes.is_verbose() {
             let took = asked.elapsed();
-            broker.log.verbose(1, format_args!("{peer} {what} {size} B {:.1} ms", took.as_secs_f64() * 1e3));
+            broker.notes.verbose(format_args!("{peer} {what} {size} B {:.1} ms", took.as_secs_f64() * 1e3));
         }
         match reply {
             Reply::Nothing => {}
@@ -316,13 +310,15 @@ async fn send(stream: &mut TcpStream, mut bytes: &[u8]) -> Result<(), Closed> {
     Ok(())
 }
 
-/// Deletes once a second what retention no longer keeps, for as long as it is polled.
-async fn retain(broker: Arc<Broker>) {
+/// Once a second, for as long as it is polled: deletes what retention no longer keeps, and says which
+/// notes were left out.
+async fn every_second(broker: Arc<Broker>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     loop {
         every.tick().await;
         for failed in broker.topics.retain(crate::clock::now_ms()) {
-            broker.log.error(failed);
+            broker.notes.error(Kind::Storage, failed);
         }
+        broker.notes.tick();
     }
 }

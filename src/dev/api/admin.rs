@@ -13,6 +13,7 @@ use kafka_protocol::messages::{
 
 use super::{Room, configs, message, once, text};
 use crate::dev::code;
+use crate::dev::notes::Kind;
 use crate::dev::request::Context;
 use crate::dev::topics::Refused;
 
@@ -133,7 +134,7 @@ fn create<'a>(context: &Context<'_>, planned: Vec<Planned<'a>>, only_check: bool
             && *replicas > 1
             && !only_check
         {
-            broker.log.note(format_args!(
+            broker.notes.note(Kind::Replicas, format_args!(
                 "topic {}: {replicas} replicas were asked for; kq dev is one node and keeps 1 (--strict refuses)",
                 topic.name.as_str()
             ));

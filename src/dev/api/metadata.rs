@@ -13,6 +13,7 @@ use kafka_protocol::messages::{
 use super::{once, text};
 use crate::dev::broker::{CLUSTER_ID, NODE_ID};
 use crate::dev::code::{self, Code, UNKNOWN_TOPIC_OR_PARTITION as UNKNOWN};
+use crate::dev::notes::Kind;
 use crate::dev::request::Context;
 use crate::dev::topics::{self, Topic};
 
@@ -62,17 +63,14 @@ fn make_missing<'a>(
     let made = broker.topics.create_all(new);
     let refused = missing.into_iter().zip(made).filter_map(|(name, made)| match made {
         Ok(_) => {
-            broker.log.verbose(1, format_args!("topic {name} made on first use"));
+            broker.notes.verbose(format_args!("topic {name} made on first use"));
             None
         }
         // Another client has created it meanwhile.
         Err((code::TOPIC_ALREADY_EXISTS, _)) => None,
         Err((code::INVALID_TOPIC_EXCEPTION, _)) => Some((name, code::INVALID_TOPIC_EXCEPTION)),
         Err((error, why)) => {
-            // One note, even if a client asks for thousands of topics or repeats the request.
-            if broker.cannot_make.is_due() {
-                broker.log.error(format_args!("make topic {name}: {why}"));
-            }
+            broker.notes.error(Kind::Topic, format_args!("make topic {name}: {why}"));
             Some((name, error))
         }
     });

@@ -15,6 +15,7 @@ use kafka_protocol::messages::{
 use crate::dev::broker::Broker;
 use crate::dev::code::{self, Code};
 use crate::dev::log::times;
+use crate::dev::notes::Kind;
 use crate::dev::request::Context;
 
 const LATEST: i64 = -1;
@@ -93,7 +94,7 @@ fn find(broker: &Broker, (topic, index, time): &Asked, budget: &mut u64) -> Resu
         time => times::find(|| partition.log(), time, budget),
     };
     by_time.map_err(|e| {
-        broker.log.error(format_args!("read {topic}[{index}]: {e}"));
+        broker.notes.error(Kind::Storage, format_args!("read {topic}[{index}]: {e}"));
         code::KAFKA_STORAGE_ERROR
     })
 }
@@ -127,7 +128,10 @@ fn delete(context: &Context<'_>, topic: &str, index: i32, offset: i64) -> Result
     match log.delete_before(offset) {
         Ok(()) => Ok(log.start()),
         Err(e) => {
-            context.broker.log.error(format_args!("delete records of {topic}[{index}]: {e}"));
+            context
+                .broker
+                .notes
+                .error(Kind::Storage, format_args!("delete records of {topic}[{index}]: {e}"));
             Err(code::KAFKA_STORAGE_ERROR)
         }
     }

@@ -11,6 +11,7 @@ use kafka_protocol::messages::{
 use super::message;
 use crate::dev::code::{self, Code};
 use crate::dev::log::batch::Refusal;
+use crate::dev::notes::Kind;
 use crate::dev::request::Context;
 
 /// Appends one batch to each partition.
@@ -74,15 +75,15 @@ fn partition(
         }
         Err(Refusal { code, why }) => {
             let client = (context.client.peer, context.client_id);
-            context.broker.log.verbose(
-                1,
-                format_args!(
-                    "{} {:?}: refused for {}[{}]: {why}",
-                    client.0, client.1, topic.name, data.index
-                ),
-            );
+            context.broker.notes.verbose(format_args!(
+                "{} {:?}: refused for {}[{}]: {why}",
+                client.0, client.1, topic.name, data.index
+            ));
             if code == code::KAFKA_STORAGE_ERROR {
-                context.broker.log.error(format_args!("{}[{}]: {why}", topic.name, data.index));
+                context
+                    .broker
+                    .notes
+                    .error(Kind::Storage, format_args!("{}[{}]: {why}", topic.name, data.index));
             }
             response.with_error_code(code).with_error_message(message(why))
         }
