@@ -137,6 +137,7 @@ pub(crate) const APIS: &[Api] = &[
     ),
     api(ApiKey::DescribeGroups, (0, 5), &[all(List(&Text)), from(3, Fixed(1))]),
     api(ApiKey::ListGroups, (0, 5), &[from(4, List(&Text)), from(5, List(&Text))]),
+    api(ApiKey::SaslHandshake, (0, 1), &[all(Text)]),
     api(ApiKey::ApiVersions, (0, 3), &[from(3, Text), from(3, Text)]),
     api(
         ApiKey::CreateTopics,
@@ -188,11 +189,33 @@ pub(crate) const APIS: &[Api] = &[
         &[all(Text), all(Structs(&[all(Text), all(Structs(&[all(Fixed(4))]))]))],
     ),
     api(ApiKey::DescribeCluster, (0, 1), &[all(Fixed(1)), from(1, Fixed(1))]),
+    api(
+        ApiKey::ConsumerGroupHeartbeat,
+        (0, 1),
+        &[
+            all(Text),
+            all(Text),
+            all(Fixed(4)),
+            all(Text),
+            all(Text),
+            all(Fixed(4)),
+            all(List(&Text)),
+            from(1, Text),
+            all(Text),
+            all(Structs(&[all(Fixed(16)), all(INDEXES)])),
+        ],
+    ),
 ];
 
 /// The request with this key, if the broker answers it.
 pub(crate) fn find(key: i16) -> Option<&'static Api> {
     APIS.iter().find(|api| api.key as i16 == key)
+}
+
+/// A request's name for a person, whether or not the broker answers it.
+pub(crate) fn name(key: i16) -> String {
+    ApiKey::try_from(key)
+        .map_or_else(|()| format!("an unknown request (api key {key})"), |key| format!("{key:?}"))
 }
 
 #[cfg(test)]

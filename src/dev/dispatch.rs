@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use kafka_protocol::messages::{
-    AlterConfigsRequest, ApiKey, ApiVersionsResponse, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
-    DescribeConfigsRequest, DescribeGroupsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
-    ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
-    OffsetFetchRequest, ProduceRequest, SyncGroupRequest, api_versions_response::ApiVersion,
+    AlterConfigsRequest, ApiKey, ApiVersionsResponse, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, FetchRequest,
+    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
+    JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
+    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, ProduceRequest, SaslHandshakeRequest,
+    SyncGroupRequest, api_versions_response::ApiVersion,
 };
 use kafka_protocol::protocol::{Decodable, Encodable};
 
-use super::api::{admin, configs, fetch, groups, members, metadata, offsets, produce};
+use super::api::{admin, configs, fetch, groups, lacking, members, metadata, offsets, produce};
 use super::apis::{self, Api};
 use super::broker::Broker;
 use super::code;
@@ -31,8 +32,10 @@ pub(crate) async fn answer(
     let (header, body) = header(frame)?;
     let Some(api) = apis::find(header.api_key) else {
         return Err(format!(
-            "a request of api key {} version {} from client {:?}, which kq dev does not have",
-            header.api_key, header.version, header.client_id
+            "{} v{} from client {:?}, which kq dev does not have",
+            apis::name(header.api_key),
+            header.version,
+            header.client_id
         ));
     };
     let what = format!("{:?} v{} {:?}", api.key, header.version, header.client_id);
@@ -164,6 +167,10 @@ async fn handle(context: &Context<'_>, api: &Api, body: Bytes, share: Share) -> 
             reply!(configs::alter_incrementally(context, request!(IncrementalAlterConfigsRequest)))
         }
         ApiKey::OffsetDelete => reply!(groups::forget(context, request!(OffsetDeleteRequest))),
+        ApiKey::SaslHandshake => reply!(lacking::sasl_handshake(context, request!(SaslHandshakeRequest))),
+        ApiKey::ConsumerGroupHeartbeat => {
+            reply!(lacking::consumer_group_heartbeat(context, request!(ConsumerGroupHeartbeatRequest)))
+        }
         ApiKey::DescribeCluster => reply!(metadata::cluster(context, request!(DescribeClusterRequest))),
         key => anyhow::bail!("{key:?} has no handler"),
     }

@@ -8,8 +8,8 @@
 //! - [`notes`] is what it says on stderr, with a bound for each kind of line.
 //! - [`folder`] is the place on disk; [`configs`] lists the configurations of a topic.
 //!
-//! Not here, and refused with the protocol's own error or not offered in
-//! `ApiVersions`: transactions, ACLs, TLS and SASL, KIP-848 groups, compaction, replicas.
+//! Not here, and refused with the protocol's own error and a line on stderr (`api::lacking`), or not
+//! offered in `ApiVersions`: transactions, ACLs, TLS and SASL, KIP-848 groups, compaction, replicas.
 //!
 //! `tests/dev_clients/run` and CI test these clients. Each one creates a topic; produces and consumes
 //! without a codec and with gzip, snappy, lz4 and zstd; runs two members of a group, kills one and

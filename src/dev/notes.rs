@@ -84,7 +84,7 @@ impl Notes {
                 told.insert(key, now);
             }
         }
-        self.error(Kind::Lacking, format_args!("{client:?}: {lack}"));
+        self.error(Kind::Lacking, format_args!("client {client:?} {lack}"));
     }
 
     /// A line of `-v`, which has no bound.
@@ -231,11 +231,14 @@ mod tests {
     fn what_a_client_lacks_is_said_once_for_each_client_and_thing() {
         let said = said(|notes| {
             for _ in 0..100 {
-                notes.lacks("a", "no logins");
-                notes.lacks("b", "no logins");
-                notes.lacks("a", "no transactions");
+                notes.lacks("a", "wants this");
+                notes.lacks("b", "wants this");
+                notes.lacks("a", "wants that");
             }
         });
-        assert_eq!(said, "kq: \"a\": no logins\nkq: \"b\": no logins\nkq: \"a\": no transactions\n");
+        assert_eq!(
+            said,
+            "kq: client \"a\" wants this\nkq: client \"b\" wants this\nkq: client \"a\" wants that\n"
+        );
     }
 }

@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
+use super::apis;
 use super::broker::Broker;
 use super::dispatch;
 use super::log::Slice;
@@ -149,7 +150,7 @@ async fn converse(
         need(&mut stream, &mut buffer, 12, deadline).await?;
         let api_key = i16::from_be_bytes(first(&buffer[4..])?);
         if api_key != ApiKey::Produce as i16 && size > MAX_OTHER_FRAME {
-            return Err(Closed::Malformed(format!("a request (api key {api_key}) of {size} bytes")));
+            return Err(Closed::Malformed(format!("{} of {size} bytes", apis::name(api_key))));
         }
         let (share, deadline) = if size > SMALL_FRAME {
             let kib = u32::try_from(size / 1024).unwrap_or(u32::MAX);

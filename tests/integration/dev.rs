@@ -31,14 +31,14 @@ fn is_empty(folder: &Path) -> bool {
 }
 
 /// A `kq dev` without a command, and where it listens.
-struct Standing {
+pub(crate) struct Standing {
     child: Child,
-    brokers: String,
+    pub(crate) brokers: String,
     stderr: BufReader<std::process::ChildStderr>,
 }
 
 impl Standing {
-    fn start(tmp: &Path, args: &[&str]) -> Self {
+    pub(crate) fn start(tmp: &Path, args: &[&str]) -> Self {
         let mut child = kq(tmp)
             .args(["dev", "--port", "0"])
             .args(args)
@@ -66,7 +66,7 @@ impl Standing {
     }
 
     /// Ends it with a signal; its status and what it said meanwhile.
-    fn end(mut self, signal: rustix::process::Signal) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self, signal: rustix::process::Signal) -> (Option<i32>, String) {
         self.signal(signal);
         let status = self.child.wait().expect("wait");
         let mut said = String::new();
@@ -74,7 +74,7 @@ impl Standing {
         (status.code(), said)
     }
 
-    fn config(&self) -> ClientConfig {
+    pub(crate) fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers);
         config

@@ -11,6 +11,7 @@ mod consume;
 mod consume_bounds;
 mod decode;
 mod dev;
+mod dev_lacking;
 mod harness;
 mod layout;
 /// The oracle of the fault lab can fail: its own tests, which need no cluster.

@@ -24,7 +24,7 @@ use kafka_protocol::messages::{
 };
 
 use super::members::optional;
-use super::{Room, message, text};
+use super::{Room, lacking, message, text};
 use crate::dev::broker::NODE_ID;
 use crate::dev::code;
 use crate::dev::groups::messages::Who;
@@ -38,7 +38,7 @@ pub(crate) fn find_coordinator(
 ) -> FindCoordinatorResponse {
     let (error, why) = match request.key_type {
         0 => (code::NONE, None),
-        1 => (code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, message("kq dev has no transactions")),
+        1 => (lacking::transactions(context), message("kq dev has no transactions")),
         _ => (code::INVALID_REQUEST, message("kq dev knows coordinators of groups only")),
     };
     let (id, host, port) = if error == code::NONE {

@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod configs;
 pub(crate) mod fetch;
 pub(crate) mod groups;
+pub(crate) mod lacking;
 pub(crate) mod members;
 pub(crate) mod metadata;
 pub(crate) mod offsets;

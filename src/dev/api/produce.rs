@@ -8,7 +8,7 @@ use kafka_protocol::messages::{
     InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse, ProducerId,
 };
 
-use super::message;
+use super::{lacking, message};
 use crate::dev::code::{self, Code};
 use crate::dev::log::batch::Refusal;
 use crate::dev::notes::Kind;
@@ -19,7 +19,7 @@ pub(crate) fn produce(context: &Context<'_>, request: &ProduceRequest) -> Produc
     let refused = if !(-1..=1).contains(&request.acks) {
         code::INVALID_REQUIRED_ACKS
     } else if request.transactional_id.is_some() {
-        code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        lacking::transactions(context)
     } else {
         code::NONE
     };
@@ -98,7 +98,7 @@ pub(crate) fn init_producer_id(
 ) -> InitProducerIdResponse {
     let response = InitProducerIdResponse::default().with_producer_id(ProducerId(-1)).with_producer_epoch(-1);
     if request.transactional_id.is_some() {
-        return response.with_error_code(code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+        return response.with_error_code(lacking::transactions(context));
     }
     let ProducerId(current) = request.producer_id;
     if context.version >= 3 && current >= 0 && (0..i16::MAX).contains(&request.producer_epoch) {

@@ -281,7 +281,11 @@ fn a_newer_api_versions_is_answered_in_the_oldest_form_with_error_35() {
 #[test]
 fn what_the_broker_does_not_have_is_refused_by_name() {
     let fixture = fixture();
-    let mut heartbeat = frame(api(ApiKey::Heartbeat), 0, &[]);
-    heartbeat[..2].copy_from_slice(&68_i16.to_be_bytes());
-    assert!(fixture.ask(heartbeat).is_err_and(|e| e.contains("api key 68")));
+    let of = |key: i16| {
+        let mut frame = frame(api(ApiKey::Heartbeat), 0, &[]);
+        frame[..2].copy_from_slice(&key.to_be_bytes());
+        frame
+    };
+    assert!(fixture.ask(of(24)).is_err_and(|e| e.contains("AddPartitionsToTxn v0")));
+    assert!(fixture.ask(of(999)).is_err_and(|e| e.contains("api key 999")));
 }
