@@ -56,8 +56,8 @@ struct Memory {
 enum Closed {
     /// Closed by the peer, or timed out: no note.
     Quietly,
-    /// The peer sent something that is not a Kafka request.
-    Malformed(String),
+    /// A person should know why, mostly: the peer sent something that is not a Kafka request.
+    Noted(String),
 }
 
 impl From<io::Error> for Closed {
@@ -114,7 +114,7 @@ async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: usiz
         let (broker, memory, open) = (Arc::clone(&broker), Arc::clone(&memory), Arc::clone(&open));
         // The task owns its connection and ends with it; all tasks end with the runtime.
         tokio::spawn(async move {
-            if let Err(Closed::Malformed(why)) = converse(&broker, stream, peer, &memory).await {
+            if let Err(Closed::Noted(why)) = converse(&broker, stream, peer, &memory).await {
                 broker.notes.error(Kind::Malformed, format_args!("{peer}: {why}; connection closed"));
             }
             open.fetch_sub(1, Ordering::Relaxed);
@@ -145,12 +145,12 @@ async fn converse(
         need(&mut stream, &mut buffer, 4, deadline).await?;
         let size = usize::try_from(i32::from_be_bytes(first(&buffer)?)).unwrap_or(usize::MAX);
         if !(8..=MAX_FRAME).contains(&size) {
-            return Err(Closed::Malformed(not_kafka(&buffer)));
+            return Err(Closed::Noted(not_kafka(&buffer)));
         }
         need(&mut stream, &mut buffer, 12, deadline).await?;
         let api_key = i16::from_be_bytes(first(&buffer[4..])?);
         if api_key != ApiKey::Produce as i16 && size > MAX_OTHER_FRAME {
-            return Err(Closed::Malformed(format!("{} of {size} bytes", apis::name(api_key))));
+            return Err(Closed::Noted(format!("{} of {size} bytes", apis::name(api_key))));
         }
         let (share, deadline) = if size > SMALL_FRAME {
             let kib = u32::try_from(size / 1024).unwrap_or(u32::MAX);
@@ -178,7 +178,7 @@ async fn converse(
                 }
             }
         }
-        .map_err(Closed::Malformed)?;
+        .map_err(Closed::Noted)?;
         if broker.notes.is_verbose() {
             let took = asked.elapsed();
             broker.notes.verbose(format_args!("{peer} {what} {size} B {:.1} ms", took.as_secs_f64() * 1e3));
@@ -208,7 +208,7 @@ fn share_of_answers<'a>(
         return Ok(None);
     }
     let share = answers.try_acquire_many(u32::try_from(size / 1024).unwrap_or(u32::MAX));
-    share.map(Some).map_err(|_| Closed::Malformed("too many large answers are not read yet".into()))
+    share.map(Some).map_err(|_| Closed::Noted("too many large answers are not read yet".into()))
 }
 
 fn first<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Closed> {
@@ -285,12 +285,13 @@ async fn write(stream: &mut TcpStream, parts: Vec<Part>) -> Result<(), Closed> {
 
 /// The kernel copies from the file to the socket: a client that never reads costs no memory here.
 async fn send_log(stream: &TcpStream, slice: &Slice) -> Result<(), Closed> {
+    let file = slice.file.open().map_err(|e| Closed::Noted(format!("read a log: {e}")))?;
     let mut position = slice.position;
     let end = slice.position + slice.len;
     while position < end {
         let sent = stream.async_io(Interest::WRITABLE, || {
             let most = usize::try_from(end - position).unwrap_or(usize::MAX);
-            Ok(rustix::fs::sendfile(stream, &slice.file, Some(&mut position), most)?)
+            Ok(rustix::fs::sendfile(stream, &file, Some(&mut position), most)?)
         });
         if timeout(IDLE, sent).await.map_err(|_| Closed::Quietly)?? == 0 {
             // The file is shorter than its index says: there is nothing correct to send.

@@ -11,11 +11,13 @@ use tokio::sync::Notify;
 
 use super::code::{self, Code};
 use super::configs::{self, Defaults};
+use super::files;
 use super::log::PartitionLog;
 use super::log::config::LogConfig;
+use super::log::open::OpenFiles;
 use crate::lock::{Guard, Lock, SharedLock};
 
-/// The most partitions that a topic may have, and all topics together: each needs an open file.
+/// The most partitions that a topic may have, and all topics together.
 pub(crate) const MAX_PARTITIONS: usize = 10_000;
 
 /// One partition: its log, and the fetches that wait for it to grow.
@@ -105,6 +107,7 @@ pub(crate) type Refused = (Code, String);
 /// All topics of the broker.
 pub(crate) struct Topics {
     folder: PathBuf,
+    files: Arc<OpenFiles>,
     pub defaults: Defaults,
     by_name: SharedLock<BTreeMap<String, Arc<Topic>>>,
     /// Partitions of all topics together.
@@ -126,11 +129,13 @@ impl Topics {
             Err(e) => return Err(e),
         };
         std::fs::create_dir_all(folder.join("topics"))?;
+        let files = OpenFiles::new(files::of_logs());
         let mut by_name = BTreeMap::new();
         for listed in listed {
             let mut partitions = Vec::new();
             for index in 0..listed.partitions {
-                let (log, lost) = PartitionLog::open(partition_folder(folder, &listed.name, index))?;
+                let place = partition_folder(folder, &listed.name, index);
+                let (log, lost) = PartitionLog::open(place, &files)?;
                 if let Some(lost) = lost {
                     repaired(format!("{}[{index}]: {lost}", listed.name));
                 }
@@ -143,6 +148,7 @@ impl Topics {
         }
         Ok(Self {
             folder: folder.to_owned(),
+            files,
             defaults,
             total: AtomicUsize::new(by_name.values().map(|topic| topic.partition_count()).sum()),
             by_name: SharedLock::new(by_name),
@@ -283,7 +289,7 @@ impl Topics {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        let (log, _) = PartitionLog::open(folder)?;
+        let (log, _) = PartitionLog::open(folder, &self.files)?;
         Ok(Arc::new(Partition { log: Lock::new(log), waiting: Lock::new(Vec::new()) }))
     }
 
@@ -339,7 +345,11 @@ impl Topics {
         self.remove(&topic);
         self.save().map_err(|e| storage(&e))?;
         for partition in topic.partitions() {
-            let folder = partition.log().folder().to_owned();
+            let folder = {
+                let log = partition.log();
+                log.keep_for_readers().map_err(|e| storage(&e))?;
+                log.folder().to_owned()
+            };
             partition.grew();
             std::fs::remove_dir_all(folder).map_err(|e| storage(&e))?;
         }

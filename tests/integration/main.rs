@@ -12,6 +12,7 @@ mod consume_bounds;
 mod decode;
 mod dev;
 mod dev_lacking;
+mod dev_limits;
 mod harness;
 mod layout;
 /// The oracle of the fault lab can fail: its own tests, which need no cluster.

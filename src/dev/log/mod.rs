@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod config;
+pub(crate) mod open;
 pub(crate) mod producers;
 mod records;
 mod segment;
@@ -9,11 +10,13 @@ pub(crate) mod times;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub(crate) use segment::Slice;
 
 use self::config::LogConfig;
 use batch::{Header, Refusal};
+use open::OpenFiles;
 use producers::{Producers, Sequence, Verdict};
 use segment::{Segment, Stretch};
 
@@ -43,6 +46,7 @@ pub(crate) struct Read {
 #[derive(Debug)]
 pub(crate) struct PartitionLog {
     folder: PathBuf,
+    files: Arc<OpenFiles>,
     segments: Vec<Segment>,
     start: i64,
     end: i64,
@@ -52,7 +56,7 @@ pub(crate) struct PartitionLog {
 impl PartitionLog {
     /// Opens the log in `folder`, which is created if it does not exist. The second result says what
     /// had to be removed to get a log of whole batches.
-    pub(crate) fn open(folder: PathBuf) -> io::Result<(Self, Option<String>)> {
+    pub(crate) fn open(folder: PathBuf, all: &Arc<OpenFiles>) -> io::Result<(Self, Option<String>)> {
         std::fs::create_dir_all(&folder)?;
         let mut files = Vec::new();
         for file in std::fs::read_dir(&folder)? {
@@ -64,8 +68,14 @@ impl PartitionLog {
             }
         }
         files.sort();
-        let mut this =
-            Self { folder, segments: Vec::new(), start: 0, end: 0, producers: Producers::default() };
+        let mut this = Self {
+            folder,
+            files: Arc::clone(all),
+            segments: Vec::new(),
+            start: 0,
+            end: 0,
+            producers: Producers::default(),
+        };
         let mut lost = None;
         let newest = files.len().saturating_sub(1);
         for (i, (base, path)) in files.into_iter().enumerate() {
@@ -77,7 +87,7 @@ impl PartitionLog {
                 continue;
             }
             this.end = base;
-            let (segment, cut) = Segment::open(path, base, i == newest, |header| {
+            let (segment, cut) = Segment::open(path, base, all, i == newest, |header| {
                 this.producers.appended(sequence(header), header.base_offset);
                 this.end = header.last_offset() + 1;
             })?;
@@ -96,7 +106,7 @@ impl PartitionLog {
                 segment.remove()?;
             }
             this.end = this.start;
-            this.segments.push(Segment::create(&this.folder, this.end)?);
+            this.segments.push(Segment::create(&this.folder, this.end, all)?);
         }
         Ok((this, lost))
     }
@@ -165,7 +175,7 @@ impl PartitionLog {
             .last()
             .is_none_or(|active| active.size > 0 && active.size + bytes.len() as u64 > config.segment_bytes);
         if full {
-            self.segments.push(Segment::create(&self.folder, self.end)?);
+            self.segments.push(Segment::create(&self.folder, self.end, &self.files)?);
         }
         let end = self.end;
         self.segments.last_mut().map_or(Ok(()), |active| active.append(header, bytes, end, now_ms))
@@ -230,7 +240,7 @@ impl PartitionLog {
                 .is_some_and(|ms| segment.size > 0 && now_ms.saturating_sub(segment.latest_ms()) > ms)
         };
         if self.segments.last().is_some_and(expired) {
-            self.segments.push(Segment::create(&self.folder, self.end)?);
+            self.segments.push(Segment::create(&self.folder, self.end, &self.files)?);
         }
         let mut total: u64 = self.segments.iter().map(|segment| segment.size).sum();
         let mut start = self.start;
@@ -249,6 +259,11 @@ impl PartitionLog {
     /// Bytes on disk.
     pub(crate) fn size(&self) -> u64 {
         self.segments.iter().map(|segment| segment.size).sum()
+    }
+
+    /// Readers that hold a slice can read it after the folder is removed.
+    pub(crate) fn keep_for_readers(&self) -> io::Result<()> {
+        self.segments.iter().try_for_each(Segment::keep_for_readers)
     }
 
     /// The folder with the files of the log.
