@@ -11,7 +11,11 @@ pub(crate) enum Kind {
     Number(i64, i64),
     Boolean,
     Ratio,
+    /// One number, or another from a least to a largest value.
+    NumberOr(i64, i64, i64),
     OneOf(&'static [&'static str]),
+    /// `*`, or partition and broker of each replica, as in `0:1,1:1`; or nothing.
+    Replicas,
 }
 
 impl Kind {
@@ -20,8 +24,9 @@ impl Kind {
         match self {
             Self::Boolean => 1,
             Self::OneOf(_) => 2,
-            Self::Number(..) => 5,
+            Self::Number(..) | Self::NumberOr(..) => 5,
             Self::Ratio => 6,
+            Self::Replicas => 7,
         }
     }
 }
@@ -38,11 +43,18 @@ pub(crate) const TOPIC: &[(&str, Kind, &str)] = &[
         Kind::OneOf(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]),
         "producer",
     ),
+    ("compression.gzip.level", Kind::NumberOr(-1, 1, 9), "-1"),
+    ("compression.lz4.level", Kind::Number(1, 17), "9"),
+    ("compression.zstd.level", Kind::Number(-131_072, 22), "3"),
     ("delete.retention.ms", Kind::Number(0, MAX), "86400000"),
     ("file.delete.delay.ms", Kind::Number(0, MAX), "60000"),
     ("flush.messages", Kind::Number(1, MAX), "9223372036854775807"),
     ("flush.ms", Kind::Number(0, MAX), "9223372036854775807"),
+    ("follower.replication.throttled.replicas", Kind::Replicas, ""),
     ("index.interval.bytes", Kind::Number(0, INT), "4096"),
+    ("leader.replication.throttled.replicas", Kind::Replicas, ""),
+    ("local.retention.bytes", Kind::Number(-2, MAX), "-2"),
+    ("local.retention.ms", Kind::Number(-2, MAX), "-2"),
     ("max.compaction.lag.ms", Kind::Number(1, MAX), "9223372036854775807"),
     ("max.message.bytes", Kind::Number(0, INT), "1048588"),
     ("message.timestamp.after.max.ms", Kind::Number(0, MAX), "3600000"),
@@ -52,6 +64,9 @@ pub(crate) const TOPIC: &[(&str, Kind, &str)] = &[
     ("min.compaction.lag.ms", Kind::Number(0, MAX), "0"),
     ("min.insync.replicas", Kind::Number(1, INT), "1"),
     ("preallocate", Kind::Boolean, "false"),
+    ("remote.log.copy.disable", Kind::Boolean, "false"),
+    ("remote.log.delete.on.disable", Kind::Boolean, "false"),
+    ("remote.storage.enable", Kind::Boolean, "false"),
     ("retention.bytes", Kind::Number(-1, MAX), "-1"),
     ("retention.ms", Kind::Number(-1, MAX), "-1"),
     // At least 1 MiB, as in Kafka since 4.0 (KIP-1030): each segment is an open file.
@@ -74,7 +89,13 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), String> {
             Ok(_) => bad(format!("Value must be between {least} and {most}")),
             Err(_) => bad("Not a number".into()),
         },
+        Kind::NumberOr(one, least, most) => match value.trim().parse::<i64>() {
+            Ok(n) if n == *one || (*least..=*most).contains(&n) => Ok(()),
+            Ok(_) => bad(format!("Value must be {one} or between {least} and {most}")),
+            Err(_) => bad("Not a number".into()),
+        },
         Kind::Boolean => match value.trim() {
+            "true" if name == "remote.storage.enable" => bad("kq dev has no tiered storage".into()),
             "true" | "false" => Ok(()),
             _ => bad("Expected value to be either true or false".into()),
         },
@@ -82,12 +103,22 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), String> {
             Ok(n) if (0.0..=1.0).contains(&n) => Ok(()),
             _ => bad("Value must be between 0 and 1".into()),
         },
+        Kind::Replicas if are_replicas(value.trim()) => Ok(()),
+        Kind::Replicas => bad("must be * or a list of partition:broker, as in 0:1,1:1".into()),
         Kind::OneOf(_) if name == "cleanup.policy" && value != "delete" => {
             bad("kq dev does not compact; only delete is possible".into())
         }
         Kind::OneOf(values) if values.contains(&value) => Ok(()),
         Kind::OneOf(values) => bad(format!("must be one of {}", values.join(", "))),
     }
+}
+
+fn are_replicas(value: &str) -> bool {
+    let number = |n: &str| n.trim().parse::<u32>().is_ok();
+    let replica = |one: &str| {
+        one.split_once(':').is_some_and(|(partition, broker)| number(partition) && number(broker))
+    };
+    ["", "*"].contains(&value) || value.split(',').all(replica)
 }
 
 /// What was set for the whole broker on the command line.
@@ -154,8 +185,19 @@ mod tests {
             ("retention.ms", "x"),
             ("cleanup.policy", "compact"),
             ("segment.bytes", "14"),
+            ("compression.gzip.level", "0"),
+            ("compression.zstd.level", "23"),
+            ("leader.replication.throttled.replicas", "0"),
+            ("remote.storage.enable", "true"),
         ] {
             assert!(check(name, value).is_err_and(|e| e.contains(name)), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn throttled_replicas_are_a_star_a_list_or_nothing() {
+        for value in ["", "*", "0:1", "0:1, 1:1"] {
+            assert_eq!(check("follower.replication.throttled.replicas", value), Ok(()), "{value:?}");
         }
     }
 
