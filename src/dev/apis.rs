@@ -37,6 +37,7 @@ const fn api(key: ApiKey, versions: (i16, i16), fields: &'static [Field]) -> Api
 }
 
 const INDEXES: Kind = List(&Fixed(4));
+const ACLS: Kind = Structs(&[all(Fixed(1)), all(Text), all(Fixed(1)), all(Text), all(Text), all(Fixed(2))]);
 const PLACES: Kind = Structs(&[all(Text), all(INDEXES)]);
 
 /// Every request that the broker answers.
@@ -135,10 +136,10 @@ pub(crate) const APIS: &[Api] = &[
             all(Structs(&[all(Text), all(Blob)])),
         ],
     ),
-    api(ApiKey::DescribeGroups, (0, 5), &[all(List(&Text)), from(3, Fixed(1))]),
+    api(ApiKey::DescribeGroups, (0, 6), &[all(List(&Text)), from(3, Fixed(1))]),
     api(ApiKey::ListGroups, (0, 5), &[from(4, List(&Text)), from(5, List(&Text))]),
     api(ApiKey::SaslHandshake, (0, 1), &[all(Text)]),
-    api(ApiKey::ApiVersions, (0, 3), &[from(3, Text), from(3, Text)]),
+    api(ApiKey::ApiVersions, (0, 4), &[from(3, Text), from(3, Text)]),
     api(
         ApiKey::CreateTopics,
         (2, 5),
@@ -170,6 +171,14 @@ pub(crate) const APIS: &[Api] = &[
         &[all(Structs(&[all(Fixed(1)), all(Text), all(Structs(&[all(Text), all(Text)]))])), all(Fixed(1))],
     ),
     api(
+        ApiKey::DescribeAcls,
+        (1, 3),
+        &[all(Fixed(1)), all(Text), all(Fixed(1)), all(Text), all(Text), all(Fixed(2))],
+    ),
+    api(ApiKey::CreateAcls, (1, 3), &[all(ACLS)]),
+    api(ApiKey::DeleteAcls, (1, 3), &[all(ACLS)]),
+    api(ApiKey::DescribeLogDirs, (1, 4), &[all(PLACES)]),
+    api(
         ApiKey::CreatePartitions,
         (0, 3),
         &[all(Structs(&[all(Text), all(Fixed(4)), all(Structs(&[all(INDEXES)]))])), all(Fixed(5))],
@@ -183,12 +192,55 @@ pub(crate) const APIS: &[Api] = &[
             all(Fixed(1)),
         ],
     ),
+    api(ApiKey::ElectLeaders, (0, 2), &[from(1, Fixed(1)), all(PLACES), all(Fixed(4))]),
+    api(
+        ApiKey::AlterPartitionReassignments,
+        (0, 1),
+        &[
+            all(Fixed(4)),
+            from(1, Fixed(1)),
+            all(Structs(&[all(Text), all(Structs(&[all(Fixed(4)), all(INDEXES)]))])),
+        ],
+    ),
+    api(ApiKey::ListPartitionReassignments, (0, 0), &[all(Fixed(4)), all(PLACES)]),
     api(
         ApiKey::OffsetDelete,
         (0, 0),
         &[all(Text), all(Structs(&[all(Text), all(Structs(&[all(Fixed(4))]))]))],
     ),
+    api(
+        ApiKey::DescribeClientQuotas,
+        (0, 1),
+        &[all(Structs(&[all(Text), all(Fixed(1)), all(Text)])), all(Fixed(1))],
+    ),
+    api(
+        ApiKey::AlterClientQuotas,
+        (0, 1),
+        &[
+            all(Structs(&[
+                all(Structs(&[all(Text), all(Text)])),
+                all(Structs(&[all(Text), all(Fixed(8)), all(Fixed(1))])),
+            ])),
+            all(Fixed(1)),
+        ],
+    ),
+    api(ApiKey::DescribeUserScramCredentials, (0, 0), &[all(Structs(&[all(Text)]))]),
+    api(
+        ApiKey::AlterUserScramCredentials,
+        (0, 0),
+        &[
+            all(Structs(&[all(Text), all(Fixed(1))])),
+            all(Structs(&[all(Text), all(Fixed(1)), all(Fixed(4)), all(Blob), all(Blob)])),
+        ],
+    ),
     api(ApiKey::DescribeCluster, (0, 1), &[all(Fixed(1)), from(1, Fixed(1))]),
+    api(ApiKey::DescribeProducers, (0, 0), &[all(PLACES)]),
+    api(ApiKey::DescribeTransactions, (0, 0), &[all(List(&Text))]),
+    api(
+        ApiKey::ListTransactions,
+        (0, 2),
+        &[all(List(&Text)), all(List(&Fixed(8))), from(1, Fixed(8)), from(2, Text)],
+    ),
     api(
         ApiKey::ConsumerGroupHeartbeat,
         (0, 1),

@@ -173,6 +173,11 @@ impl Topics {
         self.by_name.read().values().cloned().collect()
     }
 
+    /// Where they are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn total(&self) -> usize {
         self.total.load(Ordering::Relaxed)
     }

@@ -36,7 +36,8 @@ pub(crate) fn create_topics(
     });
     let created = create(context, planned.collect(), request.validate_only);
     let topics = created.into_iter().map(|(topic, created)| {
-        let result = CreatableTopicResult::default().with_name(topic.name.clone());
+        let result =
+            CreatableTopicResult::default().with_name(topic.name.clone()).with_error_message(None);
         Ok(match created {
             Ok(Plan { partitions, own, .. }) => result
                 .with_num_partitions(partitions)

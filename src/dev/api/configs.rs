@@ -102,6 +102,7 @@ pub(crate) fn describe(
     let mut room = Room::new();
     let results = request.resources.iter().map(|asked| {
         let result = DescribeConfigsResult::default()
+            .with_error_message(None)
             .with_resource_type(asked.resource_type)
             .with_resource_name(asked.resource_name.clone());
         let found = match resource(context.broker, asked.resource_type, &asked.resource_name) {
@@ -151,6 +152,7 @@ pub(crate) fn alter(context: &Context<'_>, request: &AlterConfigsRequest) -> Alt
             context.broker.topics.configure(name, new.collect(), request.validate_only)
         });
         let response = AlterConfigsResourceResponse::default()
+            .with_error_message(None)
             .with_resource_type(asked.resource_type)
             .with_resource_name(asked.resource_name.clone());
         match altered {
@@ -197,6 +199,7 @@ pub(crate) fn alter_incrementally(
             context.broker.topics.configure(name, own, request.validate_only)
         });
         let response = Altered::default()
+            .with_error_message(None)
             .with_resource_type(asked.resource_type)
             .with_resource_name(asked.resource_name.clone());
         match altered {

@@ -9,6 +9,9 @@ pub(crate) mod members;
 pub(crate) mod metadata;
 pub(crate) mod offsets;
 pub(crate) mod produce;
+pub(crate) mod producers;
+pub(crate) mod replicas;
+pub(crate) mod security;
 
 use std::collections::BTreeSet;
 

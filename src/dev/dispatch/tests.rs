@@ -271,7 +271,7 @@ proptest! {
 fn a_newer_api_versions_is_answered_in_the_oldest_form_with_error_35() {
     let fixture = fixture();
     let reply =
-        fixture.ask(frame(api(ApiKey::ApiVersions), 4, &[1, 1, 0])).expect("answered").expect("a reply");
+        fixture.ask(frame(api(ApiKey::ApiVersions), 5, &[1, 1, 0])).expect("answered").expect("a reply");
     assert_eq!(reply[8..10], 35_i16.to_be_bytes());
     let count = i32::from_be_bytes(reply[10..14].try_into().expect("four"));
     assert_eq!(count as usize, apis::APIS.len());

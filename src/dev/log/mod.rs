@@ -126,6 +126,11 @@ impl PartitionLog {
         self.producers.highest_id()
     }
 
+    /// The idempotent producers that wrote here.
+    pub(crate) fn active_producers(&self) -> Vec<producers::Active> {
+        self.producers.active()
+    }
+
     /// Checks and appends the one batch that a producer sent. A batch that the log has already is
     /// acknowledged with its old offset and not stored again.
     pub(crate) fn append(
@@ -255,7 +260,6 @@ impl PartitionLog {
         self.delete_before(start)
     }
 
-    #[cfg(test)]
     /// Bytes on disk.
     pub(crate) fn size(&self) -> u64 {
         self.segments.iter().map(|segment| segment.size).sum()
@@ -294,6 +298,7 @@ fn sequence(header: &Header) -> Sequence {
         epoch: header.producer_epoch,
         first: header.base_sequence,
         last_offset_delta: header.last_offset_delta,
+        timestamp: header.max_timestamp,
     }
 }
 
