@@ -5,7 +5,7 @@
 use kafka_protocol::messages::ApiKey;
 
 use super::shape::Kind::{Blob, Fixed, List, Structs, Text};
-use super::shape::{self, Field, Kind, Version, all, from, until};
+use super::shape::{self, Field, Kind, Version, all, between, from, until};
 
 /// One request that the broker answers.
 pub(crate) struct Api {
@@ -81,7 +81,16 @@ pub(crate) const APIS: &[Api] = &[
             all(Structs(&[all(Text), all(Structs(&[all(Fixed(4)), from(4, Fixed(4)), all(Fixed(8))]))])),
         ],
     ),
-    api(ApiKey::Metadata, (0, 8), &[all(Structs(&[all(Text)])), from(4, Fixed(1)), from(8, Fixed(2))]),
+    api(
+        ApiKey::Metadata,
+        (0, 13),
+        &[
+            all(Structs(&[from(10, Fixed(16)), all(Text)])),
+            from(4, Fixed(1)),
+            between(8, 10, Fixed(1)),
+            from(8, Fixed(1)),
+        ],
+    ),
     api(
         ApiKey::OffsetCommit,
         (2, 8),
@@ -142,7 +151,7 @@ pub(crate) const APIS: &[Api] = &[
     api(ApiKey::ApiVersions, (0, 4), &[from(3, Text), from(3, Text)]),
     api(
         ApiKey::CreateTopics,
-        (2, 5),
+        (2, 7),
         &[
             all(Structs(&[
                 all(Text),
@@ -153,7 +162,11 @@ pub(crate) const APIS: &[Api] = &[
             all(Fixed(5)),
         ],
     ),
-    api(ApiKey::DeleteTopics, (1, 5), &[all(List(&Text)), all(Fixed(4))]),
+    api(
+        ApiKey::DeleteTopics,
+        (1, 6),
+        &[from(6, Structs(&[all(Text), all(Fixed(16))])), until(5, List(&Text)), all(Fixed(4))],
+    ),
     api(
         ApiKey::DeleteRecords,
         (0, 2),

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use kafka_protocol::messages::{
     BrokerId, DescribeClusterRequest, DescribeClusterResponse, MetadataRequest, MetadataResponse, TopicName,
 };
+
+use uuid::Uuid;
 
 use super::{once, text};
 use crate::dev::broker::{CLUSTER_ID, NODE_ID};
@@ -31,7 +34,9 @@ pub(crate) fn metadata(context: &Context<'_>, request: &MetadataRequest) -> Meta
                 Some(topic) => described(&topic),
                 None => missing(name, refused.get(name.as_str()).copied().unwrap_or(UNKNOWN)),
             };
-            wanted.into_iter().map(by_name).collect()
+            let mut topics: Vec<_> = wanted.into_iter().map(by_name).collect();
+            topics.extend(described_by_id(context, named));
+            topics
         }
     };
     let broker = MetadataResponseBroker::default()
@@ -77,6 +82,23 @@ fn make_missing<'a>(
     refused.collect()
 }
 
+/// The topics that are asked for by their ids, each once.
+fn described_by_id(context: &Context<'_>, asked: &[MetadataRequestTopic]) -> Vec<MetadataResponseTopic> {
+    let ids = asked.iter().filter(|topic| topic.name.is_none()).map(|topic| topic.topic_id);
+    let ids: Vec<Uuid> = once(ids, |id| *id).collect();
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    let by_id = context.broker.topics.by_id();
+    let unknown = |id| {
+        MetadataResponseTopic::default()
+            .with_error_code(code::UNKNOWN_TOPIC_ID)
+            .with_name(None)
+            .with_topic_id(id)
+    };
+    ids.into_iter().map(|id| by_id.get(&id).map_or_else(|| unknown(id), |topic| described(topic))).collect()
+}
+
 fn missing(name: &TopicName, error: Code) -> MetadataResponseTopic {
     MetadataResponseTopic::default().with_error_code(error).with_name(Some(name.clone()))
 }
@@ -93,6 +115,7 @@ fn described(topic: &Topic) -> MetadataResponseTopic {
     };
     MetadataResponseTopic::default()
         .with_name(Some(TopicName(text(topic.name.clone()))))
+        .with_topic_id(topic.id)
         .with_partitions((0..topic.partition_count()).map(partition).collect())
 }
 
