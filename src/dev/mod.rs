@@ -23,8 +23,8 @@
 //! | confluent-kafka 2.16.1, librdkafka 2.16.0 (`python.py`) | cooperative-sticky, configs, more partitions, delete records, deletions, transactions refused |
 //! | kafka-python 3.0.12 (`kafka_python.py`) | no codec but gzip without other packages; batches larger than a partition's share |
 //! | kafka-go 0.4.48 (`kafka_go`) | offsets fetched, topic deleted |
-//! | franz-go 1.22.2, kcl's library (`franz_go`) | lag by its admin client, topic deleted |
-//! | Kafka 4.1.0's console tools (`java.sh`) | lag, group and topic deleted |
+//! | franz-go 1.22.2, kcl's library (`franz_go`) | lag, ACLs, log directories, reassignments, quotas, producers by its admin client; topic deleted |
+//! | Kafka 4.1.0's console tools (`java.sh`) | lag, features, log directories, transactions listed; group and topic deleted |
 
 pub(crate) mod api;
 pub(crate) mod apis;
