@@ -340,7 +340,7 @@ impl Topics {
         for partition in topic.partitions() {
             let folder = {
                 let log = partition.log();
-                log.keep_for_readers().map_err(|e| storage(&e))?;
+                log.keep_for_readers();
                 log.folder().to_owned()
             };
             partition.grew();

@@ -266,8 +266,8 @@ impl PartitionLog {
     }
 
     /// Readers that hold a slice can read it after the folder is removed.
-    pub(crate) fn keep_for_readers(&self) -> io::Result<()> {
-        self.segments.iter().try_for_each(Segment::keep_for_readers)
+    pub(crate) fn keep_for_readers(&self) {
+        self.segments.iter().for_each(Segment::keep_for_readers);
     }
 
     /// The folder with the files of the log.

@@ -132,18 +132,18 @@ impl LogFile {
         Ok(file)
     }
 
-    /// Keeps the file open if there is a reader, because its name will be gone.
-    pub(super) fn keep_for_readers(self: &Arc<Self>) -> io::Result<()> {
+    /// Keeps the file open if there is a reader, because its name will be gone. If it can't be opened,
+    /// the reader fails: that stops no deletion.
+    pub(super) fn keep_for_readers(self: &Arc<Self>) {
         if Arc::strong_count(self) > 1 {
-            let file = self.open()?;
-            *self.removed.lock() = Some(file);
+            let file = self.open().ok();
+            *self.removed.lock() = file;
         }
-        Ok(())
     }
 
     /// Removes the file; readers that hold this can still read it.
     pub(super) fn remove(self: &Arc<Self>) -> io::Result<()> {
-        self.keep_for_readers()?;
+        self.keep_for_readers();
         std::fs::remove_file(&self.path)
     }
 }

@@ -221,8 +221,8 @@ impl Segment {
     }
 
     /// The folder of the file will be removed: readers that hold a slice can still read it.
-    pub(super) fn keep_for_readers(&self) -> io::Result<()> {
-        self.file.keep_for_readers()
+    pub(super) fn keep_for_readers(&self) {
+        self.file.keep_for_readers();
     }
 }
 
