@@ -44,8 +44,13 @@ impl Standing {
 
     /// The same where so many files may be open.
     pub(crate) fn with_file_limit(tmp: &Path, limit: u32, args: &[&str]) -> Self {
+        Self::after(tmp, &format!("ulimit -n {limit}"), args)
+    }
+
+    /// The same after this line of a shell.
+    pub(crate) fn after(tmp: &Path, line: &str, args: &[&str]) -> Self {
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_kq")]);
+        shell.args(["-c", &format!("{line}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_kq")]);
         shell.env("TMPDIR", tmp);
         Self::started_by(shell, args)
     }

@@ -56,6 +56,31 @@ fn many_partitions_are_written_and_read_with_few_open_files() {
 }
 
 #[test]
+fn a_disk_that_is_full_is_said_a_few_times_and_then_counted() {
+    let tmp = tempfile::tempdir().expect("folder");
+    // No file may grow beyond 4 KiB: to write more fails, and does not end the process.
+    let standing = Standing::after(tmp.path(), "trap '' XFSZ; ulimit -f 8", &["--topic", "t:1"]);
+    let mut config = standing.config();
+    for (key, value) in
+        [("retry.backoff.ms", "1"), ("retry.backoff.max.ms", "1"), ("message.timeout.ms", "5000")]
+    {
+        config.set(key, value);
+    }
+    let producer: BaseProducer = config.create().expect("producer");
+    let large = "x".repeat(10_000);
+    producer.send(BaseRecord::<(), _>::to("t").payload(&large)).map_err(|(e, _)| e).expect("send");
+    producer.flush(PATIENCE).expect("reported");
+    let (_, said) = standing.end(Signal::TERM);
+    let lines: Vec<_> = said.lines().filter(|line| line.contains("File too large")).collect();
+    assert!((11..40).contains(&lines.len()), "{said}");
+    assert!(
+        lines[0].contains("t[0]: write ")
+            && lines.iter().any(|line| line.contains(" more lines like this one")),
+        "{said}"
+    );
+}
+
+#[test]
 fn malformed_frames_that_repeat_are_counted_and_not_each_said() {
     const FRAMES: usize = 500;
     let tmp = tempfile::tempdir().expect("folder");
