@@ -74,6 +74,12 @@ impl Broker {
         })
     }
 
+    /// Says that a topic whose policy asks for compaction is not compacted.
+    pub(crate) fn note_compaction(&self, topic: &str, policy: &str) {
+        let instead = if policy == "compact" { "keeps every record" } else { "does not compact" };
+        self.log.note(format_args!("topic {topic}: cleanup.policy={policy} is accepted; kq dev {instead}"));
+    }
+
     /// Creates a topic, unless it exists with that number of partitions.
     pub(crate) fn ensure_topic(&self, name: &str, partitions: Option<i32>) -> anyhow::Result<()> {
         if let Some(topic) = self.topics.find(name) {

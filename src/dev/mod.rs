@@ -8,7 +8,8 @@
 //! - [`folder`] is the place on disk; [`configs`] lists the configurations of a topic.
 //!
 //! Not here, and refused with the protocol's own error or not offered in
-//! `ApiVersions`: transactions, ACLs, TLS and SASL, KIP-848 groups, compaction, replicas.
+//! `ApiVersions`: transactions, ACLs, TLS and SASL, KIP-848 groups, replicas. A topic may ask for
+//! compaction, and keeps every record: a log that is not compacted yet is legal.
 //!
 //! `tests/dev_clients/run` and CI test these clients. Each one creates a topic; produces and consumes
 //! without a codec and with gzip, snappy, lz4 and zstd; runs two members of a group, kills one and
