@@ -25,6 +25,11 @@
 //! | kafka-go 0.4.48 (`kafka_go`) | offsets fetched, topic deleted |
 //! | franz-go 1.22.2, kcl's library (`franz_go`) | lag by its admin client, topic deleted |
 //! | Kafka 4.1.0's console tools (`java.sh`) | lag, group and topic deleted |
+//! | `KafkaJS` 2.2.4 (`kafkajs/check.js`) | none, gzip and Snappy only; compacted topics, headers |
+//! | aiokafka 0.14.0 (`aiokafka_.py`) | compacted topics, headers |
+//!
+//! Beside them run programs that keep their state in compacted topics, and get it back from there:
+//! Kafka Streams 4.1.0 (`streams.py`) and Kafka Connect 4.1.0, distributed (`connect.py`).
 
 pub(crate) mod api;
 pub(crate) mod apis;
