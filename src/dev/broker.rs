@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use super::configs::Defaults;
 use super::groups::Coordinator;
-use super::notes::Notes;
+use super::notes::{Kind, Notes};
 use super::topics::Topics;
 use crate::terminal::notes::Log;
 
@@ -68,6 +68,13 @@ impl Broker {
             next_member: AtomicU64::new(0),
             started_ms,
         })
+    }
+
+    /// Says that a topic whose policy asks for compaction is not compacted.
+    pub(crate) fn note_compaction(&self, topic: &str, policy: &str) {
+        let instead = if policy == "compact" { "keeps every record" } else { "does not compact" };
+        let line = format_args!("topic {topic}: cleanup.policy={policy} is accepted; kq dev {instead}");
+        self.notes.note(Kind::Compaction, line);
     }
 
     /// Creates a topic, unless it exists with that number of partitions.

@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Topic,
     /// Replicas that are asked for, and not kept.
     Replicas,
+    /// Compaction that is asked for, and not done.
+    Compaction,
     /// What a client wants and this broker does not have.
     Lacking,
 }

@@ -4,6 +4,7 @@
 mod support;
 
 mod cli;
+mod compaction;
 mod completions;
 mod compose;
 mod conformance;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{Room, configs, message, once, text};
 use crate::dev::code;
+use crate::dev::configs::compaction;
 use crate::dev::notes::Kind;
 use crate::dev::request::Context;
 use crate::dev::topics::Refused;
@@ -137,18 +138,27 @@ fn create<'a>(context: &Context<'_>, planned: Vec<Planned<'a>>, only_check: bool
     let mut made = made.into_iter();
     let created = planned.into_iter().map(|(topic, plan)| {
         let created = plan.and_then(|plan| made.next().unwrap_or(Ok(())).map(|()| plan));
-        if let Ok(Plan { replicas, .. }) = &created
-            && *replicas > 1
+        if let Ok(plan) = &created
             && !only_check
         {
-            broker.notes.note(Kind::Replicas, format_args!(
-                "topic {}: {replicas} replicas were asked for; kq dev is one node and keeps 1 (--strict refuses)",
-                topic.name.as_str()
-            ));
+            note_differences(context, topic.name.as_str(), plan);
         }
         (topic, created)
     });
     created.collect()
+}
+
+/// Says what a topic that was created does not have, though it was asked for.
+fn note_differences(context: &Context<'_>, name: &str, plan: &Plan) {
+    let replicas = plan.replicas;
+    if replicas > 1 {
+        context.broker.notes.note(Kind::Replicas, format_args!(
+            "topic {name}: {replicas} replicas were asked for; kq dev is one node and keeps 1 (--strict refuses)"
+        ));
+    }
+    if let Some(policy) = compaction(&plan.own) {
+        context.broker.note_compaction(name, &policy);
+    }
 }
 
 /// Deletes topics, their records, and the offsets that groups committed for them.

@@ -119,7 +119,10 @@ pub(crate) fn delete_records(context: &Context<'_>, request: &DeleteRecordsReque
 
 fn delete(context: &Context<'_>, topic: &str, index: i32, offset: i64) -> Result<i64, Code> {
     let found = context.broker.topics.partition(topic, index);
-    let (_, partition) = found.ok_or(code::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let (owner, partition) = found.ok_or(code::UNKNOWN_TOPIC_OR_PARTITION)?;
+    if !owner.log_config().deletes {
+        return Err(code::POLICY_VIOLATION);
+    }
     let mut log = partition.log();
     let offset = if offset == -1 { log.end() } else { offset };
     if offset < 0 || offset > log.end() {

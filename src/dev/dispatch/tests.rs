@@ -9,6 +9,7 @@ use crate::dev::configs;
 use crate::dev::groups::messages::Who;
 use crate::dev::groups::offsets::Committed;
 use crate::dev::log::batch::sample;
+use crate::dev::log::refusal::LISTED;
 
 use crate::terminal::notes::Log;
 use proptest::prelude::*;
@@ -173,6 +174,23 @@ fn a_producer_without_acks_whose_records_are_not_taken_is_disconnected() {
     assert!(matches!(produce("a", 0), Reply::Nothing));
     assert!(matches!(produce("gone", 0), Reply::Close));
     assert!(matches!(produce("gone", 1), Reply::Parts(_)));
+}
+
+#[test]
+fn records_that_are_refused_are_listed_up_to_a_number_for_the_whole_request() {
+    const EACH: usize = LISTED - 2000;
+    let fixture = fixture();
+    let own = [("cleanup.policy".to_owned(), "compact".to_owned())].into();
+    fixture.broker.topics.configure("a", own, false).expect("configured");
+    let batch = sample(0, &vec![1; EACH], (-1, -1, -1));
+    let part = |index| Body::default().i32(index).i32(batch.len() as i32).raw(&batch).0;
+    let body = Body::default().i16(-1).i16(1).i32(1000).i32(1).text("a").i32(2).raw(&part(0)).raw(&part(1));
+    let answer = fixture.answer(ApiKey::Produce, 8, &body);
+    let text = String::from_utf8_lossy(&answer);
+    // Three of each are in the sentence about the batch too.
+    let listed = |partition: &str| text.matches(&format!("in topic partition {partition}")).count() - 3;
+    assert_eq!((listed("a-0"), listed("a-1")), (EACH, LISTED - EACH));
+    assert_eq!(text.matches(&format!("due to {EACH} record errors")).count(), 2);
 }
 
 #[test]

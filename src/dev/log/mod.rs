@@ -2,9 +2,11 @@
 
 pub(crate) mod batch;
 pub(crate) mod config;
+mod faults;
 pub(crate) mod open;
 pub(crate) mod producers;
 mod records;
+pub(crate) mod refusal;
 mod segment;
 pub(crate) mod times;
 
@@ -15,9 +17,10 @@ use std::sync::Arc;
 pub(crate) use segment::Slice;
 
 use self::config::LogConfig;
-use batch::{Header, Refusal};
+use batch::Header;
 use open::OpenFiles;
 use producers::{Producers, Sequence, Verdict};
+use refusal::{Faults, Refusal};
 use segment::{Segment, Stretch};
 
 use super::code;
@@ -142,7 +145,7 @@ impl PartitionLog {
     ) -> Result<Appended, Refusal> {
         let mut header = batch::check(bytes, config.max_message_bytes, version)?;
         let log_append_time = if config.log_append_time { now_ms } else { -1 };
-        check_times(&header, config, now_ms)?;
+        faults::check(&header, bytes, config, now_ms)?;
         match self.producers.judge(sequence(&header)) {
             Verdict::New => {}
             Verdict::Duplicate(base_offset) => return Ok(Appended { base_offset, log_append_time }),
@@ -151,7 +154,7 @@ impl PartitionLog {
                     "producer {} epoch {} sequence {}",
                     header.producer_id, header.producer_epoch, header.base_sequence
                 );
-                return Err(Refusal { code, why });
+                return Err(Refusal { code, why, faults: Faults::default() });
             }
         }
         let stamped;
@@ -168,6 +171,7 @@ impl PartitionLog {
         self.write(&header, bytes, config, now_ms).map_err(|e| Refusal {
             code: code::KAFKA_STORAGE_ERROR,
             why: format!("write {}: {e}", self.folder.display()),
+            faults: Faults::default(),
         })?;
         self.end = base_offset + i64::from(header.last_offset_delta) + 1;
         self.producers.appended(sequence(&header), base_offset);
@@ -274,22 +278,6 @@ impl PartitionLog {
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
-}
-
-/// Whether the producer's times are close enough to the broker's. The records are not decompressed
-/// for it: the header has the latest time, and that of the first record.
-fn check_times(header: &Header, config: &LogConfig, now_ms: i64) -> Result<(), Refusal> {
-    let late = header.max_timestamp.saturating_sub(now_ms) > config.timestamp_after_ms;
-    let early = header.base_timestamp >= 0
-        && now_ms.saturating_sub(header.base_timestamp) > config.timestamp_before_ms;
-    if config.log_append_time || !(late || early) {
-        return Ok(());
-    }
-    let why = format!(
-        "Timestamps {} to {} of a batch are out of range: at most {} ms before and {} ms after the broker's {now_ms}",
-        header.base_timestamp, header.max_timestamp, config.timestamp_before_ms, config.timestamp_after_ms
-    );
-    Err(Refusal { code: code::INVALID_TIMESTAMP, why })
 }
 
 fn sequence(header: &Header) -> Sequence {

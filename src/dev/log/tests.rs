@@ -11,6 +11,8 @@ const CONFIG: LogConfig = LogConfig {
     segment_bytes: 1 << 20,
     retention_bytes: None,
     retention_ms: None,
+    deletes: true,
+    needs_keys: false,
     log_append_time: false,
     timestamp_before_ms: i64::MAX,
     timestamp_after_ms: 3_600_000,
