@@ -5,7 +5,7 @@
 use kafka_protocol::messages::ApiKey;
 
 use super::shape::Kind::{Blob, Fixed, List, Structs, Text};
-use super::shape::{self, Field, Kind, Version, all, from, until};
+use super::shape::{self, Field, Kind, Version, all, between, from, until};
 
 /// One request that the broker answers.
 pub(crate) struct Api {
@@ -37,6 +37,7 @@ const fn api(key: ApiKey, versions: (i16, i16), fields: &'static [Field]) -> Api
 }
 
 const INDEXES: Kind = List(&Fixed(4));
+const ACLS: Kind = Structs(&[all(Fixed(1)), all(Text), all(Fixed(1)), all(Text), all(Text), all(Fixed(2))]);
 const PLACES: Kind = Structs(&[all(Text), all(INDEXES)]);
 
 /// Every request that the broker answers.
@@ -80,7 +81,16 @@ pub(crate) const APIS: &[Api] = &[
             all(Structs(&[all(Text), all(Structs(&[all(Fixed(4)), from(4, Fixed(4)), all(Fixed(8))]))])),
         ],
     ),
-    api(ApiKey::Metadata, (0, 8), &[all(Structs(&[all(Text)])), from(4, Fixed(1)), from(8, Fixed(2))]),
+    api(
+        ApiKey::Metadata,
+        (0, 13),
+        &[
+            all(Structs(&[from(10, Fixed(16)), all(Text)])),
+            from(4, Fixed(1)),
+            between(8, 10, Fixed(1)),
+            from(8, Fixed(1)),
+        ],
+    ),
     api(
         ApiKey::OffsetCommit,
         (2, 8),
@@ -135,12 +145,13 @@ pub(crate) const APIS: &[Api] = &[
             all(Structs(&[all(Text), all(Blob)])),
         ],
     ),
-    api(ApiKey::DescribeGroups, (0, 5), &[all(List(&Text)), from(3, Fixed(1))]),
+    api(ApiKey::DescribeGroups, (0, 6), &[all(List(&Text)), from(3, Fixed(1))]),
     api(ApiKey::ListGroups, (0, 5), &[from(4, List(&Text)), from(5, List(&Text))]),
-    api(ApiKey::ApiVersions, (0, 3), &[from(3, Text), from(3, Text)]),
+    api(ApiKey::SaslHandshake, (0, 1), &[all(Text)]),
+    api(ApiKey::ApiVersions, (0, 4), &[from(3, Text), from(3, Text)]),
     api(
         ApiKey::CreateTopics,
-        (2, 5),
+        (2, 7),
         &[
             all(Structs(&[
                 all(Text),
@@ -151,7 +162,11 @@ pub(crate) const APIS: &[Api] = &[
             all(Fixed(5)),
         ],
     ),
-    api(ApiKey::DeleteTopics, (1, 5), &[all(List(&Text)), all(Fixed(4))]),
+    api(
+        ApiKey::DeleteTopics,
+        (1, 6),
+        &[from(6, Structs(&[all(Text), all(Fixed(16))])), until(5, List(&Text)), all(Fixed(4))],
+    ),
     api(
         ApiKey::DeleteRecords,
         (0, 2),
@@ -169,6 +184,14 @@ pub(crate) const APIS: &[Api] = &[
         &[all(Structs(&[all(Fixed(1)), all(Text), all(Structs(&[all(Text), all(Text)]))])), all(Fixed(1))],
     ),
     api(
+        ApiKey::DescribeAcls,
+        (1, 3),
+        &[all(Fixed(1)), all(Text), all(Fixed(1)), all(Text), all(Text), all(Fixed(2))],
+    ),
+    api(ApiKey::CreateAcls, (1, 3), &[all(ACLS)]),
+    api(ApiKey::DeleteAcls, (1, 3), &[all(ACLS)]),
+    api(ApiKey::DescribeLogDirs, (1, 4), &[all(PLACES)]),
+    api(
         ApiKey::CreatePartitions,
         (0, 3),
         &[all(Structs(&[all(Text), all(Fixed(4)), all(Structs(&[all(INDEXES)]))])), all(Fixed(5))],
@@ -182,17 +205,82 @@ pub(crate) const APIS: &[Api] = &[
             all(Fixed(1)),
         ],
     ),
+    api(ApiKey::ElectLeaders, (0, 2), &[from(1, Fixed(1)), all(PLACES), all(Fixed(4))]),
+    api(
+        ApiKey::AlterPartitionReassignments,
+        (0, 1),
+        &[
+            all(Fixed(4)),
+            from(1, Fixed(1)),
+            all(Structs(&[all(Text), all(Structs(&[all(Fixed(4)), all(INDEXES)]))])),
+        ],
+    ),
+    api(ApiKey::ListPartitionReassignments, (0, 0), &[all(Fixed(4)), all(PLACES)]),
     api(
         ApiKey::OffsetDelete,
         (0, 0),
         &[all(Text), all(Structs(&[all(Text), all(Structs(&[all(Fixed(4))]))]))],
     ),
+    api(
+        ApiKey::DescribeClientQuotas,
+        (0, 1),
+        &[all(Structs(&[all(Text), all(Fixed(1)), all(Text)])), all(Fixed(1))],
+    ),
+    api(
+        ApiKey::AlterClientQuotas,
+        (0, 1),
+        &[
+            all(Structs(&[
+                all(Structs(&[all(Text), all(Text)])),
+                all(Structs(&[all(Text), all(Fixed(8)), all(Fixed(1))])),
+            ])),
+            all(Fixed(1)),
+        ],
+    ),
+    api(ApiKey::DescribeUserScramCredentials, (0, 0), &[all(Structs(&[all(Text)]))]),
+    api(
+        ApiKey::AlterUserScramCredentials,
+        (0, 0),
+        &[
+            all(Structs(&[all(Text), all(Fixed(1))])),
+            all(Structs(&[all(Text), all(Fixed(1)), all(Fixed(4)), all(Blob), all(Blob)])),
+        ],
+    ),
     api(ApiKey::DescribeCluster, (0, 1), &[all(Fixed(1)), from(1, Fixed(1))]),
+    api(ApiKey::DescribeProducers, (0, 0), &[all(PLACES)]),
+    api(ApiKey::DescribeTransactions, (0, 0), &[all(List(&Text))]),
+    api(
+        ApiKey::ListTransactions,
+        (0, 2),
+        &[all(List(&Text)), all(List(&Fixed(8))), from(1, Fixed(8)), from(2, Text)],
+    ),
+    api(
+        ApiKey::ConsumerGroupHeartbeat,
+        (0, 1),
+        &[
+            all(Text),
+            all(Text),
+            all(Fixed(4)),
+            all(Text),
+            all(Text),
+            all(Fixed(4)),
+            all(List(&Text)),
+            from(1, Text),
+            all(Text),
+            all(Structs(&[all(Fixed(16)), all(INDEXES)])),
+        ],
+    ),
 ];
 
 /// The request with this key, if the broker answers it.
 pub(crate) fn find(key: i16) -> Option<&'static Api> {
     APIS.iter().find(|api| api.key as i16 == key)
+}
+
+/// A request's name for a person, whether or not the broker answers it.
+pub(crate) fn name(key: i16) -> String {
+    ApiKey::try_from(key)
+        .map_or_else(|()| format!("an unknown request (api key {key})"), |key| format!("{key:?}"))
 }
 
 #[cfg(test)]

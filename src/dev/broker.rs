@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use super::configs::Defaults;
 use super::groups::Coordinator;
+use super::notes::{Kind, Notes};
 use super::topics::Topics;
-use crate::lock::Lock;
 use crate::terminal::notes::Log;
 
 /// The one node's id.
@@ -34,13 +33,11 @@ pub(crate) struct Settings {
 /// One broker. Handlers and connections share it.
 pub(crate) struct Broker {
     pub settings: Settings,
-    pub log: Log,
+    pub notes: Notes,
     pub topics: Topics,
     pub coordinator: Coordinator,
     /// Held by the one request that searches logs by time.
     pub searching: Arc<tokio::sync::Mutex<()>>,
-    /// Limits the notes about topics that can't be created on first use.
-    pub cannot_make: Seldom,
     /// The next producer id to give out.
     pub next_producer_id: AtomicI64,
     /// A serial number for members.
@@ -63,15 +60,21 @@ impl Broker {
         let first = started_ms.saturating_mul(1000).max(highest.saturating_add(1));
         Ok(Self {
             settings,
-            log,
+            notes: Notes::new(log),
             topics,
             coordinator,
             searching: Arc::default(),
-            cannot_make: Seldom::default(),
             next_producer_id: AtomicI64::new(first),
             next_member: AtomicU64::new(0),
             started_ms,
         })
+    }
+
+    /// Says that a topic whose policy asks for compaction is not compacted.
+    pub(crate) fn note_compaction(&self, topic: &str, policy: &str) {
+        let instead = if policy == "compact" { "keeps every record" } else { "does not compact" };
+        let line = format_args!("topic {topic}: cleanup.policy={policy} is accepted; kq dev {instead}");
+        self.notes.note(Kind::Compaction, line);
     }
 
     /// Creates a topic, unless it exists with that number of partitions.
@@ -90,21 +93,5 @@ impl Broker {
             Ok(_) => Ok(()),
             Err((_, why)) => anyhow::bail!("make topic {name}: {why}"),
         }
-    }
-}
-
-/// Limits a note to once a minute, however often its cause occurs.
-#[derive(Default)]
-pub(crate) struct Seldom(Lock<Option<Instant>>);
-
-impl Seldom {
-    /// Whether the note is due. If it is, the minute starts again.
-    pub(crate) fn is_due(&self) -> bool {
-        let mut said = self.0.lock();
-        let due = said.is_none_or(|said| said.elapsed() >= Duration::from_mins(1));
-        if due {
-            *said = Some(Instant::now());
-        }
-        due
     }
 }

@@ -4,21 +4,36 @@ use std::sync::Arc;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use kafka_protocol::messages::{
-    AlterConfigsRequest, ApiKey, ApiVersionsResponse, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
-    DescribeConfigsRequest, DescribeGroupsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    AlterClientQuotasRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest,
+    AlterUserScramCredentialsRequest, ApiKey, ApiVersionsResponse, ConsumerGroupHeartbeatRequest,
+    CreateAclsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteAclsRequest, DeleteGroupsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeAclsRequest, DescribeClientQuotasRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
+    DescribeProducersRequest, DescribeTransactionsRequest, DescribeUserScramCredentialsRequest,
+    ElectLeadersRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
     IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
-    ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
-    OffsetFetchRequest, ProduceRequest, SyncGroupRequest, api_versions_response::ApiVersion,
+    ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, ListTransactionsRequest,
+    MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, ProduceRequest,
+    SaslHandshakeRequest, SyncGroupRequest,
+    api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey},
 };
 use kafka_protocol::protocol::{Decodable, Encodable};
 
-use super::api::{admin, configs, fetch, groups, members, metadata, offsets, produce};
+use super::api::{
+    admin, configs, fetch, groups, lacking, members, metadata, offsets, produce, producers, replicas,
+    security,
+};
 use super::apis::{self, Api};
 use super::broker::Broker;
 use super::code;
 use super::request::{Client, Context, Part, Reply, Share};
 use super::shape;
+
+/// The feature from which tools read the release of a cluster.
+const METADATA_VERSION: &str = "metadata.version";
+/// The metadata version of Apache Kafka 4.1, and the oldest one that it supports.
+const METADATA: i16 = 27;
+const OLDEST_METADATA: i16 = 7;
 
 /// Answers one frame (without its length). The second result is a line for `-v`;
 /// the error says why the frame is not a Kafka request.
@@ -31,8 +46,10 @@ pub(crate) async fn answer(
     let (header, body) = header(frame)?;
     let Some(api) = apis::find(header.api_key) else {
         return Err(format!(
-            "a request of api key {} version {} from client {:?}, which kq dev does not have",
-            header.api_key, header.version, header.client_id
+            "{} v{} from client {:?}, which kq dev does not have",
+            apis::name(header.api_key),
+            header.version,
+            header.client_id
         ));
     };
     let what = format!("{:?} v{} {:?}", api.key, header.version, header.client_id);
@@ -85,7 +102,22 @@ fn api_versions(api: &Api, header: &Header) -> Result<Reply, String> {
     let keys = apis::APIS.iter().map(|api| {
         ApiVersion::default().with_api_key(api.key as i16).with_min_version(api.min).with_max_version(api.max)
     });
-    let body = ApiVersionsResponse::default().with_error_code(error).with_api_keys(keys.collect());
+    let body = ApiVersionsResponse::default()
+        .with_error_code(error)
+        .with_api_keys(keys.collect())
+        .with_supported_features(vec![
+            SupportedFeatureKey::default()
+                .with_name(METADATA_VERSION.into())
+                .with_min_version(OLDEST_METADATA)
+                .with_max_version(METADATA),
+        ])
+        .with_finalized_features_epoch(0)
+        .with_finalized_features(vec![
+            FinalizedFeatureKey::default()
+                .with_name(METADATA_VERSION.into())
+                .with_min_version_level(METADATA)
+                .with_max_version_level(METADATA),
+        ]);
     // The response header is the oldest one in every version: the client does not know the
     // broker's versions yet.
     encode(header.correlation_id, false, &body, version).map_err(|e| e.to_string())
@@ -164,6 +196,38 @@ async fn handle(context: &Context<'_>, api: &Api, body: Bytes, share: Share) -> 
             reply!(configs::alter_incrementally(context, request!(IncrementalAlterConfigsRequest)))
         }
         ApiKey::OffsetDelete => reply!(groups::forget(context, request!(OffsetDeleteRequest))),
+        ApiKey::SaslHandshake => reply!(lacking::sasl_handshake(context, request!(SaslHandshakeRequest))),
+        ApiKey::ConsumerGroupHeartbeat => {
+            reply!(lacking::consumer_group_heartbeat(context, request!(ConsumerGroupHeartbeatRequest)))
+        }
+        ApiKey::DescribeAcls => reply!(security::describe_acls(request!(DescribeAclsRequest))),
+        ApiKey::CreateAcls => reply!(security::create_acls(request!(CreateAclsRequest))),
+        ApiKey::DeleteAcls => reply!(security::delete_acls(request!(DeleteAclsRequest))),
+        ApiKey::DescribeClientQuotas => {
+            reply!(security::describe_quotas(request!(DescribeClientQuotasRequest)))
+        }
+        ApiKey::AlterClientQuotas => reply!(security::alter_quotas(request!(AlterClientQuotasRequest))),
+        ApiKey::DescribeUserScramCredentials => {
+            reply!(security::describe_scram(request!(DescribeUserScramCredentialsRequest)))
+        }
+        ApiKey::AlterUserScramCredentials => {
+            reply!(security::alter_scram(request!(AlterUserScramCredentialsRequest)))
+        }
+        ApiKey::DescribeLogDirs => reply!(replicas::log_dirs(context, request!(DescribeLogDirsRequest))),
+        ApiKey::ElectLeaders => reply!(replicas::elect(context, request!(ElectLeadersRequest))),
+        ApiKey::AlterPartitionReassignments => {
+            reply!(replicas::reassign(context, request!(AlterPartitionReassignmentsRequest)))
+        }
+        ApiKey::ListPartitionReassignments => {
+            reply!(replicas::list_reassignments(request!(ListPartitionReassignmentsRequest)))
+        }
+        ApiKey::DescribeProducers => {
+            reply!(producers::describe(context, request!(DescribeProducersRequest))?)
+        }
+        ApiKey::ListTransactions => reply!(producers::list_transactions(request!(ListTransactionsRequest))),
+        ApiKey::DescribeTransactions => {
+            reply!(producers::describe_transactions(request!(DescribeTransactionsRequest)))
+        }
         ApiKey::DescribeCluster => reply!(metadata::cluster(context, request!(DescribeClusterRequest))),
         key => anyhow::bail!("{key:?} has no handler"),
     }

@@ -1,9 +1,21 @@
-//! The limit of open files: each connection and each log file is one.
+//! The limit of open files, and how connections and logs share it.
 
 use rustix::process::{Resource, Rlimit};
 
-/// File descriptors that are kept for log files.
-const FILES: usize = 256;
+/// Files that are neither of a connection nor of a log, and some to spare.
+const OTHER: usize = 32;
+/// The most files of logs that are kept open. One that is closed is opened again when it is used.
+const LOGS: usize = 1024;
+
+/// The files of logs that may be open at once.
+pub(crate) fn of_logs() -> usize {
+    (limit() / 4).min(LOGS)
+}
+
+fn limit() -> usize {
+    let now = rustix::process::getrlimit(Resource::Nofile).current;
+    now.and_then(|now| usize::try_from(now).ok()).unwrap_or(65_536).min(65_536)
+}
 
 /// The limit of open files, as it was found and as it is while the broker runs.
 pub(crate) struct Files {
@@ -24,9 +36,8 @@ impl Files {
     }
 
     /// The number of connections that there are file descriptors for.
-    pub(crate) fn connections(&self) -> usize {
-        let most = self.raised.current.and_then(|now| usize::try_from(now).ok()).unwrap_or(65_536);
-        most.min(65_536).saturating_sub(FILES).max(64)
+    pub(crate) fn connections() -> usize {
+        limit().saturating_sub(OTHER + of_logs()).max(16)
     }
 
     /// Calls `act` under the limit as it was found: a child process inherits the limit, and programs

@@ -75,17 +75,19 @@ async fn broker(settings: &Settings, log: Log, shutdown: &Shutdown, folder: &Fol
     if let Some((program, rest)) = settings.command.split_first() {
         let running = Running::start(program, rest, &reachable, &files)?;
         on_second_signal(shutdown, folder, running.pid);
-        let serving = tokio::spawn(server::run(broker, listener, files.connections()));
+        let serving = tokio::spawn(server::run(Arc::clone(&broker), listener, Files::connections()));
         let ended = running.wait(shutdown).await;
         serving.abort();
+        broker.notes.end();
         return ended;
     }
     announce(settings, log, &reachable);
     on_second_signal(shutdown, folder, None);
     tokio::select! {
-        () = server::run(broker, listener, files.connections()) => {}
+        () = server::run(Arc::clone(&broker), listener, Files::connections()) => {}
         signal = shutdown.requested() => log.verbose(1, format_args!("signal {signal}: stopping")),
     }
+    broker.notes.end();
     Ok(Exit::Done)
 }
 

@@ -17,9 +17,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
-use super::broker::{Broker, Seldom};
+use super::apis;
+use super::broker::Broker;
 use super::dispatch;
 use super::log::Slice;
+use super::notes::Kind;
 use super::request::{Client, Part, Reply};
 
 /// The largest frame, as Kafka's `socket.request.max.bytes`.
@@ -54,8 +56,8 @@ struct Memory {
 enum Closed {
     /// Closed by the peer, or timed out: no note.
     Quietly,
-    /// The peer sent something that is not a Kafka request.
-    Malformed(String),
+    /// A person should know why, mostly: the peer sent something that is not a Kafka request.
+    Noted(String),
 }
 
 impl From<io::Error> for Closed {
@@ -81,15 +83,13 @@ pub(crate) async fn run(broker: Arc<Broker>, listener: TcpListener, max_connecti
     tokio::join!(
         serve(Arc::clone(&broker), listener, max_connections),
         broker.coordinator.run(),
-        retain(Arc::clone(&broker)),
+        every_second(Arc::clone(&broker)),
     );
 }
 
 /// Accepts connections for as long as it is polled.
 async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: usize) {
     let open = Arc::new(AtomicUsize::new(0));
-    let mut full = false;
-    let cannot_accept = Seldom::default();
     let memory = Arc::new(Memory {
         frames: Arc::new(Semaphore::new(FRAME_MEMORY / 1024)),
         answers: Semaphore::new(ANSWER_MEMORY / 1024),
@@ -98,29 +98,24 @@ async fn serve(broker: Arc<Broker>, listener: TcpListener, max_connections: usiz
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(e) => {
-                // No file descriptor is free: the peer waits in the queue until one is. With many
-                // short connections this can alternate quickly, so the note is limited.
-                if cannot_accept.is_due() {
-                    broker.log.error(format_args!("accept a connection: {e}; tried again until it goes"));
-                }
+                // No file descriptor is free: the peer waits in the queue until one is.
+                let again = "tried again until it goes";
+                broker.notes.error(Kind::Connection, format!("accept a connection: {e}; {again}"));
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             }
         };
         if open.load(Ordering::Relaxed) >= max_connections {
-            // One note, and the next only after there was room: clients retry all the time.
-            if !std::mem::replace(&mut full, true) {
-                broker.log.error(format_args!("{peer}: refused, {max_connections} connections are open"));
-            }
+            let why = format!("{max_connections} connections are open");
+            broker.notes.error(Kind::Connection, format!("{peer}: refused, {why}"));
             continue;
         }
-        full = false;
         open.fetch_add(1, Ordering::Relaxed);
         let (broker, memory, open) = (Arc::clone(&broker), Arc::clone(&memory), Arc::clone(&open));
         // The task owns its connection and ends with it; all tasks end with the runtime.
         tokio::spawn(async move {
-            if let Err(Closed::Malformed(why)) = converse(&broker, stream, peer, &memory).await {
-                broker.log.error(format_args!("{peer}: {why}; connection closed"));
+            if let Err(Closed::Noted(why)) = converse(&broker, stream, peer, &memory).await {
+                broker.notes.error(Kind::Malformed, format_args!("{peer}: {why}; connection closed"));
             }
             open.fetch_sub(1, Ordering::Relaxed);
         });
@@ -150,12 +145,12 @@ async fn converse(
         need(&mut stream, &mut buffer, 4, deadline).await?;
         let size = usize::try_from(i32::from_be_bytes(first(&buffer)?)).unwrap_or(usize::MAX);
         if !(8..=MAX_FRAME).contains(&size) {
-            return Err(Closed::Malformed(not_kafka(&buffer)));
+            return Err(Closed::Noted(not_kafka(&buffer)));
         }
         need(&mut stream, &mut buffer, 12, deadline).await?;
         let api_key = i16::from_be_bytes(first(&buffer[4..])?);
         if api_key != ApiKey::Produce as i16 && size > MAX_OTHER_FRAME {
-            return Err(Closed::Malformed(format!("a request (api key {api_key}) of {size} bytes")));
+            return Err(Closed::Noted(format!("{} of {size} bytes", apis::name(api_key))));
         }
         let (share, deadline) = if size > SMALL_FRAME {
             let kib = u32::try_from(size / 1024).unwrap_or(u32::MAX);
@@ -183,10 +178,10 @@ async fn converse(
                 }
             }
         }
-        .map_err(Closed::Malformed)?;
-        if broker.log.shows(1) {
+        .map_err(Closed::Noted)?;
+        if broker.notes.is_verbose() {
             let took = asked.elapsed();
-            broker.log.verbose(1, format_args!("{peer} {what} {size} B {:.1} ms", took.as_secs_f64() * 1e3));
+            broker.notes.verbose(format_args!("{peer} {what} {size} B {:.1} ms", took.as_secs_f64() * 1e3));
         }
         match reply {
             Reply::Nothing => {}
@@ -213,7 +208,7 @@ fn share_of_answers<'a>(
         return Ok(None);
     }
     let share = answers.try_acquire_many(u32::try_from(size / 1024).unwrap_or(u32::MAX));
-    share.map(Some).map_err(|_| Closed::Malformed("too many large answers are not read yet".into()))
+    share.map(Some).map_err(|_| Closed::Noted("too many large answers are not read yet".into()))
 }
 
 fn first<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Closed> {
@@ -290,12 +285,13 @@ async fn write(stream: &mut TcpStream, parts: Vec<Part>) -> Result<(), Closed> {
 
 /// The kernel copies from the file to the socket: a client that never reads costs no memory here.
 async fn send_log(stream: &TcpStream, slice: &Slice) -> Result<(), Closed> {
+    let file = slice.file.open().map_err(|e| Closed::Noted(format!("read a log: {e}")))?;
     let mut position = slice.position;
     let end = slice.position + slice.len;
     while position < end {
         let sent = stream.async_io(Interest::WRITABLE, || {
             let most = usize::try_from(end - position).unwrap_or(usize::MAX);
-            Ok(rustix::fs::sendfile(stream, &slice.file, Some(&mut position), most)?)
+            Ok(rustix::fs::sendfile(stream, &file, Some(&mut position), most)?)
         });
         if timeout(IDLE, sent).await.map_err(|_| Closed::Quietly)?? == 0 {
             // The file is shorter than its index says: there is nothing correct to send.
@@ -316,13 +312,15 @@ async fn send(stream: &mut TcpStream, mut bytes: &[u8]) -> Result<(), Closed> {
     Ok(())
 }
 
-/// Deletes once a second what retention no longer keeps, for as long as it is polled.
-async fn retain(broker: Arc<Broker>) {
+/// Once a second, for as long as it is polled: deletes what retention no longer keeps, and says which
+/// notes were left out.
+async fn every_second(broker: Arc<Broker>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     loop {
         every.tick().await;
         for failed in broker.topics.retain(crate::clock::now_ms()) {
-            broker.log.error(failed);
+            broker.notes.error(Kind::Storage, failed);
         }
+        broker.notes.tick();
     }
 }

@@ -43,6 +43,11 @@ pub(crate) const fn until(version: i16, kind: Kind) -> Field {
     Field(0, version, kind)
 }
 
+/// A field of the versions from one to another.
+pub(crate) const fn between(first: i16, last: i16, kind: Kind) -> Field {
+    Field(first, last, kind)
+}
+
 /// A version of a request, and whether it has compact lengths and tagged fields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Version {
@@ -53,8 +58,9 @@ pub(crate) struct Version {
 /// Walks the body of a request; says where it breaks.
 pub(crate) fn check(fields: &'static [Field], version: Version, body: &[u8]) -> Result<(), &'static str> {
     let mut walk = Walk { rest: body, elements: 0, version: version.number, flexible: version.is_flexible };
-    walk.fields(fields)?;
-    if walk.rest.is_empty() { Ok(()) } else { Err("bytes are left over at its end") }
+    // Bytes after the last field are ignored, as in Kafka: librdkafka (2.16) leaves four of them where it
+    // asks for all topics, from Metadata v9 on.
+    walk.fields(fields)
 }
 
 /// The number of bytes of the tagged fields at the start of `bytes`.
@@ -234,6 +240,13 @@ pub(crate) mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_follows_the_last_field_is_ignored() {
+        const NAME: &[Field] = &[all(Text)];
+        let compact = Version { number: 2, is_flexible: true };
+        assert_eq!(check(NAME, compact, &[2, b'a', 0, 0, 0]), Ok(()));
     }
 
     #[test]

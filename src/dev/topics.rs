@@ -1,60 +1,34 @@
 //! Topics and their partitions: which exist, with which configuration, in which folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::code::{self, Code};
 use super::configs::{self, Defaults};
+use super::files;
 use super::log::PartitionLog;
 use super::log::config::LogConfig;
-use crate::lock::{Guard, Lock, SharedLock};
+use super::log::open::OpenFiles;
+use crate::lock::{Lock, SharedLock};
 
-/// The most partitions that a topic may have, and all topics together: each needs an open file.
+mod partition;
+
+pub(crate) use partition::Partition;
+
+/// The most partitions that a topic may have, and all topics together.
 pub(crate) const MAX_PARTITIONS: usize = 10_000;
-
-/// One partition: its log, and the fetches that wait for it to grow.
-pub(crate) struct Partition {
-    log: Lock<PartitionLog>,
-    waiting: Lock<Vec<Arc<Notify>>>,
-}
-
-impl Partition {
-    /// The log, locked.
-    pub(crate) fn log(&self) -> Guard<'_, PartitionLog> {
-        self.log.lock()
-    }
-
-    fn waiting(&self) -> Guard<'_, Vec<Arc<Notify>>> {
-        self.waiting.lock()
-    }
-
-    /// Notifies `notify` of each append from now on, until [`Partition::forget`].
-    pub(crate) fn watch(&self, notify: &Arc<Notify>) {
-        self.waiting().push(Arc::clone(notify));
-    }
-
-    /// Stops what [`Partition::watch`] started.
-    pub(crate) fn forget(&self, notify: &Arc<Notify>) {
-        self.waiting().retain(|waiting| !Arc::ptr_eq(waiting, notify));
-    }
-
-    /// Wakes the fetches that wait.
-    pub(crate) fn grew(&self) {
-        for waiting in self.waiting().iter() {
-            waiting.notify_one();
-        }
-    }
-}
 
 /// One topic.
 pub(crate) struct Topic {
     pub name: String,
+    /// Another topic of this name, later, has another one.
+    pub id: Uuid,
     state: SharedLock<TopicState>,
 }
 
@@ -94,6 +68,9 @@ impl Topic {
 #[derive(Serialize, Deserialize)]
 struct Listed {
     name: String,
+    /// None in a list of an earlier version: the topic gets one.
+    #[serde(default)]
+    id: Option<String>,
     partitions: usize,
     #[serde(default)]
     configs: BTreeMap<String, String>,
@@ -105,6 +82,7 @@ pub(crate) type Refused = (Code, String);
 /// All topics of the broker.
 pub(crate) struct Topics {
     folder: PathBuf,
+    files: Arc<OpenFiles>,
     pub defaults: Defaults,
     by_name: SharedLock<BTreeMap<String, Arc<Topic>>>,
     /// Partitions of all topics together.
@@ -126,28 +104,39 @@ impl Topics {
             Err(e) => return Err(e),
         };
         std::fs::create_dir_all(folder.join("topics"))?;
+        let files = OpenFiles::new(files::of_logs());
         let mut by_name = BTreeMap::new();
+        let mut lacks_id = false;
         for listed in listed {
             let mut partitions = Vec::new();
             for index in 0..listed.partitions {
-                let (log, lost) = PartitionLog::open(partition_folder(folder, &listed.name, index))?;
+                let place = partition_folder(folder, &listed.name, index);
+                let (log, lost) = PartitionLog::open(place, &files)?;
                 if let Some(lost) = lost {
                     repaired(format!("{}[{index}]: {lost}", listed.name));
                 }
-                partitions.push(Arc::new(Partition { log: Lock::new(log), waiting: Lock::new(Vec::new()) }));
+                partitions.push(Partition::new(log));
             }
             let config = configs::for_log(&listed.configs, &defaults);
             let state =
                 SharedLock::new(TopicState { partitions, configs: listed.configs, log_config: config });
-            by_name.insert(listed.name.clone(), Arc::new(Topic { name: listed.name, state }));
+            let id = listed.id.and_then(|id| Uuid::parse_str(&id).ok());
+            lacks_id |= id.is_none();
+            let id = id.unwrap_or_else(Uuid::new_v4);
+            by_name.insert(listed.name.clone(), Arc::new(Topic { name: listed.name, id, state }));
         }
-        Ok(Self {
+        let this = Self {
             folder: folder.to_owned(),
+            files,
             defaults,
             total: AtomicUsize::new(by_name.values().map(|topic| topic.partition_count()).sum()),
             by_name: SharedLock::new(by_name),
             changing: Lock::new(()),
-        })
+        };
+        if lacks_id {
+            this.save()?;
+        }
+        Ok(this)
     }
 
     /// The topic of this name.
@@ -165,6 +154,16 @@ impl Topics {
     /// All topics, by name.
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
         self.by_name.read().values().cloned().collect()
+    }
+
+    /// The topics by their ids.
+    pub(crate) fn by_id(&self) -> HashMap<Uuid, Arc<Topic>> {
+        self.all().into_iter().map(|topic| (topic.id, topic)).collect()
+    }
+
+    /// Where they are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn total(&self) -> usize {
@@ -259,7 +258,7 @@ impl Topics {
             configs: own,
             log_config: config,
         });
-        let topic = Arc::new(Topic { name: name.to_owned(), state });
+        let topic = Arc::new(Topic { name: name.to_owned(), id: Uuid::new_v4(), state });
         self.by_name.write().insert(name.to_owned(), Arc::clone(&topic));
         self.total.fetch_add(count, Ordering::Relaxed);
         Ok(topic)
@@ -283,8 +282,8 @@ impl Topics {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        let (log, _) = PartitionLog::open(folder)?;
-        Ok(Arc::new(Partition { log: Lock::new(log), waiting: Lock::new(Vec::new()) }))
+        let (log, _) = PartitionLog::open(folder, &self.files)?;
+        Ok(Partition::new(log))
     }
 
     /// Adds partitions, up to `count` in all.
@@ -339,7 +338,11 @@ impl Topics {
         self.remove(&topic);
         self.save().map_err(|e| storage(&e))?;
         for partition in topic.partitions() {
-            let folder = partition.log().folder().to_owned();
+            let folder = {
+                let log = partition.log();
+                log.keep_for_readers();
+                log.folder().to_owned()
+            };
             partition.grew();
             std::fs::remove_dir_all(folder).map_err(|e| storage(&e))?;
         }
@@ -374,6 +377,7 @@ impl Topics {
             .iter()
             .map(|topic| Listed {
                 name: topic.name.clone(),
+                id: Some(topic.id.to_string()),
                 partitions: topic.partition_count(),
                 configs: topic.configs(),
             })

@@ -91,6 +91,13 @@ expect "the same after it" "$((total + 10)) 0" "$(lag)"
 
 expect "the group is listed" "$group" "$(tool consumer.group.ConsumerGroupCommand --list | grep -x "$group")"
 expect "the topic is listed" "$topic" "$(tool TopicCommand --list | grep -x "$topic")"
+# The calls of administrators' tools.
+command=$(tool FeatureCommand describe)
+case $command in *metadata.version*) ;; *) fail "no metadata.version: $command" ;; esac
+size() { tool LogDirsCommand --describe --topic-list "$topic" | tr '{' '\n' | sed -n 's/.*"size":\([0-9]*\).*/\1/p' | awk '{ n += $1 } END { print (n > 0) }'; }
+expect "the topic has a size" 1 "$(size)"
+expect "transactions" 1 "$(tool TransactionsCommand list | wc -l)"
+
 tool consumer.group.ConsumerGroupCommand --delete --group "$group" >/dev/null
 tool TopicCommand --delete --topic "$topic"
 expect "the topic is gone" "" "$(tool TopicCommand --list | grep -x "$topic")"

@@ -21,16 +21,16 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::support::wait_until;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The cluster, and the embedded broker that stands for it, if it does.
 /// The broker lives for as long as the tests: its standard input is ours to close.
-struct Cluster {
-    brokers: String,
+pub(crate) struct Cluster {
+    pub(crate) brokers: String,
     _child: Option<Child>,
 }
 
-static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
+pub(crate) static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     if let Some(brokers) = std::env::var("KQ_TEST_BROKERS").ok().filter(|brokers| !brokers.is_empty()) {
         return Cluster { brokers, _child: None };
     }
@@ -46,32 +46,32 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     Cluster { brokers: brokers.trim().to_owned(), _child: Some(child) }
 });
 
-fn unique(what: &str) -> String {
+pub(crate) fn unique(what: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let since = SystemTime::UNIX_EPOCH.elapsed().expect("a clock");
     format!("{what}-{:x}-{}", since.as_nanos(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn config() -> ClientConfig {
+pub(crate) fn config() -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &CLUSTER.brokers);
     config
 }
 
-fn admin() -> AdminClient<DefaultClientContext> {
+pub(crate) fn admin() -> AdminClient<DefaultClientContext> {
     config().create().expect("admin")
 }
 
-fn wait<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime").block_on(future)
 }
 
-fn options() -> AdminOptions {
+pub(crate) fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
 }
 
 /// A new topic of so many partitions that can be used.
-fn topic(what: &str, partitions: i32) -> String {
+pub(crate) fn topic(what: &str, partitions: i32) -> String {
     let name = unique(what);
     let new = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
     let made = wait(admin().create_topics([&new], &options())).expect("create");
@@ -93,7 +93,7 @@ fn producer(settings: &[(&str, &str)]) -> BaseProducer {
     config.create().expect("producer")
 }
 
-fn produce(topic: &str, partition: i32, values: &[&str], settings: &[(&str, &str)]) {
+pub(crate) fn produce(topic: &str, partition: i32, values: &[&str], settings: &[(&str, &str)]) {
     let producer = producer(settings);
     for value in values {
         let record = BaseRecord::<(), _>::to(topic).partition(partition).payload(*value);

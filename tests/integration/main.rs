@@ -4,13 +4,17 @@
 mod support;
 
 mod cli;
+mod compaction;
 mod completions;
 mod compose;
 mod conformance;
+mod conformance_admin;
 mod consume;
 mod consume_bounds;
 mod decode;
 mod dev;
+mod dev_lacking;
+mod dev_limits;
 mod harness;
 mod layout;
 mod leaving;
@@ -28,6 +32,7 @@ mod retention;
 mod targets;
 mod tls;
 mod topic;
+mod wire;
 mod worker;
 mod worker_ending;
 mod worker_group;

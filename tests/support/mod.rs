@@ -22,6 +22,7 @@ mod output;
 mod records;
 mod running;
 mod wait;
+pub mod wire;
 
 pub use cluster::Cluster;
 pub use kq::Kq;

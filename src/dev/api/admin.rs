@@ -1,6 +1,6 @@
 //! `CreateTopics`, `DeleteTopics`, `CreatePartitions`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
@@ -8,11 +8,15 @@ use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, Cr
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DeleteTopicsRequest, DeleteTopicsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, TopicName,
 };
+
+use uuid::Uuid;
 
 use super::{Room, configs, message, once, text};
 use crate::dev::code;
+use crate::dev::configs::compaction;
+use crate::dev::notes::Kind;
 use crate::dev::request::Context;
 use crate::dev::topics::Refused;
 
@@ -34,10 +38,15 @@ pub(crate) fn create_topics(
         (topic, plan)
     });
     let created = create(context, planned.collect(), request.validate_only);
+    let id = |name: &str| match context.broker.topics.find(name) {
+        Some(topic) if !request.validate_only => topic.id,
+        _ => Uuid::nil(),
+    };
     let topics = created.into_iter().map(|(topic, created)| {
-        let result = CreatableTopicResult::default().with_name(topic.name.clone());
+        let result = CreatableTopicResult::default().with_name(topic.name.clone()).with_error_message(None);
         Ok(match created {
             Ok(Plan { partitions, own, .. }) => result
+                .with_topic_id(id(&topic.name))
                 .with_num_partitions(partitions)
                 .with_replication_factor(1)
                 .with_configs(Some(shown(context, &own, &mut room)?)),
@@ -129,34 +138,57 @@ fn create<'a>(context: &Context<'_>, planned: Vec<Planned<'a>>, only_check: bool
     let mut made = made.into_iter();
     let created = planned.into_iter().map(|(topic, plan)| {
         let created = plan.and_then(|plan| made.next().unwrap_or(Ok(())).map(|()| plan));
-        if let Ok(Plan { replicas, .. }) = &created
-            && *replicas > 1
+        if let Ok(plan) = &created
             && !only_check
         {
-            broker.log.note(format_args!(
-                "topic {}: {replicas} replicas were asked for; kq dev is one node and keeps 1 (--strict refuses)",
-                topic.name.as_str()
-            ));
+            note_differences(context, topic.name.as_str(), plan);
         }
         (topic, created)
     });
     created.collect()
 }
 
+/// Says what a topic that was created does not have, though it was asked for.
+fn note_differences(context: &Context<'_>, name: &str, plan: &Plan) {
+    let replicas = plan.replicas;
+    if replicas > 1 {
+        context.broker.notes.note(Kind::Replicas, format_args!(
+            "topic {name}: {replicas} replicas were asked for; kq dev is one node and keeps 1 (--strict refuses)"
+        ));
+    }
+    if let Some(policy) = compaction(&plan.own) {
+        context.broker.note_compaction(name, &policy);
+    }
+}
+
 /// Deletes topics, their records, and the offsets that groups committed for them.
 pub(crate) fn delete_topics(context: &Context<'_>, request: &DeleteTopicsRequest) -> DeleteTopicsResponse {
-    let responses = request.topic_names.iter().map(|name| {
-        let result = DeletableTopicResult::default().with_name(Some(name.clone()));
-        let deleted = context.broker.topics.delete(name).and_then(|()| {
-            let forgotten = context.broker.coordinator.forget_topic(name);
-            forgotten.map_err(|e| (code::KAFKA_STORAGE_ERROR, e.to_string()))
-        });
-        match deleted {
-            Ok(()) => result,
-            Err((error, why)) => result.with_error_code(error).with_error_message(message(why)),
-        }
+    let named = request.topic_names.iter().map(|name| delete_named(context, name));
+    let by_id = if request.topics.is_empty() { HashMap::new() } else { context.broker.topics.by_id() };
+    let listed = request.topics.iter().map(|asked| match (&asked.name, by_id.get(&asked.topic_id)) {
+        (Some(name), _) => delete_named(context, name),
+        (None, Some(topic)) => delete_named(context, &TopicName(text(topic.name.clone()))),
+        (None, None) => DeletableTopicResult::default()
+            .with_name(None)
+            .with_topic_id(asked.topic_id)
+            .with_error_code(code::UNKNOWN_TOPIC_ID)
+            .with_error_message(message("This server does not host this topic ID.")),
     });
-    DeleteTopicsResponse::default().with_responses(responses.collect())
+    DeleteTopicsResponse::default().with_responses(named.chain(listed).collect())
+}
+
+fn delete_named(context: &Context<'_>, name: &TopicName) -> DeletableTopicResult {
+    let broker = context.broker;
+    let id = broker.topics.find(name).map_or(Uuid::nil(), |topic| topic.id);
+    let deleted = broker.topics.delete(name).and_then(|()| {
+        let forgotten = broker.coordinator.forget_topic(name);
+        forgotten.map_err(|e| (code::KAFKA_STORAGE_ERROR, e.to_string()))
+    });
+    let result = DeletableTopicResult::default().with_name(Some(name.clone())).with_topic_id(id);
+    match deleted {
+        Ok(()) => result.with_error_message(None),
+        Err((error, why)) => result.with_error_code(error).with_error_message(message(why)),
+    }
 }
 
 /// Adds partitions to topics.

@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
 use super::{Room, message, text};
 use crate::dev::broker::{Broker, NODE_ID};
 use crate::dev::code;
-use crate::dev::configs::TOPIC;
+use crate::dev::configs::{self, Kind, ListChange, TOPIC};
 use crate::dev::request::Context;
 use crate::dev::topics::Refused;
 
@@ -46,10 +46,10 @@ impl Entry {
 
 /// The whole configuration of a topic, in which `own` was set.
 pub(crate) fn entries(broker: &Broker, own: &BTreeMap<String, String>) -> Vec<Entry> {
-    let entry = |(name, kind, default): &(&str, crate::dev::configs::Kind, &str)| {
+    let entry = |(name, kind, default): &(&str, Kind, &str)| {
         let fallback = broker.topics.defaults.value(name).unwrap_or_default();
         let (value, source) = match own.get(*name) {
-            Some(value) => (value.clone(), SOURCE_TOPIC),
+            Some(value) => (configs::shown(*kind, value), SOURCE_TOPIC),
             None if fallback == *default => (fallback, SOURCE_DEFAULT),
             None => (fallback, SOURCE_BROKER),
         };
@@ -102,6 +102,7 @@ pub(crate) fn describe(
     let mut room = Room::new();
     let results = request.resources.iter().map(|asked| {
         let result = DescribeConfigsResult::default()
+            .with_error_message(None)
             .with_resource_type(asked.resource_type)
             .with_resource_name(asked.resource_name.clone());
         let found = match resource(context.broker, asked.resource_type, &asked.resource_name) {
@@ -140,6 +141,44 @@ fn own(context: &Context<'_>, kind: i8, name: &str) -> Result<BTreeMap<String, S
     topic.map(|topic| topic.configs()).ok_or_else(missing)
 }
 
+/// Sets the whole configuration of a topic, or only checks it.
+fn configure(
+    context: &Context<'_>,
+    name: &str,
+    own: BTreeMap<String, String>,
+    only_check: bool,
+) -> Result<(), Refused> {
+    let before = context.broker.topics.find(name).map(|topic| topic.configs()).unwrap_or_default();
+    let policy = configs::compaction(&own).filter(|_| configs::compaction(&before).is_none());
+    context.broker.topics.configure(name, own, only_check)?;
+    if let Some(policy) = policy.filter(|_| !only_check) {
+        context.broker.note_compaction(name, &policy);
+    }
+    Ok(())
+}
+
+/// Appends to a list, or subtracts from it.
+fn change_list(
+    context: &Context<'_>,
+    own: &mut BTreeMap<String, String>,
+    key: String,
+    change: ListChange,
+    value: &str,
+) -> Result<(), Refused> {
+    if !matches!(configs::kind(&key), Some(Kind::List(_) | Kind::Replicas)) {
+        let operation = match change {
+            ListChange::Append => "APPEND",
+            ListChange::Subtract => "SUBTRACT",
+        };
+        let why = format!("Can't {operation} to key {key} because its type is not LIST.");
+        return Err((code::INVALID_CONFIG, why));
+    }
+    let now = own.get(&key).cloned().or_else(|| context.broker.topics.defaults.value(&key));
+    let changed = configs::change_list(&now.unwrap_or_default(), change, value);
+    own.insert(key, changed);
+    Ok(())
+}
+
 /// Sets the whole configuration: what is not named goes back to its default.
 pub(crate) fn alter(context: &Context<'_>, request: &AlterConfigsRequest) -> AlterConfigsResponse {
     let responses = request.resources.iter().map(|asked| {
@@ -148,9 +187,10 @@ pub(crate) fn alter(context: &Context<'_>, request: &AlterConfigsRequest) -> Alt
             let configs = asked.configs.iter();
             let new = configs
                 .filter_map(|c| Some((c.name.as_str().to_owned(), c.value.as_ref()?.as_str().to_owned())));
-            context.broker.topics.configure(name, new.collect(), request.validate_only)
+            configure(context, name, new.collect(), request.validate_only)
         });
         let response = AlterConfigsResourceResponse::default()
+            .with_error_message(None)
             .with_resource_type(asked.resource_type)
             .with_resource_name(asked.resource_name.clone());
         match altered {
@@ -181,11 +221,9 @@ pub(crate) fn alter_incrementally(
                         }
                         own.remove(&key);
                     }
-                    (2 | 3, _) => {
-                        let why = format!("Config value append is not allowed for config key: {key}");
-                        return Err((code::INVALID_CONFIG, why));
-                    }
-                    (0, None) => {
+                    (2, Some(value)) => change_list(context, &mut own, key, ListChange::Append, value)?,
+                    (3, Some(value)) => change_list(context, &mut own, key, ListChange::Subtract, value)?,
+                    (0 | 2 | 3, None) => {
                         return Err((code::INVALID_CONFIG, format!("Null value not supported for: {key}")));
                     }
                     (other, _) => {
@@ -194,9 +232,10 @@ pub(crate) fn alter_incrementally(
                     }
                 }
             }
-            context.broker.topics.configure(name, own, request.validate_only)
+            configure(context, name, own, request.validate_only)
         });
         let response = Altered::default()
+            .with_error_message(None)
             .with_resource_type(asked.resource_type)
             .with_resource_name(asked.resource_name.clone());
         match altered {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::dev::code::{self, Code};
 use crate::dev::log::Slice;
+use crate::dev::notes::Kind;
 use crate::dev::request::{Context, Part, Reply, Share};
 use crate::dev::topics::Partition;
 
@@ -174,7 +175,7 @@ fn look_at(context: &Context<'_>, topic: &str, asked: &Place, left: u64, is_firs
         Ok(Some(read)) => (code::NONE, read.slice, read.more),
         Ok(None) => (code::OFFSET_OUT_OF_RANGE, None, false),
         Err(e) => {
-            context.broker.log.error(format_args!("read {topic}[{}]: {e}", asked.partition));
+            context.broker.notes.error(Kind::Storage, format_args!("read {topic}[{}]: {e}", asked.partition));
             (code::KAFKA_STORAGE_ERROR, None, false)
         }
     };

@@ -24,7 +24,7 @@ use kafka_protocol::messages::{
 };
 
 use super::members::optional;
-use super::{Room, message, text};
+use super::{Room, lacking, message, text};
 use crate::dev::broker::NODE_ID;
 use crate::dev::code;
 use crate::dev::groups::messages::Who;
@@ -38,7 +38,7 @@ pub(crate) fn find_coordinator(
 ) -> FindCoordinatorResponse {
     let (error, why) = match request.key_type {
         0 => (code::NONE, None),
-        1 => (code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, message("kq dev has no transactions")),
+        1 => (lacking::transactions(context), message("kq dev has no transactions")),
         _ => (code::INVALID_REQUEST, message("kq dev knows coordinators of groups only")),
     };
     let (id, host, port) = if error == code::NONE {
@@ -187,7 +187,8 @@ pub(crate) fn committed(
     Ok(OffsetFetchResponse::default().with_groups(groups.collect::<anyhow::Result<_>>()?))
 }
 
-/// Groups with their state, members and assignments; an unknown one is `Dead`, as in Kafka.
+/// Groups with their state, members and assignments; an unknown one is `Dead`, and from version 6 on an
+/// error, as in Kafka.
 pub(crate) fn describe(
     context: &Context<'_>,
     request: &DescribeGroupsRequest,
@@ -196,7 +197,12 @@ pub(crate) fn describe(
     let groups = request.groups.iter().map(|id| {
         let group = DescribedGroup::default().with_group_id(id.clone());
         let Some(described) = context.broker.coordinator.describe(id) else {
-            return Ok(group.with_group_state(text("Dead")));
+            let group = group.with_group_state(text("Dead"));
+            if context.version < 6 {
+                return Ok(group);
+            }
+            let why = format!("Group {} not found.", id.as_str());
+            return Ok(group.with_error_code(code::GROUP_ID_NOT_FOUND).with_error_message(message(why)));
         };
         for member in &described.members {
             let bytes = member.metadata.len() + member.assignment.len();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -10,9 +11,12 @@ use kafka_protocol::messages::{
     BrokerId, DescribeClusterRequest, DescribeClusterResponse, MetadataRequest, MetadataResponse, TopicName,
 };
 
+use uuid::Uuid;
+
 use super::{once, text};
 use crate::dev::broker::{CLUSTER_ID, NODE_ID};
 use crate::dev::code::{self, Code, UNKNOWN_TOPIC_OR_PARTITION as UNKNOWN};
+use crate::dev::notes::Kind;
 use crate::dev::request::Context;
 use crate::dev::topics::{self, Topic};
 
@@ -30,7 +34,9 @@ pub(crate) fn metadata(context: &Context<'_>, request: &MetadataRequest) -> Meta
                 Some(topic) => described(&topic),
                 None => missing(name, refused.get(name.as_str()).copied().unwrap_or(UNKNOWN)),
             };
-            wanted.into_iter().map(by_name).collect()
+            let mut topics: Vec<_> = wanted.into_iter().map(by_name).collect();
+            topics.extend(described_by_id(context, named));
+            topics
         }
     };
     let broker = MetadataResponseBroker::default()
@@ -62,21 +68,35 @@ fn make_missing<'a>(
     let made = broker.topics.create_all(new);
     let refused = missing.into_iter().zip(made).filter_map(|(name, made)| match made {
         Ok(_) => {
-            broker.log.verbose(1, format_args!("topic {name} made on first use"));
+            broker.notes.verbose(format_args!("topic {name} made on first use"));
             None
         }
         // Another client has created it meanwhile.
         Err((code::TOPIC_ALREADY_EXISTS, _)) => None,
         Err((code::INVALID_TOPIC_EXCEPTION, _)) => Some((name, code::INVALID_TOPIC_EXCEPTION)),
         Err((error, why)) => {
-            // One note, even if a client asks for thousands of topics or repeats the request.
-            if broker.cannot_make.is_due() {
-                broker.log.error(format_args!("make topic {name}: {why}"));
-            }
+            broker.notes.error(Kind::Topic, format_args!("make topic {name}: {why}"));
             Some((name, error))
         }
     });
     refused.collect()
+}
+
+/// The topics that are asked for by their ids, each once.
+fn described_by_id(context: &Context<'_>, asked: &[MetadataRequestTopic]) -> Vec<MetadataResponseTopic> {
+    let ids = asked.iter().filter(|topic| topic.name.is_none()).map(|topic| topic.topic_id);
+    let ids: Vec<Uuid> = once(ids, |id| *id).collect();
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    let by_id = context.broker.topics.by_id();
+    let unknown = |id| {
+        MetadataResponseTopic::default()
+            .with_error_code(code::UNKNOWN_TOPIC_ID)
+            .with_name(None)
+            .with_topic_id(id)
+    };
+    ids.into_iter().map(|id| by_id.get(&id).map_or_else(|| unknown(id), |topic| described(topic))).collect()
 }
 
 fn missing(name: &TopicName, error: Code) -> MetadataResponseTopic {
@@ -95,6 +115,7 @@ fn described(topic: &Topic) -> MetadataResponseTopic {
     };
     MetadataResponseTopic::default()
         .with_name(Some(TopicName(text(topic.name.clone()))))
+        .with_topic_id(topic.id)
         .with_partitions((0..topic.partition_count()).map(partition).collect())
 }
 

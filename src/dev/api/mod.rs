@@ -4,10 +4,14 @@ pub(crate) mod admin;
 pub(crate) mod configs;
 pub(crate) mod fetch;
 pub(crate) mod groups;
+pub(crate) mod lacking;
 pub(crate) mod members;
 pub(crate) mod metadata;
 pub(crate) mod offsets;
 pub(crate) mod produce;
+pub(crate) mod producers;
+pub(crate) mod replicas;
+pub(crate) mod security;
 
 use std::collections::BTreeSet;
 

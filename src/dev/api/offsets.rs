@@ -15,6 +15,7 @@ use kafka_protocol::messages::{
 use crate::dev::broker::Broker;
 use crate::dev::code::{self, Code};
 use crate::dev::log::times;
+use crate::dev::notes::Kind;
 use crate::dev::request::Context;
 
 const LATEST: i64 = -1;
@@ -93,7 +94,7 @@ fn find(broker: &Broker, (topic, index, time): &Asked, budget: &mut u64) -> Resu
         time => times::find(|| partition.log(), time, budget),
     };
     by_time.map_err(|e| {
-        broker.log.error(format_args!("read {topic}[{index}]: {e}"));
+        broker.notes.error(Kind::Storage, format_args!("read {topic}[{index}]: {e}"));
         code::KAFKA_STORAGE_ERROR
     })
 }
@@ -118,7 +119,10 @@ pub(crate) fn delete_records(context: &Context<'_>, request: &DeleteRecordsReque
 
 fn delete(context: &Context<'_>, topic: &str, index: i32, offset: i64) -> Result<i64, Code> {
     let found = context.broker.topics.partition(topic, index);
-    let (_, partition) = found.ok_or(code::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let (owner, partition) = found.ok_or(code::UNKNOWN_TOPIC_OR_PARTITION)?;
+    if !owner.log_config().deletes {
+        return Err(code::POLICY_VIOLATION);
+    }
     let mut log = partition.log();
     let offset = if offset == -1 { log.end() } else { offset };
     if offset < 0 || offset > log.end() {
@@ -127,7 +131,10 @@ fn delete(context: &Context<'_>, topic: &str, index: i32, offset: i64) -> Result
     match log.delete_before(offset) {
         Ok(()) => Ok(log.start()),
         Err(e) => {
-            context.broker.log.error(format_args!("delete records of {topic}[{index}]: {e}"));
+            context
+                .broker
+                .notes
+                .error(Kind::Storage, format_args!("delete records of {topic}[{index}]: {e}"));
             Err(code::KAFKA_STORAGE_ERROR)
         }
     }

@@ -3,14 +3,17 @@
 use std::sync::atomic::Ordering;
 
 use kafka_protocol::messages::produce_request::PartitionProduceData;
-use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
 use kafka_protocol::messages::{
     InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse, ProducerId,
 };
 
-use super::message;
+use super::{lacking, message, text};
 use crate::dev::code::{self, Code};
-use crate::dev::log::batch::Refusal;
+use crate::dev::log::refusal::{Fault, Faults, LISTED, Refusal};
+use crate::dev::notes::Kind;
 use crate::dev::request::Context;
 
 /// Appends one batch to each partition.
@@ -18,14 +21,17 @@ pub(crate) fn produce(context: &Context<'_>, request: &ProduceRequest) -> Produc
     let refused = if !(-1..=1).contains(&request.acks) {
         code::INVALID_REQUIRED_ACKS
     } else if request.transactional_id.is_some() {
-        code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        lacking::transactions(context)
     } else {
         code::NONE
     };
+    let mut listed = LISTED;
     let mut responses = Vec::with_capacity(request.topic_data.len());
     for topic in &request.topic_data {
-        let partitions =
-            topic.partition_data.iter().map(|data| partition(context, &topic.name, data, refused));
+        let partitions = topic
+            .partition_data
+            .iter()
+            .map(|data| partition(context, &topic.name, data, refused, &mut listed));
         responses.push(
             TopicProduceResponse::default()
                 .with_name(topic.name.clone())
@@ -46,6 +52,7 @@ fn partition(
     topic: &str,
     data: &PartitionProduceData,
     refused: Code,
+    listed: &mut usize,
 ) -> PartitionProduceResponse {
     let response = PartitionProduceResponse::default()
         .with_index(data.index)
@@ -59,34 +66,60 @@ fn partition(
         return response.with_error_code(code::UNKNOWN_TOPIC_OR_PARTITION);
     };
     let records = data.records.as_deref().unwrap_or_default();
-    let appended = {
+    let (appended, start) = {
         let mut log = partition.log();
-        let appended = log.append(records, &topic.log_config(), context.version, crate::clock::now_ms());
-        appended.map(|appended| (appended, log.start()))
+        let now_ms = crate::clock::now_ms();
+        (log.append(records, &topic.log_config(), context.version, now_ms), log.start())
     };
     match appended {
-        Ok((appended, start)) => {
+        Ok(appended) => {
             partition.grew();
             response
                 .with_base_offset(appended.base_offset)
                 .with_log_append_time_ms(appended.log_append_time)
                 .with_log_start_offset(start)
         }
-        Err(Refusal { code, why }) => {
+        Err(Refusal { code, why, faults }) => {
             let client = (context.client.peer, context.client_id);
-            context.broker.log.verbose(
-                1,
-                format_args!(
-                    "{} {:?}: refused for {}[{}]: {why}",
-                    client.0, client.1, topic.name, data.index
-                ),
-            );
+            context.broker.notes.verbose(format_args!(
+                "{} {:?}: refused for {}[{}]: {why}",
+                client.0, client.1, topic.name, data.index
+            ));
             if code == code::KAFKA_STORAGE_ERROR {
-                context.broker.log.error(format_args!("{}[{}]: {why}", topic.name, data.index));
+                context
+                    .broker
+                    .notes
+                    .error(Kind::Storage, format_args!("{}[{}]: {why}", topic.name, data.index));
             }
-            response.with_error_code(code).with_error_message(message(why))
+            let response = response.with_error_code(code);
+            let place = format!("{}-{}", topic.name, data.index);
+            match faults.sentence(&place) {
+                Some(sentence) => response
+                    .with_log_start_offset(start)
+                    .with_error_message(message(sentence))
+                    .with_record_errors(record_errors(&faults, &place, listed)),
+                None => response.with_error_message(message(why)),
+            }
         }
     }
+}
+
+/// The records of a batch that are refused, `left` at most; it is reduced by those that are listed.
+fn record_errors(faults: &Faults, place: &str, left: &mut usize) -> Vec<BatchIndexAndErrorMessage> {
+    let no_key = text(Fault::NoKey.sentence(0, place));
+    let listed = faults.listed.iter().take(*left).map(|(index, fault)| {
+        let sentence = match fault {
+            // One sentence for all of them: there may be thousands.
+            Fault::NoKey => no_key.clone(),
+            Fault::Time { .. } => text(fault.sentence(*index, place)),
+        };
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(*index)
+            .with_batch_index_error_message(Some(sentence))
+    });
+    let listed: Vec<_> = listed.collect();
+    *left -= listed.len();
+    listed
 }
 
 /// Assigns a new id to each producer. Ids begin with the start time of the broker, so that none is
@@ -97,7 +130,7 @@ pub(crate) fn init_producer_id(
 ) -> InitProducerIdResponse {
     let response = InitProducerIdResponse::default().with_producer_id(ProducerId(-1)).with_producer_epoch(-1);
     if request.transactional_id.is_some() {
-        return response.with_error_code(code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+        return response.with_error_code(lacking::transactions(context));
     }
     let ProducerId(current) = request.producer_id;
     if context.version >= 3 && current >= 0 && (0..i16::MAX).contains(&request.producer_epoch) {

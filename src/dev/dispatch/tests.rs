@@ -9,6 +9,7 @@ use crate::dev::configs;
 use crate::dev::groups::messages::Who;
 use crate::dev::groups::offsets::Committed;
 use crate::dev::log::batch::sample;
+use crate::dev::log::refusal::LISTED;
 
 use crate::terminal::notes::Log;
 use proptest::prelude::*;
@@ -176,6 +177,23 @@ fn a_producer_without_acks_whose_records_are_not_taken_is_disconnected() {
 }
 
 #[test]
+fn records_that_are_refused_are_listed_up_to_a_number_for_the_whole_request() {
+    const EACH: usize = LISTED - 2000;
+    let fixture = fixture();
+    let own = [("cleanup.policy".to_owned(), "compact".to_owned())].into();
+    fixture.broker.topics.configure("a", own, false).expect("configured");
+    let batch = sample(0, &vec![1; EACH], (-1, -1, -1));
+    let part = |index| Body::default().i32(index).i32(batch.len() as i32).raw(&batch).0;
+    let body = Body::default().i16(-1).i16(1).i32(1000).i32(1).text("a").i32(2).raw(&part(0)).raw(&part(1));
+    let answer = fixture.answer(ApiKey::Produce, 8, &body);
+    let text = String::from_utf8_lossy(&answer);
+    // Three of each are in the sentence about the batch too.
+    let listed = |partition: &str| text.matches(&format!("in topic partition {partition}")).count() - 3;
+    assert_eq!((listed("a-0"), listed("a-1")), (EACH, LISTED - EACH));
+    assert_eq!(text.matches(&format!("due to {EACH} record errors")).count(), 2);
+}
+
+#[test]
 fn what_is_named_many_times_is_answered_once() {
     let fixture = fixture();
     let metadata = |times: i32| {
@@ -271,7 +289,7 @@ proptest! {
 fn a_newer_api_versions_is_answered_in_the_oldest_form_with_error_35() {
     let fixture = fixture();
     let reply =
-        fixture.ask(frame(api(ApiKey::ApiVersions), 4, &[1, 1, 0])).expect("answered").expect("a reply");
+        fixture.ask(frame(api(ApiKey::ApiVersions), 5, &[1, 1, 0])).expect("answered").expect("a reply");
     assert_eq!(reply[8..10], 35_i16.to_be_bytes());
     let count = i32::from_be_bytes(reply[10..14].try_into().expect("four"));
     assert_eq!(count as usize, apis::APIS.len());
@@ -281,7 +299,11 @@ fn a_newer_api_versions_is_answered_in_the_oldest_form_with_error_35() {
 #[test]
 fn what_the_broker_does_not_have_is_refused_by_name() {
     let fixture = fixture();
-    let mut heartbeat = frame(api(ApiKey::Heartbeat), 0, &[]);
-    heartbeat[..2].copy_from_slice(&68_i16.to_be_bytes());
-    assert!(fixture.ask(heartbeat).is_err_and(|e| e.contains("api key 68")));
+    let of = |key: i16| {
+        let mut frame = frame(api(ApiKey::Heartbeat), 0, &[]);
+        frame[..2].copy_from_slice(&key.to_be_bytes());
+        frame
+    };
+    assert!(fixture.ask(of(24)).is_err_and(|e| e.contains("AddPartitionsToTxn v0")));
+    assert!(fixture.ask(of(999)).is_err_and(|e| e.contains("api key 999")));
 }

@@ -4,7 +4,8 @@
 //! (magic 2). The CRC does not cover base offset, length and leader epoch, so the broker sets the
 //! offset and leaves everything else unchanged.
 
-use crate::dev::code::{self, Code};
+use super::refusal::{Faults, Refusal};
+use crate::dev::code;
 
 /// Bytes of a batch before its records.
 pub(crate) const HEADER: usize = 61;
@@ -98,7 +99,7 @@ pub(crate) fn crc_holds(batch: &[u8], header: &Header) -> bool {
 /// Checks what a producer sent for one partition: exactly one batch of magic 2,
 /// its CRC, its counts, its codec.
 pub(crate) fn check(bytes: &[u8], max_size: usize, version: i16) -> Result<Header, Refusal> {
-    let refuse = |code, why: String| Err(Refusal { code, why });
+    let refuse = |code, why: String| Err(Refusal { code, why, faults: Faults::default() });
     if bytes.len() > PREFIX + 4 && bytes[16] != 2 {
         return refuse(
             code::UNSUPPORTED_FOR_MESSAGE_FORMAT,
@@ -151,13 +152,6 @@ pub(crate) fn check(bytes: &[u8], max_size: usize, version: i16) -> Result<Heade
     Ok(header)
 }
 
-/// Why a batch was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub code: Code,
-    pub why: String,
-}
-
 /// Writes the broker's time into a batch and updates its CRC.
 pub(crate) fn stamp_log_append_time(batch: &mut [u8], now_ms: i64) {
     if batch.len() < HEADER {
@@ -169,9 +163,20 @@ pub(crate) fn stamp_log_append_time(batch: &mut [u8], now_ms: i64) {
     batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }
 
-/// Builds a batch for tests: one record a time, values of one byte.
+/// Builds a batch for tests: one record a time, without a key, values of one byte.
 #[cfg(test)]
 pub(crate) fn sample(base_offset: i64, times: &[i64], producer: (i64, i16, i32)) -> Vec<u8> {
+    build(base_offset, &times.iter().map(|time| (None, *time)).collect::<Vec<_>>(), producer)
+}
+
+/// Builds a batch for tests: a record for each key and time, values of one byte.
+#[cfg(test)]
+pub(crate) fn sample_of(records: &[(Option<&[u8]>, i64)]) -> Vec<u8> {
+    build(0, records, (-1, -1, -1))
+}
+
+#[cfg(test)]
+fn build(base_offset: i64, all: &[(Option<&[u8]>, i64)], producer: (i64, i16, i32)) -> Vec<u8> {
     fn put_varint(out: &mut Vec<u8>, value: i64) {
         let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
         while zigzag >= 0x80 {
@@ -180,13 +185,14 @@ pub(crate) fn sample(base_offset: i64, times: &[i64], producer: (i64, i16, i32))
         }
         out.push(zigzag as u8);
     }
-    let base = times.first().copied().unwrap_or(0);
+    let base = all.first().map_or(0, |(_, time)| *time);
     let mut records = Vec::new();
-    for (i, time) in times.iter().enumerate() {
+    for (i, (key, time)) in all.iter().enumerate() {
         let mut record = vec![0];
         put_varint(&mut record, time - base);
         put_varint(&mut record, i as i64);
-        put_varint(&mut record, -1);
+        put_varint(&mut record, key.map_or(-1, |key| key.len() as i64));
+        record.extend(key.unwrap_or_default());
         put_varint(&mut record, 1);
         record.push(b'v');
         put_varint(&mut record, 0);
@@ -200,13 +206,13 @@ pub(crate) fn sample(base_offset: i64, times: &[i64], producer: (i64, i16, i32))
     batch.push(2);
     batch.extend(0_u32.to_be_bytes());
     batch.extend(0_i16.to_be_bytes());
-    batch.extend((times.len() as i32 - 1).to_be_bytes());
+    batch.extend((all.len() as i32 - 1).to_be_bytes());
     batch.extend(base.to_be_bytes());
-    batch.extend(times.iter().max().copied().unwrap_or(0).to_be_bytes());
+    batch.extend(all.iter().map(|(_, time)| *time).max().unwrap_or(0).to_be_bytes());
     batch.extend(producer.0.to_be_bytes());
     batch.extend(producer.1.to_be_bytes());
     batch.extend(producer.2.to_be_bytes());
-    batch.extend((times.len() as i32).to_be_bytes());
+    batch.extend((all.len() as i32).to_be_bytes());
     batch.extend(records);
     let crc = crc32c::crc32c(&batch[CRC_FROM..]);
     batch[17..21].copy_from_slice(&crc.to_be_bytes());

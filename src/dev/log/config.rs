@@ -11,6 +11,10 @@ pub(crate) struct LogConfig {
     pub retention_bytes: Option<u64>,
     /// `retention.ms`, none for no limit.
     pub retention_ms: Option<i64>,
+    /// `cleanup.policy` has `delete`: records may be deleted.
+    pub deletes: bool,
+    /// `cleanup.policy` has `compact`: each record must have a key.
+    pub needs_keys: bool,
     /// `message.timestamp.type=LogAppendTime`
     pub log_append_time: bool,
     /// `message.timestamp.before.max.ms`

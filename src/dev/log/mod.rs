@@ -2,19 +2,25 @@
 
 pub(crate) mod batch;
 pub(crate) mod config;
+mod faults;
+pub(crate) mod open;
 pub(crate) mod producers;
 mod records;
+pub(crate) mod refusal;
 mod segment;
 pub(crate) mod times;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub(crate) use segment::Slice;
 
 use self::config::LogConfig;
-use batch::{Header, Refusal};
+use batch::Header;
+use open::OpenFiles;
 use producers::{Producers, Sequence, Verdict};
+use refusal::{Faults, Refusal};
 use segment::{Segment, Stretch};
 
 use super::code;
@@ -43,6 +49,7 @@ pub(crate) struct Read {
 #[derive(Debug)]
 pub(crate) struct PartitionLog {
     folder: PathBuf,
+    files: Arc<OpenFiles>,
     segments: Vec<Segment>,
     start: i64,
     end: i64,
@@ -52,7 +59,7 @@ pub(crate) struct PartitionLog {
 impl PartitionLog {
     /// Opens the log in `folder`, which is created if it does not exist. The second result says what
     /// had to be removed to get a log of whole batches.
-    pub(crate) fn open(folder: PathBuf) -> io::Result<(Self, Option<String>)> {
+    pub(crate) fn open(folder: PathBuf, all: &Arc<OpenFiles>) -> io::Result<(Self, Option<String>)> {
         std::fs::create_dir_all(&folder)?;
         let mut files = Vec::new();
         for file in std::fs::read_dir(&folder)? {
@@ -64,8 +71,14 @@ impl PartitionLog {
             }
         }
         files.sort();
-        let mut this =
-            Self { folder, segments: Vec::new(), start: 0, end: 0, producers: Producers::default() };
+        let mut this = Self {
+            folder,
+            files: Arc::clone(all),
+            segments: Vec::new(),
+            start: 0,
+            end: 0,
+            producers: Producers::default(),
+        };
         let mut lost = None;
         let newest = files.len().saturating_sub(1);
         for (i, (base, path)) in files.into_iter().enumerate() {
@@ -77,7 +90,7 @@ impl PartitionLog {
                 continue;
             }
             this.end = base;
-            let (segment, cut) = Segment::open(path, base, i == newest, |header| {
+            let (segment, cut) = Segment::open(path, base, all, i == newest, |header| {
                 this.producers.appended(sequence(header), header.base_offset);
                 this.end = header.last_offset() + 1;
             })?;
@@ -96,7 +109,7 @@ impl PartitionLog {
                 segment.remove()?;
             }
             this.end = this.start;
-            this.segments.push(Segment::create(&this.folder, this.end)?);
+            this.segments.push(Segment::create(&this.folder, this.end, all)?);
         }
         Ok((this, lost))
     }
@@ -116,6 +129,11 @@ impl PartitionLog {
         self.producers.highest_id()
     }
 
+    /// The idempotent producers that wrote here.
+    pub(crate) fn active_producers(&self) -> Vec<producers::Active> {
+        self.producers.active()
+    }
+
     /// Checks and appends the one batch that a producer sent. A batch that the log has already is
     /// acknowledged with its old offset and not stored again.
     pub(crate) fn append(
@@ -127,7 +145,7 @@ impl PartitionLog {
     ) -> Result<Appended, Refusal> {
         let mut header = batch::check(bytes, config.max_message_bytes, version)?;
         let log_append_time = if config.log_append_time { now_ms } else { -1 };
-        check_times(&header, config, now_ms)?;
+        faults::check(&header, bytes, config, now_ms)?;
         match self.producers.judge(sequence(&header)) {
             Verdict::New => {}
             Verdict::Duplicate(base_offset) => return Ok(Appended { base_offset, log_append_time }),
@@ -136,7 +154,7 @@ impl PartitionLog {
                     "producer {} epoch {} sequence {}",
                     header.producer_id, header.producer_epoch, header.base_sequence
                 );
-                return Err(Refusal { code, why });
+                return Err(Refusal { code, why, faults: Faults::default() });
             }
         }
         let stamped;
@@ -153,6 +171,7 @@ impl PartitionLog {
         self.write(&header, bytes, config, now_ms).map_err(|e| Refusal {
             code: code::KAFKA_STORAGE_ERROR,
             why: format!("write {}: {e}", self.folder.display()),
+            faults: Faults::default(),
         })?;
         self.end = base_offset + i64::from(header.last_offset_delta) + 1;
         self.producers.appended(sequence(&header), base_offset);
@@ -165,7 +184,7 @@ impl PartitionLog {
             .last()
             .is_none_or(|active| active.size > 0 && active.size + bytes.len() as u64 > config.segment_bytes);
         if full {
-            self.segments.push(Segment::create(&self.folder, self.end)?);
+            self.segments.push(Segment::create(&self.folder, self.end, &self.files)?);
         }
         let end = self.end;
         self.segments.last_mut().map_or(Ok(()), |active| active.append(header, bytes, end, now_ms))
@@ -230,7 +249,7 @@ impl PartitionLog {
                 .is_some_and(|ms| segment.size > 0 && now_ms.saturating_sub(segment.latest_ms()) > ms)
         };
         if self.segments.last().is_some_and(expired) {
-            self.segments.push(Segment::create(&self.folder, self.end)?);
+            self.segments.push(Segment::create(&self.folder, self.end, &self.files)?);
         }
         let mut total: u64 = self.segments.iter().map(|segment| segment.size).sum();
         let mut start = self.start;
@@ -245,10 +264,14 @@ impl PartitionLog {
         self.delete_before(start)
     }
 
-    #[cfg(test)]
     /// Bytes on disk.
     pub(crate) fn size(&self) -> u64 {
         self.segments.iter().map(|segment| segment.size).sum()
+    }
+
+    /// Readers that hold a slice can read it after the folder is removed.
+    pub(crate) fn keep_for_readers(&self) {
+        self.segments.iter().for_each(Segment::keep_for_readers);
     }
 
     /// The folder with the files of the log.
@@ -257,28 +280,13 @@ impl PartitionLog {
     }
 }
 
-/// Whether the producer's times are close enough to the broker's. The records are not decompressed
-/// for it: the header has the latest time, and that of the first record.
-fn check_times(header: &Header, config: &LogConfig, now_ms: i64) -> Result<(), Refusal> {
-    let late = header.max_timestamp.saturating_sub(now_ms) > config.timestamp_after_ms;
-    let early = header.base_timestamp >= 0
-        && now_ms.saturating_sub(header.base_timestamp) > config.timestamp_before_ms;
-    if config.log_append_time || !(late || early) {
-        return Ok(());
-    }
-    let why = format!(
-        "Timestamps {} to {} of a batch are out of range: at most {} ms before and {} ms after the broker's {now_ms}",
-        header.base_timestamp, header.max_timestamp, config.timestamp_before_ms, config.timestamp_after_ms
-    );
-    Err(Refusal { code: code::INVALID_TIMESTAMP, why })
-}
-
 fn sequence(header: &Header) -> Sequence {
     Sequence {
         producer_id: header.producer_id,
         epoch: header.producer_epoch,
         first: header.base_sequence,
         last_offset_delta: header.last_offset_delta,
+        timestamp: header.max_timestamp,
     }
 }
 

@@ -28,6 +28,7 @@ struct Producer {
     batches: VecDeque<Kept>,
     /// When it last wrote, as a count of appends.
     touched: u64,
+    last_timestamp: i64,
 }
 
 /// What to do with a batch.
@@ -57,6 +58,18 @@ pub(crate) struct Sequence {
     pub first: i32,
     /// Records, less one.
     pub last_offset_delta: i32,
+    /// The latest time in it, milliseconds since the epoch.
+    pub timestamp: i64,
+}
+
+/// A producer as an administrator sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Active {
+    pub id: i64,
+    pub epoch: i16,
+    pub last_sequence: i32,
+    /// Of its last batch, milliseconds since the epoch.
+    pub last_timestamp: i64,
 }
 
 impl Sequence {
@@ -121,6 +134,7 @@ impl Producers {
             epoch: batch.epoch,
             batches: VecDeque::with_capacity(KEPT),
             touched: 0,
+            last_timestamp: -1,
         });
         if producer.epoch != batch.epoch {
             producer.epoch = batch.epoch;
@@ -131,6 +145,20 @@ impl Producers {
         }
         producer.batches.push_back(Kept { first: batch.first, last: batch.last(), base_offset });
         producer.touched = self.appends;
+        producer.last_timestamp = batch.timestamp;
+    }
+
+    /// All producers, by id.
+    pub(crate) fn active(&self) -> Vec<Active> {
+        let active = |(id, producer): (&i64, &Producer)| Active {
+            id: *id,
+            epoch: producer.epoch,
+            last_sequence: producer.batches.back().map_or(-1, |kept| kept.last),
+            last_timestamp: producer.last_timestamp,
+        };
+        let mut all: Vec<_> = self.by_id.iter().map(active).collect();
+        all.sort_by_key(|producer| producer.id);
+        all
     }
 
     /// The highest producer id that wrote here, -1 for none. Ids that no broker assigned are ignored:
@@ -145,7 +173,7 @@ mod tests {
     use super::*;
 
     fn batch(first: i32, count: i32) -> Sequence {
-        Sequence { producer_id: 7, epoch: 0, first, last_offset_delta: count - 1 }
+        Sequence { producer_id: 7, epoch: 0, first, last_offset_delta: count - 1, timestamp: 5 }
     }
 
     #[test]
@@ -190,6 +218,15 @@ mod tests {
             window.appended(Sequence { producer_id, ..batch(0, 1) }, 0);
         }
         assert_eq!(window.highest_id(), 5);
+    }
+
+    #[test]
+    fn a_producer_is_shown_with_its_last_batch() {
+        let mut window = Producers::default();
+        window.appended(batch(0, 10), 0);
+        window.appended(Sequence { timestamp: 6, ..batch(10, 2) }, 10);
+        let active = Active { id: 7, epoch: 0, last_sequence: 11, last_timestamp: 6 };
+        assert_eq!(window.active(), [active]);
     }
 
     #[test]

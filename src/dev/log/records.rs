@@ -1,4 +1,4 @@
-//! The times and offsets of the records in a batch, decompressed. Pure: no clock, no IO.
+//! The times, offsets and keys of the records in a batch, decompressed. Pure: no clock, no IO.
 
 use std::io::{self, Read};
 
@@ -8,6 +8,15 @@ use super::batch::{HEADER, Header, array};
 /// ordinary batch of 1 MB has less; a few KiB of zeros can decompress to gigabytes.
 pub(super) const MAX_DECODED: u64 = 32 << 20;
 
+/// What is read of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Milliseconds since the epoch.
+    pub time: i64,
+    pub offset: i64,
+    pub has_key: bool,
+}
+
 /// Time and offset of the first record of `batch` at or after a time, and at or after an offset.
 /// `budget` is the number of bytes of records that may still be read; those that were read are
 /// subtracted. Records that can't be decoded, or are too many, count as one record with the latest
@@ -15,11 +24,11 @@ pub(super) const MAX_DECODED: u64 = 32 << 20;
 pub(super) fn find_record(batch: &[u8], time: i64, offset: i64, budget: &mut u64) -> Option<(i64, i64)> {
     let header = Header::parse(batch)?;
     let mut found = None;
-    let wanted = |t: i64, o: i64| {
-        found = (t >= time && o >= offset).then_some((t, o));
+    let wanted = |seen: Seen| {
+        found = (seen.time >= time && seen.offset >= offset).then_some((seen.time, seen.offset));
         found.is_some()
     };
-    match walk(&header, batch, budget, wanted) {
+    match walk_times(&header, batch, budget, wanted) {
         Ok(()) => found,
         Err(_) => as_one(&header, offset).filter(|(latest, _)| *latest >= time),
     }
@@ -29,9 +38,9 @@ pub(super) fn find_record(batch: &[u8], time: i64, offset: i64, budget: &mut u64
 pub(super) fn latest_time(batch: &[u8], offset: i64, budget: &mut u64) -> Option<i64> {
     let header = Header::parse(batch)?;
     let mut latest = None;
-    let looked = walk(&header, batch, budget, |t, o| {
-        if o >= offset {
-            latest = latest.max(Some(t));
+    let looked = walk_times(&header, batch, budget, |seen| {
+        if seen.offset >= offset {
+            latest = latest.max(Some(seen.time));
         }
         false
     });
@@ -43,17 +52,40 @@ fn as_one(header: &Header, offset: i64) -> Option<(i64, i64)> {
     (first <= header.last_offset()).then_some((header.max_timestamp, first))
 }
 
-/// Calls `stop` with time and offset of each record until it returns true. An error if the records
-/// can't be read.
-fn walk(
+/// Calls `look` with each record of a producer's `batch`, up to [`MAX_DECODED`] bytes of records: what is
+/// behind them is not looked at. An error if the records can't be read.
+pub(super) fn each(header: &Header, batch: &[u8], mut look: impl FnMut(Seen)) -> io::Result<()> {
+    let mut budget = MAX_DECODED;
+    let walked = walk(header, batch, &mut budget, |seen| {
+        look(seen);
+        false
+    });
+    match walked {
+        Err(e) if budget > 0 && e.kind() != io::ErrorKind::FileTooLarge => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// [`walk`], for the times that the records have of their producer.
+fn walk_times(
     header: &Header,
     batch: &[u8],
     budget: &mut u64,
-    mut stop: impl FnMut(i64, i64) -> bool,
+    stop: impl FnMut(Seen) -> bool,
 ) -> io::Result<()> {
     if header.is_log_append_time() {
         return Err(io::ErrorKind::Unsupported.into());
     }
+    walk(header, batch, budget, stop)
+}
+
+/// Calls `stop` with each record until it returns true. An error if the records can't be read.
+fn walk(
+    header: &Header,
+    batch: &[u8],
+    budget: &mut u64,
+    mut stop: impl FnMut(Seen) -> bool,
+) -> io::Result<()> {
     let most = MAX_DECODED.min(*budget);
     let records = decompress(header.codec(), batch.get(HEADER..).unwrap_or_default(), most)?;
     let mut records = records.take(most);
@@ -65,7 +97,7 @@ fn walk(
 fn walk_records(
     header: &Header,
     records: &mut impl Read,
-    stop: &mut impl FnMut(i64, i64) -> bool,
+    stop: &mut impl FnMut(Seen) -> bool,
 ) -> io::Result<()> {
     for _ in 0..header.count {
         let length = varint(records)?;
@@ -75,7 +107,8 @@ fn walk_records(
         record.read_exact(&mut attributes)?;
         let time = header.base_timestamp.saturating_add(varint(&mut record)?);
         let offset = header.base_offset.saturating_add(varint(&mut record)?);
-        if stop(time, offset) {
+        let has_key = varint(&mut record)? >= 0;
+        if stop(Seen { time, offset, has_key }) {
             return Ok(());
         }
         let left = record.limit();
@@ -119,7 +152,7 @@ fn snappy(bytes: &[u8], most: u64) -> io::Result<Vec<u8>> {
     let block = |block: &[u8], out: &mut Vec<u8>| {
         let size = snap::raw::decompress_len(block).map_err(bad)?;
         if (out.len() + size) as u64 > most {
-            return Err(io::Error::from(io::ErrorKind::InvalidData));
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
         }
         out.extend_from_slice(&snap::raw::Decoder::new().decompress_vec(block).map_err(bad)?);
         Ok(())
@@ -185,6 +218,9 @@ mod tests {
         let mut budget = 1 << 30;
         assert_eq!(find_record(&batch, 500, 0, &mut budget), Some((1000, 0)));
         assert_eq!(budget, (1 << 30) - MAX_DECODED);
+        // What was not looked at is not an error.
+        let header = Header::parse(&batch).expect("a header");
+        assert!(each(&header, &batch, |seen| assert!(seen.has_key)).is_ok());
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! One file of a partition's log: append-only batches and a sparse index in memory.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::batch::{self, HEADER, Header};
+use super::open::{LogFile, OpenFiles};
 
 /// Bytes between two entries of the index.
 const STRIDE: u64 = 64 * 1024;
@@ -32,15 +33,14 @@ pub(super) struct Segment {
     pub max_timestamp: i64,
     /// When a batch was last appended, milliseconds since the epoch.
     appended_ms: i64,
-    file: Arc<File>,
-    path: PathBuf,
+    file: Arc<LogFile>,
     index: Vec<Entry>,
 }
 
-/// A run of bytes of a segment; holds the file open, so that it can be read after the segment is deleted.
+/// A run of bytes of a segment, which can be read after the segment is deleted, too.
 #[derive(Clone, Debug)]
 pub(crate) struct Slice {
-    pub file: Arc<File>,
+    pub file: Arc<LogFile>,
     pub position: u64,
     pub len: u64,
 }
@@ -61,6 +61,7 @@ impl Stretch {
         mut stop: impl FnMut(&Header, &[u8]) -> Option<T>,
     ) -> io::Result<Option<T>> {
         let Slice { file, position, len } = &self.slice;
+        let file = &file.open()?;
         let end = position + len;
         let mut scan = Scan::new(file, *position, end);
         let mut body = Vec::new();
@@ -80,9 +81,8 @@ impl Stretch {
 }
 
 impl Segment {
-    fn new(base_offset: i64, appended_ms: i64, file: File, path: PathBuf) -> Self {
-        let file = Arc::new(file);
-        Self { base_offset, size: 0, max_timestamp: -1, appended_ms, file, path, index: Vec::new() }
+    fn new(base_offset: i64, appended_ms: i64, file: Arc<LogFile>) -> Self {
+        Self { base_offset, size: 0, max_timestamp: -1, appended_ms, file, index: Vec::new() }
     }
 
     /// The latest time of a record, or the time of the last append if no record has a time.
@@ -91,12 +91,9 @@ impl Segment {
     }
 
     /// Creates an empty segment in `folder`.
-    pub(super) fn create(folder: &Path, base_offset: i64) -> io::Result<Self> {
-        let path = folder.join(format!("{base_offset:020}.log"));
-        let file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
-        // A file that a killed process left under this name was never acknowledged.
-        file.set_len(0)?;
-        Ok(Self::new(base_offset, 0, file, path))
+    pub(super) fn create(folder: &Path, base_offset: i64, files: &Arc<OpenFiles>) -> io::Result<Self> {
+        let file = LogFile::create(folder.join(format!("{base_offset:020}.log")), files)?;
+        Ok(Self::new(base_offset, 0, file))
     }
 
     /// Opens a segment and calls `seen` with the header of each of its batches.
@@ -106,15 +103,17 @@ impl Segment {
     pub(super) fn open(
         path: PathBuf,
         base_offset: i64,
+        files: &Arc<OpenFiles>,
         check_crc: bool,
         mut seen: impl FnMut(&Header),
     ) -> io::Result<(Self, u64)> {
-        let file = OpenOptions::new().read(true).append(true).open(&path)?;
+        let this = LogFile::existing(path, files);
+        let file = this.open()?;
         let metadata = file.metadata()?;
         let length = metadata.len();
         let since = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let mut this = Self::new(base_offset, since.as_millis() as i64, file, path);
-        let mut scan = Scan::new(&this.file, 0, length);
+        let mut this = Self::new(base_offset, since.as_millis() as i64, this);
+        let mut scan = Scan::new(&file, 0, length);
         let mut next = base_offset;
         let mut body = Vec::new();
         let mut entries = Index::default();
@@ -122,7 +121,7 @@ impl Segment {
             if !header.is_plausible()
                 || header.base_offset != next
                 || position + header.size as u64 > length
-                || (check_crc && !whole(&this.file, position, &header, &mut body)?)
+                || (check_crc && !whole(&file, position, &header, &mut body)?)
             {
                 break;
             }
@@ -134,7 +133,7 @@ impl Segment {
         }
         this.index = entries.0;
         if this.size < length {
-            this.file.set_len(this.size)?;
+            file.set_len(this.size)?;
         }
         let cut = length - this.size;
         Ok((this, cut))
@@ -153,8 +152,9 @@ impl Segment {
         prefix[..8].copy_from_slice(&base_offset.to_be_bytes());
         prefix[8..12].copy_from_slice(batch.get(8..12).ok_or(io::ErrorKind::InvalidInput)?);
         let rest = batch.get(16..).ok_or(io::ErrorKind::InvalidInput)?;
-        if let Err(e) = write_both(&self.file, &prefix, rest) {
-            self.file.set_len(self.size)?;
+        let file = self.file.open()?;
+        if let Err(e) = write_both(&file, &prefix, rest) {
+            file.set_len(self.size)?;
             return Err(e);
         }
         let mut entries = Index(std::mem::take(&mut self.index));
@@ -172,7 +172,8 @@ impl Segment {
     pub(super) fn read(&self, offset: i64, max_bytes: u64, whole_first: bool) -> io::Result<Option<Slice>> {
         let after = self.index.partition_point(|entry| entry.offset <= offset);
         let from = self.index.get(after.saturating_sub(1)).map_or(0, |entry| entry.position);
-        let mut scan = Scan::new(&self.file, from, self.size);
+        let file = self.file.open()?;
+        let mut scan = Scan::new(&file, from, self.size);
         while let Some((position, header)) = scan.next()? {
             if header.last_offset() < offset {
                 continue;
@@ -211,12 +212,17 @@ impl Segment {
     /// Empties the file without the segment's knowledge.
     #[cfg(test)]
     pub(super) fn lose_file(&self) {
-        self.file.set_len(0).expect("truncate");
+        self.file.open().and_then(|file| file.set_len(0)).expect("truncate");
     }
 
     /// Removes the file; readers that hold a slice can still read it.
     pub(super) fn remove(&self) -> io::Result<()> {
-        std::fs::remove_file(&self.path)
+        self.file.remove()
+    }
+
+    /// The folder of the file will be removed: readers that hold a slice can still read it.
+    pub(super) fn keep_for_readers(&self) {
+        self.file.keep_for_readers();
     }
 }
 

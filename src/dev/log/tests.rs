@@ -11,6 +11,8 @@ const CONFIG: LogConfig = LogConfig {
     segment_bytes: 1 << 20,
     retention_bytes: None,
     retention_ms: None,
+    deletes: true,
+    needs_keys: false,
     log_append_time: false,
     timestamp_before_ms: i64::MAX,
     timestamp_after_ms: 3_600_000,
@@ -18,7 +20,7 @@ const CONFIG: LogConfig = LogConfig {
 const NOBODY: (i64, i16, i32) = (-1, -1, -1);
 
 fn log(folder: &Path) -> PartitionLog {
-    PartitionLog::open(folder.to_owned()).expect("open").0
+    PartitionLog::open(folder.to_owned(), &OpenFiles::new(1)).expect("open").0
 }
 
 fn append(log: &mut PartitionLog, times: &[i64], config: &LogConfig) -> i64 {
@@ -38,7 +40,7 @@ fn batches(log: &PartitionLog, offset: i64) -> Vec<i64> {
     let slice = log.read(offset, 1 << 20, true).expect("read").expect("in range").slice;
     let Some(slice) = slice else { return Vec::new() };
     let mut bytes = vec![0; slice.len as usize];
-    slice.file.read_exact_at(&mut bytes, slice.position).expect("read");
+    slice.file.open().expect("open").read_exact_at(&mut bytes, slice.position).expect("read");
     let mut found = Vec::new();
     let mut rest = &bytes[..];
     while let Some(header) = Header::parse(rest) {
@@ -104,7 +106,7 @@ fn a_torn_tail_is_cut_at_the_start_and_nothing_else() {
     let whole = std::fs::read(&path).expect("read");
     for keep in whole.len() / 2 + 1..whole.len() {
         std::fs::write(&path, &whole[..keep]).expect("write");
-        let (log, lost) = PartitionLog::open(folder.path().to_owned()).expect("open");
+        let (log, lost) = PartitionLog::open(folder.path().to_owned(), &OpenFiles::new(1)).expect("open");
         assert_eq!(log.end(), 2, "{keep} bytes kept");
         assert!(lost.is_some());
     }
@@ -113,7 +115,7 @@ fn a_torn_tail_is_cut_at_the_start_and_nothing_else() {
     std::fs::write(&path, &flipped).expect("write");
     assert_eq!(log(folder.path()).end(), 2);
     std::fs::write(&path, &whole).expect("write");
-    let (log, lost) = PartitionLog::open(folder.path().to_owned()).expect("open");
+    let (log, lost) = PartitionLog::open(folder.path().to_owned(), &OpenFiles::new(1)).expect("open");
     assert_eq!((log.end(), lost), (4, None));
 }
 

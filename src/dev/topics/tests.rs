@@ -37,6 +37,27 @@ fn topics_made_together_are_there_after_a_restart_and_a_bad_one_stops_no_other()
 }
 
 #[test]
+fn the_id_of_a_topic_is_its_own_and_stays_over_a_restart() {
+    let id = |topics: &Topics, name| topics.find(name).expect("there").id;
+    let (folder, topics) = topics();
+    assert_eq!(create(&topics, "a"), Ok(()));
+    let first = id(&topics, "a");
+    topics.delete("a").expect("delete");
+    assert_eq!(create(&topics, "a"), Ok(()));
+    assert_eq!(create(&topics, "b"), Ok(()));
+    let (a, b) = (id(&topics, "a"), id(&topics, "b"));
+    assert!(first != a && a != b);
+    let open = || Topics::open(folder.path(), Defaults::default(), |_| ()).expect("open");
+    let topics = open();
+    assert_eq!((id(&topics, "a"), id(&topics, "b")), (a, b));
+    assert_eq!(topics.by_id()[&b].name, "b");
+    // A list that was written before there were ids.
+    std::fs::write(folder.path().join("topics.json"), r#"[{"name":"b","partitions":1}]"#).expect("write");
+    let given = id(&open(), "b");
+    assert_eq!(id(&open(), "b"), given);
+}
+
+#[test]
 fn partitions_of_all_topics_are_counted() {
     let (_folder, topics) = topics();
     assert_eq!(create(&topics, "a"), Ok(()));

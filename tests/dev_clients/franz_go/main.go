@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"kq/tests/dev_clients/check"
@@ -74,6 +76,48 @@ func shares(ctx context.Context, admin *kadm.Client, group string) []int {
 	}
 	slices.Sort(counts)
 	return counts
+}
+
+// administer makes the calls of tools such as kcl and kafkactl, on a topic that was written to.
+func administer(ctx context.Context, admin *kadm.Client, topic kadm.TopicDetail) {
+	all := kadm.TopicsSet{}
+	all.Add(topic.Topic, 0, 1, 2)
+	acls, err := admin.DescribeACLs(ctx, kadm.NewACLs().AnyResource().Allow().Deny().AllowHosts().DenyHosts().Operations().ResourcePatternType(kadm.ACLPatternAny))
+	check.Must("ask for ACLs", err)
+	for _, answer := range acls {
+		check.Expect("an ACL request without an authorizer", true, errors.Is(answer.Err, kerr.SecurityDisabled))
+	}
+	dirs, err := admin.DescribeAllLogDirs(ctx, all)
+	check.Must("describe log directories", err)
+	size := int64(0)
+	dirs.Each(func(dir kadm.DescribedLogDir) { size += dir.Size() })
+	check.Expect("the topic has a size", true, size > 0)
+	moves := kadm.AlterPartitionAssignmentsReq{}
+	leader := topic.Partitions[0].Leader
+	moves.Assign(topic.Topic, 0, []int32{leader})
+	moved, err := admin.AlterPartitionAssignments(ctx, moves)
+	check.Must("assign a partition to where it is", err)
+	check.Must("assign a partition to where it is", moved.Error())
+	moving, err := admin.ListPartitionReassignments(ctx, all)
+	check.Must("list reassignments", err)
+	check.Expect("reassignments", 0, len(moving))
+	elected, err := admin.ElectLeaders(ctx, kadm.ElectPreferredReplica, all)
+	check.Must("elect leaders", err)
+	check.Expect("an election that is not needed", true, errors.Is(elected[topic.Topic][0].Err, kerr.ElectionNotNeeded))
+	quotas, err := admin.DescribeClientQuotas(ctx, false, []kadm.DescribeClientQuotaComponent{{Type: "user", MatchType: 2}})
+	check.Must("describe quotas", err)
+	check.Expect("quotas", 0, len(quotas))
+	users, err := admin.DescribeUserSCRAMs(ctx)
+	check.Must("describe SCRAM users", err)
+	check.Expect("SCRAM users", 0, len(users))
+	producers, err := admin.DescribeProducers(ctx, all)
+	check.Must("describe producers", err)
+	wrote := 0
+	producers.EachProducer(func(kadm.DescribedProducer) { wrote++ })
+	check.Expect("producers are described", true, wrote > 0)
+	transactions, err := admin.ListTransactions(ctx, nil, nil)
+	check.Must("list transactions", err)
+	check.Expect("transactions", 0, len(transactions))
 }
 
 func main() {
@@ -137,6 +181,8 @@ func main() {
 	topics, err := admin.ListTopics(ctx)
 	check.Must("list topics", err)
 	check.Expect("the topic's partitions", 3, len(topics[topic].Partitions))
+	check.Expect("the topic's id", created.ID, topics[topic].ID)
+	administer(ctx, admin, topics[topic])
 	_, err = admin.DeleteTopic(ctx, topic)
 	check.Must("delete the topic", err)
 	fmt.Printf("franz-go %s: all, the killed member replaced in %.1f s\n", check.Version("github.com/twmb/franz-go"), took.Seconds())
