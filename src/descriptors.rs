@@ -1,4 +1,4 @@
-//! Questions to the system about file descriptors: which were closed at the start, and which a command inherits.
+//! File descriptors: which were closed at the start, which a command inherits, and how all bytes get into one.
 //!
 //! A command gets the descriptors that kq was started with, and none of kq's own. exec does not close
 //! librdkafka's pipes, and each broker thread opens one when it starts.
@@ -6,8 +6,13 @@
 
 use std::ffi::c_int;
 use std::fs;
+use std::io;
 use std::ops::RangeInclusive;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 /// Marks the file descriptors in this range so that exec closes them. Where the kernel can't do that
 /// (before Linux 5.11, and other systems) a command inherits them, and does not use them.
@@ -53,6 +58,24 @@ pub(crate) fn stdin_was_closed() -> bool {
 /// Whether stdout was closed when this process began, as by `>&-`: what is written to it is then lost.
 pub(crate) fn stdout_was_closed() -> bool {
     STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
+}
+
+/// Writes all of it, without a buffer and without a lock. Another process may have made the shared descriptor
+/// non-blocking: then this waits until it is writable.
+pub(crate) fn write_all(to: &(impl AsFd + ?Sized), mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(to.as_fd(), bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::AGAIN) => {
+                // A signal ends this wait early; the loop then tries again.
+                let _ = poll(&mut [PollFd::from_borrowed_fd(to.as_fd(), PollFlags::OUT)], None);
+            }
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
 }
 
 /// The descriptors that kq itself opens: all numbers that were not open when it started.

@@ -1,7 +1,10 @@
 //! Exit statuses, and the only place that prints a final error or ends the process.
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use crate::stderr;
 
 /// How a command ended. [`STATUSES`] says what each status means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,30 +114,36 @@ pub(crate) fn with(exit: Exit, cause: anyhow::Error) -> anyhow::Error {
     anyhow::Error::new(Ending { exit, cause })
 }
 
-/// Ends the process with the outcome's status where stderr is not read: an error that is printed
-/// there would block without end.
-pub(crate) fn unheard(outcome: &anyhow::Result<Exit>) -> ! {
-    at_once(match outcome {
-        Ok(exit) => *exit,
-        Err(e) => of_error(e),
-    })
-}
-
 /// The status that an error ends with.
 pub(crate) fn of_error(e: &anyhow::Error) -> Exit {
     e.downcast_ref::<Ending>().map_or(Exit::Usage, |ending| ending.exit)
 }
 
-/// Prints an error, once, and ends the process with the outcome's status.
+/// The first signal's number, 0 while there was none.
+static STOPPED_BY: AtomicI32 = AtomicI32::new(0);
+
+/// A signal asked to stop: from now on the end does not wait for a stderr that is not read.
+pub(crate) fn hurry(signal: i32) {
+    let _ = STOPPED_BY.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
+    stderr::hurry();
+}
+
+/// Prints an error, once, and ends the process with the outcome's status. It waits until stderr has taken all
+/// lines; a signal that comes during that wait ends it, and decides the status.
 pub(crate) fn end(outcome: anyhow::Result<Exit>) -> ! {
+    let knew_of = STOPPED_BY.load(Ordering::SeqCst);
     let exit = outcome.unwrap_or_else(|e| {
         if is_broken_pipe(&e) {
             return Exit::Done;
         }
-        let _ = writeln!(io::stderr(), "kq: {e:#}");
+        stderr::writer().offer(format!("kq: {e:#}\n").into_bytes());
         of_error(&e)
     });
-    at_once(exit)
+    let is_told = stderr::finish();
+    match STOPPED_BY.load(Ordering::SeqCst) {
+        signal if !is_told && signal != knew_of => at_once(Exit::Signal(signal)),
+        _ => at_once(exit),
+    }
 }
 
 /// Whether a closed stdout is anywhere in the error's chain: a normal end in a pipe.
@@ -150,9 +159,9 @@ pub(crate) fn is_broken_pipe(e: &anyhow::Error) -> bool {
 /// Ends the process now: no destructors, no exit handlers.
 ///
 /// With them, the end would not be bounded in time: the Kafka client's Drop waits for brokers that are
-/// not reachable. And OpenSSL's exit handler would free memory that librdkafka's threads still use.
+/// not reachable. And OpenSSL's exit handler would free memory that librdkafka's threads still use. No lock is
+/// taken: a thread that writes to a stdout that is not read holds that of stdout.
 pub(crate) fn at_once(exit: Exit) -> ! {
-    let _ = io::stdout().flush();
     signal_hook::low_level::exit(i32::from(exit.code()))
 }
 

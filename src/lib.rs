@@ -14,8 +14,8 @@
 //! reading  sending                  what two engines need: positions, groups, topics; one producer
 //! kafka                             librdkafka, and its errors in words
 //! config                            the connection: flags, variables, files
-//! record  terminal  process         pure: bytes and records; stdout and stderr; commands
-//! clock  named  lock  descriptors  exit  shutdown
+//! record  terminal  process         pure: bytes and records; stdout, notes on stderr; commands
+//! clock  named  lock  descriptors  stderr  exit  shutdown
 //! ```
 
 mod cli;
@@ -35,6 +35,7 @@ mod reading;
 mod record;
 mod sending;
 mod shutdown;
+mod stderr;
 mod terminal;
 mod worker;
 

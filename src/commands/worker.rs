@@ -13,17 +13,16 @@ use crate::reading::bounds::End;
 use crate::reading::membership::Sharing;
 use crate::reading::topics::Selection;
 use crate::record::decode::Decode;
+use crate::stderr;
 use crate::worker::settings::{Credentials, Ending, Failing, Mode, OutputTopic, Reading, Running};
 use crate::worker::{self, OnFailure, Policy, Settings};
 
-/// Runs the worker to its end.
+/// Runs the worker to its end, which does not wait for a stderr that is not read.
 pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     let mut config = config.clone();
-    config.log = config.log.with_live_line().with_writer();
+    config.log = config.log.with_live_line();
     let outcome = settings(args, &config).and_then(|settings| worker::run(settings, &config));
-    if !config.log.flush() {
-        exit::unheard(&outcome);
-    }
+    stderr::hurry();
     outcome
 }
 

@@ -13,7 +13,6 @@ mod taking;
 mod topics;
 
 use std::collections::HashMap;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -72,23 +71,16 @@ fn connect(settings: &Settings, config: &Config) -> anyhow::Result<Connected> {
     client::connect(config, &properties, &settings.topics)
 }
 
-/// How long a stderr that takes nothing is waited for.
-const STDERR_WAIT: Duration = Duration::from_millis(500);
-
 /// A reader of stdout that reads nothing, such as a pager, must not keep a consume from ending.
 fn end_though_stdout_hangs(shutdown: &Shutdown, output: &Output, settings: &Settings, config: &Config) {
     let (writes, log, limit) = (output.writes(), config.log, settings.close_timeout);
     shutdown.on_first_signal(move |signal| {
         writes.await_hang(limit);
+        log.error(format_args!(
+            "stopped by signal {signal}: stdout takes nothing; what it did not take is not committed"
+        ));
         // stderr may lead to the same reader.
-        let (written, is_written) = mpsc::channel();
-        std::thread::spawn(move || {
-            log.error(format_args!(
-                "stopped by signal {signal}: stdout takes nothing; what it did not take is not committed"
-            ));
-            let _ = written.send(());
-        });
-        let _ = is_written.recv_timeout(STDERR_WAIT);
+        log.flush();
         exit::at_once(Exit::Signal(signal));
     });
 }

@@ -73,6 +73,7 @@ async fn broker(settings: &Settings, log: Log, shutdown: &Shutdown, folder: &Fol
     }
     let reachable = reachable(local);
     if let Some((program, rest)) = settings.command.split_first() {
+        log.flush();
         let running = Running::start(program, rest, &reachable, &files)?;
         on_second_signal(shutdown, folder, running.pid);
         let serving = tokio::spawn(server::run(Arc::clone(&broker), listener, Files::connections()));
@@ -81,8 +82,8 @@ async fn broker(settings: &Settings, log: Log, shutdown: &Shutdown, folder: &Fol
         broker.notes.end();
         return ended;
     }
-    announce(settings, log, &reachable);
     on_second_signal(shutdown, folder, None);
+    announce(settings, log, reachable);
     tokio::select! {
         () = server::run(Arc::clone(&broker), listener, Files::connections()) => {}
         signal = shutdown.requested() => log.verbose(1, format_args!("signal {signal}: stopping")),
@@ -100,7 +101,7 @@ fn reachable(local: SocketAddr) -> String {
     }
 }
 
-fn announce(settings: &Settings, log: Log, reachable: &str) {
+fn announce(settings: &Settings, log: Log, reachable: String) {
     let data = match &settings.data {
         Some(path) => format!("data in {}", path.display()),
         None => "data is gone at the end (--data DIR keeps it)".to_owned(),
@@ -109,8 +110,9 @@ fn announce(settings: &Settings, log: Log, reachable: &str) {
     let brokers = if reachable == "127.0.0.1:9092" { String::new() } else { format!(" -b {reachable}") };
     log.note(format_args!("try: seq 3 | kq produce{brokers} t && kq consume{brokers} t -e"));
     if !std::io::stdout().is_terminal() {
-        // For a program that has started kq. It is no error if that program does not read it.
-        let _ = stdout::print(format!("{reachable}\n"));
+        // For a program that has started kq. It is no error if that program does not read it, and the broker
+        // does not wait for that.
+        tokio::task::spawn_blocking(move || stdout::print(format!("{reachable}\n")));
     }
 }
 

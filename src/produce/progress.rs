@@ -4,9 +4,11 @@ use std::cell::Cell;
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use super::input::Input;
+use crate::lock::Lock;
+use crate::stderr;
 use crate::terminal::notes::Log;
 
 /// A run that takes less than this shows no bar, which would only flash.
@@ -14,6 +16,9 @@ const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Columns from which all of a line has room, and the bar some of them.
 const WIDE: u16 = 72;
+
+/// Pictures a second, at most.
+const HZ: u8 = 20;
 
 /// A bar with bytes and ETA where the inputs have sizes, else a spinner with the rate.
 pub(super) struct Progress {
@@ -47,7 +52,7 @@ impl Progress {
         if self.shows_at.get().is_some_and(|at| Instant::now() >= at) {
             self.shows_at.set(None);
             self.fit(columns());
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(Screen::default()), HZ));
             self.bar.enable_steady_tick(Duration::from_millis(200));
         }
         self.bar.set_position(position);
@@ -75,6 +80,63 @@ impl Progress {
     /// Removes the bar: the summary follows.
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// The terminal of the bar. A picture waits for no one: a terminal that was stopped (^S) misses some.
+#[derive(Debug, Default)]
+struct Screen {
+    picture: Lock<Vec<u8>>,
+}
+
+impl Screen {
+    /// Appends the control sequence that moves the cursor so far.
+    fn step(&self, n: usize, direction: char) -> io::Result<()> {
+        if n == 0 { Ok(()) } else { self.write_str(&format!("\x1b[{n}{direction}")) }
+    }
+}
+
+impl TermLike for Screen {
+    fn width(&self) -> u16 {
+        columns()
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.step(n, 'A')
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.step(n, 'B')
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.step(n, 'C')
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.step(n, 'D')
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.write_str(text)?;
+        self.write_str("\n")
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.picture.lock().extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.write_str("\r\x1b[2K")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let picture = std::mem::take(&mut *self.picture.lock());
+        if !picture.is_empty() {
+            stderr::writer().draw(picture);
+        }
+        Ok(())
     }
 }
 

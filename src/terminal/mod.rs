@@ -4,4 +4,3 @@ pub(crate) mod live;
 pub(crate) mod notes;
 pub(crate) mod stdout;
 pub(crate) mod table;
-mod writer;

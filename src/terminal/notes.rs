@@ -1,11 +1,12 @@
 //! Lines for people on stderr: notes, warnings and, with `-v`, what kq does.
 
 use std::fmt::Display;
+#[cfg(test)]
 use std::fs::File;
-use std::os::fd::AsFd as _;
 
+use crate::descriptors::write_all;
+use crate::stderr::{self, Writer};
 use crate::terminal::live::Live;
-use crate::terminal::writer::{self, Writer};
 
 /// Where notes go and how many of them: a plain value that is passed down.
 ///
@@ -15,6 +16,7 @@ use crate::terminal::writer::{self, Writer};
 pub(crate) struct Log {
     level: i8,
     live: Option<&'static Live>,
+    /// What stands in the place of stderr.
     writer: Option<&'static Writer>,
 }
 
@@ -29,33 +31,26 @@ impl Log {
     /// are wanted. Made once a process: the line lives as long as that does.
     #[must_use]
     pub(crate) fn with_live_line(self) -> Self {
-        let live = (!self.is_quiet()).then(Live::on_stderr).flatten();
-        Self { live: live.map(|live| &*Box::leak(Box::new(live))), ..self }
-    }
-
-    /// The same log, written by a thread of its own: a stderr that is not read blocks only the commands
-    /// whose lines are passed on. Notes are dropped then, and counted. Made once in a process, which
-    /// flushes it at its end.
-    #[must_use]
-    pub(crate) fn with_writer(self) -> Self {
-        let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() else { return self };
-        let writer: &'static Writer = Box::leak(Box::new(Writer::new(File::from(stderr), self.live)));
-        let thread = std::thread::Builder::new().name("log".into()).spawn(|| writer.serve());
-        Self { writer: thread.ok().map(|_| writer), ..self }
+        let Some(live) = (!self.is_quiet()).then(Live::on_stderr).flatten() else { return self };
+        let live: &'static Live = Box::leak(Box::new(live));
+        self.writer().write_past(Box::new(|line| live.line(|| write_all(&std::io::stderr(), line))));
+        Self { live: Some(live), ..self }
     }
 
     /// The same log, written to a file in the place of stderr; read it after a [`Log::flush`].
     #[cfg(test)]
     #[must_use]
     pub(crate) fn to_file(self, file: File) -> Self {
-        let writer: &'static Writer = Box::leak(Box::new(Writer::new(file, None)));
-        std::thread::spawn(|| writer.serve());
-        Self { writer: Some(writer), ..self }
+        Self { writer: Some(Writer::start(file)), ..self }
+    }
+
+    fn writer(self) -> &'static Writer {
+        self.writer.unwrap_or_else(stderr::writer)
     }
 
     /// Waits until all lines so far are written, while stderr is read; returns whether it is.
     pub(crate) fn flush(self) -> bool {
-        self.writer.is_none_or(Writer::flush)
+        self.writer().flush()
     }
 
     /// The live line, where there is one.
@@ -88,7 +83,7 @@ impl Log {
     /// A line that a command of the user wrote to its stderr, byte for byte.
     pub(crate) fn passed_on(self, bytes: &[u8]) {
         let line = [bytes, b"\n"].concat();
-        let Some(writer) = self.writer else { return self.write(line) };
+        let writer = self.writer();
         if tokio::runtime::Handle::try_current().is_ok() && !writer.has_room() {
             // The other tasks continue meanwhile.
             return tokio::task::block_in_place(|| writer.send(line));
@@ -103,16 +98,8 @@ impl Log {
         }
     }
 
+    /// One whole line. It is dropped, and counted, while stderr is not read.
     fn line(self, message: impl Display) {
-        self.write(format!("kq: {message}\n").into_bytes());
-    }
-
-    /// One whole line in one write, so that lines of several threads never mix.
-    /// An error is ignored: where stderr is closed, no reader misses the line.
-    fn write(self, line: Vec<u8>) {
-        match self.writer {
-            Some(writer) => writer.offer(line),
-            None => _ = writer::write(std::io::stderr().lock(), self.live, &line),
-        }
+        self.writer().offer(format!("kq: {message}\n").into_bytes());
     }
 }

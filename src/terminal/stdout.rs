@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::descriptors::stdout_was_closed;
+use crate::descriptors::{stdout_was_closed, write_all};
+use crate::stderr;
 
 /// Bytes that are gathered before they are written while records keep coming.
 const CHUNK: usize = 256 * 1024;
@@ -102,6 +103,7 @@ impl Output {
     /// Writes out all that was appended. After an error nothing counts as written.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
+            stderr::flush();
             for piece in self.buffer.chunks(self.piece) {
                 self.writes.turn();
                 let outcome = write_all(&self.file, piece);
@@ -138,27 +140,10 @@ pub(crate) fn is_there() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes all of it. Another process may have made the shared stdout non-blocking: then this waits until it is
-/// writable.
-pub(crate) fn write_all(mut file: &File, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match file.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = &bytes[written..],
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                // A signal ends this wait early; the loop then tries again.
-                let _ = poll(&mut [PollFd::new(file, PollFlags::OUT)], None);
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
-}
-
 /// A line of a listing or an answer to stdout, for commands that print little.
 pub(crate) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     is_there()?;
+    stderr::flush();
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()).context("write stdout")
 }

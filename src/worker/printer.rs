@@ -10,9 +10,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::completion::Printed;
 use super::shared::{Shared, StopReason};
+use crate::descriptors::write_all;
 use crate::lock::Lock;
 use crate::terminal::live::Live;
-use crate::terminal::stdout::write_all;
 
 /// kq's stdout, for one piece at a time. It has no buffer: a record waits for its piece.
 pub(super) struct Printer {

@@ -32,6 +32,7 @@ mod retention;
 mod targets;
 mod tls;
 mod topic;
+mod unread;
 mod wire;
 mod worker;
 mod worker_ending;

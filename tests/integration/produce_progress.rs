@@ -1,29 +1,37 @@
 //! The progress bar of `kq produce`, on a pseudo-terminal of a known width.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 
 use crate::support::Cluster;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// What `sh -c LINE` draws on the terminal `$TTY`, each picture of the line by itself, without control sequences.
-fn drawn(cluster: &Cluster, columns: u16, line: &str, input: &str) -> Vec<String> {
+/// A pseudo-terminal: its controlling end, and the path of the other.
+pub(crate) fn terminal(columns: u16) -> (OwnedFd, PathBuf) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("open a pseudo-terminal");
     grantpt(&terminal).and_then(|()| unlockpt(&terminal)).expect("let it be opened");
     let size = Winsize { ws_col: columns, ws_row: 24, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(&terminal, size).expect("set its size");
     let name = ptsname(&terminal, Vec::new()).expect("its name");
-    let path = std::ffi::OsStr::from_bytes(name.as_bytes());
-    let held = OpenOptions::new().read(true).write(true).open(path).expect("open its other end");
+    (terminal, OsStr::from_bytes(name.as_bytes()).into())
+}
+
+/// What `sh -c LINE` draws on the terminal `$TTY`, each picture of the line by itself, without control sequences.
+fn drawn(cluster: &Cluster, columns: u16, line: &str, input: &str) -> Vec<String> {
+    let (terminal, path) = terminal(columns);
+    let held = OpenOptions::new().read(true).write(true).open(&path).expect("open its other end");
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
         // It ends with an error (EIO) when the other end is closed.
         let _ = File::from(terminal).read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     });
-    let kq = cluster.program("sh", ["-c", line]).env("TTY", path).env("TERM", "xterm");
+    let kq = cluster.program("sh", ["-c", line]).env("TTY", &path).env("TERM", "xterm");
     kq.file("input", input);
     kq.run().success();
     drop(held);

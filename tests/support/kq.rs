@@ -31,6 +31,7 @@ pub struct Kq {
     cwd: Option<PathBuf>,
     stdin: Stdin,
     stdout: Option<Stdio>,
+    stderr: Option<Stdio>,
     limit: Duration,
 }
 
@@ -60,6 +61,7 @@ impl Kq {
             cwd: None,
             stdin: Stdin::Bytes(Vec::new()),
             stdout: None,
+            stderr: None,
             limit: LIMIT,
         }
         .args(args)
@@ -103,6 +105,12 @@ impl Kq {
     /// stdout goes here and is not captured: a file, `/dev/full`, a pipe of [`std::io::pipe`].
     pub fn stdout_to(mut self, stdout: impl Into<Stdio>) -> Self {
         self.stdout = Some(stdout.into());
+        self
+    }
+
+    /// stderr goes here and is not captured.
+    pub fn stderr_to(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.stderr = Some(stderr.into());
         self
     }
 
@@ -164,7 +172,10 @@ impl Kq {
             Stdin::Open => (Stdio::piped(), None),
             Stdin::From(stdin) => (stdin, None),
         };
-        command.stdin(stdin).stdout(self.stdout.unwrap_or_else(Stdio::piped)).stderr(Stdio::piped());
+        command
+            .stdin(stdin)
+            .stdout(self.stdout.unwrap_or_else(Stdio::piped))
+            .stderr(self.stderr.unwrap_or_else(Stdio::piped));
         let line = command_line(&self.env, &self.program, &self.args);
         let started = {
             let _no_script_is_written = SCRIPTS.read().unwrap_or_else(PoisonError::into_inner);

@@ -203,6 +203,9 @@ impl Running {
 
     /// Waits on the process's descriptor, so that nothing is polled.
     fn ends_before(&mut self, deadline: Instant) -> bool {
+        if !self.is_running() {
+            return true;
+        }
         let fd = rustix::process::pidfd_open(self.as_pid(), PidfdFlags::empty()).expect("open its pidfd");
         loop {
             if !self.is_running() {
