@@ -1,7 +1,7 @@
 //! The end of a run: the summary, what failed, and the exit status.
 
 use super::tally::{Place, Tally};
-use super::{Session, Stop};
+use super::{Session, Stop, unreported};
 use crate::clock::time;
 use crate::exit::{self, Exit};
 use crate::kafka::client::ProducerClient;
@@ -18,6 +18,9 @@ impl<P: ProducerClient> Session<'_, P> {
             self.summarise(log, name);
             if let Some(stop) = self.stop {
                 say_why(stop, self.tally.failed, &name(at), log);
+            }
+            if self.reporter.untaken() > 0 {
+                log.error(unreported(self.reporter.untaken()));
             }
         });
         if let Some(e) = unread {

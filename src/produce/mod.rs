@@ -14,7 +14,7 @@ mod turns;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -50,6 +50,8 @@ const TICK: Duration = Duration::from_millis(50);
 const ALONE: usize = 16 << 20;
 /// How long a failure waits for the summary, which names the first one, before it is reported by itself.
 const UNTOLD: Duration = Duration::from_secs(1);
+/// After a signal, a reader of the report that takes nothing is waited for so long.
+const READER: Duration = Duration::from_secs(5);
 
 /// Produces all records of the inputs and prints the result.
 pub(crate) fn run(settings: &Settings, shape: Shape, config: &Config) -> anyhow::Result<Exit> {
@@ -321,8 +323,42 @@ impl<'a, P: ProducerClient> Session<'a, P> {
         self.progress.update(self.extent.queued, self.tally.delivered);
         self.report_failures();
         self.note_silence(self.tally.reported() > before);
+        self.write_report();
+        while self.reporter.is_behind() && self.news.stage == Stage::Reading && self.stop.is_none() {
+            self.reporter.wait(TICK);
+            self.write_report();
+            self.look_for_signals();
+        }
+    }
+
+    fn write_report(&mut self) {
         if !self.reporter.flush() {
             self.stop.get_or_insert(Stop::ReportFailed);
+        }
+    }
+
+    /// Waits until stdout has taken the whole report; after a signal, no longer than a reader is given that takes
+    /// nothing.
+    fn finish_report(&mut self) {
+        let (mut untaken, mut since) = (self.reporter.untaken(), Instant::now());
+        loop {
+            self.write_report();
+            let left = self.reporter.untaken();
+            if left == 0 {
+                return;
+            }
+            if left < untaken {
+                (untaken, since) = (left, Instant::now());
+            }
+            if let (Some(signal), Some(at)) = (self.shutdown.signal(), self.shutdown.since())
+                && since.max(at).elapsed() >= READER
+            {
+                if matches!(self.stop, None | Some(Stop::Count)) {
+                    self.stop = Some(Stop::Signal(signal));
+                }
+                return;
+            }
+            self.reporter.wait(TICK);
         }
     }
 
@@ -358,14 +394,20 @@ impl<'a, P: ProducerClient> Session<'a, P> {
     }
 
     /// Waits until each queued record was acknowledged or failed. In short steps, since the
-    /// client's own flush waits in steps of 100 ms. A second signal prints how many are left.
+    /// client's own flush waits in steps of 100 ms. Then for the reader of the report. A second signal prints
+    /// how many are left.
     fn drain(&mut self, at: Place) {
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::new(AtomicU64::new(0));
+        let untaken = Arc::new(AtomicU64::new(0));
         self.say(|log, name| {
-            let (place, left) = (name(at), Arc::clone(&waiting));
+            let (place, left, untaken) = (name(at), Arc::clone(&waiting), Arc::clone(&untaken));
             self.shutdown.on_second_signal(move || {
-                let left = left.load(Relaxed);
-                log.error(format_args!("stopped after {place}; records that were not acknowledged: {left}"));
+                let (left, untaken) = (left.load(Relaxed), untaken.load(Relaxed));
+                let unreported =
+                    if untaken == 0 { String::new() } else { format!("; {}", unreported(untaken)) };
+                log.error(format_args!(
+                    "stopped after {place}; records that were not acknowledged: {left}{unreported}"
+                ));
             });
         });
         let mut step = Duration::from_micros(200);
@@ -375,7 +417,8 @@ impl<'a, P: ProducerClient> Session<'a, P> {
             if left == 0 {
                 break;
             }
-            waiting.store(left, Relaxed);
+            waiting.store(left as u64, Relaxed);
+            untaken.store(self.reporter.untaken(), Relaxed);
             if let (Some(Stop::Signal(signal)), false) = (self.stop, said)
                 && began.elapsed() >= UNTOLD
             {
@@ -390,7 +433,19 @@ impl<'a, P: ProducerClient> Session<'a, P> {
             step = (step * 2).min(Duration::from_millis(20));
         }
         self.serve(Duration::ZERO);
+        waiting.store(0, Relaxed);
+        untaken.store(self.reporter.untaken(), Relaxed);
+        self.finish_report();
     }
+}
+
+/// What a report lacks whose reader stands still.
+fn unreported(untaken: u64) -> String {
+    let records = if untaken == 1 { "record is" } else { "records are" };
+    format!(
+        "stdout takes nothing: {} acknowledged {records} not in the report",
+        indicatif::HumanCount(untaken)
+    )
 }
 
 /// What no frame of these inputs can be longer than.

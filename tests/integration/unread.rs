@@ -184,3 +184,58 @@ fn a_stopped_terminal_keeps_a_producer_neither_from_working_nor_from_ending() {
     running.terminate();
     ended(running).status(128 + TERM);
 }
+
+/// `kq produce --report json` whose report is not read, once the pipe for it is full.
+fn unreported(kq: Kq) -> (PipeReader, Running) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let held = writer.try_clone().expect("its end");
+    let running = kq.stdout_to(writer).spawn();
+    wait_until("the pipe is full", LONG, || is_full(&held));
+    (reader, running)
+}
+
+/// The number that stands before these words.
+fn number(text: &str, words: &str) -> usize {
+    let (before, _) = text.split_once(words).unwrap_or_else(|| panic!("no {words:?} in {text}"));
+    let number = before.rsplit([' ', '\n']).next().expect("a number").replace(',', "");
+    number.parse().unwrap_or_else(|e| panic!("{number:?}: {e} in {text}"))
+}
+
+#[test]
+fn a_report_whose_reader_stands_still_does_not_keep_a_signal_from_ending_a_producer() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("still", 1);
+    let (mut reader, running) =
+        unreported(cluster.kq(["produce", &topic, "--report", "json"]).stdin("a line\n".repeat(200_000)));
+    running.terminate();
+    let ended = running.wait().status(128 + TERM);
+    let mut report = String::new();
+    reader.read_to_string(&mut report).expect("read the report");
+    let acknowledged = number(&ended.stderr, " records acknowledged");
+    let lacking = number(&ended.stderr, " acknowledged records are not in the report");
+    assert_eq!(report.lines().count() + lacking, acknowledged, "{ended}");
+    assert!(report.ends_with("}\n"), "{report}");
+    let there = cluster.kq(["consume", &topic, "-e", "-f", "x"]).run().success();
+    assert_eq!(there.stdout.len(), acknowledged, "{ended}");
+}
+
+#[test]
+fn a_slow_reader_of_a_report_gets_all_of_it_after_a_signal() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("slow", 1);
+    let (mut reader, running) =
+        unreported(cluster.kq(["produce", &topic, "--report", "json"]).stdin("a line\n".repeat(20_000)));
+    running.terminate();
+    let (mut report, mut piece) = (Vec::new(), [0; 16 << 10]);
+    loop {
+        let read = reader.read(&mut piece).expect("read the report");
+        if read == 0 {
+            break;
+        }
+        report.extend_from_slice(&piece[..read]);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let ended = running.wait().stderr_lacks("not in the report");
+    let lines = report.iter().filter(|&&byte| byte == b'\n').count();
+    assert_eq!(lines, number(&ended.stderr, " records acknowledged"), "{ended}");
+}
