@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::stderr;
 
@@ -128,6 +128,15 @@ pub(crate) fn hurry(signal: i32) {
     stderr::hurry();
 }
 
+/// Whether a second signal is ending the process.
+static SECOND_CAME: AtomicBool = AtomicBool::new(false);
+
+/// A second signal ends the process: what it does first, such as killing a command, must not look like a normal
+/// end of the work, with another status.
+pub(crate) fn leave_to_second_signal() {
+    SECOND_CAME.store(true, Ordering::SeqCst);
+}
+
 /// Prints an error, once, and ends the process with the outcome's status. It waits until stderr has taken all
 /// lines; a signal that comes during that wait ends it, and decides the status.
 pub(crate) fn end(outcome: anyhow::Result<Exit>) -> ! {
@@ -140,6 +149,9 @@ pub(crate) fn end(outcome: anyhow::Result<Exit>) -> ! {
         of_error(&e)
     });
     let is_told = stderr::finish();
+    while SECOND_CAME.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
     match STOPPED_BY.load(Ordering::SeqCst) {
         signal if !is_told && signal != knew_of => at_once(Exit::Signal(signal)),
         _ => at_once(exit),
