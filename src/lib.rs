@@ -15,7 +15,7 @@
 //! kafka                             librdkafka, and its errors in words
 //! config                            the connection: flags, variables, files
 //! record  terminal  process         pure: bytes and records; stdout, notes on stderr; commands
-//! clock  named  lock  descriptors  stderr  exit  shutdown
+//! clock  named  lock  descriptors  threads  stderr  exit  shutdown
 //! ```
 
 mod cli;
@@ -37,6 +37,7 @@ mod sending;
 mod shutdown;
 mod stderr;
 mod terminal;
+mod threads;
 mod worker;
 
 pub use cli::command_line;

@@ -3,7 +3,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
@@ -14,6 +13,7 @@ use signal_hook::low_level::siginfo::Cause;
 
 use crate::exit::{self, Exit};
 use crate::stderr;
+use crate::threads;
 
 /// A request to stop, passed down as a value. Clones share one request.
 #[derive(Clone, Default)]
@@ -69,37 +69,35 @@ impl Shutdown {
         let signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP]);
         let mut signals = signals.context("catch signals")?;
         let inner = Arc::clone(&this.inner);
-        thread::Builder::new()
-            .name("signals".into())
-            .spawn(move || {
-                for origin in signals.forever() {
-                    let signal = origin.signal;
-                    inner.at.get_or_init(Instant::now);
-                    if inner.signal.load(Ordering::SeqCst) == 0 {
-                        inner.from_kernel.store(origin.cause == Cause::Kernel, Ordering::SeqCst);
-                    }
-                    if inner.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-                        exit::hurry(signal);
-                        if !inner.begun.load(Ordering::SeqCst) {
-                            let cause = anyhow!("stopped by signal {signal} before anything was done");
-                            exit::end(Err(exit::with(Exit::Signal(signal), cause)));
-                        }
-                        inner.notify.notify_waiters();
-                        if let Some(act) = inner.first_act.lock().ok().and_then(|mut act| act.take()) {
-                            // At a limit of the system there is none, and the second signal ends the process.
-                            let _ = thread::Builder::new().spawn(move || act(signal));
-                        }
-                        continue;
-                    }
-                    inner.ending.store(true, Ordering::SeqCst);
-                    if let Some(act) = inner.last_act.lock().ok().and_then(|mut act| act.take()) {
-                        act();
-                    }
-                    stderr::flush();
-                    exit::at_once(Exit::Signal(signal));
+        threads::start("signals", move || {
+            for origin in signals.forever() {
+                let signal = origin.signal;
+                inner.at.get_or_init(Instant::now);
+                if inner.signal.load(Ordering::SeqCst) == 0 {
+                    inner.from_kernel.store(origin.cause == Cause::Kernel, Ordering::SeqCst);
                 }
-            })
-            .context("start the signal thread")?;
+                if inner.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                    exit::hurry(signal);
+                    if !inner.begun.load(Ordering::SeqCst) {
+                        let cause = anyhow!("stopped by signal {signal} before anything was done");
+                        exit::end(Err(exit::with(Exit::Signal(signal), cause)));
+                    }
+                    inner.notify.notify_waiters();
+                    if let Some(act) = inner.first_act.lock().ok().and_then(|mut act| act.take()) {
+                        // At a limit of the system there is none, and the second signal ends the process.
+                        let _ = threads::start("signal", move || act(signal));
+                    }
+                    continue;
+                }
+                inner.ending.store(true, Ordering::SeqCst);
+                exit::leave_to_second_signal();
+                if let Some(act) = inner.last_act.lock().ok().and_then(|mut act| act.take()) {
+                    act();
+                }
+                stderr::flush();
+                exit::at_once(Exit::Signal(signal));
+            }
+        })?;
         Ok(this)
     }
 

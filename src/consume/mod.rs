@@ -32,6 +32,7 @@ use crate::reading::topics::Discovery;
 use crate::record::TopicPartition;
 use crate::shutdown::Shutdown;
 use crate::terminal::stdout::Output;
+use crate::threads;
 use assignment::Assignment;
 
 pub(crate) use bounds::Bounds;
@@ -273,6 +274,9 @@ impl<C: ConsumerClient> Session<'_, C> {
         }
         if self.assignment.is_empty() && self.connected.causes.lacks_group_protocol() {
             self.failure = Some(anyhow!(errors::UNSUPPORTED));
+        }
+        if self.connected.causes.lacks_threads() {
+            self.failure = Some(anyhow!(threads::NO_MORE));
         }
         let now = self.clock.now_ms();
         for progress in self.assignment.iter_mut() {

@@ -19,6 +19,7 @@ use crate::exit::Exit;
 use crate::shutdown::Shutdown;
 use crate::terminal::notes::Log;
 use crate::terminal::stdout;
+use crate::threads;
 
 /// How long a request may still take when the run ends.
 const STOP: Duration = Duration::from_secs(2);
@@ -43,6 +44,7 @@ pub(crate) struct Settings {
 pub(crate) fn run(settings: &Settings, log: Log) -> anyhow::Result<Exit> {
     let shutdown = Shutdown::install()?;
     shutdown.begin();
+    threads::ensure(THREADS)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .enable_all()

@@ -48,6 +48,13 @@ pub(crate) fn native(properties: &Properties) -> anyhow::Result<ClientConfig> {
     Ok(config)
 }
 
+/// How many threads a client with this configuration starts: one for each broker that it is given, its own,
+/// those of the group's coordinator and of requests without a broker, and one that is to spare. Where the second
+/// is missing, librdkafka waits for it without end, and without the others an assertion ends the process.
+pub(crate) fn threads_of(config: &ClientConfig) -> usize {
+    config.get("metadata.broker.list").map_or(1, |brokers| brokers.split(',').count()) + 4
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -109,10 +109,16 @@ fn counted(count: u64, what: &str) -> String {
     }
 }
 
-/// Whether the cluster does not let this client do it: not the records' fault.
+/// Whether the cluster, or the system, does not let this client do it: not the records' fault.
 fn is_refusal(code: Code) -> bool {
     use Code as E;
-    matches!(code, E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed | E::Authentication)
+    matches!(
+        code,
+        E::TopicAuthorizationFailed
+            | E::ClusterAuthorizationFailed
+            | E::Authentication
+            | E::CriticalSystemResource
+    )
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::descriptors::stdin_was_closed;
+use crate::threads;
 
 /// An input and what to call it in errors.
 pub(crate) struct Input {
@@ -88,7 +89,11 @@ impl Input {
                 let (path, name) = (path.clone(), self.name.clone());
                 let open = move || File::open(path).with_context(|| format!("read {name}"));
                 if self.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
-                    std::thread::spawn(move || result.send(open()));
+                    let waiting = result.clone();
+                    let started = threads::start("input", move || _ = waiting.send(open()));
+                    if let Err(e) = started {
+                        let _ = result.send(Err(e.context(format!("read {}", self.name))));
+                    }
                 } else {
                     let _ = result.send(open());
                 }

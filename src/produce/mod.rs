@@ -29,6 +29,7 @@ use crate::record::shape::Shape;
 use crate::sending::client::{self, Connected};
 use crate::shutdown::Shutdown;
 use crate::terminal::notes::Log;
+use crate::threads;
 use input::{Chunk, Reader};
 use longest::{Limits, Longest, Reason};
 use pace::Pace;
@@ -378,6 +379,10 @@ impl<'a, P: ProducerClient> Session<'a, P> {
 
     /// Reports records that failed while more is read, and stops where no other can succeed.
     fn report_failures(&mut self) {
+        if self.connected.causes.lacks_threads() && self.tally.hopeless.is_none() {
+            self.tally.hopeless = Some(Code::CriticalSystemResource);
+            self.say(|log, _| log.error(threads::NO_MORE));
+        }
         if self.tally.hopeless.is_some() && self.stop.is_none() {
             self.stop = Some(Stop::Hopeless);
         }

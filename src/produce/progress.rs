@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// Columns from which all of a line has room, and the bar some of them.
 const WIDE: u16 = 72;
 
+/// Between two pictures of a bar with nothing new but the time.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Pictures a second, at most.
 const HZ: u8 = 20;
 
@@ -29,6 +32,8 @@ pub(super) struct Progress {
     is_wide: Cell<Option<bool>>,
     /// When the bar appears; `None` once it is visible, or where it never appears.
     shows_at: Cell<Option<Instant>>,
+    /// When it was drawn last with its message.
+    drawn: Cell<Option<Instant>>,
 }
 
 impl Progress {
@@ -43,6 +48,7 @@ impl Progress {
             bar: ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()),
             sized: total.is_some(),
             is_wide: Cell::new(None),
+            drawn: Cell::new(None),
             shows_at: Cell::new((!never).then(|| Instant::now() + PATIENCE)),
         }
     }
@@ -53,12 +59,13 @@ impl Progress {
             self.shows_at.set(None);
             self.fit(columns());
             self.bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(Screen::default()), HZ));
-            self.bar.enable_steady_tick(Duration::from_millis(200));
         }
         self.bar.set_position(position);
-        if !self.bar.is_hidden() {
+        if !self.bar.is_hidden() && self.drawn.get().is_none_or(|drawn| drawn.elapsed() >= PAUSE) {
+            self.drawn.set(Some(Instant::now()));
             self.fit(columns());
             self.bar.set_message(format!("{} records", indicatif::HumanCount(acknowledged)));
+            self.bar.tick();
         }
     }
 

@@ -4,8 +4,6 @@ use std::io::{self, ErrorKind, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-
 use super::input::Input;
 use super::settings::Report;
 use super::tally::Place;
@@ -13,6 +11,7 @@ use crate::kafka::client::Delivery;
 use crate::lock::{Condition, Lock};
 use crate::record::json;
 use crate::terminal::stdout::Output;
+use crate::threads;
 
 /// Bytes of lines that wait for the reader, until no more records are read.
 const MOST: usize = 256 * 1024;
@@ -119,8 +118,7 @@ impl Lines {
     fn start(output: Output) -> anyhow::Result<Arc<Self>> {
         let lines: Arc<Self> = Arc::default();
         let shared = Arc::clone(&lines);
-        let thread = std::thread::Builder::new().name("report".into()).spawn(move || shared.write(output));
-        thread.context("start a thread")?;
+        threads::start("report", move || shared.write(output))?;
         Ok(lines)
     }
 

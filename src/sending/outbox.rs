@@ -14,6 +14,7 @@ use crate::kafka::ffi::Producer;
 use crate::record::{Header, Outgoing, OwnedHeader};
 use crate::sending::settings::Acks;
 use crate::sending::{client, properties};
+use crate::threads;
 
 /// A record to send.
 #[derive(Clone, Debug, Default)]
@@ -46,17 +47,14 @@ impl Outbox {
         let topics: Vec<String> = topics.iter().map(|&topic| topic.to_owned()).collect();
         let (letters, inbox) = mpsc::channel(256);
         let (ready, started) = std::sync::mpsc::sync_channel(1);
-        std::thread::Builder::new()
-            .name("outbox".into())
-            // A producer stays on the thread that polls it.
-            .spawn(move || match connect(&config, &observer, &topics) {
-                Ok(producer) => {
-                    let _ = ready.send(Ok(()));
-                    serve(&producer, inbox);
-                }
-                Err(e) => _ = ready.send(Err(e)),
-            })
-            .context("start the outbox thread")?;
+        // A producer stays on the thread that polls it.
+        threads::start("outbox", move || match connect(&config, &observer, &topics) {
+            Ok(producer) => {
+                let _ = ready.send(Ok(()));
+                serve(&producer, inbox);
+            }
+            Err(e) => _ = ready.send(Err(e)),
+        })?;
         started.recv().context("the outbox thread ended")?.context("start a producer")?;
         Ok(Self { letters })
     }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -24,6 +23,7 @@ use super::shared::{Shared, Taken};
 use crate::clock::backoff::Backoff;
 use crate::record::Record;
 use crate::sending::outbox::Outbox;
+use crate::threads;
 
 /// Where records go and what they print goes, besides the shared state.
 pub(super) struct Dispatcher {
@@ -56,8 +56,8 @@ pub(super) struct Threads {
 impl Threads {
     /// Starts the first of at most `most` threads. They end when the worker is closing.
     pub(super) fn start(dispatcher: Dispatcher, runtime: Handle, most: usize) -> anyhow::Result<()> {
-        let threads = Self { dispatcher, runtime, most, started: AtomicUsize::new(0) };
-        Arc::new(threads).grow().context("start a thread for commands")
+        let first = Self { dispatcher, runtime, most, started: AtomicUsize::new(0) };
+        Arc::new(first).grow().map_err(|e| threads::refused(&e).context("start a thread for commands"))
     }
 
     fn grow(self: &Arc<Self>) -> std::io::Result<()> {

@@ -73,6 +73,7 @@ use crate::sending::outbox::Outbox;
 use crate::shutdown::Shutdown;
 use crate::terminal::live::Live;
 use crate::terminal::stdout;
+use crate::threads;
 
 use dispatch::{Dispatcher, Threads};
 use filtering::Filtering;
@@ -205,6 +206,7 @@ impl Core {
         });
         let stall = reading.stops().then_some(ending.stall_timeout);
         let watch = Arc::new(Watch::new(Arc::clone(&shared), stall));
+        threads::ensure(1)?;
         // One thread: what goes from task to task is too little to wake another for.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

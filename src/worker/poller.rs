@@ -16,6 +16,7 @@ use crate::reading::membership;
 use crate::reading::silence::{self, Hush, Silence};
 use crate::record::TopicPartition;
 use crate::terminal::stdout;
+use crate::threads;
 
 /// How long one poll waits: what bounds how late anything is noticed here.
 const POLL: Duration = Duration::from_millis(100);
@@ -238,6 +239,9 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         }
         if complete {
             return self.shared.stop(StopReason::Complete);
+        }
+        if self.watch.causes.lacks_threads() {
+            return self.shared.stop(StopReason::Failed(threads::NO_MORE.to_owned()));
         }
         if !assigned && self.watch.causes.lacks_group_protocol() {
             return self.shared.stop(StopReason::Failed(errors::UNSUPPORTED.to_owned()));

@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 7] = [
     &["kafka"],
     &["config"],
     &["record", "terminal", "process"],
-    &["clock", "descriptors", "exit", "lock", "named", "shutdown", "stderr"],
+    &["clock", "descriptors", "exit", "lock", "named", "shutdown", "stderr", "threads"],
 ];
 
 /// The exceptions: what a module may use beside it or above it, and why.
@@ -24,6 +24,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("commands", "cli", "a command turns the flags of its subcommand into settings"),
     ("shutdown", "exit", "the signal that stopped kq decides its exit status"),
     ("shutdown", "stderr", "the second signal's last words"),
+    ("shutdown", "threads", "the thread of the signals"),
+    ("threads", "lock", "what holds threads until all are there"),
     ("exit", "stderr", "the error that ends kq"),
     ("stderr", "descriptors", "how all bytes of a line get into stderr"),
     ("stderr", "lock", "the queue of lines"),

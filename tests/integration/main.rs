@@ -30,6 +30,7 @@ mod reading_topics;
 mod readme;
 mod retention;
 mod targets;
+mod threads;
 mod tls;
 mod topic;
 mod unread;

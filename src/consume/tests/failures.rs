@@ -29,6 +29,15 @@ fn a_protocol_that_the_brokers_do_not_speak_ends_with_2() {
 }
 
 #[test]
+fn a_broker_without_a_thread_ends_it_with_2() {
+    let (cluster, run) = (orders(), Run::default());
+    run.causes.error(Code::CriticalSystemResource, "Unable to create broker thread");
+    cluster.then([Step::Nothing]);
+    let ended = run.consume(&cluster, &["orders"]);
+    assert_eq!((ended.status(), &*ended.error()), (2, threads::NO_MORE));
+}
+
+#[test]
 fn what_is_not_permitted_ends_with_2_and_the_reason() {
     for code in [Code::TopicAuthorizationFailed, Code::GroupAuthorizationFailed, Code::Authentication] {
         let (_, ended) = failing(code, "authorization failed");

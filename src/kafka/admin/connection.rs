@@ -5,7 +5,7 @@ use std::mem::ManuallyDrop;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
@@ -16,7 +16,8 @@ use crate::config::Config;
 use crate::kafka::code::Code;
 use crate::kafka::connect::{PATIENCE, note_waiting};
 use crate::kafka::errors::{Causes, is_contact_lost, setup, words};
-use crate::kafka::properties::native;
+use crate::kafka::properties::{native, threads_of};
+use crate::threads;
 
 /// Between two looks at something that is awaited.
 const STEP: Duration = Duration::from_millis(20);
@@ -61,6 +62,7 @@ impl Connection {
         let causes = Causes::new(config.log);
         let mut client = client_config(config)?;
         client.set("metadata.broker.list", brokers);
+        threads::ensure(threads_of(&client))?;
         let asker: BaseConsumer<Heard> =
             client.create_with_context(Heard(causes.clone())).map_err(|e| creation_error(&e, &client))?;
         Ok(Self {
@@ -82,12 +84,9 @@ impl Connection {
         let (answer, answered) = mpsc::sync_channel(1);
         let asker = Arc::clone(&self.asker);
         // Not waited for where the cluster stays silent: it ends by itself at the time-out.
-        std::thread::Builder::new()
-            .name("question".into())
-            .spawn(move || {
-                let _ = answer.send(question(&asker, timeout));
-            })
-            .context("start a thread")?;
+        threads::start("question", move || {
+            let _ = answer.send(question(&asker, timeout));
+        })?;
         let mut patient = true;
         loop {
             match answered.recv_timeout(STEP) {
@@ -141,6 +140,9 @@ impl Connection {
             return Ok(client);
         }
         let config = client_config(&self.config).map_err(|e| KafkaError::ClientCreation(e.to_string()))?;
+        // One more polls it.
+        let lacking = |_| KafkaError::Global(Code::CriticalSystemResource);
+        threads::ensure(threads_of(&config) + 1).map_err(lacking)?;
         let client = config.create_with_context(Silent)?;
         Ok(self.changer.get_or_init(|| ManuallyDrop::new(client)))
     }

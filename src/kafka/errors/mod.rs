@@ -17,6 +17,7 @@ use crate::clock::duration;
 use crate::config;
 use crate::lock::Lock;
 use crate::terminal::notes::Log;
+use crate::threads;
 use cause::{Cause, split_broker};
 
 pub(crate) use truncation::truncated_at;
@@ -30,6 +31,7 @@ pub(crate) struct Causes {
     all_down: Arc<AtomicBool>,
     no_protocol: Arc<AtomicBool>,
     topic_gone: Arc<AtomicBool>,
+    no_threads: Arc<AtomicBool>,
 }
 
 impl Causes {
@@ -41,6 +43,7 @@ impl Causes {
             all_down: Arc::default(),
             no_protocol: Arc::default(),
             topic_gone: Arc::default(),
+            no_threads: Arc::default(),
         }
     }
 
@@ -54,7 +57,15 @@ impl Causes {
         if matches!(code, E::UnknownPartition | E::UnknownTopic | E::UnknownTopicOrPartition) {
             self.topic_gone.store(true, Ordering::Relaxed);
         }
+        if code == E::CriticalSystemResource && reason.contains("thread") {
+            self.no_threads.store(true, Ordering::Relaxed);
+        }
         self.note(Some(code), reason);
+    }
+
+    /// Whether a thread for a broker could not be started: nothing reaches that broker.
+    pub(crate) fn lacks_threads(&self) -> bool {
+        self.no_threads.load(Ordering::Relaxed)
     }
 
     /// Whether librdkafka missed a topic or a partition that is being read, since this was asked last.
@@ -107,6 +118,9 @@ impl Causes {
     /// Whether trying again is pointless: each of the `brokers` (`host:port,…`) failed in a way that
     /// does not pass.
     pub(crate) fn are_final(&self, brokers: &str) -> bool {
+        if self.lacks_threads() {
+            return true;
+        }
         let known = self.known.lock();
         let hopeless = known.values().filter(|cause| cause.is_final()).count();
         hopeless > 0 && hopeless == known.len() && hopeless >= brokers.split(',').count()
@@ -114,6 +128,9 @@ impl Causes {
 
     /// The causes so far in one clause: `a:9092: connection refused; b:9092: …`.
     pub(crate) fn last(&self) -> Option<String> {
+        if self.lacks_threads() {
+            return Some(threads::NO_MORE.to_owned());
+        }
         let known = self.known.lock();
         let parts: Vec<String> =
             by_cause(&known).map(|(brokers, cause)| format!("{brokers}: {}", cause.sentence().0)).collect();
@@ -125,6 +142,9 @@ impl Causes {
     pub(crate) fn explain(&self, code: Code, brokers: &str, timeout: Duration) -> anyhow::Error {
         if !is_contact_lost(code) {
             return anyhow!("{brokers}: {}", words(code));
+        }
+        if self.lacks_threads() {
+            return anyhow!(threads::NO_MORE);
         }
         let timeout = duration::format(timeout);
         let known = self.known.lock();
@@ -230,6 +250,7 @@ pub(crate) fn words(code: Code) -> String {
         Code::OperationTimedOut | Code::RequestTimedOut => {
             "the cluster did not answer in time (give --timeout more)".to_owned()
         }
+        Code::CriticalSystemResource => threads::NO_MORE.to_owned(),
         Code::LeaderNotAvailable => {
             "no leader at present (`kq topic describe` shows where its replicas are)".to_owned()
         }

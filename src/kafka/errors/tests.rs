@@ -65,6 +65,16 @@ fn a_login_stays_the_cause_when_the_connection_closes_after_it() {
 }
 
 #[test]
+fn a_thread_that_a_broker_lacks_is_named_whatever_else_is_known() {
+    let causes = Causes::default();
+    causes.error(Code::BrokerTransportFailure, "k:1/bootstrap: Disconnected (after 1ms)");
+    causes.error(Code::CriticalSystemResource, "Unable to create broker thread");
+    assert!(causes.are_final("k:1,l:1"));
+    assert_eq!(causes.explain(DOWN, "k:1", TIMEOUT).to_string(), threads::NO_MORE);
+    assert_eq!(causes.last().as_deref(), Some(threads::NO_MORE));
+}
+
+#[test]
 fn tls_and_http_are_told_from_a_size_that_is_none() {
     let read = |bytes: &[u8; 4]| {
         let size = i32::from_be_bytes(*bytes);

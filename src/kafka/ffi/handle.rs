@@ -16,6 +16,8 @@ use super::text;
 use crate::kafka::client::{Assigned, Delivery, Observer, Rebalance};
 use crate::kafka::code::Code;
 use crate::kafka::errors::setup;
+use crate::kafka::properties::threads_of;
+use crate::threads;
 
 /// Receives deliveries.
 pub(super) type Receiver = dyn FnMut(Delivery<'_>) + 'static;
@@ -93,6 +95,7 @@ impl Handle {
         role: Role,
         observer: Arc<dyn Observer>,
     ) -> anyhow::Result<Self> {
+        threads::ensure(threads_of(config))?;
         let native = config.create_native_config().context("librdkafka configuration")?;
         let context: &'static Context = Box::leak(Box::new(Context {
             observer,

@@ -77,6 +77,16 @@ fn a_fenced_worker_ends_with_76_and_stores_nothing() {
 }
 
 #[test]
+fn a_broker_without_a_thread_stops_it() {
+    let (cluster, consumer) = subscribed();
+    let worker = Worker::new();
+    cluster.then([Step::Nothing]);
+    Observer::error(&*worker.watch, Code::CriticalSystemResource, "Unable to create broker thread");
+    let lacking = StopReason::Failed(crate::threads::NO_MORE.to_owned());
+    assert_eq!(worker.poller(&consumer, Start::Beginning, None).run(), lacking);
+}
+
+#[test]
 fn a_protocol_that_the_brokers_do_not_speak_ends_with_2() {
     let unsupported = StopReason::Failed(crate::kafka::errors::UNSUPPORTED.to_owned());
     let (cluster, consumer) = subscribed();
