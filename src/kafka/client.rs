@@ -20,6 +20,19 @@ pub(crate) trait Observer: Send + Sync {
     fn log(&self, level: i32, facility: &str, message: &str);
 }
 
+/// Why a request was refused: a code, and the broker's own words, empty where it has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub code: Code,
+    pub reason: String,
+}
+
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Self {
+        Self { code, reason: String::new() }
+    }
+}
+
 /// Where reading starts in a partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum StartAt {

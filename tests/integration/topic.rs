@@ -249,3 +249,32 @@ fn a_login_where_none_is_wanted_is_an_error_that_hides_the_password() {
         .stderr_has("can't reach")
         .stderr_lacks("hunter2");
 }
+
+#[test]
+fn a_refusal_ends_with_the_brokers_own_words() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("words", 2);
+    let create = |name: &str, args: &[&str]| {
+        let create = cluster.kq(["topic", "create", name, "-p", "1", "--rf", "1"]).args(args);
+        create.run().status(2).stderr_has(&format!("create topic {name}: "))
+    };
+    // Kafka takes a dot and an underscore as one in the names of its metrics.
+    let dotted = format!("{}.a", cluster.topic("words"));
+    cluster.kq(["topic", "create", &dotted, "-p", "1", "--rf", "1"]).run().success();
+    let underscored = dotted.replace(".a", "_a");
+    create(&underscored, &[]).stderr_has("Invalid topic: Topic").stderr_has(&format!(": {dotted}\n"));
+    // Of several configurations, the one that is refused.
+    let (good, bad) = (["--config", "retention.ms=7"], ["--config", "max.message.bytes=many"]);
+    let other = cluster.topic("words");
+    create(&other, &[good, bad].concat()).stderr_has("max.message.bytes").stderr_lacks("retention.ms");
+    create(&other, &[good, ["--config", "no.such=1"]].concat())
+        .stderr_has("no.such")
+        .stderr_lacks("retention.ms");
+    let alter = cluster.kq(["topic", "alter", &topic]).args(good).args(bad).run().status(2);
+    alter.stderr_has("max.message.bytes").stderr_lacks("retention.ms");
+    // What librdkafka puts in the place of no words is not said twice.
+    create(&topic, &[])
+        .stderr_has("it exists already")
+        .stderr_lacks("Broker:")
+        .stderr_lacks("the broker says");
+}

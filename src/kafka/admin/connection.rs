@@ -13,9 +13,10 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{ClientConfig, ClientContext};
 
 use crate::config::Config;
+use crate::kafka::client::Refusal;
 use crate::kafka::code::Code;
 use crate::kafka::connect::{PATIENCE, note_waiting};
-use crate::kafka::errors::{Causes, is_contact_lost, setup, words};
+use crate::kafka::errors::{Causes, is_contact_lost, refusal_words, setup};
 use crate::kafka::properties::{native, threads_of};
 use crate::threads;
 
@@ -148,9 +149,10 @@ impl Connection {
     }
 
     /// Why a request failed: lost contact is explained by what the brokers reported.
-    pub(super) fn request_words(&self, code: Code) -> anyhow::Error {
+    pub(super) fn request_words(&self, refusal: &Refusal) -> anyhow::Error {
+        let code = refusal.code;
         if !is_contact_lost(code) {
-            return anyhow!(words(code));
+            return anyhow!(refusal_words(refusal));
         }
         self.serve();
         // Of a connection that was up, librdkafka says only that it is down.
@@ -161,9 +163,12 @@ impl Connection {
     }
 
     /// Why a request to change something failed: it may have been carried out though no answer came.
-    pub(super) fn change_words(&self, code: Code) -> anyhow::Error {
-        let e = self.request_words(code);
-        if matches!(code, Code::OperationTimedOut | Code::RequestTimedOut | Code::BrokerTransportFailure) {
+    pub(super) fn change_words(&self, refusal: &Refusal) -> anyhow::Error {
+        let e = self.request_words(refusal);
+        if matches!(
+            refusal.code,
+            Code::OperationTimedOut | Code::RequestTimedOut | Code::BrokerTransportFailure
+        ) {
             return anyhow!(
                 "{e:#}; it may have been done nevertheless (`kq topic list` and `describe` show)"
             );

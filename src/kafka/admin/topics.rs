@@ -1,14 +1,15 @@
 //! Topics made, changed, described and removed.
 
 use anyhow::anyhow;
-use rdkafka::admin::{ConfigSource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, ConfigSource, ResourceSpecifier};
 
-use super::connection::code_of;
+use super::connection::{Silent, code_of};
 use super::{Admin, is_absence};
 use crate::config::topic;
+use crate::kafka::client::Refusal;
 use crate::kafka::code::Code;
-use crate::kafka::errors::words;
-use crate::kafka::ffi;
+use crate::kafka::errors::{broker_words, with_broker_words, words};
+use crate::kafka::ffi::{self, NewTopic};
 
 /// What to make: `None` leaves it to the broker.
 #[derive(Clone, Debug, Default)]
@@ -35,72 +36,64 @@ impl Admin {
         names: &[String],
         creation: &Creation<'_>,
     ) -> anyhow::Result<Vec<(String, Result<(), CreateError>)>> {
-        let topics: Vec<NewTopic<'_>> = names
-            .iter()
-            .map(|name| {
-                let factor = TopicReplication::Fixed(creation.replication_factor.unwrap_or(-1));
-                let mut topic = NewTopic::new(name, creation.partitions.unwrap_or(-1), factor);
-                for (key, value) in &creation.configs {
-                    topic = topic.set(key, value);
-                }
-                topic
-            })
-            .collect();
-        let outcomes = self.connection.change(|client, options| client.create_topics(&topics, options));
-        let outcomes = outcomes.map_err(|e| self.creation_words(e, creation))?;
-        Ok(outcomes
-            .into_iter()
-            .map(|outcome| match outcome {
-                Ok(name) => (name, Ok(())),
-                Err((name, Code::TopicAlreadyExists)) => (name, Err(CreateError::Exists)),
-                Err((name, code)) => {
-                    let e = self.creation_words(code, creation);
-                    (name, Err(CreateError::Other(e)))
-                }
-            })
-            .collect())
+        let topic = |name| NewTopic {
+            name,
+            partitions: creation.partitions.unwrap_or(-1),
+            replication_factor: creation.replication_factor.unwrap_or(-1),
+            configs: &creation.configs,
+        };
+        let topics: Vec<_> = names.iter().map(|name| topic(name)).collect();
+        let timeout = self.connection.config.timeout;
+        let outcomes = self.changer().and_then(|client| ffi::create_topics(client, &topics, timeout));
+        let outcomes = outcomes.map_err(|refusal| self.creation_words(&refusal, creation))?;
+        let outcome = |(name, outcome): (String, Result<(), Refusal>)| {
+            let outcome = outcome.map_err(|refusal| match refusal.code {
+                Code::TopicAlreadyExists => CreateError::Exists,
+                _ => CreateError::Other(self.creation_words(&refusal, creation)),
+            });
+            (name, outcome)
+        };
+        Ok(outcomes.into_iter().map(outcome).collect())
+    }
+
+    fn changer(&self) -> Result<&AdminClient<Silent>, Refusal> {
+        self.connection.changer().map_err(|e| code_of(&e).into())
     }
 
     /// Removes topics; gives each name's outcome.
     pub(crate) fn delete(&self, names: &[String]) -> anyhow::Result<Vec<(String, anyhow::Result<()>)>> {
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let outcomes = self.connection.change(|client, options| client.delete_topics(&names, options));
-        Ok(outcomes
-            .map_err(|code| self.connection.change_words(code))?
-            .into_iter()
-            .map(|outcome| match outcome {
-                Ok(name) => (name, Ok(())),
-                Err((name, code)) if is_absence(code) => {
-                    let e = anyhow!(topic::absent(&name));
-                    (name, Err(e))
-                }
-                Err((name, code)) => (name, Err(self.connection.change_words(code))),
-            })
-            .collect())
+        let doomed: Vec<&str> = names.iter().map(String::as_str).collect();
+        let timeout = self.connection.config.timeout;
+        let outcomes = self.changer().and_then(|client| ffi::delete_topics(client, &doomed, timeout));
+        let outcomes = outcomes.map_err(|refusal| self.connection.change_words(&refusal))?;
+        let outcome = |(name, outcome): (String, Result<(), Refusal>)| {
+            let outcome = outcome.map_err(|refusal| match refusal.code {
+                code if is_absence(code) => anyhow!(topic::absent(&name)),
+                _ => self.connection.change_words(&refusal),
+            });
+            (name, outcome)
+        };
+        Ok(outcomes.into_iter().map(outcome).collect())
     }
 
     /// Gives a topic more partitions, `count` in all.
     pub(crate) fn grow(&self, name: &str, count: usize) -> anyhow::Result<()> {
-        let partitions = [NewPartitions::new(name, count)];
-        let outcomes =
-            self.connection.change(|client, options| client.create_partitions(&partitions, options));
-        match outcomes.map_err(|code| self.connection.change_words(code))?.into_iter().next() {
-            Some(Err((_, code))) => Err(self.connection.change_words(code)),
-            _ => Ok(()),
-        }
+        let timeout = self.connection.config.timeout;
+        let outcome = self.changer().and_then(|client| ffi::create_partitions(client, name, count, timeout));
+        outcome.map_err(|refusal| self.connection.change_words(&refusal))
     }
 
     /// Sets single configurations of a topic, or gives them their default back (`None`).
     pub(crate) fn configure(&self, name: &str, changes: &[(&str, Option<&str>)]) -> anyhow::Result<()> {
-        let connection = &self.connection;
-        let client = connection.changer().map_err(|e| connection.request_words(code_of(&e)))?;
-        let outcome = ffi::alter_topic_configs(client, name, changes, connection.config.timeout);
-        outcome.map_err(|(code, why)| match code {
-            Code::UnsupportedFeature => anyhow!(
+        let timeout = self.connection.config.timeout;
+        let outcome =
+            self.changer().and_then(|client| ffi::alter_topic_configs(client, name, changes, timeout));
+        outcome.map_err(|refusal| match (refusal.code, broker_words(&refusal)) {
+            (Code::UnsupportedFeature, _) => anyhow!(
                 "the broker does not understand it: to change single configurations takes Apache Kafka 2.3 or later"
             ),
-            Code::InvalidConfig if !why.is_empty() => anyhow!("the broker refuses it: {why}"),
-            code => connection.change_words(code),
+            (Code::InvalidConfig, Some(why)) => anyhow!("the broker refuses it: {why}"),
+            _ => self.connection.change_words(&refusal),
         })
     }
 
@@ -108,8 +101,9 @@ impl Admin {
     pub(crate) fn configs(&self, name: &str) -> anyhow::Result<Vec<(String, String)>> {
         let topics = [ResourceSpecifier::Topic(name)];
         let outcomes = self.connection.change(|client, options| client.describe_configs(&topics, options));
-        let resource = outcomes.map_err(|code| self.connection.request_words(code))?.into_iter().next();
-        let resource = resource.transpose().map_err(|code| self.connection.request_words(code))?;
+        let resource =
+            outcomes.map_err(|code| self.connection.request_words(&code.into()))?.into_iter().next();
+        let resource = resource.transpose().map_err(|code| self.connection.request_words(&code.into()))?;
         let mut configs: Vec<(String, String)> = resource
             .map(|resource| resource.entries)
             .unwrap_or_default()
@@ -122,16 +116,17 @@ impl Admin {
     }
 
     /// Why a topic could not be made, with what to do.
-    fn creation_words(&self, code: Code, creation: &Creation<'_>) -> anyhow::Error {
-        match code {
+    fn creation_words(&self, refusal: &Refusal, creation: &Creation<'_>) -> anyhow::Error {
+        match refusal.code {
             Code::InvalidReplicationFactor => {
                 let brokers = self.metadata(None).map_or(0, |cluster| cluster.brokers.len());
                 let asked = creation.replication_factor.map_or_else(String::new, |n| format!("{n} "));
                 let are = if brokers == 1 { "1 broker" } else { &format!("{brokers} brokers") };
-                anyhow!(
+                let own = format!(
                     "a replication factor of {asked}is more than the cluster can hold: it has {are} \
                      (give --rf {brokers} or less)"
-                )
+                );
+                anyhow!(with_broker_words(&own, refusal))
             }
             Code::UnsupportedFeature | Code::UnsupportedVersion
                 if creation.partitions.is_none() || creation.replication_factor.is_none() =>
@@ -141,8 +136,14 @@ impl Admin {
                      (give --partitions and --rf)"
                 )
             }
-            Code::InvalidPartitions => anyhow!("{} (give --partitions 1 or more)", words(code)),
+            Code::InvalidPartitions => {
+                let own = format!("{} (give --partitions 1 or more)", words(refusal.code));
+                anyhow!(with_broker_words(&own, refusal))
+            }
             Code::InvalidConfig => {
+                if let Some(why) = broker_words(refusal) {
+                    return anyhow!("the broker refuses it: {why}");
+                }
                 let configs: Vec<String> =
                     creation.configs.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 anyhow!(
@@ -151,9 +152,10 @@ impl Admin {
                 )
             }
             Code::PolicyViolation => {
-                anyhow!("a policy of the cluster forbids it (create.topic.policy.class.name)")
+                let own = "a policy of the cluster forbids it (create.topic.policy.class.name)";
+                anyhow!(with_broker_words(own, refusal))
             }
-            code => self.connection.change_words(code),
+            _ => self.connection.change_words(refusal),
         }
     }
 }

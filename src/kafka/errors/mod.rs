@@ -1,6 +1,7 @@
 //! Turns librdkafka's errors and log lines into a sentence that a person can act on.
 
 mod cause;
+mod refusal;
 pub(crate) mod setup;
 mod truncation;
 
@@ -20,6 +21,7 @@ use crate::terminal::notes::Log;
 use crate::threads;
 use cause::{Cause, split_broker};
 
+pub(crate) use refusal::{broker_words, refusal_words, with_broker_words};
 pub(crate) use truncation::truncated_at;
 
 /// What librdkafka last reported of each broker: written by a client's callbacks, read when an error
@@ -235,32 +237,38 @@ fn by_cause(known: &BTreeMap<String, Cause>) -> impl Iterator<Item = (String, &C
 /// An error code of a request in plain words. Where librdkafka's description says too little, the
 /// words say what it means.
 pub(crate) fn words(code: Code) -> String {
-    match code {
-        Code::UnknownTopicOrPartition | Code::UnknownTopic => "the topic does not exist".to_owned(),
-        Code::TopicAlreadyExists => "the topic exists already".to_owned(),
+    own_words(code).unwrap_or_else(|| description(code))
+}
+
+/// kq's own words for a code whose description says too little.
+fn own_words(code: Code) -> Option<String> {
+    let words = match code {
+        Code::UnknownTopicOrPartition | Code::UnknownTopic => "the topic does not exist",
+        Code::TopicAlreadyExists => "the topic exists already",
         Code::TopicAuthorizationFailed => {
-            "not authorised for this topic (ask for the ACL, or log in as another user)".to_owned()
+            "not authorised for this topic (ask for the ACL, or log in as another user)"
         }
         Code::ClusterAuthorizationFailed => {
-            "not authorised on this cluster (ask for the ACL, or log in as another user)".to_owned()
+            "not authorised on this cluster (ask for the ACL, or log in as another user)"
         }
         Code::GroupAuthorizationFailed => {
-            "not authorised for this group (ask for the ACL, or log in as another user)".to_owned()
+            "not authorised for this group (ask for the ACL, or log in as another user)"
         }
         Code::OperationTimedOut | Code::RequestTimedOut => {
-            "the cluster did not answer in time (give --timeout more)".to_owned()
+            "the cluster did not answer in time (give --timeout more)"
         }
-        Code::CriticalSystemResource => threads::NO_MORE.to_owned(),
-        Code::LeaderNotAvailable => {
-            "no leader at present (`kq topic describe` shows where its replicas are)".to_owned()
-        }
-        // librdkafka's description begins with who speaks: "Broker: Invalid configuration".
-        code => {
-            let text = code.to_string();
-            let text = text.split_once(" (").map_or(text.as_str(), |(_, text)| text.trim_end_matches(')'));
-            text.trim_start_matches("Broker: ").trim_start_matches("Local: ").to_owned()
-        }
-    }
+        Code::CriticalSystemResource => threads::NO_MORE,
+        Code::LeaderNotAvailable => "no leader at present (`kq topic describe` shows where its replicas are)",
+        _ => return None,
+    };
+    Some(words.to_owned())
+}
+
+/// librdkafka's description of a code, without who speaks: "Broker: Invalid configuration".
+fn description(code: Code) -> String {
+    let text = code.to_string();
+    let text = text.split_once(" (").map_or(text.as_str(), |(_, text)| text.trim_end_matches(')'));
+    text.trim_start_matches("Broker: ").trim_start_matches("Local: ").to_owned()
 }
 
 /// The error where the cluster does not support the consumer protocol.

@@ -9,11 +9,19 @@ use rdkafka::admin::AdminClient;
 use rdkafka::bindings as sys;
 
 use super::handle::Handle;
-use super::{check, check_object, millis, slice, text};
+use super::{check, check_object, check_with, millis, slice, text};
+use crate::kafka::client::Refusal;
 use crate::kafka::code::Code;
 
 /// An answer; what is read from it lives as long as it.
-struct Answer(*mut sys::rd_kafka_event_t);
+pub(super) struct Answer(*mut sys::rd_kafka_event_t);
+
+impl Answer {
+    /// The event that the answer is.
+    pub(super) fn event(&self) -> *mut sys::rd_kafka_event_t {
+        self.0
+    }
+}
 
 impl Drop for Answer {
     fn drop(&mut self) {
@@ -41,7 +49,7 @@ impl Handle {
 ///
 /// # Safety
 /// `rk` is a live client.
-unsafe fn ask(
+pub(super) unsafe fn ask(
     rk: *mut sys::rd_kafka_t,
     kind: sys::rd_kafka_admin_op_t,
     broker: Option<i32>,
@@ -76,16 +84,14 @@ unsafe fn ask(
     }
 }
 
-/// Sets single configurations of a topic, or gives them their default back (`None`). An error is a code,
-/// and what the broker says where it says something.
+/// Sets single configurations of a topic, or gives them their default back (`None`).
 pub(crate) fn alter_topic_configs<C: ClientContext>(
     client: &AdminClient<C>,
     topic: &str,
     changes: &[(&str, Option<&str>)],
     timeout: Duration,
-) -> Result<(), (Code, String)> {
-    let bare = |code: Code| (code, String::new());
-    let c_topic = CString::new(topic).map_err(|_| bare(Code::InvalidTopic))?;
+) -> Result<(), Refusal> {
+    let c_topic = CString::new(topic).map_err(|_| Code::InvalidTopic)?;
     let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS;
     let rk = client.inner().native_ptr();
     // SAFETY: the client is borrowed, and so live; the resource is created and destroyed here, with texts
@@ -97,7 +103,7 @@ pub(crate) fn alter_topic_configs<C: ClientContext>(
             c_topic.as_ptr(),
         );
         if resource.is_null() {
-            return Err(bare(Code::InvalidTopic));
+            return Err(Code::InvalidTopic.into());
         }
         let added = changes.iter().try_for_each(|&(name, value)| {
             use sys::rd_kafka_AlterConfigOpType_t as Op;
@@ -122,17 +128,16 @@ pub(crate) fn alter_topic_configs<C: ClientContext>(
             })
         });
         sys::rd_kafka_ConfigResource_destroy(resource);
-        let answer = answer.map_err(bare)?;
+        let answer = answer?;
         let result = sys::rd_kafka_event_IncrementalAlterConfigs_result(answer.0);
         if result.is_null() {
-            return Err(bare(Code::Fail));
+            return Err(Code::Fail.into());
         }
         let mut count = 0;
         let resources = sys::rd_kafka_IncrementalAlterConfigs_result_resources(result, &raw mut count);
         slice(resources, count as i32).iter().try_for_each(|&resource| {
-            check(sys::rd_kafka_ConfigResource_error(resource)).map_err(|code| {
-                (code, text(sys::rd_kafka_ConfigResource_error_string(resource)).into_owned())
-            })
+            let error = sys::rd_kafka_ConfigResource_error(resource);
+            check_with(error, sys::rd_kafka_ConfigResource_error_string(resource))
         })
     }
 }

@@ -18,6 +18,7 @@
 mod admin;
 mod batch;
 mod begins;
+mod changes;
 mod consumer;
 mod handle;
 mod leaving;
@@ -29,6 +30,7 @@ mod rebalance;
 mod topic;
 
 pub(crate) use admin::alter_topic_configs;
+pub(crate) use changes::{NewTopic, create_partitions, create_topics, delete_topics};
 pub(crate) use consumer::Consumer;
 pub(crate) use producer::Producer;
 
@@ -38,6 +40,7 @@ use std::time::Duration;
 use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr;
 
+use crate::kafka::client::Refusal;
 use crate::kafka::code::Code;
 
 fn code_of(err: RDKafkaRespErr) -> Option<Code> {
@@ -46,6 +49,15 @@ fn code_of(err: RDKafkaRespErr) -> Option<Code> {
 
 fn check(err: RDKafkaRespErr) -> Result<(), Code> {
     code_of(err).map_or(Ok(()), Err)
+}
+
+/// A code and the words for it.
+///
+/// # Safety
+/// `reason` is null or a NUL-terminated string.
+unsafe fn check_with(error: RDKafkaRespErr, reason: *const c_char) -> Result<(), Refusal> {
+    // SAFETY: as this function demands.
+    check(error).map_err(|code| Refusal { code, reason: unsafe { text(reason) }.into_owned() })
 }
 
 /// Takes an error object apart and frees it; null is success.
