@@ -212,12 +212,15 @@ impl DeliveredTopic for &str {
 pub(crate) struct Delivery<'a> {
     /// The number that the record was sent with.
     pub tag: u64,
-    /// `None`: acknowledged.
+    /// `None`: acknowledged. The broker's own words are not to be had: `rd_kafka_message_produce_errstr` reads
+    /// memory that librdkafka leaves uninitialised where the broker sends none (`rd_kafka_msg_new00`, 2.12.1).
     pub error: Option<Code>,
     pub topic: &'a dyn DeliveredTopic,
     pub partition: i32,
     /// The record's offset; negative where it is not known (`acks=0`, or an error).
     pub offset: i64,
+    /// Whether the record has a key.
+    pub has_key: bool,
     /// Bytes of its key and its value.
     pub bytes: usize,
     /// Bytes of its headers' names and values.

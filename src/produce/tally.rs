@@ -39,6 +39,17 @@ pub(super) struct Cause {
     /// Where the record, and not the command line, said where it goes.
     topic: Option<String>,
     partition: i32,
+    rank: u8,
+}
+
+/// Of the records of a batch that is refused, the one that is the reason comes first: not one beside it, and one
+/// without a key, if a topic is compacted, before one that has a key.
+fn rank(code: Code, has_key: Option<bool>) -> u8 {
+    match (code, has_key) {
+        (Code::InvalidDifferentRecord, _) => 2,
+        (Code::InvalidRecord, Some(true)) => 1,
+        _ => 0,
+    }
 }
 
 impl fmt::Display for Cause {
@@ -85,6 +96,21 @@ impl fmt::Display for Cause {
                      message.timestamp.before.max.ms); -X batch.num.messages=1 sends the others",
                 )?;
             }
+            // Also of a timestamp, where several are refused. Where one record is, librdkafka gives all of the
+            // batch its code (`rd_kafka_dr_msgq0`).
+            Code::InvalidRecord => {
+                f.write_str(
+                    "the broker refuses a record of its batch: one without a key in a compacted topic \
+                     (cleanup.policy), or with a timestamp out of range (message.timestamp.after.max.ms, \
+                     message.timestamp.before.max.ms); -X batch.num.messages=1 sends the others",
+                )?;
+            }
+            Code::InvalidDifferentRecord => {
+                f.write_str(
+                    "not written, since the broker refuses another record of its batch \
+                     (-X batch.num.messages=1 sends it)",
+                )?;
+            }
             code => f.write_str(&words(code))?,
         }
         if self.partition >= 0 {
@@ -107,7 +133,8 @@ pub(super) struct Tally {
     /// Acknowledged records, and the bytes of their keys and values.
     pub delivered: u64,
     pub bytes: u64,
-    /// Records that were not acknowledged, and the one that stands first in the input.
+    /// Records that were not acknowledged, and the one that stands first in the input. One that failed for
+    /// another's sake is the first only where all did ([`rank`]).
     pub failed: u64,
     pub first: Option<(Place, Cause)>,
     /// Frames that are no valid record and were not sent, and the first of them, with the reason.
@@ -145,7 +172,8 @@ impl Tally {
                 self.bytes += delivery.bytes as u64;
             }
             Some(code) => {
-                self.fail(Place::of(delivery.tag), code, &delivery.topic.name(), delivery.partition);
+                let (place, topic) = (Place::of(delivery.tag), delivery.topic.name());
+                self.fail_with(place, code, &topic, delivery.partition, Some(delivery.has_key));
             }
         }
     }
@@ -185,17 +213,22 @@ impl Tally {
 
     /// Counts a record that failed on its way to this partition, which is negative where none was chosen.
     pub(super) fn fail(&mut self, place: Place, code: Code, topic: &str, partition: i32) {
+        self.fail_with(place, code, topic, partition, None);
+    }
+
+    fn fail_with(&mut self, place: Place, code: Code, topic: &str, partition: i32, has_key: Option<bool>) {
         self.failed += 1;
         if self.is_hopeless(code) {
             self.hopeless = Some(code);
         }
         let is_fresh = self.failed <= REPORTED;
-        let is_first = self.first.as_ref().is_none_or(|(first, _)| place < *first);
+        let rank = rank(code, has_key);
+        let is_first = self.first.as_ref().is_none_or(|(first, cause)| (rank, place) < (cause.rank, *first));
         if !is_fresh && !is_first {
             return;
         }
         let topic = (self.own.topics || self.own.partitions).then(|| topic.to_owned());
-        let cause = Cause { code, topic, partition };
+        let cause = Cause { code, topic, partition, rank };
         if is_fresh {
             self.fresh.push((place, cause.clone()));
         }
@@ -301,6 +334,33 @@ mod tests {
     }
 
     #[test]
+    fn of_a_refused_batch_the_record_that_is_the_reason_is_named() {
+        let mut tally = Tally::default();
+        for (line, code, has_key) in [
+            (1, Code::InvalidDifferentRecord, true),
+            (3, Code::InvalidRecord, false),
+            (2, Code::InvalidRecord, true),
+            (4, Code::InvalidDifferentRecord, false),
+        ] {
+            tally.report(Delivery {
+                tag: Place { input: 0, line }.tag(),
+                error: Some(code),
+                topic: &"",
+                partition: -1,
+                offset: -1,
+                has_key,
+                bytes: 1,
+                header_bytes: 0,
+            });
+        }
+        let causes: Vec<_> =
+            tally.take_fresh().into_iter().map(|(place, cause)| (place.line, cause.to_string())).collect();
+        assert!(causes[0].1.contains("another record of its batch"), "{causes:?}");
+        assert!(causes[1].1.contains("one without a key in a compacted topic"), "{causes:?}");
+        assert_eq!(tally.first.unwrap().0.line, 3);
+    }
+
+    #[test]
     fn the_first_failure_is_the_one_that_stands_first_in_the_input() {
         let mut tally = Tally::default();
         for line in [7, 3, 5] {
@@ -310,6 +370,7 @@ mod tests {
                 topic: &"",
                 partition: 2,
                 offset: -1,
+                has_key: false,
                 bytes: 1,
                 header_bytes: 0,
             });

@@ -143,3 +143,17 @@ fn kcats_json_is_produced_and_kqs_json_is_read_by_others() {
     let python = Kq::program("python3", ["-c", script]).stdin(&kq.stdout).run().success();
     python.stdout_has("1700000000123 'a' 'grüße \"☃\"\\n\\t' [['h', '1'], ['h', None], ['h', '']]");
 }
+
+#[test]
+fn a_record_that_a_compacted_topic_refuses_is_named_and_not_one_beside_it() {
+    let cluster = cluster();
+    let topic = cluster.topic("compacted");
+    let create = ["topic", "create", &topic, "-p", "1", "--rf", "1", "--config", "cleanup.policy=compact"];
+    cluster.kq(create).run().success();
+    // One batch.
+    let produce = ["produce", &topic, "-K", ":", "--key-optional", "-X", "linger.ms=500"];
+    let refused = cluster.kq(produce).stdin("k:a\nb\nk:c\n").run().status(1);
+    refused
+        .stderr_has("3 records failed, the first: stdin:2: the broker refuses a record of its batch")
+        .stderr_has("one without a key in a compacted topic (cleanup.policy)");
+}

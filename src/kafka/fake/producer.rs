@@ -89,6 +89,7 @@ impl ProducerClient for FakeProducer {
                 topic: &&*record.topic,
                 partition: record.partition,
                 offset: outcome.unwrap_or(-1),
+                has_key: record.key.is_some(),
                 bytes: size(&record.key) + size(&record.value),
                 header_bytes: record.headers.iter().map(of_header).sum(),
             });

@@ -313,6 +313,7 @@ pub(super) unsafe extern "C" fn on_delivery(
             topic: &MessageTopic { rkt: message.rkt, message: PhantomData },
             partition: message.partition,
             offset: message.offset,
+            has_key: !message.key.is_null(),
             bytes: message.key_len + message.len,
             header_bytes: size_of_headers(&headers),
         });
