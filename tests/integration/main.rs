@@ -25,6 +25,7 @@ mod outage;
 mod produce;
 mod produce_limits;
 mod produce_progress;
+mod proxy;
 mod reading_flags;
 mod reading_topics;
 mod readme;
