@@ -29,6 +29,7 @@ mod proxy;
 mod reading_flags;
 mod reading_topics;
 mod readme;
+mod reconnecting;
 mod retention;
 mod targets;
 mod threads;

@@ -12,7 +12,7 @@ use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::begins::Begins;
-use super::text;
+use super::{sockets, text};
 use crate::kafka::client::{Assigned, Delivery, Observer, Rebalance};
 use crate::kafka::code::Code;
 use crate::kafka::errors::setup;
@@ -115,6 +115,7 @@ impl Handle {
             sys::rd_kafka_conf_set_opaque(conf, ptr::from_ref(context).cast_mut().cast());
             sys::rd_kafka_conf_set_log_cb(conf, Some(on_log));
             sys::rd_kafka_conf_set_error_cb(conf, Some(on_error));
+            sys::rd_kafka_conf_set_socket_cb(conf, Some(sockets::open));
             let kind = match role {
                 Role::Producer(on_delivery) => {
                     sys::rd_kafka_conf_set_dr_msg_cb(conf, Some(on_delivery));

@@ -27,6 +27,7 @@ mod metadata;
 mod producer;
 mod queue;
 mod rebalance;
+mod sockets;
 mod topic;
 
 pub(crate) use admin::alter_topic_configs;
