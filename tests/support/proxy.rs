@@ -87,8 +87,8 @@ impl Proxy {
         Kq::new(args).env("KQ_BROKERS", &self.address)
     }
 
-    /// From now on all brokers have this address, `host:port`, in responses of Metadata, FindCoordinator
-    /// and DescribeCluster.
+    /// From now on all brokers have this address, `host:port`, in responses of Metadata, `FindCoordinator`
+    /// and `DescribeCluster`.
     #[track_caller]
     pub fn advertise(&self, address: &str) {
         *lock(&self.state.advertised) = parts(address);

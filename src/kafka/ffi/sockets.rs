@@ -18,7 +18,7 @@ const LASTING: Duration = Duration::from_secs(3);
 /// librdkafka's own `reconnect.backoff.ms` does not grow while anybody wants a connection to any broker: the
 /// group's search for its coordinator and each question for metadata have `rd_kafka_connect_any` send an
 /// `OP_CONNECT` as soon as a connection fails, which sets `rkb_ts_reconnect` to 0, and so has
-/// `rd_kafka_broker_update_reconnect_backoff` begin anew (rdkafka_broker.c). All that is left between two
+/// `rd_kafka_broker_update_reconnect_backoff` begin anew (`rdkafka_broker.c`). All that is left between two
 /// attempts is half of that property. A longer one is no way out: each start would wait for half of it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Attempts {
