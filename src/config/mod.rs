@@ -286,7 +286,7 @@ impl Config {
     fn defaults(&self) -> Vec<(&'static str, String)> {
         let timeout = self.timeout.as_millis() as u64;
         let ms = |low: u64, high: u64| timeout.clamp(low, high).to_string();
-        let part = |low: u64, high: u64| (timeout / 2).clamp(low, high).to_string();
+        let part = |low: u64, high: u64| (timeout * 2 / 5).clamp(low, high).to_string();
         let mut defaults = vec![
             ("bootstrap.servers", DEFAULT_BROKERS.to_owned()),
             ("client.id", "kq".to_owned()),
@@ -297,8 +297,8 @@ impl Config {
             // Its 30 s would hide a missing topic for longer than the time-out.
             ("topic.metadata.propagation.max.ms", ms(0, 3_600_000)),
             ("socket.timeout.ms", ms(1_000, 300_000)),
-            // Half of it, since librdkafka checks once a second: the reason why a broker does not answer
-            // must be known before the time-out.
+            // Less than half of it, since librdkafka checks once a second: the reason why a broker does not
+            // answer must be known before the time-out, and before the first note of an outage.
             ("socket.connection.setup.timeout.ms", part(1_000, 30_000)),
             ("api.version.request.timeout.ms", part(10, 30_000)),
             // A cluster that starts, or is reachable again, is found within a second.

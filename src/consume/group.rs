@@ -11,7 +11,6 @@ use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
 use crate::kafka::errors::{Code, is_passing, words};
 use crate::reading::bounds::Start;
 use crate::reading::commit::{self, Then};
-use crate::reading::questions;
 use crate::record::place::shown;
 
 impl<C: ConsumerClient> Session<'_, C> {
@@ -52,8 +51,7 @@ impl<C: ConsumerClient> Session<'_, C> {
             assigned.start = progress.start.map_or(StartAt::Beginning, StartAt::Offset);
             return Ok(progress);
         };
-        let question = self.question(&topic, partition);
-        let start = self.patiently(|| question.take_over(committed), questions::is_passing)?;
+        let start = self.ask(|timeout| self.question(&topic, partition, timeout).take_over(committed))?;
         if let (Some(at), true) = (start.at, start.verdict.is_some()) {
             assigned.start = StartAt::Offset(at);
         }
@@ -68,16 +66,15 @@ impl<C: ConsumerClient> Rebalance for Session<'_, C> {
             return;
         }
         let asked: Vec<_> = partitions.iter().map(Assigned::topic_partition).collect();
-        let ask = || self.consumer().committed(&asked, self.config.timeout);
+        let ask = |timeout| self.consumer().committed(&asked, timeout);
         let committed = match self.patiently(ask, |code| is_passing(*code)) {
             Ok(committed) => committed,
             Err(_) if self.shutdown.signal().is_some() => return,
             Err(code) => {
-                self.failure = Some(anyhow!(
-                    "committed offsets of group {}: {}",
-                    self.settings.group.as_deref().unwrap_or_default(),
-                    words(code)
-                ));
+                let group = self.settings.group.as_deref().unwrap_or_default();
+                let why = self.connected.causes.advertised().filter(|_| is_passing(code));
+                let why = why.map_or_else(|| words(code), |fault| fault.sentence);
+                self.failure = Some(anyhow!("committed offsets of group {group}: {why}"));
                 return;
             }
         };

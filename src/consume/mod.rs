@@ -53,7 +53,14 @@ pub(crate) fn run(settings: &Settings, sink: Sink, output: Output, config: &Conf
     let shutdown = Shutdown::install()?;
     let connected = connect(settings, config)?;
     if let (Some(group), Some(from)) = (&settings.group, settings.reset) {
-        crate::reading::group::seek(&connected.consumer, config, group, &connected.topics, from)?;
+        crate::reading::group::seek(
+            &connected.consumer,
+            &connected.causes,
+            config,
+            group,
+            &connected.topics,
+            from,
+        )?;
     }
     end_though_stdout_hangs(&shutdown, &output, settings, config);
     shutdown.begin();

@@ -7,16 +7,19 @@ use super::Session;
 use super::assignment::Progress;
 use crate::kafka::client::ConsumerClient;
 use crate::reading::bounds::Start;
+use crate::reading::contact::{self, Riding};
 use crate::reading::position::Verdict;
+use crate::reading::questions;
 use crate::reading::start::{Found, Question};
-use crate::reading::{contact, questions};
 
 impl<C: ConsumerClient> Session<'_, C> {
     /// Asks until there is an answer, through an outage that begins just now: as long as a stop
     /// condition allows, else without a limit, or well within the group's `max.poll.interval.ms`.
+    ///
+    /// `ask` gets the time that one question may take.
     pub(super) fn patiently<T, E: Display>(
         &self,
-        ask: impl Fn() -> Result<T, E>,
+        ask: impl Fn(Duration) -> Result<T, E>,
         is_passing: impl Fn(&E) -> bool,
     ) -> Result<T, E> {
         let patience = match &self.settings.group {
@@ -25,30 +28,46 @@ impl<C: ConsumerClient> Session<'_, C> {
             None => Duration::MAX,
         };
         let is_over = || self.shutdown.signal().is_some();
-        contact::ride_out(self.config.log, self.clock, patience, is_over, is_passing, ask)
+        let riding = Riding {
+            log: self.config.log,
+            clock: self.clock,
+            causes: &self.connected.causes,
+            timeout: self.config.timeout,
+            limit: patience,
+        };
+        contact::ride_out(&riding, is_over, is_passing, ask)
+    }
+
+    /// Asks about a partition, as [`Session::patiently`] does. The error says what kept the answer away.
+    pub(super) fn ask<T>(&self, ask: impl Fn(Duration) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        self.patiently(ask, questions::is_passing)
+            .map_err(|e| questions::explained(e, self.connected.causes.advertised()))
     }
 
     pub(super) fn watermarks(&self, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
-        let ask = || questions::watermarks(self.consumer(), topic, partition, self.config.timeout);
-        self.patiently(ask, questions::is_passing)
+        self.ask(|timeout| questions::watermarks(self.consumer(), topic, partition, timeout))
     }
 
-    /// Asks one of these about a partition.
-    pub(super) fn question<'q>(&'q self, topic: &'q str, partition: i32) -> Question<'q, C> {
+    /// Asks one of these about a partition, with the time that it may take.
+    pub(super) fn question<'q>(
+        &'q self,
+        topic: &'q str,
+        partition: i32,
+        timeout: Duration,
+    ) -> Question<'q, C> {
         Question {
             consumer: self.consumer(),
             topic,
             partition,
             until: self.settings.bounds.until,
             ends: &self.ends,
-            timeout: self.config.timeout,
+            timeout,
         }
     }
 
     /// A partition with nothing read of it.
     pub(super) fn begin(&mut self, topic: &str, partition: i32, from: Start) -> anyhow::Result<Progress> {
-        let question = self.question(topic, partition);
-        let start = self.patiently(|| question.begin(from), questions::is_passing)?;
+        let start = self.ask(|timeout| self.question(topic, partition, timeout).begin(from))?;
         self.open(topic, partition, start)
     }
 

@@ -7,8 +7,8 @@ use super::{Printing, Session, Stop};
 use crate::exit::{self, Exit};
 use crate::kafka::client::{ConsumerClient, Event};
 use crate::kafka::errors::{self, Code};
+use crate::reading::commit;
 use crate::reading::position::{self, Limit, Log, Read, Verdict};
-use crate::reading::{commit, questions};
 use crate::record::RecordRef;
 
 impl<C: ConsumerClient> Session<'_, C> {
@@ -165,7 +165,6 @@ impl<C: ConsumerClient> Session<'_, C> {
         if self.settings.group.is_none() {
             return Ok(());
         }
-        let ask = || commit::commit_back(self.consumer(), topic, partition, position, self.config.timeout);
-        self.patiently(ask, questions::is_passing)
+        self.ask(|timeout| commit::commit_back(self.consumer(), topic, partition, position, timeout))
     }
 }

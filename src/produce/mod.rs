@@ -367,7 +367,12 @@ impl<'a, P: ProducerClient> Session<'a, P> {
     fn note_silence(&mut self, heard: bool) {
         if heard || self.connected.producer.in_flight() == 0 {
             (self.news.last, self.news.notes) = (Instant::now(), Notes::default());
-        } else if self.news.notes.are_due(self.news.last.elapsed()) {
+            return;
+        }
+        if let Some(fault) = self.connected.causes.advertised() {
+            self.news.notes.hasten(&fault);
+        }
+        if self.news.notes.are_due(self.news.last.elapsed()) {
             let waiting = self.connected.producer.in_flight();
             let cause = self.connected.causes.last().unwrap_or_else(|| "the brokers do not answer".into());
             let what = if waiting == 1 { "record waits" } else { "records wait" };

@@ -9,7 +9,7 @@ use crate::cli::{self, Command};
 use crate::commands;
 use crate::config::Properties;
 use crate::kafka::code::Code;
-use crate::kafka::errors::Causes;
+use crate::kafka::errors::{Causes, Membership};
 use crate::kafka::fake::{Cluster, Serving};
 use crate::kafka::properties::Librdkafka;
 use crate::sending::settings::Missing;
@@ -39,7 +39,7 @@ fn produce_until(
     properties.set("acks", "all");
     properties.set("partitioner", "murmur2_random");
     properties.set("compression.codec", "none");
-    let causes = Arc::new(Causes::new(config.log));
+    let causes = Arc::new(Causes::new(config.log, &config.brokers, Membership::None));
     let (connected, _) =
         client::await_topic(cluster.producer(), causes, &properties, &config, "orders", Missing::Refuse)
             .unwrap();

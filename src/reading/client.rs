@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, Properties};
 use crate::kafka::client::TopicMetadata;
-use crate::kafka::errors::Causes;
+use crate::kafka::errors::{Causes, Membership};
 use crate::kafka::ffi::Consumer;
 use crate::reading::topics::Selection;
 
@@ -22,7 +22,10 @@ pub(crate) fn connect(
     properties: &Properties,
     selection: &Selection,
 ) -> anyhow::Result<Connected> {
-    let causes = Arc::new(Causes::new(config.log));
+    // A consumer commits by itself only for a group.
+    let is_member = properties.get("enable.auto.commit") == Some("true");
+    let membership = if is_member { Membership::Member } else { Membership::None };
+    let causes = Arc::new(Causes::new(config.log, &config.brokers, membership));
     let consumer = Consumer::new(properties, Arc::clone(&causes) as _)?;
     let topics = selection.find(&consumer, &causes, config)?;
     causes.clear();

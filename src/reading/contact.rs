@@ -4,10 +4,13 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::clock::source::Clock;
+use crate::kafka::errors::{Causes, Fault};
 use crate::terminal::notes::Log;
 
 /// Between the beginnings of two questions that nothing else is done beside.
 const BETWEEN: Duration = Duration::from_millis(200);
+/// How long the first question of several may take.
+const FIRST_QUESTION: Duration = Duration::from_millis(1500);
 /// The first note of an outage comes after this time: a shorter one is not worth a note …
 pub(crate) const FIRST_NOTE: Duration = Duration::from_secs(5);
 /// … and then again each time.
@@ -26,6 +29,7 @@ pub(crate) const OVER: &str = "the cluster answers again";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Notes {
     next: Duration,
+    is_written: bool,
 }
 
 impl Default for Notes {
@@ -37,7 +41,14 @@ impl Default for Notes {
 impl Notes {
     /// The first note is due after this time.
     pub(super) fn first_after(next: Duration) -> Self {
-        Self { next }
+        Self { next, is_written: false }
+    }
+
+    /// It is known what is wrong: a note is worth no wait but that of the fault.
+    pub(crate) fn hasten(&mut self, fault: &Fault) {
+        if !self.is_written {
+            self.next = self.next.min(fault.patience);
+        }
     }
 
     /// Whether a note is due now, after this time.
@@ -45,13 +56,9 @@ impl Notes {
         let is_due = waited >= self.next;
         if is_due {
             self.next = waited + NOTES;
+            self.is_written = true;
         }
         is_due
-    }
-
-    /// Whether there was no note yet.
-    fn are_unwritten(self) -> bool {
-        self.next == FIRST_NOTE
     }
 }
 
@@ -101,23 +108,32 @@ impl Contact {
         self.outage.is_some()
     }
 
-    /// The client found every broker away.
-    pub(crate) fn lose(&mut self, now: Instant) {
-        self.outage.get_or_insert(Outage {
-            since: now,
-            asked: None,
-            is_certain: false,
-            notes: Notes::default(),
-        });
+    /// The client found every broker away, or the one that counts, since then.
+    pub(crate) fn lose(&mut self, since: Instant) {
+        let new = Outage { since, asked: None, is_certain: false, notes: Notes::default() };
+        let outage = self.outage.get_or_insert(new);
+        outage.since = outage.since.min(since);
+    }
+
+    /// The same of a broker with this fault, which took its time to show; it was heard of last at `heard`.
+    pub(crate) fn lose_by(&mut self, fault: &Fault, heard: Instant, now: Instant) {
+        self.lose(now.checked_sub(fault.hidden).map_or(heard, |since| since.max(heard)));
     }
 
     /// A broker answered: a record came, the end of a partition, or the answer to a question.
     pub(crate) fn answer(&mut self) -> Answered {
         match self.outage.take() {
             None => Answered::AsBefore,
-            Some(outage) if !outage.is_certain => Answered::AsBefore,
-            Some(outage) if outage.notes.are_unwritten() => Answered::Soon,
-            Some(_) => Answered::Again,
+            Some(outage) if !outage.is_certain && !outage.notes.is_written => Answered::AsBefore,
+            Some(outage) if outage.notes.is_written => Answered::Again,
+            Some(_) => Answered::Soon,
+        }
+    }
+
+    /// It is known what is wrong: the note of it comes sooner.
+    pub(crate) fn hasten(&mut self, fault: &Fault) {
+        if let Some(outage) = &mut self.outage {
+            outage.notes.hasten(fault);
         }
     }
 
@@ -151,37 +167,68 @@ pub(crate) enum Answered {
     Again,
 }
 
-/// The note that brokers are away.
-pub(crate) fn waiting(brokers: &str, lasts: Duration, cause: Option<&str>) -> String {
-    format!("waiting for {brokers} since {} s: {}", lasts.as_secs(), cause.unwrap_or("no answer"))
+/// The note that brokers are away: these, or those that the cluster advertises.
+pub(crate) fn waiting(brokers: &str, lasts: Duration, causes: &Causes) -> String {
+    let seconds = lasts.as_secs();
+    match causes.advertised() {
+        Some(Fault { sentence, .. }) => format!("waiting since {seconds} s: {sentence}"),
+        None => format!("waiting for {brokers} since {seconds} s: {}", cause(causes)),
+    }
 }
 
 /// The error that brokers were away for too long.
-pub(crate) fn stalled(brokers: &str, lasts: Duration, cause: Option<&str>) -> String {
-    let cause = cause.unwrap_or("no answer");
-    format!("stalled: no contact to {brokers} for {} s (--stall-timeout): {cause}", lasts.as_secs())
+pub(crate) fn stalled(brokers: &str, lasts: Duration, causes: &Causes) -> String {
+    let seconds = lasts.as_secs();
+    if let Some(Fault { sentence, .. }) = causes.advertised() {
+        return format!("stalled: no contact for {seconds} s (--stall-timeout): {sentence}");
+    }
+    let cause = cause(causes);
+    format!("stalled: no contact to {brokers} for {seconds} s (--stall-timeout): {cause}")
+}
+
+fn cause(causes: &Causes) -> String {
+    causes.last().unwrap_or_else(|| "no answer".to_owned())
+}
+
+/// How a question is asked again, and for how long.
+pub(crate) struct Riding<'a> {
+    pub log: Log,
+    pub clock: &'a dyn Clock,
+    pub causes: &'a Causes,
+    /// How long one question may take. The first ones take less, so that what they wait for can be noted.
+    pub timeout: Duration,
+    /// How long all of them may take.
+    pub limit: Duration,
 }
 
 /// Asks until there is an answer, an error that is more than an outage, or nothing more to hope for:
-/// `limit` has passed, or `is_over`. Notes what it waits for.
+/// the limit has passed, or `is_over`. Notes what it waits for. The question gets the time that it may take.
 pub(crate) fn ride_out<T, E: fmt::Display>(
-    log: Log,
-    clock: &dyn Clock,
-    limit: Duration,
+    riding: &Riding<'_>,
     is_over: impl Fn() -> bool,
     is_outage: impl Fn(&E) -> bool,
-    question: impl Fn() -> Result<T, E>,
+    question: impl Fn(Duration) -> Result<T, E>,
 ) -> Result<T, E> {
+    let Riding { log, clock, causes, timeout, limit } = *riding;
     let since = |then: Instant| clock.now().saturating_duration_since(then);
     let began = clock.now();
-    let mut notes = Notes::default();
+    let (mut notes, mut patience) = (Notes::default(), FIRST_QUESTION);
     loop {
         let asked = clock.now();
-        match question() {
+        let left = limit.saturating_sub(since(began)).max(Duration::from_millis(1));
+        match question(patience.min(timeout).min(left)) {
             Err(e) if is_outage(&e) && !is_over() && since(began) < limit => {
-                let waited = since(began);
+                let (waited, fault) = (since(began), causes.advertised());
+                if let Some(fault) = &fault {
+                    notes.hasten(fault);
+                }
                 if notes.are_due(waited) {
-                    log.note(format_args!("waiting since {} s: {e:#}", waited.as_secs()));
+                    let why = fault.map_or_else(|| format!("{e:#}"), |fault| fault.sentence);
+                    log.note(format_args!("waiting since {} s: {why}", waited.as_secs()));
+                }
+                // An answer may take longer than the time that the question had.
+                if since(asked) >= patience {
+                    patience = patience.saturating_mul(2);
                 }
                 clock.sleep(BETWEEN.saturating_sub(since(asked)));
             }
@@ -198,6 +245,7 @@ mod tests {
 
     use super::*;
     use crate::clock::source::Manual;
+    use crate::kafka::errors::{Code, Membership};
 
     const TICK: Duration = Duration::from_millis(100);
 
@@ -273,11 +321,40 @@ mod tests {
 
     #[test]
     fn the_sentences_name_the_brokers_the_time_and_the_cause() {
-        assert_eq!(waiting("a:1", s(5), None), "waiting for a:1 since 5 s: no answer");
+        let causes = Causes::new(Log::default(), "a:1", Membership::None);
+        assert_eq!(waiting("a:1", s(5), &causes), "waiting for a:1 since 5 s: no answer");
+        causes.error(Code::Resolve, "b:1/7: Failed to resolve 'b:1': Name or service not known");
+        let fault = "can't resolve b, which the cluster advertises for broker 7 (advertised.listeners)";
+        assert_eq!(waiting("a:1", s(2), &causes), format!("waiting since 2 s: {fault}"));
         assert_eq!(
-            stalled("a:1", s(60), Some("a:1: connection refused")),
-            "stalled: no contact to a:1 for 60 s (--stall-timeout): a:1: connection refused"
+            stalled("a:1", s(9), &causes),
+            format!("stalled: no contact for 9 s (--stall-timeout): {fault}")
         );
+        causes.error(Code::BrokerTransportFailure, "a:1/bootstrap: Connect to a failed: Connection refused");
+        assert_eq!(
+            stalled("a:1", s(60), &causes),
+            "stalled: no contact to a:1 for 60 s (--stall-timeout): a:1: connection refused; \
+             b:1: the name does not resolve: Name or service not known"
+        );
+    }
+
+    #[test]
+    fn an_advertised_address_that_is_known_to_be_bad_is_noted_soon_and_its_end_too() {
+        let fault = |ms| Fault { sentence: String::new(), patience: Duration::from_millis(ms), hidden: s(4) };
+        let began = Instant::now();
+        let mut contact = Contact::new(None);
+        contact.lose(began);
+        contact.hasten(&fault(1200));
+        assert_eq!(contact.step(began), Step::Ask(FIRST_ANSWER));
+        assert_eq!(contact.step(began + s(1)), Step::Wait);
+        assert_eq!(contact.step(began + TICK * 12), Step::Note(TICK * 12));
+        contact.hasten(&fault(0));
+        assert_eq!(contact.step(began + TICK * 13), Step::Wait, "once");
+        assert_eq!(contact.answer(), Answered::Again);
+        contact.lose_by(&fault(0), began + s(8), began + s(10));
+        assert_eq!(contact.lost_since(), Some(began + s(8)), "it was heard of then");
+        contact.lose_by(&fault(0), began, began + s(11));
+        assert_eq!(contact.lost_since(), Some(began + s(7)));
     }
 
     proptest! {
@@ -300,14 +377,18 @@ mod tests {
     fn a_question_is_asked_again_while_the_cluster_is_out_of_reach() {
         let asked = |error: &'static str, answers_at, is_over: bool, limit| {
             let times = Cell::new(0);
-            let question = || {
+            let question = |_| {
                 times.set(times.get() + 1);
                 if times.get() == answers_at { Ok(()) } else { Err(error) }
             };
             let outcome = ride_out(
-                Log::default(),
-                &Manual::default(),
-                limit,
+                &Riding {
+                    log: Log::default(),
+                    clock: &Manual::default(),
+                    causes: &Causes::default(),
+                    timeout: s(1),
+                    limit,
+                },
                 || is_over,
                 |error| *error == "lost",
                 question,

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 
+use crate::clock::source::System;
 use crate::config::Config;
 use crate::kafka::client::{ConsumerClient, TopicMetadata};
-use crate::kafka::errors::{Code, words};
+use crate::kafka::errors::{Causes, Code, is_contact_lost, words};
 use crate::reading::bounds::Start;
-use crate::reading::questions::{start, watermarks};
+use crate::reading::contact::{self, Riding};
+use crate::reading::questions;
 use crate::record::TopicPartition;
 use crate::terminal::notes::Log;
 
@@ -38,6 +40,7 @@ pub(crate) fn note_members(consumer: &impl ConsumerClient, group: &str, log: Log
 /// To be called before this consumer joins.
 pub(crate) fn seek(
     consumer: &impl ConsumerClient,
+    causes: &Causes,
     config: &Config,
     group: &str,
     topics: &[TopicMetadata],
@@ -46,8 +49,21 @@ pub(crate) fn seek(
     if from == Start::Stored {
         bail!("--reset --from stored: that is where the group reads from anyway; give another start");
     }
-    let explain = |what: &str, code| anyhow!("{what} of group {group}: {}", words(code));
-    match consumer.group_members(group, config.timeout).map_err(|code| explain("members", code))? {
+    let explain = |what: &str, code| {
+        let fault = causes.advertised().filter(|_| is_contact_lost(code));
+        let why = fault.map_or_else(|| words(code), |fault| fault.sentence);
+        anyhow!("{what} of group {group}: {why}")
+    };
+    let (timeout, limit) = (config.timeout, config.timeout);
+    let riding = Riding { log: config.log, clock: &System, causes, timeout, limit };
+    let is_over = || false;
+    let members = contact::ride_out(
+        &riding,
+        is_over,
+        |code| is_contact_lost(*code),
+        |timeout| consumer.group_members(group, timeout),
+    );
+    match members.map_err(|code| explain("members", code))? {
         0 => {}
         members => bail!(refusal(group, &counted(members))),
     }
@@ -55,8 +71,11 @@ pub(crate) fn seek(
     for topic in topics {
         for partition in &topic.partitions {
             let (name, id) = (topic.name.as_str(), partition.id);
-            let (low, high) = watermarks(consumer, name, id, config.timeout)?;
-            let offset = start(consumer, name, id, from, (low, high), config.timeout)?.min(high);
+            let offset = contact::ride_out(&riding, is_over, questions::is_passing, |timeout| {
+                let (low, high) = questions::watermarks(consumer, name, id, timeout)?;
+                Ok(questions::start(consumer, name, id, from, (low, high), timeout)?.min(high))
+            })
+            .map_err(|e| questions::explained(e, causes.advertised()))?;
             config.log.verbose(1, format_args!("group {group}: to {name}[{id}]@{offset}"));
             offsets.push((TopicPartition::new(name, id), offset));
         }

@@ -145,6 +145,11 @@ impl Joining {
         self.revoked(now);
     }
 
+    /// Since when it is as it is.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
     /// Partitions were assigned, if only none.
     pub(crate) fn assigned(&mut self, now: Instant) {
         self.joined = Some(now);

@@ -11,6 +11,7 @@ mod pattern;
 pub(crate) mod position;
 pub(crate) mod properties;
 pub(crate) mod questions;
+pub(crate) mod reach;
 pub(crate) mod silence;
 pub(crate) mod start;
 pub(crate) mod topics;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 
 use crate::kafka::client::ConsumerClient;
-use crate::kafka::errors::{self, Code, words};
+use crate::kafka::errors::{self, Code, Fault, words};
 use crate::reading::bounds::{End, Start};
 use crate::record::TopicPartition;
 
@@ -79,6 +79,18 @@ pub(crate) fn is_passing(e: &anyhow::Error) -> bool {
     code.or_else(|| e.downcast_ref()).is_some_and(|code| errors::is_passing(*code))
 }
 
+/// The error of a question that was not answered in the end, with the reason where an address that the
+/// cluster advertises is the reason.
+pub(crate) fn explained(e: anyhow::Error, fault: Option<Fault>) -> anyhow::Error {
+    match fault {
+        Some(Fault { sentence, .. }) if is_passing(&e) => match e.downcast_ref::<Unanswered>() {
+            Some(Unanswered { what, .. }) => anyhow!("{what}: {sentence}"),
+            None => anyhow!(sentence),
+        },
+        _ => e,
+    }
+}
+
 /// The first offset whose record has this timestamp (ms) or a later one; `None` where there is
 /// no such record yet.
 pub(crate) fn offset_at(
@@ -134,6 +146,22 @@ pub(crate) fn end(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reason_takes_the_place_of_what_the_client_said_of_a_question() {
+        let fault = || {
+            Some(Fault {
+                sentence: "can't resolve b".to_owned(),
+                patience: Duration::ZERO,
+                hidden: Duration::ZERO,
+            })
+        };
+        let unanswered = |code| Unanswered::of("watermarks", "t", 0)(code);
+        let e = explained(unanswered(Code::Resolve), fault());
+        assert_eq!(e.to_string(), "watermarks of t[0]: can't resolve b");
+        let e = explained(unanswered(Code::TopicAuthorizationFailed), fault());
+        assert!(e.to_string().contains("not authorised"), "{e}");
+    }
 
     #[test]
     fn what_passes_is_known_under_what_was_asked() {

@@ -6,10 +6,14 @@ use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use super::contact::{NOTES, Notes};
+use crate::kafka::errors::Fault;
 
 /// Two looks at silent partitions count as one silence if they are no further apart. Between two that are,
 /// the reader was busy and did not listen.
 const LISTENING: Duration = Duration::from_secs(1);
+
+/// No silence is shorter.
+const BRIEF: Duration = Duration::from_secs(1);
 
 /// Partitions that nothing comes from though there is something: one without a leader is no outage
 /// of all brokers. Each counts from when it was first behind, its position last changed, or an
@@ -50,11 +54,13 @@ impl<K: Clone + Eq + Hash + Ord> Silence<K> {
     }
 
     /// Takes note of the partitions that are behind now, each with the position it was read to.
-    /// To be called while nothing comes.
+    /// To be called while nothing comes. `fault`: of an address that the cluster advertises, which makes a
+    /// short silence worth a note.
     pub(crate) fn look(
         &mut self,
         now: Instant,
         behind: impl IntoIterator<Item = (K, Option<i64>)>,
+        fault: Option<&Fault>,
     ) -> Hush<K> {
         let passed = self.looked.map_or(Duration::ZERO, |looked| now.saturating_duration_since(looked));
         let passed = if passed <= LISTENING { passed } else { Duration::ZERO };
@@ -68,17 +74,21 @@ impl<K: Clone + Eq + Hash + Ord> Silence<K> {
             self.quiet.insert(key, (position, quiet));
         }
         let longest = self.quiet.values().map(|(_, quiet)| *quiet).max().unwrap_or_default();
-        if longest < NOTES {
+        let long = fault.map_or(NOTES, |fault| fault.patience.max(BRIEF));
+        if longest < long {
             self.notes = Self::notes();
         }
-        if self.limit.is_some_and(|limit| longest >= limit.max(NOTES)) {
-            return Hush::GiveUp(self.silent(), longest);
+        if let Some(fault) = fault {
+            self.notes.hasten(&Fault { patience: long, ..fault.clone() });
         }
-        if self.notes.are_due(longest) { Hush::Note(self.silent(), longest) } else { Hush::Wait }
+        if self.limit.is_some_and(|limit| longest >= limit.max(long)) {
+            return Hush::GiveUp(self.silent(long), longest);
+        }
+        if self.notes.are_due(longest) { Hush::Note(self.silent(long), longest) } else { Hush::Wait }
     }
 
-    fn silent(&self) -> Vec<K> {
-        let silent = self.quiet.iter().filter(|(_, (_, quiet))| *quiet >= NOTES);
+    fn silent(&self, long: Duration) -> Vec<K> {
+        let silent = self.quiet.iter().filter(|(_, (_, quiet))| *quiet >= long);
         let mut silent: Vec<K> = silent.map(|(key, _)| key.clone()).collect();
         silent.sort_unstable();
         silent
@@ -125,7 +135,7 @@ mod tests {
         behind: &[(u8, Option<i64>)],
     ) -> Vec<Hush<u8>> {
         let ticks = (from * 10)..(to * 10);
-        let looks = ticks.map(|tick| silence.look(began + TICK * tick as u32, behind.iter().copied()));
+        let looks = ticks.map(|tick| silence.look(began + TICK * tick as u32, behind.iter().copied(), None));
         looks.filter(|hush| *hush != Hush::Wait).collect()
     }
 
@@ -164,6 +174,17 @@ mod tests {
         assert_eq!(looks(&mut silence, began, (60, 61), &[(1, None)]), [], "stdout was full for 52 s");
         silence.forget();
         assert_eq!(looks(&mut silence, began, (61, 70), &[(1, None)]), []);
+    }
+
+    #[test]
+    fn a_silence_whose_reason_is_known_is_noted_soon_and_given_up_at_the_limit() {
+        let mut silence = Silence::new(Some(s(4)));
+        let began = Instant::now();
+        let fault =
+            Fault { sentence: "x".to_owned(), patience: Duration::from_millis(1200), hidden: Duration::ZERO };
+        let look = |tick| silence.look(began + TICK * tick, [(1u8, None)], Some(&fault));
+        let said: Vec<_> = (0..60).map(look).filter(|hush| *hush != Hush::Wait).collect();
+        assert_eq!(said[..2], [Hush::Note(vec![1], TICK * 12), Hush::GiveUp(vec![1], s(4))]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::config::{self, Config, Properties};
 use crate::kafka::client::{ProducerClient, TopicMetadata};
 use crate::kafka::code::Code;
 use crate::kafka::connect;
-use crate::kafka::errors::{Causes, refused_topic, words};
+use crate::kafka::errors::{Causes, Membership, is_contact_lost, refused_topic, words};
 use crate::kafka::ffi::Producer;
 use crate::sending::properties::{self, DEFAULTS};
 use crate::sending::settings::{Acks, Missing, Settings};
@@ -19,8 +19,12 @@ use crate::sending::settings::{Acks, Missing, Settings};
 /// use answers "unknown" a few times.
 const CREATION: Duration = Duration::from_secs(3);
 
-/// How long kq waits for the topic's `max.message.bytes`: a broker knows it at once.
+/// The topic's limit of a batch.
+const LIMIT: &str = "max.message.bytes";
+/// How long kq waits for the topic's [`LIMIT`]: a broker knows it at once.
 const QUESTION: Duration = Duration::from_secs(1);
+/// Between two questions to a leader that does not answer.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A producer whose cluster answered and whose topic is there.
 pub(crate) struct Connected<P = Producer> {
@@ -66,7 +70,7 @@ impl<P: ProducerClient> Connected<P> {
     pub(crate) fn ask_limit(&self, topic: &str) {
         let leader = self.producer.metadata(Some(topic), QUESTION).ok();
         let leader = leader.and_then(|metadata| readiness(&metadata, topic).ok());
-        let answer = leader.map(|(_, leader)| limit(&self.producer, topic, leader));
+        let answer = leader.map(|(_, leader)| limit(&self.producer, topic, leader.id));
         if let Some(Ok(Some(limit))) = answer {
             self.limit.set(limit.parse().ok());
         }
@@ -78,8 +82,16 @@ pub(crate) fn connect(config: &Config, settings: &Settings, topic: &str) -> anyh
     let flags = settings.properties();
     let flags: Vec<(&str, &str)> = flags.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let client = config.client_with(&DEFAULTS, &flags);
+    let began = Instant::now();
     let (connected, leader) = connect_with(&client, config, topic, settings.missing)?;
-    let limit = noted_limit(&connected.producer, config, topic, leader);
+    let limit = match limit(&connected.producer, topic, leader.id) {
+        // Others may take records meanwhile.
+        Err(code) if is_contact_lost(code) && leader.is_only => {
+            await_leader(&connected.producer, &connected.causes, config, topic, leader.id, began)?
+        }
+        limit => limit,
+    };
+    let limit = noted(limit, config, topic);
     let connected = match smaller_batch(limit.as_deref(), &client, config, topic) {
         None => connected,
         // A client's batch.size is for its lifetime, so this takes another one.
@@ -92,24 +104,59 @@ pub(crate) fn connect(config: &Config, settings: &Settings, topic: &str) -> anyh
     Ok(connected)
 }
 
-/// The topic's `max.message.bytes`, asked from the broker that leads one of its partitions.
+/// The topic's [`LIMIT`], asked from the broker that leads one of its partitions.
 fn limit(producer: &impl ProducerClient, topic: &str, leader: i32) -> Result<Option<String>, Code> {
-    producer.topic_config(topic, "max.message.bytes", leader, QUESTION)
+    producer.topic_config(topic, LIMIT, leader, QUESTION)
 }
 
-/// The same; where it is not known, or not readable by this user, that is noted.
-fn noted_limit(producer: &impl ProducerClient, config: &Config, topic: &str, leader: i32) -> Option<String> {
-    limit(producer, topic, leader).unwrap_or_else(|code| {
-        config.log.verbose(1, format_args!("max.message.bytes of {topic} is not known: {}", words(code)));
+/// The limit where there is an answer; where it is not known, or not readable by this user, that is noted.
+fn noted(limit: Result<Option<String>, Code>, config: &Config, topic: &str) -> Option<String> {
+    limit.unwrap_or_else(|code| {
+        config.log.verbose(1, format_args!("{LIMIT} of {topic} is not known: {}", words(code)));
         None
     })
+}
+
+/// Asks the only leader of a topic for its limit until there is an answer, if only a refusal. An error where
+/// it is known by the configured time-out why there is none; gives what the last question had otherwise.
+fn await_leader(
+    producer: &impl ProducerClient,
+    causes: &Causes,
+    config: &Config,
+    topic: &str,
+    leader: i32,
+    began: Instant,
+) -> anyhow::Result<Result<Option<String>, Code>> {
+    let mut is_told = false;
+    loop {
+        let (fault, lasts) = (causes.advertised(), began.elapsed());
+        match &fault {
+            Some(fault) if lasts >= config.timeout => return Err(anyhow!(fault.sentence.clone())),
+            Some(fault) if lasts >= fault.patience && !is_told => {
+                is_told = true;
+                connect::note_waiting(config, causes);
+            }
+            _ => {}
+        }
+        let left = config.timeout.saturating_sub(lasts);
+        match producer.topic_config(topic, LIMIT, leader, QUESTION.min(left.max(PAUSE))) {
+            Err(code) if is_contact_lost(code) && (!left.is_zero() || causes.advertised().is_some()) => {
+                // It also takes in what keeps the answer away.
+                producer.poll(PAUSE, &mut |_| {});
+            }
+            answer => {
+                causes.forget();
+                return Ok(answer);
+            }
+        }
+    }
 }
 
 /// The `batch.size` with which no batch is above the topic's own `max.message.bytes`, where that is
 /// less than `client` has. Where it is not known, the broker's default is assumed.
 fn smaller_batch(limit: Option<&str>, client: &Properties, config: &Config, topic: &str) -> Option<String> {
     let limit = smaller(limit?, client.get("batch.size"))?;
-    config.log.verbose(1, format_args!("batches fit the max.message.bytes of {topic}, {limit}"));
+    config.log.verbose(1, format_args!("batches fit the {LIMIT} of {topic}, {limit}"));
     Some(limit)
 }
 
@@ -122,7 +169,8 @@ pub(crate) fn smallest_batch(
 ) -> Option<String> {
     let limits = topics.iter().filter_map(|topic| {
         let (_, leader) = readiness(&producer.metadata(Some(topic), QUESTION).ok()?, topic).ok()?;
-        smaller_batch(noted_limit(producer, config, topic, leader).as_deref(), client, config, topic)
+        let limit = noted(limit(producer, topic, leader.id), config, topic);
+        smaller_batch(limit.as_deref(), client, config, topic)
     });
     limits.min_by_key(|limit| limit.parse::<u64>().unwrap_or(u64::MAX))
 }
@@ -133,14 +181,22 @@ fn smaller(limit: &str, batch_size: Option<&str>) -> Option<String> {
     (limit < holds).then(|| limit.max(1).to_string())
 }
 
+/// A broker that leads a topic's partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leader {
+    id: i32,
+    /// Whether it leads all of them.
+    is_only: bool,
+}
+
 /// A producer, its topic's partitions, and the broker that leads one of them.
 fn connect_with(
     client: &Properties,
     config: &Config,
     topic: &str,
     missing: Missing,
-) -> anyhow::Result<(Connected, i32)> {
-    let causes = Arc::new(Causes::new(config.log));
+) -> anyhow::Result<(Connected, Leader)> {
+    let causes = Arc::new(Causes::new(config.log, &config.brokers, Membership::None));
     let producer = Producer::new(client, Arc::clone(&causes) as _)?;
     await_topic(producer, causes, client, config, topic, missing)
 }
@@ -153,7 +209,7 @@ pub(crate) fn await_topic<P: ProducerClient>(
     config: &Config,
     topic: &str,
     missing: Missing,
-) -> anyhow::Result<(Connected<P>, i32)> {
+) -> anyhow::Result<(Connected<P>, Leader)> {
     let deadline = Instant::now() + config.timeout;
     let missing_after = Instant::now() + CREATION.min(config.timeout);
     let mut pause = Duration::from_millis(5);
@@ -198,14 +254,15 @@ fn ids(metadata: &[TopicMetadata], topic: &str) -> Vec<i32> {
 }
 
 /// The partitions that can take records and the leader of the first, or what stands in the way.
-fn readiness(metadata: &[TopicMetadata], topic: &str) -> Result<(Vec<i32>, i32), Code> {
+fn readiness(metadata: &[TopicMetadata], topic: &str) -> Result<(Vec<i32>, Leader), Code> {
     let found = metadata.iter().find(|t| t.name == topic).ok_or(Code::UnknownTopicOrPartition)?;
     if let Some(code) = found.error {
         return Err(code);
     }
-    let mut led = found.partitions.iter().filter(|p| p.leader >= 0).peekable();
-    let leader = led.peek().ok_or(Code::LeaderNotAvailable)?.leader;
-    Ok((led.map(|p| p.id).collect(), leader))
+    let led: Vec<_> = found.partitions.iter().filter(|p| p.leader >= 0).collect();
+    let id = led.first().ok_or(Code::LeaderNotAvailable)?.leader;
+    let leader = Leader { id, is_only: led.iter().all(|p| p.leader == id) };
+    Ok((led.into_iter().map(|p| p.id).collect(), leader))
 }
 
 #[cfg(test)]

@@ -16,13 +16,14 @@ use crate::shutdown::Shutdown;
 /// Joins the group. Before that it sets the group's offsets where that is asked for, or notes its members.
 pub(super) fn join(
     consumer: &Consumer,
+    watch: &Watch,
     topics: Selection,
     found: &[TopicMetadata],
     reading: &Reading,
     config: &Config,
 ) -> anyhow::Result<Subscription> {
     if reading.reset {
-        group::seek(consumer, config, &reading.group, found, reading.start)?;
+        group::seek(consumer, &watch.causes, config, &reading.group, found, reading.start)?;
     } else {
         group::note_members(consumer, &reading.group, config.log);
     }

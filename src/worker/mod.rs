@@ -123,7 +123,7 @@ pub(crate) fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
     let senders = Senders::start(&consumer, &running, &failing, &core, config)?;
     let launcher = Launcher::new(program, ground.variables, ground.own).context("the command's variables")?;
     core.start_commands(launcher, senders, &reading, &running, failing)?;
-    let subscription = consumer::join(&consumer, topics, &found, &reading, config)?;
+    let subscription = consumer::join(&consumer, &core.watch, topics, &found, &reading, config)?;
 
     let stops = reading.stops();
     let rebalancer = Rebalancer {
@@ -136,6 +136,7 @@ pub(crate) fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
         shutdown: core.shutdown.clone(),
         ending: ending.shutdown_timeout,
         ride_out: ending.stall_timeout.min(interval / 2),
+        causes: core.watch.causes.clone(),
         ends: Ends::default(),
         clock: &clock::source::System,
         wanted: HashMap::new(),
@@ -145,6 +146,7 @@ pub(crate) fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
         idle: reading.idle,
         stall: stops.then_some(ending.stall_timeout),
         brokers: config.brokers.clone(),
+        group: reading.group.clone(),
         has_end: reading.until.is_some(),
     };
     let filtering =
@@ -205,7 +207,7 @@ impl Core {
             live.map(Live::end);
         });
         let stall = reading.stops().then_some(ending.stall_timeout);
-        let watch = Arc::new(Watch::new(Arc::clone(&shared), stall));
+        let watch = Arc::new(Watch::new(Arc::clone(&shared), &config.brokers, stall));
         threads::ensure(1)?;
         // One thread: what goes from task to task is too little to wake another for.
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::shared::{Shared, StopReason};
 use crate::kafka::client::Observer;
-use crate::kafka::errors::{Causes, Code};
+use crate::kafka::errors::{Causes, Code, Fault, Membership};
 use crate::lock::Lock;
 use crate::reading::contact::{self, Answered, Contact, Step};
 
@@ -18,8 +18,12 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Listens; an outage ends the worker after `limit`, where there is one.
-    pub(super) fn new(shared: Arc<Shared>, limit: Option<Duration>) -> Self {
-        Self { causes: Causes::new(shared.log), shared, contact: Lock::new(Contact::new(limit)) }
+    pub(super) fn new(shared: Arc<Shared>, brokers: &str, limit: Option<Duration>) -> Self {
+        Self {
+            causes: Causes::new(shared.log, brokers, Membership::Member),
+            shared,
+            contact: Lock::new(Contact::new(limit)),
+        }
     }
 
     /// Since when all brokers are away, if they are.
@@ -32,9 +36,25 @@ impl Watch {
         self.contact.lock().step(now)
     }
 
-    /// A broker answered.
+    /// The broker that counts does not answer, since then, whatever the others do.
+    pub(super) fn lose(&self, since: Instant) {
+        self.contact.lock().lose(since);
+    }
+
+    /// The same of a broker with this fault, which was heard of last at `heard`; the note of it comes sooner.
+    pub(super) fn lose_by(&self, fault: &Fault, heard: Instant, now: Instant) {
+        let mut contact = self.contact.lock();
+        contact.lose_by(fault, heard, now);
+        contact.hasten(fault);
+    }
+
+    /// The broker that counts answered.
     pub(super) fn hear(&self) {
-        if self.contact.lock().answer() == Answered::Again {
+        let mut contact = self.contact.lock();
+        if contact.is_lost() {
+            self.causes.forget();
+        }
+        if contact.answer() == Answered::Again {
             self.shared.log.note(contact::OVER);
         }
     }

@@ -13,6 +13,7 @@ use crate::kafka::client::{ConsumerClient, Event, Events as _};
 use crate::kafka::errors::{self, Code};
 use crate::reading::contact::{self, Step};
 use crate::reading::membership;
+use crate::reading::reach::{self, Whom};
 use crate::reading::silence::{self, Hush, Silence};
 use crate::record::TopicPartition;
 use crate::terminal::stdout;
@@ -26,6 +27,8 @@ const BATCH: usize = 500;
 const FULL: Duration = Duration::from_millis(50);
 /// … and after so long everything is paused: a pause throws the prefetch away.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
+/// How long the coordinator is given to answer, where a join takes long.
+const GLANCE: Duration = Duration::from_millis(500);
 /// Where partitions end is looked at so often …
 const LOOK: Duration = Duration::from_secs(1);
 /// … and takes so long at most.
@@ -39,6 +42,7 @@ pub(super) struct PollLimits {
     pub stall: Option<Duration>,
     /// The cluster, for notes.
     pub brokers: String,
+    pub group: String,
     /// Whether an end of all partitions ends the worker.
     pub has_end: bool,
 }
@@ -55,6 +59,8 @@ pub(super) struct Poller<'a, C> {
     limits: PollLimits,
     silence: Silence<TopicPartition>,
     busy_at: Instant,
+    /// When anything came last.
+    heard: Instant,
     full_since: Option<Instant>,
     /// Whether the last poll brought anything.
     came: bool,
@@ -86,6 +92,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             silence: Silence::new(limits.stall),
             limits,
             busy_at: now,
+            heard: now,
             full_since: None,
             came: false,
             looked: now,
@@ -130,6 +137,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         let out_of_range = self.take_in(timeout, most);
         if self.came {
             self.busy_at = self.rebalancer.clock.now();
+            self.heard = self.busy_at;
             self.shared.wake();
             self.watch.hear();
         }
@@ -250,7 +258,12 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         let joining = &mut self.rebalancer.joining;
         let joins = is_in_reach && !self.subscription.is_empty();
         if joining.is_worth_a_note(now, joins) {
-            self.shared.log.note(membership::JOINING);
+            let coordinator = Whom::CoordinatorOf(&self.limits.group);
+            if reach::answers(self.consumer, &coordinator, GLANCE) {
+                self.shared.log.note(membership::JOINING);
+            } else {
+                self.watch.lose(joining.began());
+            }
         }
         let Some(joined) = joining.joined_since() else { return };
         let waited = now.saturating_duration_since(joined);
@@ -318,18 +331,30 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
     fn check_contact(&mut self) {
         let now = self.rebalancer.clock.now();
         let (log, causes, brokers) = (self.shared.log, &self.watch.causes, &self.limits.brokers);
+        let fault = causes.advertised();
+        if let Some(fault) = &fault {
+            // Who waits for the group's coordinator waits for one broker, whatever the others do.
+            let waits_for_one = !self.subscription.is_empty() && !self.shared.ledger().has_partitions();
+            if waits_for_one || self.watch.away_since().is_some() {
+                self.watch.lose_by(fault, self.heard.max(self.rebalancer.joining.began()), now);
+            }
+        }
         match self.watch.step(now) {
             Step::Wait => {}
             Step::Ask(patience) => {
-                let topic = self.shared.ledger().assigned().first().map(|name| Arc::clone(&name.topic));
-                if self.consumer.metadata(topic.as_deref(), patience).is_ok() {
+                let read = self.shared.ledger().assigned().into_iter().next();
+                let whom = match read {
+                    Some(partition) => Whom::LeaderOf(partition),
+                    None if self.subscription.is_empty() => Whom::Anyone,
+                    None => Whom::CoordinatorOf(&self.limits.group),
+                };
+                if reach::is_back(self.consumer, causes, &whom, patience) {
                     self.watch.hear();
                 }
             }
-            Step::Note(lasts) => log.note(contact::waiting(brokers, lasts, causes.last().as_deref())),
+            Step::Note(lasts) => log.note(contact::waiting(brokers, lasts, causes)),
             Step::GiveUp(lasts) => {
-                let why = contact::stalled(brokers, lasts, causes.last().as_deref());
-                self.shared.stop(StopReason::Failed(why));
+                self.shared.stop(StopReason::Failed(contact::stalled(brokers, lasts, causes)));
             }
         }
         if self.watch.away_since().is_some() {
@@ -339,7 +364,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             return;
         }
         let behind = self.shared.ledger().behind();
-        match self.silence.look(now, behind) {
+        match self.silence.look(now, behind, fault.as_ref()) {
             Hush::Wait => {}
             Hush::Note(partitions, lasts) => {
                 log.note(silence::silent(&partitions, lasts, causes.last().as_deref()));

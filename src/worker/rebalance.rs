@@ -11,12 +11,14 @@ use super::shared::{Shared, StopReason};
 use super::tally::{RebalanceKind, RecordResult};
 use crate::clock::source::Clock;
 use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
+use crate::kafka::errors::Causes;
 use crate::named::Named as _;
 use crate::reading::bounds::{End, Start};
+use crate::reading::contact::{self, Riding};
 use crate::reading::membership::Joining;
 use crate::reading::position::Verdict;
 use crate::reading::start::{Ends, Found, Question};
-use crate::reading::{commit, contact, questions};
+use crate::reading::{commit, questions};
 use crate::record::TopicPartition;
 use crate::record::place::shown;
 use crate::shutdown::Shutdown;
@@ -64,6 +66,8 @@ pub(super) struct Rebalancer<'a, C> {
     /// How long an outage may last while it is asked where to start and to end: some of
     /// `max.poll.interval.ms`, since nothing is polled meanwhile.
     pub ride_out: Duration,
+    /// What keeps the cluster from answering.
+    pub causes: Causes,
     /// Where to start in a partition that the group has committed nothing for, once `from` held: it
     /// holds once a run.
     pub wanted: HashMap<TopicPartition, Start>,
@@ -239,9 +243,15 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
             self.look_for_a_signal();
             self.shared.stopping().is_some()
         };
-        contact::ride_out(self.shared.log, self.clock, self.ride_out, is_over, questions::is_passing, || {
-            question(self.timeout)
-        })
+        let riding = Riding {
+            log: self.shared.log,
+            clock: self.clock,
+            causes: &self.causes,
+            timeout: self.timeout,
+            limit: self.ride_out,
+        };
+        contact::ride_out(&riding, is_over, questions::is_passing, question)
+            .map_err(|e| questions::explained(e, self.causes.advertised()))
     }
 
     /// Asks one of these about a partition, and again while the cluster is out of reach.

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod advertised;
 mod cli;
 mod compaction;
 mod completions;

@@ -12,11 +12,12 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{ClientConfig, ClientContext};
 
+use crate::clock::duration;
 use crate::config::Config;
 use crate::kafka::client::Refusal;
 use crate::kafka::code::Code;
 use crate::kafka::connect::{PATIENCE, note_waiting};
-use crate::kafka::errors::{Causes, is_contact_lost, refusal_words, setup};
+use crate::kafka::errors::{Causes, Membership, is_contact_lost, refusal_words, setup};
 use crate::kafka::properties::{native, threads_of};
 use crate::threads;
 
@@ -38,11 +39,15 @@ impl ClientContext for Heard {
 
 impl ConsumerContext for Heard {}
 
-/// An admin client is silent: the other client receives what keeps it from its brokers.
-pub(super) struct Silent;
+/// An admin client shows nothing: the other client receives what keeps both from their brokers. But it may
+/// be the only one that wants the broker that carries a change out.
+pub(super) struct Overheard(Causes);
 
-impl ClientContext for Silent {
-    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+impl ClientContext for Overheard {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.overhear(level as i32, facility, message);
+    }
+
     fn error(&self, _: KafkaError, _: &str) {}
 }
 
@@ -54,13 +59,13 @@ pub(super) struct Connection {
     causes: Causes,
     /// Sends questions, and receives errors. A consumer, since a producer's questions create topics.
     asker: Arc<ManuallyDrop<BaseConsumer<Heard>>>,
-    changer: OnceLock<ManuallyDrop<AdminClient<Silent>>>,
+    changer: OnceLock<ManuallyDrop<AdminClient<Overheard>>>,
 }
 
 impl Connection {
     /// Clients that know these brokers.
     pub(super) fn new(config: &Config, brokers: &str) -> anyhow::Result<Self> {
-        let causes = Causes::new(config.log);
+        let causes = Causes::new(config.log, &config.brokers, Membership::None);
         let mut client = client_config(config)?;
         client.set("metadata.broker.list", brokers);
         threads::ensure(threads_of(&client))?;
@@ -91,7 +96,10 @@ impl Connection {
         let mut patient = true;
         loop {
             match answered.recv_timeout(STEP) {
-                Ok(Ok(value)) => return Ok(value),
+                Ok(Ok(value)) => {
+                    self.causes.clear();
+                    return Ok(value);
+                }
                 Ok(Err(e)) => {
                     self.serve();
                     let code = e.rdkafka_error_code().unwrap_or(Code::OperationTimedOut);
@@ -120,7 +128,7 @@ impl Connection {
     /// waits for the outcome within the time-out.
     pub(super) fn change<T, F>(
         &self,
-        request: impl FnOnce(&AdminClient<Silent>, &AdminOptions) -> F,
+        request: impl FnOnce(&AdminClient<Overheard>, &AdminOptions) -> F,
     ) -> Result<T, Code>
     where
         F: Future<Output = KafkaResult<T>>,
@@ -132,11 +140,30 @@ impl Connection {
             .build()
             .map_err(|_| Code::CriticalSystemResource)?;
         let client = self.changer().map_err(code)?;
-        runtime.block_on(request(client, &options)).map_err(code)
+        self.noting(|| runtime.block_on(request(client, &options))).map_err(code)
+    }
+
+    /// Makes a request that blocks, and notes why if it takes long.
+    pub(super) fn noting<T>(&self, request: impl FnOnce() -> T) -> T {
+        let (done, is_done) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            // Without a thread there is no note.
+            let _ = std::thread::Builder::new().name("note".into()).spawn_scoped(scope, move || {
+                if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    self.serve();
+                    let cause = self.causes.last().unwrap_or_else(|| "no answer yet".to_owned());
+                    let timeout = duration::format(self.config.timeout);
+                    self.config.log.note(format_args!("{cause}; trying for {timeout}"));
+                }
+            });
+            let outcome = request();
+            drop(done);
+            outcome
+        })
     }
 
     /// The client that changes things, made at its first use.
-    pub(super) fn changer(&self) -> KafkaResult<&AdminClient<Silent>> {
+    pub(super) fn changer(&self) -> KafkaResult<&AdminClient<Overheard>> {
         if let Some(client) = self.changer.get() {
             return Ok(client);
         }
@@ -144,7 +171,7 @@ impl Connection {
         // One more polls it.
         let lacking = |_| KafkaError::Global(Code::CriticalSystemResource);
         threads::ensure(threads_of(&config) + 1).map_err(lacking)?;
-        let client = config.create_with_context(Silent)?;
+        let client = config.create_with_context(Overheard(self.causes.clone()))?;
         Ok(self.changer.get_or_init(|| ManuallyDrop::new(client)))
     }
 

@@ -1,9 +1,11 @@
 //! Topics made, changed, described and removed.
 
+use std::time::Duration;
+
 use anyhow::anyhow;
 use rdkafka::admin::{AdminClient, ConfigSource, ResourceSpecifier};
 
-use super::connection::{Silent, code_of};
+use super::connection::{Overheard, code_of};
 use super::{Admin, is_absence};
 use crate::config::topic;
 use crate::kafka::client::Refusal;
@@ -43,8 +45,7 @@ impl Admin {
             configs: &creation.configs,
         };
         let topics: Vec<_> = names.iter().map(|name| topic(name)).collect();
-        let timeout = self.connection.config.timeout;
-        let outcomes = self.changer().and_then(|client| ffi::create_topics(client, &topics, timeout));
+        let outcomes = self.change(|client, wait| ffi::create_topics(client, &topics, wait));
         let outcomes = outcomes.map_err(|refusal| self.creation_words(&refusal, creation))?;
         let outcome = |(name, outcome): (String, Result<(), Refusal>)| {
             let outcome = outcome.map_err(|refusal| match refusal.code {
@@ -56,15 +57,20 @@ impl Admin {
         Ok(outcomes.into_iter().map(outcome).collect())
     }
 
-    fn changer(&self) -> Result<&AdminClient<Silent>, Refusal> {
-        self.connection.changer().map_err(|e| code_of(&e).into())
+    /// Sends a request that changes something, with the time that it may take, and notes why if it takes long.
+    fn change<T>(
+        &self,
+        request: impl FnOnce(&AdminClient<Overheard>, Duration) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let connection = &self.connection;
+        let client = connection.changer().map_err(|e| Refusal::from(code_of(&e)))?;
+        connection.noting(|| request(client, connection.config.timeout))
     }
 
     /// Removes topics; gives each name's outcome.
     pub(crate) fn delete(&self, names: &[String]) -> anyhow::Result<Vec<(String, anyhow::Result<()>)>> {
         let doomed: Vec<&str> = names.iter().map(String::as_str).collect();
-        let timeout = self.connection.config.timeout;
-        let outcomes = self.changer().and_then(|client| ffi::delete_topics(client, &doomed, timeout));
+        let outcomes = self.change(|client, wait| ffi::delete_topics(client, &doomed, wait));
         let outcomes = outcomes.map_err(|refusal| self.connection.change_words(&refusal))?;
         let outcome = |(name, outcome): (String, Result<(), Refusal>)| {
             let outcome = outcome.map_err(|refusal| match refusal.code {
@@ -78,16 +84,13 @@ impl Admin {
 
     /// Gives a topic more partitions, `count` in all.
     pub(crate) fn grow(&self, name: &str, count: usize) -> anyhow::Result<()> {
-        let timeout = self.connection.config.timeout;
-        let outcome = self.changer().and_then(|client| ffi::create_partitions(client, name, count, timeout));
+        let outcome = self.change(|client, wait| ffi::create_partitions(client, name, count, wait));
         outcome.map_err(|refusal| self.connection.change_words(&refusal))
     }
 
     /// Sets single configurations of a topic, or gives them their default back (`None`).
     pub(crate) fn configure(&self, name: &str, changes: &[(&str, Option<&str>)]) -> anyhow::Result<()> {
-        let timeout = self.connection.config.timeout;
-        let outcome =
-            self.changer().and_then(|client| ffi::alter_topic_configs(client, name, changes, timeout));
+        let outcome = self.change(|client, wait| ffi::alter_topic_configs(client, name, changes, wait));
         outcome.map_err(|refusal| match (refusal.code, broker_words(&refusal)) {
             (Code::UnsupportedFeature, _) => anyhow!(
                 "the broker does not understand it: to change single configurations takes Apache Kafka 2.3 or later"

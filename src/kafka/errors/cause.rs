@@ -183,18 +183,6 @@ impl Cause {
     }
 }
 
-/// Parts `[thrd:…]: [protocol://]host:port/ID: words` into protocol, `host:port` and the words.
-pub(super) fn split_broker(text: &str) -> Option<(&str, &str, &str)> {
-    let text = match text.strip_prefix("[thrd:") {
-        Some(rest) => rest.split_once("]: ").map_or(rest, |(_, text)| text),
-        None => text,
-    };
-    let (name, words) = text.split_once(": ")?;
-    let (protocol, name) = name.split_once("://").unwrap_or(("", name));
-    let (broker, _id) = name.rsplit_once('/')?;
-    (!broker.contains(' ') && broker.contains(':')).then_some((protocol, broker, words))
-}
-
 /// How long the connection had been in its state, of `(after 3ms in state UP)`.
 fn age_ms(lower: &str) -> u64 {
     let age = lower.rsplit_once("(after ").and_then(|(_, rest)| rest.split_once("ms"));

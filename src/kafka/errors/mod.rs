@@ -1,14 +1,16 @@
 //! Turns librdkafka's errors and log lines into a sentence that a person can act on.
 
+mod advertised;
 mod cause;
 mod refusal;
+mod said;
 pub(crate) mod setup;
 mod truncation;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
@@ -19,28 +21,52 @@ use crate::config;
 use crate::lock::Lock;
 use crate::terminal::notes::Log;
 use crate::threads;
-use cause::{Cause, split_broker};
+use cause::Cause;
+use said::{Role, split_broker};
 
+pub(crate) use advertised::Fault;
 pub(crate) use refusal::{broker_words, refusal_words, with_broker_words};
 pub(crate) use truncation::truncated_at;
+
+/// For so long what was said of an address that the cluster advertises is true: librdkafka says the same
+/// again every 30 s (`rd_kafka_broker_set_error`), and never that it is over.
+const TRUE_FOR: Duration = Duration::from_secs(40);
 
 /// What librdkafka last reported of each broker: written by a client's callbacks, read when an error
 /// must be explained. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Causes {
     log: Log,
-    known: Arc<Lock<BTreeMap<String, Cause>>>,
+    /// The addresses that the user gave, `host:port,…`.
+    bootstrap: Arc<str>,
+    membership: Membership,
+    known: Arc<Lock<Known>>,
     all_down: Arc<AtomicBool>,
     no_protocol: Arc<AtomicBool>,
     topic_gone: Arc<AtomicBool>,
     no_threads: Arc<AtomicBool>,
 }
 
+/// Whether a client is a member of a group. librdkafka looks for the coordinator of a consumer that is none, too,
+/// and nothing depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Membership {
+    #[default]
+    None,
+    Member,
+}
+
+/// By address, `host:port`: whose it is, why it can't be used, and when that was said last.
+type Known = BTreeMap<String, (Role, Cause, Instant)>;
+
 impl Causes {
-    /// Knows nothing yet; librdkafka's own lines go through `log`, at `-vv`.
-    pub(crate) fn new(log: Log) -> Self {
+    /// Knows nothing yet of a cluster with these addresses, `host:port,…`; librdkafka's own lines go through
+    /// `log`, at `-vv`.
+    pub(crate) fn new(log: Log, bootstrap: &str, membership: Membership) -> Self {
         Self {
             log,
+            bootstrap: bootstrap.into(),
+            membership,
             known: Arc::default(),
             all_down: Arc::default(),
             no_protocol: Arc::default(),
@@ -87,10 +113,40 @@ impl Causes {
         self.no_protocol.load(Ordering::Relaxed)
     }
 
-    /// Forgets what is known: a broker has answered.
+    /// Some broker has answered: forgets what kept the user's own addresses from it. The others may be
+    /// as bad as before.
     pub(crate) fn clear(&self) {
         self.all_down.store(false, Ordering::Relaxed);
+        self.known.lock().retain(|_, (role, ..)| role.is_advertised());
+    }
+
+    /// Forgets all that is known: the brokers that matter have answered.
+    pub(crate) fn forget(&self) {
+        self.all_down.store(false, Ordering::Relaxed);
         self.known.lock().clear();
+    }
+
+    /// What is wrong with addresses that the cluster advertises, if anything is while the addresses are good
+    /// that the user gave: a client that reaches those may wait for the others for ever.
+    pub(crate) fn advertised(&self) -> Option<Fault> {
+        let known = self.known.lock();
+        if known.values().any(|(role, ..)| *role == Role::Bootstrap) {
+            return None;
+        }
+        let faults = known.iter().filter(|(_, known)| is_fault(known));
+        let faults: Vec<Fault> =
+            faults.map(|(address, (role, cause, _))| advertised::fault(address, *role, cause)).collect();
+        let patience = faults.iter().map(|fault| fault.patience).min()?;
+        let hidden = faults.iter().map(|fault| fault.hidden).max()?;
+        let sentences: Vec<_> = faults.into_iter().map(|fault| fault.sentence).collect();
+        Some(Fault { sentence: sentences.join("; "), patience, hidden })
+    }
+
+    /// Takes a line of the log of another client of the same cluster, without showing it.
+    pub(crate) fn overhear(&self, level: i32, facility: &str, message: &str) {
+        if level <= 6 && facility == "FAIL" {
+            self.note(None, message);
+        }
     }
 
     /// Takes a line of librdkafka's log; `level` as in syslog.
@@ -101,20 +157,28 @@ impl Causes {
             self.no_protocol.store(true, Ordering::Relaxed);
         }
         // librdkafka logs closed connections as information (6).
-        if level <= 6 && facility == "FAIL" {
-            self.note(None, message);
-        }
+        self.overhear(level, facility, message);
     }
 
     fn note(&self, code: Option<Code>, text: &str) {
-        let Some((protocol, broker, words)) = split_broker(text) else { return };
-        let Some(cause) = Cause::read(code, protocol, words) else { return };
+        let Some(said) = split_broker(text) else { return };
+        let Some(cause) = Cause::read(code, said.protocol, said.words) else { return };
+        if said.role == Role::Coordinator && self.membership == Membership::None {
+            return;
+        }
         let mut known = self.known.lock();
+        let before = known.get(said.address);
         // A disconnect follows a refused login, and explains nothing.
         let weaker = matches!(cause, Cause::Closed | Cause::Other(_) | Cause::WantsLogin);
-        if !(weaker && known.get(broker).is_some_and(Cause::is_final)) {
-            known.insert(broker.to_owned(), cause);
+        if weaker && before.is_some_and(|(_, before, _)| before.is_final()) {
+            return;
         }
+        let role = match (said.role, before) {
+            _ if self.bootstrap.split(',').any(|given| is_same(given, said.address)) => Role::Bootstrap,
+            (Role::Coordinator, Some((role @ Role::Broker(_), ..))) => *role,
+            (role, _) => role,
+        };
+        known.insert(said.address.to_owned(), (role, cause, Instant::now()));
     }
 
     /// Whether trying again is pointless: each of the `brokers` (`host:port,…`) failed in a way that
@@ -124,7 +188,7 @@ impl Causes {
             return true;
         }
         let known = self.known.lock();
-        let hopeless = known.values().filter(|cause| cause.is_final()).count();
+        let hopeless = known.values().filter(|(_, cause, _)| cause.is_final()).count();
         hopeless > 0 && hopeless == known.len() && hopeless >= brokers.split(',').count()
     }
 
@@ -132,6 +196,9 @@ impl Causes {
     pub(crate) fn last(&self) -> Option<String> {
         if self.lacks_threads() {
             return Some(threads::NO_MORE.to_owned());
+        }
+        if let Some(fault) = self.advertised() {
+            return Some(fault.sentence);
         }
         let known = self.known.lock();
         let parts: Vec<String> =
@@ -147,6 +214,9 @@ impl Causes {
         }
         if self.lacks_threads() {
             return anyhow!(threads::NO_MORE);
+        }
+        if let Some(fault) = self.advertised() {
+            return anyhow!(fault.sentence);
         }
         let timeout = duration::format(timeout);
         let known = self.known.lock();
@@ -219,10 +289,21 @@ pub(crate) fn is_passing(code: Code) -> bool {
         )
 }
 
+/// Whether what the user gave, `[protocol://]host[:port]`, is this `host:port`.
+fn is_same(given: &str, address: &str) -> bool {
+    let given = given.split_once("://").map_or(given, |(_, given)| given);
+    given == address || address.strip_suffix(":9092") == Some(given)
+}
+
+/// Whether this is of an address that the cluster advertises, and still true.
+fn is_fault((role, _, said): &(Role, Cause, Instant)) -> bool {
+    role.is_advertised() && said.elapsed() < TRUE_FOR
+}
+
 /// Brokers that share a cause share a clause.
-fn by_cause(known: &BTreeMap<String, Cause>) -> impl Iterator<Item = (String, &Cause)> {
+fn by_cause(known: &Known) -> impl Iterator<Item = (String, &Cause)> {
     let mut groups: Vec<(String, &Cause)> = Vec::new();
-    for (broker, cause) in known {
+    for (broker, (_, cause, _)) in known {
         match groups.iter_mut().find(|(_, c)| *c == cause) {
             Some((brokers, _)) => {
                 brokers.push_str(", ");

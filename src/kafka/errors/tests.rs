@@ -153,7 +153,7 @@ fn words_of_an_error_code_have_no_prefix() {
 
 #[test]
 fn a_close_in_the_tls_handshake_is_known_by_its_state() {
-    let causes = Causes::new(Log::default());
+    let causes = Causes::default();
     // The second time librdkafka leaves its guess out.
     for words in [
         "SSL handshake failed: Disconnected: SSL connection closed by peer: connecting to a PLAINTEXT broker listener?",
@@ -164,4 +164,70 @@ fn a_close_in_the_tls_handshake_is_known_by_its_state() {
         let known = causes.last().unwrap_or_default();
         assert!(known.contains("during the TLS handshake"), "{known}");
     }
+}
+
+const RESOLVE: &str = "kafka-0:9092/1: Failed to resolve 'kafka-0:9092': Name or service not known (after 0ms in state CONNECT)";
+
+fn with_bootstrap(membership: Membership) -> Causes {
+    Causes::new(Log::default(), "proxy:9092,ssl://other", membership)
+}
+
+#[test]
+fn an_address_that_the_cluster_advertises_is_said_to_be_that() {
+    let sentence = |line: &str| {
+        let causes = with_bootstrap(Membership::Member);
+        causes.log(3, "FAIL", line);
+        causes.advertised().map(|fault| fault.sentence)
+    };
+    let resolve = "can't resolve kafka-0, which the cluster advertises for broker 1 (advertised.listeners)";
+    assert_eq!(sentence(RESOLVE).as_deref(), Some(resolve));
+    assert_eq!(
+        sentence("ssl://k:1/7: Connect to ipv4#1.2.3.4:1 failed: Connection refused (after 0ms)").unwrap(),
+        "k:1, which the cluster advertises for broker 7, refuses connections (advertised.listeners)"
+    );
+    assert_eq!(
+        sentence(
+            "[thrd:GroupCoordinator]: GroupCoordinator: k:1: Connection setup timed out in state CONNECT"
+        )
+        .unwrap(),
+        "k:1, which the cluster advertises for the group's coordinator, does not answer (advertised.listeners)"
+    );
+    // What the user gave may be what the cluster advertises.
+    for given in ["proxy:9092/1", "other:9092/1", "proxy:9092/bootstrap"] {
+        assert_eq!(sentence(&format!("{given}: Connect failed: Connection refused")), None, "{given}");
+    }
+}
+
+#[test]
+fn the_error_and_the_note_name_an_advertised_address_and_advise_no_other_bootstrap() {
+    let causes = with_bootstrap(Membership::None);
+    causes.error(Code::Resolve, RESOLVE);
+    let why = "can't resolve kafka-0, which the cluster advertises for broker 1 (advertised.listeners)";
+    assert_eq!(causes.explain(DOWN, "proxy:9092", TIMEOUT).to_string(), why);
+    assert_eq!(causes.last().as_deref(), Some(why));
+}
+
+#[test]
+fn an_answer_of_a_bootstrap_address_does_not_mend_an_advertised_one() {
+    let causes = with_bootstrap(Membership::None);
+    causes.error(Code::Resolve, RESOLVE);
+    causes.error(DOWN, "proxy:9092/bootstrap: Connect to ipv4#1.2.3.4:1 failed: Connection refused");
+    assert_eq!(causes.advertised(), None, "the whole cluster is away");
+    causes.clear();
+    assert!(causes.advertised().is_some());
+    causes.forget();
+    assert_eq!(causes.advertised(), None);
+}
+
+#[test]
+fn the_coordinator_is_a_broker_where_that_is_known_and_nothing_where_there_is_no_group() {
+    let coordinator =
+        "GroupCoordinator: kafka-0:9092: Failed to resolve 'kafka-0:9092': Name or service not known";
+    let causes = with_bootstrap(Membership::Member);
+    causes.error(Code::Resolve, RESOLVE);
+    causes.error(Code::Resolve, coordinator);
+    assert!(causes.advertised().unwrap().sentence.contains("for broker 1 ("));
+    let causes = with_bootstrap(Membership::None);
+    causes.error(Code::Resolve, coordinator);
+    assert_eq!(causes.advertised(), None);
 }

@@ -22,7 +22,7 @@ fn await_orders(
 ) -> Result<Connected<FakeProducer>, String> {
     let config = config(timeout);
     let client = config.client(&DEFAULTS);
-    let causes = Arc::new(Causes::new(config.log));
+    let causes = Arc::new(Causes::new(config.log, &config.brokers, Membership::None));
     await_topic(cluster.producer(), causes, &client, &config, "orders", missing)
         .map(|(connected, _)| connected)
         .map_err(|e| format!("{e:#}"))

@@ -52,7 +52,7 @@ impl Worker {
             Capacity { jobs: 4, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: flags.count };
         let ledger = Ledger::new(Order::Key, limits);
         let shared = Arc::new(Shared::new(ledger, Groups::default(), log));
-        let watch = Arc::new(Watch::new(Arc::clone(&shared), flags.stall));
+        let watch = Arc::new(Watch::new(Arc::clone(&shared), "localhost:9092", flags.stall));
         Self { shared, watch, shutdown: Shutdown::default(), flags, stderr }
     }
 
@@ -86,14 +86,15 @@ impl Worker {
             shutdown: self.shutdown.clone(),
             ending: self.flags.ending.unwrap_or(second),
             ride_out: Duration::from_mins(1),
+            causes: self.watch.causes.clone(),
             ends: Ends::default(),
             clock: consumer.clock(),
             wanted: HashMap::new(),
             joining: Joining::new(GroupProtocol::Classic, now),
         };
         let brokers = "localhost:9092".to_owned();
-        let limits =
-            PollLimits { idle: self.flags.idle, stall: self.flags.stall, brokers, has_end: until.is_some() };
+        let Flags { idle, stall, .. } = self.flags;
+        let limits = PollLimits { idle, stall, brokers, group: "g".to_owned(), has_end: until.is_some() };
         let subscription = Subscription::new(consumer, Selection::new(topics).unwrap(), &[], now).unwrap();
         Poller::new(rebalancer, Arc::clone(&self.watch), Filtering::default(), subscription, limits)
     }
