@@ -17,7 +17,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Writes why there is no answer yet, and how long kq keeps trying.
 pub(crate) fn note_waiting(config: &Config, causes: &Causes) {
-    let cause = causes.last().unwrap_or_else(|| format!("{}: no answer", config.brokers));
+    let unknown = || format!("no answer yet from {}, or from a broker that it names", config.brokers);
+    let cause = causes.last().unwrap_or_else(unknown);
     config.log.note(format_args!("{cause}; trying for {}", duration::format(config.timeout)));
 }
 

@@ -11,6 +11,8 @@ use crate::terminal::notes::Log;
 const BETWEEN: Duration = Duration::from_millis(200);
 /// How long the first question of several may take.
 const FIRST_QUESTION: Duration = Duration::from_millis(1500);
+/// The last one before a note or the limit may be short.
+const SHORTEST_QUESTION: Duration = Duration::from_millis(100);
 /// The first note of an outage comes after this time: a shorter one is not worth a note …
 pub(crate) const FIRST_NOTE: Duration = Duration::from_secs(5);
 /// … and then again each time.
@@ -49,6 +51,11 @@ impl Notes {
         if !self.is_written {
             self.next = self.next.min(fault.patience);
         }
+    }
+
+    /// How long until the next note is due, after this time.
+    fn left(self, waited: Duration) -> Duration {
+        self.next.saturating_sub(waited)
     }
 
     /// Whether a note is due now, after this time.
@@ -215,8 +222,8 @@ pub(crate) fn ride_out<T, E: fmt::Display>(
     let (mut notes, mut patience) = (Notes::default(), FIRST_QUESTION);
     loop {
         let asked = clock.now();
-        let left = limit.saturating_sub(since(began)).max(Duration::from_millis(1));
-        match question(patience.min(timeout).min(left)) {
+        let left = limit.saturating_sub(since(began)).min(notes.left(since(began)));
+        match question(patience.min(timeout).min(left.max(SHORTEST_QUESTION))) {
             Err(e) if is_outage(&e) && !is_over() && since(began) < limit => {
                 let (waited, fault) = (since(began), causes.advertised());
                 if let Some(fault) = &fault {
