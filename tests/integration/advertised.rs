@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use crate::support::{Cluster, Link, Output, Proxy, Running};
 
+/// A host that does not resolve. With an empty label it is no name, so that no server is asked, which may
+/// take its time.
+const NAMELESS: &str = "kafka-0..invalid";
+
 /// A cluster, and a proxy in front of it that advertises this address, with a topic of one partition that
 /// holds a record.
 fn advertising(address: &str) -> (Cluster, Proxy, String) {
@@ -56,11 +60,11 @@ fn named(out: Output, fault: &str) {
 
 #[test]
 fn a_name_that_does_not_resolve_is_named_by_every_command() {
-    let (_cluster, proxy, topic) = advertising("kafka-0.invalid:9092");
+    let (_cluster, proxy, topic) = advertising(&format!("{NAMELESS}:9092"));
     let fault =
-        "can't resolve kafka-0.invalid, which the cluster advertises for broker 1 (advertised.listeners)";
+        format!("can't resolve {NAMELESS}, which the cluster advertises for broker 1 (advertised.listeners)");
     for running in limited(&proxy, &topic) {
-        named(running.wait(), fault);
+        named(running.wait(), &fault);
     }
     proxy.kq(["topic", "list"]).run().success().stdout_has(&topic);
 }
@@ -73,6 +77,17 @@ fn an_address_that_refuses_is_named_by_every_command() {
     for running in limited(&proxy, &topic) {
         named(running.wait(), &fault);
     }
+}
+
+#[test]
+fn the_time_out_is_not_waited_for_again_for_each_topic() {
+    let (_cluster, proxy, topic) = advertising(&format!("{NAMELESS}:9092"));
+    let names: Vec<String> = (0..20).map(|n| format!("{topic}-{n}")).collect();
+    let args = ["topic", "delete", "--timeout", "3s", &topic];
+    let out = proxy.kq(["topic", "describe", "--timeout", "3s"]).args([&topic; 1]).args(&names).spawn();
+    named(proxy.kq(args).args(&names).run(), &format!("can't resolve {NAMELESS}"));
+    let out = out.wait().status(2);
+    assert!(out.took < Duration::from_secs(30), "{out}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,6 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{ClientConfig, ClientContext};
 
-use crate::clock::duration;
 use crate::config::Config;
 use crate::kafka::client::Refusal;
 use crate::kafka::code::Code;
@@ -20,6 +20,10 @@ use crate::kafka::connect::{PATIENCE, note_waiting};
 use crate::kafka::errors::{Causes, Membership, is_contact_lost, refusal_words, setup};
 use crate::kafka::properties::{native, threads_of};
 use crate::threads;
+
+/// How long a request may take after another had no answer: with many topics, the time-out is not waited
+/// for again for each.
+const AFTER_LOSS: Duration = Duration::from_millis(500);
 
 /// Between two looks at something that is awaited.
 const STEP: Duration = Duration::from_millis(20);
@@ -59,6 +63,8 @@ pub(super) struct Connection {
     causes: Causes,
     /// Sends questions, and receives errors. A consumer, since a producer's questions create topics.
     asker: Arc<ManuallyDrop<BaseConsumer<Heard>>>,
+    /// Whether a request had no answer in its time.
+    is_lost: AtomicBool,
     changer: OnceLock<ManuallyDrop<AdminClient<Overheard>>>,
 }
 
@@ -75,6 +81,7 @@ impl Connection {
             config: config.clone(),
             causes,
             asker: Arc::new(ManuallyDrop::new(asker)),
+            is_lost: AtomicBool::new(false),
             changer: OnceLock::new(),
         })
     }
@@ -85,7 +92,7 @@ impl Connection {
         &self,
         question: impl FnOnce(&BaseConsumer<Heard>, Duration) -> KafkaResult<T> + Send + 'static,
     ) -> anyhow::Result<T> {
-        let timeout = self.config.timeout;
+        let timeout = self.timeout();
         let start = Instant::now();
         let (answer, answered) = mpsc::sync_channel(1);
         let asker = Arc::clone(&self.asker);
@@ -103,6 +110,7 @@ impl Connection {
                 Ok(Err(e)) => {
                     self.serve();
                     let code = e.rdkafka_error_code().unwrap_or(Code::OperationTimedOut);
+                    self.give_up(code);
                     return Err(self.causes.explain(code, &self.config.brokers, timeout));
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => self.serve(),
@@ -110,6 +118,7 @@ impl Connection {
             }
             if self.causes.are_final(&self.config.brokers) || start.elapsed() > timeout {
                 let code = Code::OperationTimedOut;
+                self.give_up(code);
                 return Err(self.causes.explain(code, &self.config.brokers, timeout));
             }
             if patient && start.elapsed() > PATIENCE {
@@ -117,6 +126,17 @@ impl Connection {
                 note_waiting(&self.config, &self.causes);
             }
         }
+    }
+
+    /// How long the next request may take.
+    pub(super) fn timeout(&self) -> Duration {
+        let is_lost = self.is_lost.load(Ordering::Relaxed);
+        if is_lost { self.config.timeout.min(AFTER_LOSS) } else { self.config.timeout }
+    }
+
+    /// A request had no answer in its time: the next ones are not given as much again.
+    fn give_up(&self, code: Code) {
+        self.is_lost.fetch_or(is_contact_lost(code), Ordering::Relaxed);
     }
 
     /// Serves the client's callbacks.
@@ -133,7 +153,7 @@ impl Connection {
     where
         F: Future<Output = KafkaResult<T>>,
     {
-        let timeout = Some(self.config.timeout);
+        let timeout = Some(self.timeout());
         let options = AdminOptions::new().request_timeout(timeout).operation_timeout(timeout);
         let code = |e: KafkaError| code_of(&e);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -151,9 +171,7 @@ impl Connection {
             let _ = std::thread::Builder::new().name("note".into()).spawn_scoped(scope, move || {
                 if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
                     self.serve();
-                    let cause = self.causes.last().unwrap_or_else(|| "no answer yet".to_owned());
-                    let timeout = duration::format(self.config.timeout);
-                    self.config.log.note(format_args!("{cause}; trying for {timeout}"));
+                    note_waiting(&self.config, &self.causes);
                 }
             });
             let outcome = request();
@@ -181,6 +199,7 @@ impl Connection {
         if !is_contact_lost(code) {
             return anyhow!(refusal_words(refusal));
         }
+        self.give_up(code);
         self.serve();
         // Of a connection that was up, librdkafka says only that it is down.
         if code == Code::BrokerTransportFailure && self.causes.last().is_none() {

@@ -64,7 +64,7 @@ impl Admin {
     ) -> Result<T, Refusal> {
         let connection = &self.connection;
         let client = connection.changer().map_err(|e| Refusal::from(code_of(&e)))?;
-        connection.noting(|| request(client, connection.config.timeout))
+        connection.noting(|| request(client, connection.timeout()))
     }
 
     /// Removes topics; gives each name's outcome.

@@ -42,6 +42,8 @@ pub(crate) struct Causes {
     membership: Membership,
     known: Arc<Lock<Known>>,
     all_down: Arc<AtomicBool>,
+    /// Whether any broker has ever answered.
+    is_reached: Arc<AtomicBool>,
     no_protocol: Arc<AtomicBool>,
     topic_gone: Arc<AtomicBool>,
     no_threads: Arc<AtomicBool>,
@@ -69,6 +71,7 @@ impl Causes {
             membership,
             known: Arc::default(),
             all_down: Arc::default(),
+            is_reached: Arc::default(),
             no_protocol: Arc::default(),
             topic_gone: Arc::default(),
             no_threads: Arc::default(),
@@ -117,6 +120,7 @@ impl Causes {
     /// as bad as before.
     pub(crate) fn clear(&self) {
         self.all_down.store(false, Ordering::Relaxed);
+        self.is_reached.store(true, Ordering::Relaxed);
         self.known.lock().retain(|_, (role, ..)| role.is_advertised());
     }
 
@@ -222,6 +226,9 @@ impl Causes {
         let known = self.known.lock();
         let mut causes = by_cause(&known);
         match (causes.next(), causes.next()) {
+            (None, _) if self.is_reached.load(Ordering::Relaxed) => anyhow!(
+                "{brokers} answers, and a broker that it names does not within {timeout} (give --timeout more)"
+            ),
             (None, _) => anyhow!(
                 "can't reach {brokers}: no answer within {timeout} (check -b/KQ_BROKERS, or give --timeout more)"
             ),

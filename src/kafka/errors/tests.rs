@@ -32,6 +32,14 @@ fn without_a_cause_it_says_how_long_it_waited() {
 }
 
 #[test]
+fn a_cluster_that_has_answered_needs_no_other_bootstrap_address() {
+    let causes = Causes::default();
+    causes.clear();
+    let e = causes.explain(DOWN, "kafka:9092", TIMEOUT).to_string();
+    assert_eq!(e, "kafka:9092 answers, and a broker that it names does not within 3s (give --timeout more)");
+}
+
+#[test]
 fn a_name_that_does_not_resolve_keeps_the_resolvers_words() {
     let e = explain(&[(
         Code::Resolve,
