@@ -22,7 +22,7 @@ use crate::lock::Lock;
 use crate::terminal::notes::Log;
 use crate::threads;
 use cause::Cause;
-use said::{Role, split_broker};
+use said::{Role, Said, split_broker};
 
 pub(crate) use advertised::Fault;
 pub(crate) use refusal::{broker_words, refusal_words, with_broker_words};
@@ -146,11 +146,18 @@ impl Causes {
         Some(Fault { sentence: sentences.join("; "), patience, hidden })
     }
 
-    /// Takes a line of the log of another client of the same cluster, without showing it.
+    /// Takes a line of the log of another client of the same cluster, without showing it, where it is about
+    /// an address that the cluster advertises.
     pub(crate) fn overhear(&self, level: i32, facility: &str, message: &str) {
-        if level <= 6 && facility == "FAIL" {
+        let is_new = |said: Said<'_>| said.role.is_advertised() && !self.is_given(said.address);
+        if is_fail(level, facility) && split_broker(message).is_some_and(is_new) {
             self.note(None, message);
         }
+    }
+
+    /// Whether the user gave this address, `host:port`.
+    fn is_given(&self, address: &str) -> bool {
+        self.bootstrap.split(',').any(|given| is_same(given, address))
     }
 
     /// Takes a line of librdkafka's log; `level` as in syslog.
@@ -160,8 +167,9 @@ impl Causes {
         if facility == "COORD" && is_unsupported(message) {
             self.no_protocol.store(true, Ordering::Relaxed);
         }
-        // librdkafka logs closed connections as information (6).
-        self.overhear(level, facility, message);
+        if is_fail(level, facility) {
+            self.note(None, message);
+        }
     }
 
     fn note(&self, code: Option<Code>, text: &str) {
@@ -178,7 +186,7 @@ impl Causes {
             return;
         }
         let role = match (said.role, before) {
-            _ if self.bootstrap.split(',').any(|given| is_same(given, said.address)) => Role::Bootstrap,
+            _ if self.is_given(said.address) => Role::Bootstrap,
             (Role::Coordinator, Some((role @ Role::Broker(_), ..))) => *role,
             (role, _) => role,
         };
@@ -227,7 +235,7 @@ impl Causes {
         let mut causes = by_cause(&known);
         match (causes.next(), causes.next()) {
             (None, _) if self.is_reached.load(Ordering::Relaxed) => anyhow!(
-                "{brokers} answers, and a broker that it names does not within {timeout} (give --timeout more)"
+                "no answer within {timeout} from {brokers}, or from a broker that it names (give --timeout more)"
             ),
             (None, _) => anyhow!(
                 "can't reach {brokers}: no answer within {timeout} (check -b/KQ_BROKERS, or give --timeout more)"
@@ -294,6 +302,12 @@ pub(crate) fn is_passing(code: Code) -> bool {
                 | Code::CoordinatorNotAvailable
                 | Code::CoordinatorLoadInProgress
         )
+}
+
+/// Whether a line of the log is about a broker that can't be used. librdkafka logs closed connections as
+/// information (6).
+fn is_fail(level: i32, facility: &str) -> bool {
+    level <= 6 && facility == "FAIL"
 }
 
 /// Whether what the user gave, `[protocol://]host[:port]`, is this `host:port`.
