@@ -3,6 +3,7 @@
 mod ending;
 mod input;
 mod longest;
+mod news;
 mod pace;
 mod progress;
 mod report;
@@ -23,15 +24,14 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::kafka::client::{Delivery, ProducerClient};
 use crate::kafka::code::Code;
-use crate::reading::contact::Notes;
 use crate::record::framing::Framer;
 use crate::record::shape::Shape;
 use crate::sending::client::{self, Connected};
 use crate::shutdown::Shutdown;
 use crate::terminal::notes::Log;
-use crate::threads;
 use input::{Chunk, Reader};
 use longest::{Limits, Longest, Reason};
+use news::{News, Stage, UNTOLD};
 use pace::Pace;
 use progress::Progress;
 use report::Reporter;
@@ -49,8 +49,6 @@ const TICK: Duration = Duration::from_millis(50);
 /// A frame of more than this is read on only while no record is in flight, so that memory has one large
 /// record in it at a time.
 const ALONE: usize = 16 << 20;
-/// How long a failure waits for the summary, which names the first one, before it is reported by itself.
-const UNTOLD: Duration = Duration::from_secs(1);
 /// After a signal, a reader of the report that takes nothing is waited for so long.
 const READER: Duration = Duration::from_secs(5);
 
@@ -113,26 +111,6 @@ struct Extent {
     queued: u64,
 }
 
-/// What was reported while records are in flight.
-#[derive(Debug)]
-struct News {
-    /// Since when there are failures that were not reported.
-    untold: Option<Instant>,
-    /// When a delivery report came last.
-    last: Instant,
-    /// When to note that none comes.
-    notes: Notes,
-    stage: Stage,
-}
-
-/// What a run does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Reading,
-    /// All inputs were read, or are not read further. The summary comes next.
-    Draining,
-}
-
 /// Why reading ended before the input did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
@@ -175,7 +153,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
             reporter,
             progress: Progress::new(&settings.inputs, config.log),
             started: now,
-            news: News { untold: None, last: now, notes: Notes::default(), stage: Stage::Reading },
+            news: News::new(now),
             stop: (settings.count == Some(0)).then_some(Stop::Count),
         })
     }
@@ -360,46 +338,6 @@ impl<'a, P: ProducerClient> Session<'a, P> {
                 return;
             }
             self.reporter.wait(TICK);
-        }
-    }
-
-    /// Prints why nothing is acknowledged, once that lasts long.
-    fn note_silence(&mut self, heard: bool) {
-        if heard || self.connected.producer.in_flight() == 0 {
-            (self.news.last, self.news.notes) = (Instant::now(), Notes::default());
-            return;
-        }
-        if let Some(fault) = self.connected.causes.advertised() {
-            self.news.notes.hasten(&fault);
-        }
-        if self.news.notes.are_due(self.news.last.elapsed()) {
-            let waiting = self.connected.producer.in_flight();
-            let cause = self.connected.causes.last().unwrap_or_else(|| "the brokers do not answer".into());
-            let what = if waiting == 1 { "record waits" } else { "records wait" };
-            self.say(|log, _| {
-                log.note(format_args!("{waiting} {what} for an acknowledgement: {cause}"));
-            });
-        }
-    }
-
-    /// Reports records that failed while more is read, and stops where no other can succeed.
-    fn report_failures(&mut self) {
-        if self.connected.causes.lacks_threads() && self.tally.hopeless.is_none() {
-            self.tally.hopeless = Some(Code::CriticalSystemResource);
-            self.say(|log, _| log.error(threads::NO_MORE));
-        }
-        if self.tally.hopeless.is_some() && self.stop.is_none() {
-            self.stop = Some(Stop::Hopeless);
-        }
-        if !self.tally.has_fresh() || self.news.stage == Stage::Draining || self.stop.is_some() {
-            return;
-        }
-        if self.news.untold.get_or_insert_with(Instant::now).elapsed() < UNTOLD {
-            return;
-        }
-        self.news.untold = None;
-        for (place, cause) in self.tally.take_fresh() {
-            self.say(|log, name| log.error(format_args!("{}: {cause}", name(place))));
         }
     }
 
