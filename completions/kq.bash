@@ -413,7 +413,7 @@ _kq() {
             return 0
             ;;
         kq__subcmd__consume)
-            opts="-t -g -o -e -c -n -p -f -J -D -0 -K -Z -u -b -X -F -q -v -h -V --topic --group --from --reset --until --end --count --idle --partition --format --json --delimiter --null-delimited --key-delimiter --with-key --print-null --unbuffered --decode --max-decoded --grep --where-key --where-header --isolation --assignor --group-protocol --stall-timeout --close-timeout --brokers --client-id --timeout --config-file --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
+            opts="-t -g -o -e -c -n -p -f -J -D -0 -K -Z -u -b -X -F -q -v -h -V --topic --exclude-topic --group --from --reset --until --end --count --idle --partition --format --json --delimiter --null-delimited --key-delimiter --with-key --print-null --unbuffered --decode --max-decoded --grep --where-key --where-header --isolation --assignor --group-protocol --stall-timeout --close-timeout --brokers --client-id --timeout --config-file --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -424,6 +424,10 @@ _kq() {
                     return 0
                     ;;
                 -t)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-topic)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1729,7 +1733,7 @@ _kq() {
             return 0
             ;;
         kq__subcmd__worker)
-            opts="-t -g -o -e -c -n -j -b -X -F -q -v -h -V --topic --shell --group --from --reset --until --end --count --idle --instance-id --decode --max-decoded --grep --where-key --where-header --isolation --assignor --group-protocol --jobs --order --command-timeout --max-span --persistent --window --output-topic --output-lines --copy-headers --pass-credentials --retries --backoff --exit-map --on-failure --dlq --max-consecutive-failures --metrics --drain --shutdown-timeout --stall-timeout --brokers --client-id --timeout --config-file --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
+            opts="-t -g -o -e -c -n -j -b -X -F -q -v -h -V --topic --exclude-topic --shell --group --from --reset --until --end --count --idle --instance-id --decode --max-decoded --grep --where-key --where-header --isolation --assignor --group-protocol --jobs --order --command-timeout --max-span --persistent --window --output-topic --output-lines --copy-headers --pass-credentials --retries --backoff --exit-map --on-failure --dlq --max-consecutive-failures --metrics --drain --shutdown-timeout --stall-timeout --brokers --client-id --timeout --config-file --tls --no-tls --tls-ca --tls-cert --tls-key --tls-key-password --tls-insecure --sasl-mechanism --sasl-username --sasl-password --sasl-password-file --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1740,6 +1744,10 @@ _kq() {
                     return 0
                     ;;
                 -t)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-topic)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

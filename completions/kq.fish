@@ -273,13 +273,13 @@ complete -c kq -n "__fish_kq_using_subcommand produce" -s t -l topic -d 'The top
 complete -c kq -n "__fish_kq_using_subcommand produce" -s D -l delimiter -d 'The string that ends a record in the input; may contain \\n \\t \\0 \\xNN' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s K -l key-delimiter -d 'Each record starts with its key, then this string (escapes as in -D)' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l null -d 'A value (with -K: or a key) equal to TOKEN is null: a tombstone' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l validate -d 'Send only values that are JSON (json), or that the JSON Schema in FILE accepts; tombstones are sent' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l validate -d 'Send only values that are JSON (json), or that the JSON Schema in FILE accepts, formats included; tombstones are sent' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l on-invalid -d 'At a line that is not a valid record: stop (records before it are delivered, nothing after it is read), or skip (report it and continue)' -r -f -a "stop\t'Report it and read no more'
 skip\t'Report it, count it, and read the next one'"
 complete -c kq -n "__fish_kq_using_subcommand produce" -s k -l key -d 'The key of every record' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s H -l header -d 'A header of every record, repeatable; NAME alone has a null value' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s p -l partition -d 'The partition of every record [default: the partitioner decides]' -r
-complete -c kq -n "__fish_kq_using_subcommand produce" -l timestamp -d 'The timestamp of every record: epoch milliseconds (from 1 on), RFC 3339, or a date in UTC [default: now]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l timestamp -d 'The timestamp of every record: epoch milliseconds, seconds as 1714564800s, RFC 3339, or a date in UTC [default: now]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l value-codec -d 'Compress each value by itself, and add a content-encoding header' -r -f -a "snappy\t''"
 complete -c kq -n "__fish_kq_using_subcommand produce" -s z -l compression -d 'Compression of batches on the wire: none, gzip, snappy, lz4 or zstd; with :LEVEL if the codec has levels [default: snappy]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l partitioner -d 'Which partition a key goes to: murmur2 is Java\'s, consistent is kcat\'s [default: murmur2_random]' -r -f -a "murmur2_random\t''
@@ -331,6 +331,7 @@ complete -c kq -n "__fish_kq_using_subcommand produce" -s v -l verbose -d 'Print
 complete -c kq -n "__fish_kq_using_subcommand produce" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand produce" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand consume" -s t -l topic -d 'The same as a flag, repeatable' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l exclude-topic -d 'With a pattern: leave out topics whose name matches; repeatable. Without ^ and $ it matches anywhere in the name' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s g -l group -d 'Read as a member of this group and commit the offsets of written records [env: KQ_GROUP]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -s o -l from -d 'Where to start: beginning, end, stored, OFFSET, -N (before the end), @TIME or -DURATION (see below); in a group only for partitions without a committed offset' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l until -d 'Where to stop, exclusive: end, OFFSET, @TIME or -DURATION (see below)' -r
@@ -390,6 +391,7 @@ complete -c kq -n "__fish_kq_using_subcommand consume" -s v -l verbose -d 'Print
 complete -c kq -n "__fish_kq_using_subcommand consume" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand consume" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand worker" -s t -l topic -d 'A topic; repeatable' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l exclude-topic -d 'With a pattern: leave out topics whose name matches; repeatable. Without ^ and $ it matches anywhere in the name' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l shell -d 'Run STRING under `sh -c` for each record, instead of a COMMAND' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -s g -l group -d 'The consumer group (or KQ_GROUP) [default: kq-worker-TOPIC]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -s o -l from -d 'Where the group has committed nothing yet: beginning, end, OFFSET, -N (before the end), @TIME, -DURATION' -r
