@@ -501,7 +501,7 @@ fn wrong_flags_say_what_is_wrong() {
     kq(&["consume", "t", "-g", ""]).stderr_has("--group is empty");
     kq(&["consume", "t", "-g", "g", "--reset"])
         .stderr_has("--reset: say where the group must start: --from ");
-    kq(&["consume", "t", "-g", "g", "--reset", "-o", "e@5"]).stderr_has("--reset: say where");
+    kq(&["consume", "t", "-g", "g", "--reset", "-o", "e@5ms"]).stderr_has("--reset: say where");
     kq(&["consume", "t", "--reset", "-o", "end"]).stderr_has("--reset: name the group");
     kq(&["consume", "t", "-g", "g", "-p", "0"]).stderr_has("--partition");
 }
