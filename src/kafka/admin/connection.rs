@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::mem::ManuallyDrop;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
@@ -65,6 +65,8 @@ pub(super) struct Connection {
     asker: Arc<ManuallyDrop<BaseConsumer<Heard>>>,
     /// Whether a request had no answer in its time.
     is_lost: AtomicBool,
+    /// How long answers that came late were waited for, ms.
+    waited: AtomicU64,
     changer: OnceLock<ManuallyDrop<AdminClient<Overheard>>>,
 }
 
@@ -82,6 +84,7 @@ impl Connection {
             causes,
             asker: Arc::new(ManuallyDrop::new(asker)),
             is_lost: AtomicBool::new(false),
+            waited: AtomicU64::new(0),
             changer: OnceLock::new(),
         })
     }
@@ -104,6 +107,7 @@ impl Connection {
         loop {
             match answered.recv_timeout(STEP) {
                 Ok(Ok(value)) => {
+                    self.count(start);
                     self.causes.clear();
                     return Ok(value);
                 }
@@ -116,7 +120,7 @@ impl Connection {
                 Err(mpsc::RecvTimeoutError::Timeout) => self.serve(),
                 Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the question to the cluster was lost"),
             }
-            if self.causes.are_final(&self.config.brokers) || start.elapsed() > timeout {
+            if self.causes.are_final(&self.config.brokers) || start.elapsed() > self.timeout() {
                 let code = Code::OperationTimedOut;
                 self.give_up(code);
                 return Err(self.causes.explain(code, &self.config.brokers, timeout));
@@ -128,10 +132,26 @@ impl Connection {
         }
     }
 
-    /// How long the next request may take.
+    /// How long a request may take: the time-out; what is left of it where an advertised address that can't be
+    /// used has held up others before. A cluster that is slow for another reason gets all of it each time.
     pub(super) fn timeout(&self) -> Duration {
-        let is_lost = self.is_lost.load(Ordering::Relaxed);
-        if is_lost { self.config.timeout.min(AFTER_LOSS) } else { self.config.timeout }
+        let least = self.config.timeout.min(AFTER_LOSS);
+        if self.is_lost.load(Ordering::Relaxed) {
+            return least;
+        }
+        if self.causes.advertised().is_none() {
+            return self.config.timeout;
+        }
+        let waited = Duration::from_millis(self.waited.load(Ordering::Relaxed));
+        self.config.timeout.saturating_sub(waited).max(least)
+    }
+
+    /// Counts the time of a request whose answer came late.
+    fn count(&self, start: Instant) {
+        let took = start.elapsed();
+        if took > PATIENCE {
+            self.waited.fetch_add(took.as_millis() as u64, Ordering::Relaxed);
+        }
     }
 
     /// A request had no answer in its time: the next ones are not given as much again.
@@ -165,6 +185,7 @@ impl Connection {
 
     /// Makes a request that blocks, and notes why if it takes long.
     pub(super) fn noting<T>(&self, request: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
         let (done, is_done) = mpsc::channel::<()>();
         std::thread::scope(|scope| {
             // Without a thread there is no note.
@@ -176,6 +197,7 @@ impl Connection {
             });
             let outcome = request();
             drop(done);
+            self.count(start);
             outcome
         })
     }
