@@ -175,7 +175,7 @@ mod tests {
             prop_assert_eq!(object["id"].as_u64(), Some(id));
             prop_assert_eq!(object["attempt"].as_u64(), Some(2));
             let read = parse_json(&line).unwrap();
-            prop_assert_eq!((read.key, read.value), (key, value));
+            prop_assert_eq!((read.key.as_deref(), read.value.as_deref()), (key.as_deref(), value.as_deref()));
         }
     }
 }

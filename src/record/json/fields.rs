@@ -1,5 +1,6 @@
 //! The values of a JSON record's fields: text, base64, a partition, a time; each may be given once. Pure: no clock, no IO.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
@@ -38,21 +39,21 @@ impl<T> Once<T> {
     }
 }
 
-/// A string or null, as bytes.
+/// A string or null, as bytes. They are copied only where the text has escapes.
 pub(super) struct Text {
     pub(super) field: &'static str,
 }
 
 impl<'de> DeserializeSeed<'de> for Text {
-    type Value = Option<Vec<u8>>;
+    type Value = Option<Cow<'de, [u8]>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl Visitor<'_> for Text {
-    type Value = Option<Vec<u8>>;
+impl<'de> Visitor<'de> for Text {
+    type Value = Option<Cow<'de, [u8]>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a string or null as {:?}", self.field)?;
@@ -62,12 +63,12 @@ impl Visitor<'_> for Text {
         }
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(text.as_bytes().to_vec()))
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Borrowed(text.as_bytes())))
     }
 
-    fn visit_string<E: de::Error>(self, text: String) -> Result<Self::Value, E> {
-        Ok(Some(text.into_bytes()))
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(text.as_bytes().to_vec())))
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {

@@ -7,6 +7,8 @@ mod parse;
 mod tests;
 mod write;
 
+use std::borrow::Cow;
+
 use crate::record::OwnedHeader;
 
 pub(crate) use parse::parse_json;
@@ -24,18 +26,18 @@ pub(crate) fn short(text: &str) -> String {
     shown
 }
 
-/// A record that was read from JSON, for a producer.
+/// A record that was read from JSON, for a producer. Key and value are those of the text, unless it has escapes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct JsonRecord {
+pub(crate) struct JsonRecord<'a> {
     pub topic: Option<String>,
     /// Never negative.
     pub partition: Option<i32>,
     /// Milliseconds since the epoch.
     pub timestamp: Option<i64>,
     /// `None` is null, which is not empty.
-    pub key: Option<Vec<u8>>,
+    pub key: Option<Cow<'a, [u8]>>,
     /// `None` is a tombstone, which is not empty.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Cow<'a, [u8]>>,
     /// In the record's order, duplicates too.
     pub headers: Vec<OwnedHeader>,
 }

@@ -1,5 +1,6 @@
 //! JSON to a record: kq's form, and those of kcat, rpk and kaf. Pure: no clock, no IO.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use anyhow::{Result, anyhow};
@@ -27,7 +28,7 @@ use super::{JsonRecord, short};
 /// that would lose something: a known name in other letter case (`Key`) is an error,
 /// and so are kcat's `key_error` and `payload_error`, which mark a null that replaces
 /// bytes that kcat could not decode.
-pub(crate) fn parse_json(line: &[u8]) -> Result<JsonRecord> {
+pub(crate) fn parse_json(line: &[u8]) -> Result<JsonRecord<'_>> {
     serde_json::from_slice(line).map_err(|e| {
         // The caller names the line; serde_json would call each one line 1.
         let column = e.column();
@@ -48,7 +49,7 @@ pub(crate) fn parse_json(line: &[u8]) -> Result<JsonRecord> {
     })
 }
 
-impl<'de> de::Deserialize<'de> for JsonRecord {
+impl<'de> de::Deserialize<'de> for JsonRecord<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(RecordVisitor)
     }
@@ -118,13 +119,13 @@ impl Visitor<'_> for FieldName {
 struct RecordVisitor;
 
 impl<'de> Visitor<'de> for RecordVisitor {
-    type Value = JsonRecord;
+    type Value = JsonRecord<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(r#"an object such as {"key":"k","value":"v"}"#)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonRecord, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonRecord<'de>, A::Error> {
         let mut topic = Once::new("topic");
         let mut partition = Once::new("partition");
         let mut timestamp = Once::new("timestamp");
@@ -137,9 +138,13 @@ impl<'de> Visitor<'de> for RecordVisitor {
                 Field::Partition => partition.set(name, map.next_value_seed(Partition)?)?,
                 Field::Timestamp => timestamp.set(name, map.next_value_seed(Time { field: name })?)?,
                 Field::Key => key.set(name, map.next_value_seed(Text { field: name })?)?,
-                Field::KeyBase64 => key.set(name, map.next_value_seed(Base64 { field: name })?)?,
+                Field::KeyBase64 => {
+                    key.set(name, map.next_value_seed(Base64 { field: name })?.map(Cow::Owned))?
+                }
                 Field::Value => value.set(name, map.next_value_seed(Text { field: name })?)?,
-                Field::ValueBase64 => value.set(name, map.next_value_seed(Base64 { field: name })?)?,
+                Field::ValueBase64 => {
+                    value.set(name, map.next_value_seed(Base64 { field: name })?.map(Cow::Owned))?
+                }
                 Field::Headers => headers.set(name, map.next_value_seed(Headers)?)?,
                 Field::Undecoded => {
                     if let Some(why) = map.next_value::<Option<String>>()? {
@@ -160,7 +165,7 @@ impl<'de> Visitor<'de> for RecordVisitor {
         }
         Ok(JsonRecord {
             // The bytes come from a string, so they are UTF-8.
-            topic: topic.content.and_then(|bytes| String::from_utf8(bytes).ok()),
+            topic: topic.content.and_then(|bytes| String::from_utf8(bytes.into_owned()).ok()),
             partition: partition.content,
             timestamp: timestamp.content,
             key: key.content,
