@@ -90,26 +90,8 @@ impl fmt::Display for Cause {
                 f.write_str("given up before it was acknowledged")?;
             }
             // The batch fails whole, and librdkafka does not say for which of its records.
-            Code::InvalidTimestamp => {
-                f.write_str(
-                    "the topic refuses a timestamp of its batch (message.timestamp.after.max.ms, \
-                     message.timestamp.before.max.ms); -X batch.num.messages=1 sends the others",
-                )?;
-            }
-            // Also of a timestamp, where several are refused. Where one record is, librdkafka gives all of the
-            // batch its code (`rd_kafka_dr_msgq0`).
-            Code::InvalidRecord => {
-                f.write_str(
-                    "the broker refuses a record of its batch: one without a key in a compacted topic \
-                     (cleanup.policy), or with a timestamp out of range (message.timestamp.after.max.ms, \
-                     message.timestamp.before.max.ms); -X batch.num.messages=1 sends the others",
-                )?;
-            }
-            Code::InvalidDifferentRecord => {
-                f.write_str(
-                    "not written, since the broker refuses another record of its batch \
-                     (-X batch.num.messages=1 sends it)",
-                )?;
+            code @ (Code::InvalidTimestamp | Code::InvalidRecord | Code::InvalidDifferentRecord) => {
+                write!(f, "{}; -X batch.num.messages=1 sends the others", words(code))?;
             }
             code => f.write_str(&words(code))?,
         }

@@ -92,7 +92,7 @@ pub(super) async fn deliver(
                 return Err(format!("{}: {}", letter.topic, words(code)));
             }
             Err(code) => {
-                shared.log.error(format_args!("send to {}: {code}; trying again", letter.topic));
+                shared.log.error(format_args!("send to {}: {}; trying again", letter.topic, words(code)));
                 tokio::time::sleep(backoff.delay(attempt.min(32), random).max(SHORTEST_WAIT)).await;
             }
         }

@@ -97,3 +97,18 @@ fn acks_that_promise_less_are_named() {
         .success()
         .stderr_has("--dlq, --output-topic: acks 0: no broker confirms a record, and one may be lost");
 }
+
+#[test]
+fn output_that_its_topic_refuses_says_why() {
+    let cluster = Cluster::get();
+    let (topic, output) = (cluster.create("keyless", 1), cluster.topic("compacted"));
+    let compacted = ["--config", "cleanup.policy=compact"];
+    cluster.kq(["topic", "create", &output, "--partitions", "1"]).args(compacted).run().success();
+    cluster.kq(["produce", &topic]).stdin("a\n").run().success();
+    let flags = ["-g", "refused", "--shutdown-timeout", "1s"];
+    let worker = sends(&cluster, &topic, &output, &flags, "cat").spawn();
+    worker.wait_for_stderr("one without a key in a compacted topic (cleanup.policy)");
+    worker.terminate();
+    worker.wait().status(75).stderr_lacks("validate record");
+    sends(&cluster, &topic, &cluster.create("output", 1), &flags, "cat").run().success().stderr_has("1 done");
+}

@@ -361,6 +361,16 @@ fn own_words(code: Code) -> Option<String> {
         }
         Code::CriticalSystemResource => threads::NO_MORE,
         Code::LeaderNotAvailable => "no leader at present (`kq topic describe` shows where its replicas are)",
+        Code::InvalidTimestamp => {
+            "the topic refuses a timestamp of its batch (message.timestamp.after.max.ms, message.timestamp.before.max.ms)"
+        }
+        // Also of a timestamp, where several are refused. Where one record is, librdkafka gives all of the batch
+        // its code (`rd_kafka_dr_msgq0`).
+        Code::InvalidRecord => {
+            "the broker refuses a record of its batch: one without a key in a compacted topic (cleanup.policy), or with a \
+             timestamp out of range (message.timestamp.after.max.ms, message.timestamp.before.max.ms)"
+        }
+        Code::InvalidDifferentRecord => "not written, since the broker refuses another record of its batch",
         _ => return None,
     };
     Some(words.to_owned())
