@@ -209,13 +209,13 @@ impl<'a, P: ProducerClient> Session<'a, P> {
                         self.extent.before = self.extent.read - (framer.buffered() + end) as u64;
                         self.send(framer.buffer(), &ranges, at);
                     }
-                    if framer.buffered() > self.longest.bytes
-                        && self.stop.is_none()
-                        && self.is_too_long(framer.buffered())
-                        && framer.discard()
-                    {
-                        at.line += 1;
-                        self.drop_frame(*at);
+                    if framer.buffered() > self.longest.bytes && self.stop.is_none() {
+                        if !self.is_too_long(framer.buffered()) {
+                            framer.set_longest(self.longest.bytes);
+                        } else if framer.discard() {
+                            at.line += 1;
+                            self.drop_frame(*at);
+                        }
                     }
                     framer.release();
                 }
@@ -223,8 +223,8 @@ impl<'a, P: ProducerClient> Session<'a, P> {
                     self.extent.before = self.extent.read - framer.buffered() as u64;
                     match framer.finish() {
                         Some(tail) => self.send(tail, std::slice::from_ref(&(0..tail.len())), at),
-                        // An empty file is one empty record.
-                        None if self.settings.delimiter.is_empty() => {
+                        // An empty file is one empty record; one that was dropped is none.
+                        None if self.settings.delimiter.is_empty() && at.line == 0 => {
                             self.send(&[], std::slice::from_ref(&(0..0)), at);
                         }
                         None => {}
@@ -317,12 +317,13 @@ impl<'a, P: ProducerClient> Session<'a, P> {
     }
 
     /// Waits until stdout has taken the whole report; after a signal, no longer than a reader is given that takes
-    /// nothing.
-    fn finish_report(&mut self) {
+    /// nothing. Stores how many records the report still lacks in `lacking`.
+    fn finish_report(&mut self, lacking: &AtomicU64) {
         let (mut untaken, mut since) = (self.reporter.untaken(), Instant::now());
         loop {
             self.write_report();
             let left = self.reporter.untaken();
+            lacking.store(left, Relaxed);
             if left == 0 {
                 return;
             }
@@ -382,8 +383,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
         }
         self.serve(Duration::ZERO);
         waiting.store(0, Relaxed);
-        untaken.store(self.reporter.untaken(), Relaxed);
-        self.finish_report();
+        self.finish_report(&untaken);
     }
 }
 

@@ -200,6 +200,18 @@ fn a_record_that_the_topic_refuses_for_sure_fails_while_it_is_read_and_the_other
 }
 
 #[test]
+fn a_file_that_the_topic_refuses_for_sure_leaves_no_empty_record() {
+    let cluster = Cluster::new().with_topic("orders", 1);
+    cluster.configure("orders", "max.message.bytes", "300000");
+    let (outcome, said) = produce(&cluster, &"x".repeat(2 << 20), &["--whole"]);
+    assert_eq!(outcome.unwrap(), Exit::Failed);
+    assert!(said.contains("larger than the topic takes"), "{said}");
+    assert_eq!(cluster.values("orders", 0), [""; 0]);
+    let (outcome, _) = produce(&cluster, "", &["--whole"]);
+    assert_eq!((outcome.unwrap(), cluster.values("orders", 0)), (Exit::Done, vec![String::new()]));
+}
+
+#[test]
 fn a_limit_that_was_raised_is_asked_for_again() {
     let cluster = Cluster::new().with_topic("orders", 1);
     cluster.configure("orders", "max.message.bytes", "300000");
