@@ -76,6 +76,12 @@ impl Location {
     fn key(&self, passwords: Passwords<'_>) -> anyhow::Result<Vec<Setting>> {
         let bytes = self.bytes()?;
         let same = |names: &[&str]| names.iter().map(|name| self.setting(name, self.path.clone())).collect();
+        let is_pkcs12 = bytes.starts_with(&[0x30]);
+        let to_openssl = || {
+            let mut settings: Vec<Setting> = same(&[KEYS]);
+            settings.extend(passwords.store.map(|password| self.setting(KEYS_PASSWORD, password.to_owned())));
+            settings
+        };
         let store = match keystore::read(&bytes, passwords, Wanted::Keys) {
             Ok(store) => store,
             Err(Refusal::Pem) => {
@@ -85,15 +91,14 @@ impl Location {
                 return Ok(settings);
             }
             // OpenSSL reads forms of PKCS12 that kq does not, such as those without lengths (BER).
-            Err(Refusal::Damaged(_) | Refusal::Unsupported(_)) if bytes.starts_with(&[0x30]) => {
-                let mut settings: Vec<Setting> = same(&[KEYS]);
-                settings
-                    .extend(passwords.store.map(|password| self.setting(KEYS_PASSWORD, password.to_owned())));
-                return Ok(settings);
-            }
+            Err(Refusal::Damaged(_) | Refusal::Unsupported(_)) if is_pkcs12 => return Ok(to_openssl()),
             Err(refusal) => bail!(self.refused(&refusal, KEYS_PASSWORD, passwords)),
         };
         let key = match &store.keys[..] {
+            // No certificate has the key's id. OpenSSL finds the key's own by its public key (PKCS12_parse).
+            [key] if key.chain.is_empty() && is_pkcs12 && !store.trusted.is_empty() => {
+                return Ok(to_openssl());
+            }
             [key] => key,
             [] => bail!(self.error("it contains no private key")),
             keys => {

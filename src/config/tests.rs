@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
+use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
+
 use super::*;
 use crate::config::fake::Table;
 use crate::config::secret::Secret;
@@ -446,6 +448,40 @@ fn a_key_store_in_a_form_that_kq_does_not_know_is_left_to_openssl() {
     let trust = format!("ssl.truststore.location={path}");
     let e = error(&ConnectionArgs::default(), &[("KQ_X", &trust)]);
     assert!(e.contains("it is damaged, or in a form that kq can't read") && e.contains("keytool"), "{e}");
+}
+
+#[test]
+fn a_key_store_in_which_no_id_joins_key_and_certificate_is_left_to_openssl() {
+    let passwords = keystore::Passwords { store: Some("changeit"), key: None };
+    let bytes = std::fs::read(tls("client.p12")).unwrap();
+    let key = keystore::read(&bytes, passwords, keystore::Wanted::Keys).unwrap().keys.remove(0);
+    let with = |certificates: &[Vec<u8>]| {
+        let mut store = KeyStore::new();
+        let alone = PrivateKeyChain::new("id", PrivateKey::from_der(&key.der).unwrap(), []);
+        store.add_entry("client", KeyStoreEntry::PrivateKeyChain(alone));
+        for (number, der) in certificates.iter().enumerate() {
+            let certificate = Certificate::from_der(der).unwrap();
+            store.add_entry(&number.to_string(), KeyStoreEntry::Certificate(certificate));
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), store.writer("changeit").write().unwrap()).unwrap();
+        file
+    };
+    let of = |file: &tempfile::NamedTempFile| {
+        let path = file.path().display();
+        let x = format!("ssl.keystore.location={path},ssl.keystore.password=changeit");
+        resolve(&ConnectionArgs::default(), &[("KQ_X", &x)])
+    };
+    let file = with(&key.chain);
+    let config = of(&file).unwrap();
+    assert_eq!(property_of(&config, "ssl.keystore.location").as_deref(), file.path().to_str());
+    assert_eq!(property_of(&config, "ssl.keystore.password").as_deref(), Some("changeit"));
+    // That OpenSSL finds the certificate in it.
+    let store = openssl::pkcs12::Pkcs12::from_der(&std::fs::read(file.path()).unwrap()).unwrap();
+    let found = store.parse2("changeit").unwrap().cert.unwrap();
+    assert_eq!(found.to_der().unwrap(), key.chain[0]);
+    let e = of(&with(&[])).unwrap_err();
+    assert!(format!("{e:#}").ends_with("it contains no certificate of its private key"), "{e:#}");
 }
 
 #[test]
