@@ -498,7 +498,7 @@ fn a_store_that_can_not_be_used_is_named_with_its_property_and_no_password() {
         ("truststore", "trust-legacy.p12", "ssl.truststore.password=hunter2", "the password is wrong"),
         ("truststore", "trust.jks", "ssl.truststore.password=hunter2", "the password is wrong"),
         ("truststore", "make", "", "neither a PKCS12 nor a JKS store"),
-        ("truststore", "client.jks", "", "it contains no certificate to trust"),
+        ("truststore", "client.jks", "ssl.truststore.password=hunter2", "the password is wrong"),
         ("keystore", "trust.p12", "ssl.keystore.password=changeit", "it contains no private key"),
         ("keystore", "client.p12", "", "it has a password: give it as ssl.keystore.password"),
         (

@@ -16,7 +16,7 @@ const DIGEST: usize = 20;
 const KEY_PROTECTOR: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x2a, 0x02, 0x11, 0x01, 0x01];
 
 /// Reads a store. Its certificates can be read without a password, as in Java: it then says nothing of
-/// whether they were changed.
+/// whether they were changed. If the trusted ones are wanted, each key's own is one of them, as in Java.
 pub(super) fn read(bytes: &[u8], passwords: Passwords<'_>, wanted: Wanted) -> Result<Store, Refusal> {
     let cut = || Refusal::Damaged("it ends early".to_owned());
     let (content, digest) = bytes.split_at_checked(bytes.len().saturating_sub(DIGEST)).ok_or_else(cut)?;
@@ -44,10 +44,13 @@ pub(super) fn read(bytes: &[u8], passwords: Passwords<'_>, wanted: Wanted) -> Re
                 for _ in 0..fields.number()? {
                     chain.push(fields.certificate(version)?);
                 }
-                if wanted == Wanted::Keys {
-                    let password = passwords.key.or(passwords.store).ok_or(Refusal::NoPassword)?;
-                    let der = unprotected(protected, password)?;
-                    store.keys.push(Key { alias, der, chain });
+                match wanted {
+                    Wanted::Trusted => store.trusted.extend(chain.into_iter().next()),
+                    Wanted::Keys => {
+                        let password = passwords.key.or(passwords.store).ok_or(Refusal::NoPassword)?;
+                        let der = unprotected(protected, password)?;
+                        store.keys.push(Key { alias, der, chain });
+                    }
                 }
             }
             2 => store.trusted.push(fields.certificate(version)?),

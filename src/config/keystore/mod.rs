@@ -8,7 +8,8 @@ use std::fmt;
 /// What a store contains. `{:?}` shows no key.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Store {
-    /// The certificates that are trusted, in DER.
+    /// The certificates that are trusted, in DER. Where [`Wanted::Trusted`] is asked for, also the own
+    /// certificate of each key, which Java trusts too (`TrustStoreUtil`).
     pub trusted: Vec<Vec<u8>>,
     pub keys: Vec<Key>,
 }
@@ -64,7 +65,7 @@ pub(super) fn read(bytes: &[u8], passwords: Passwords<'_>, wanted: Wanted) -> Re
         [0xfe, 0xed, 0xfe, 0xed, ..] => jks::read(bytes, passwords, wanted),
         [0xce, 0xce, 0xce, 0xce, ..] => Err(Refusal::Unsupported("a JCEKS store".to_owned())),
         // A DER sequence with a length of more than one byte.
-        [0x30, 0x80..=0x84, ..] => pkcs12::read(bytes, passwords),
+        [0x30, 0x80..=0x84, ..] => pkcs12::read(bytes, passwords, wanted),
         _ if memchr::memmem::find(bytes, b"-----BEGIN ").is_some() => Err(Refusal::Pem),
         _ => Err(Refusal::NotAStore),
     }

@@ -4,13 +4,13 @@
 use p12_keystore::error::Error;
 use p12_keystore::{CertificateBag, Pkcs12Archive, PrivateKeyBag};
 
-use super::{Key, Passwords, Refusal, Store};
+use super::{Key, Passwords, Refusal, Store, Wanted};
 
 /// Reads a store. Its keys have the store's password, as in every store that `keytool` or openssl writes.
 ///
 /// Trusted are the certificates that Java marks so; without any, all that belong to no key, since
-/// openssl does not set that mark.
-pub(super) fn read(bytes: &[u8], passwords: Passwords<'_>) -> Result<Store, Refusal> {
+/// openssl does not set that mark. If they are wanted, each key's own certificate is one of them, as in Java.
+pub(super) fn read(bytes: &[u8], passwords: Passwords<'_>, wanted: Wanted) -> Result<Store, Refusal> {
     let password = passwords.store.unwrap_or_default();
     let archive = Pkcs12Archive::from_pkcs12(bytes, password).map_err(|e| match e {
         Error::MacError(_) | Error::Pkcs5Error(_) | Error::UnpadError if passwords.store.is_none() => {
@@ -30,11 +30,14 @@ pub(super) fn read(bytes: &[u8], passwords: Passwords<'_>) -> Result<Store, Refu
     let keys: Vec<Key> = archive.keys.iter().map(|key| with_chain(key, certificates)).collect();
     let is_of_key = |der: &[u8]| keys.iter().any(|key| key.chain.iter().any(|of_key| of_key == der));
     let any_marked = certificates.iter().any(|bag| bag.trusted);
-    let trusted = certificates
+    let mut trusted: Vec<Vec<u8>> = certificates
         .iter()
         .filter(|bag| if any_marked { bag.trusted } else { !is_of_key(bag.cert.as_der()) })
         .map(|bag| bag.cert.as_der().to_vec())
         .collect();
+    if wanted == Wanted::Trusted {
+        trusted.extend(keys.iter().filter_map(|key| key.chain.first().cloned()));
+    }
     Ok(Store { trusted, keys })
 }
 

@@ -42,6 +42,15 @@ fn a_trust_store_of_each_kind_has_its_certificates() {
 }
 
 #[test]
+fn of_a_key_store_the_certificate_of_its_key_is_trusted_and_not_the_chain() {
+    for (name, bytes) in key_stores() {
+        let store = read(bytes, RIGHT, Wanted::Trusted).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        let own = read(bytes, RIGHT, Wanted::Keys).unwrap().keys.remove(0).chain.remove(0);
+        assert_eq!(store.trusted, [own], "{name}");
+    }
+}
+
+#[test]
 fn a_key_store_of_each_kind_has_its_key_and_the_whole_chain() {
     for (name, bytes) in key_stores() {
         let store = read(bytes, RIGHT, Wanted::Keys).unwrap_or_else(|e| panic!("{name}: {e:?}"));
