@@ -33,7 +33,7 @@ const TWINS: &[(&str, &str)] = &[
 /// Lines are `name=value` or `name: value`, `#` and `!` begin comments. In a file of Java a backslash at
 /// the end of a line joins the next to it, and `\\ \= \: \n \t \uXXXX` are escapes (any other backslash
 /// is kept where librdkafka has the name too, and removed where only Java has it). In a file of librdkafka
-/// or kcat ([`Dialect::of`]) a backslash is itself. An empty value counts as not given.
+/// or kcat ([`Dialect::of`]) a backslash is itself, except at the end of a line of `sasl.jaas.config`. An empty value counts as not given.
 ///
 /// A name that librdkafka does not have, and that has no twin, is not used, and is reported. It is an
 /// error where it begins with `ssl.`, `sasl.` or `security.`: a connection must not be less safe than
@@ -42,15 +42,28 @@ pub(crate) fn parse(text: &str, path: &str, catalogue: &dyn Catalogue) -> anyhow
     refuse_other_kinds(text, path)?;
     let dialect = Dialect::of(text, path);
     let entries = entries(text, dialect);
-    let mut file = File { reading: reading(&entries, dialect, text), ..File::default() };
-    for entry in &entries {
+    let reading = reading(&entries, dialect, text);
+    match used(&entries, path, catalogue) {
+        Ok(file) => Ok(File { reading, ..file }),
+        // The other reading may be the right one.
+        Err(e) => Err(match reading {
+            Some(reading) => anyhow!("{e:#} ({path}: {reading})"),
+            None => e,
+        }),
+    }
+}
+
+/// What the entries of a file ask for.
+fn used(entries: &[Entry], path: &str, catalogue: &dyn Catalogue) -> anyhow::Result<File> {
+    let mut file = File::default();
+    for entry in entries {
         let origin = format!("{path}:{}", entry.line);
         if entry.name == ASSIGNOR && !entry.value.is_empty() {
             // Java's values are names of classes; kq has a flag for it.
             file.unused.push(format!("{ASSIGNOR} (use --assignor)"));
             continue;
         }
-        for (name, value) in mapped(entry, &entries, &origin)? {
+        for (name, value) in mapped(entry, entries, &origin)? {
             if let Some(instead) = properties::reserved(name) {
                 file.unused.push(format!("{name} ({instead})"));
             } else if properties::is_known(name) {
@@ -109,7 +122,7 @@ fn reading(entries: &[Entry], dialect: Dialect, text: &str) -> Option<String> {
     let other = entries.iter().find(|entry| properties::is_only_librdkafkas(&entry.name))?;
     (dialect == Dialect::Librdkafka && text.contains('\\')).then(|| {
         format!(
-            "it has names of librdkafka ({}) and of Java ({}): each backslash in it is taken as a character",
+            "it has names of librdkafka ({}) and of Java ({}): every backslash in it is taken as a character",
             other.name, java.name
         )
     })
@@ -272,6 +285,17 @@ mod tests {
         assert_eq!(kcats.reading, None);
         let both = parse("debug=all\nfetch.max.wait.ms=1\nclient.id=a\\tb\n", "f", &Table).unwrap();
         assert!(both.reading.unwrap().contains("librdkafka (debug) and of Java (fetch.max.wait.ms)"));
+        let wrong = error("debug=all\nfetch.max.wait.ms=1\nlinger.ms=\\u0031\n");
+        assert!(wrong.starts_with("f:3 linger.ms=\\u0031"), "{wrong}");
+        assert!(wrong.contains("(f: it has names of librdkafka (debug) and of Java"), "{wrong}");
+    }
+
+    #[test]
+    fn a_login_of_java_over_several_lines_may_stand_beside_a_name_of_librdkafka() {
+        let text = "ssl.ca.location=/ca.pem\nsasl.jaas.config=a.PlainLoginModule required \\\n  username=\"u\" \\\n  \
+            password=\"p\";\n";
+        let expected = [("ssl.ca.location", "/ca.pem"), ("sasl.username", "u"), ("sasl.password", "p")];
+        assert_eq!(given(text), owned(&expected));
     }
 
     #[test]

@@ -31,8 +31,9 @@ pub(crate) struct ConnectionArgs {
     /// [env: KQ_CONFIG_FILE]
     ///
     /// Trust stores and key stores that it names may be PKCS12, JKS or PEM; PEM text in it may stand on one
-    /// line. A backslash in it is an escape, as in Java. It is a character where a property is one that only
-    /// librdkafka has, such as sasl.password, and in a file named kcat.conf
+    /// line. A backslash in it is an escape, as in Java. If any property in the file is one that only librdkafka
+    /// or kcat has, such as sasl.password, every backslash in the whole file is a character, except at the end
+    /// of a line of sasl.jaas.config. So it is in a file named kcat.conf too
     #[arg(short = 'F', long, global = true, value_name = "FILE")]
     pub config_file: Option<String>,
     /// Encrypt the connection [env: KQ_TLS=1]

@@ -1,6 +1,7 @@
 //! The lines `name=value` of a configuration file, as Java or as librdkafka and kcat write them.
 //! Pure: no clock, no IO.
 
+use super::jaas::JAAS;
 use super::pem;
 use super::properties;
 
@@ -17,7 +18,8 @@ pub(super) struct Entry {
 pub(super) enum Dialect {
     /// It begins an escape, and at the end of a line it joins the next to it.
     Java,
-    /// It is a character like any other.
+    /// It is a character like any other, except at the end of a line of `sasl.jaas.config`: only Java has
+    /// that property, and writes it over several lines.
     Librdkafka,
 }
 
@@ -49,7 +51,8 @@ pub(super) fn entries(text: &str, dialect: Dialect) -> Vec<Entry> {
             continue;
         }
         let mut whole = line.to_owned();
-        while dialect == Dialect::Java && ends_open(&whole) {
+        let joins = dialect == Dialect::Java || entry(line, number, dialect).name == JAAS;
+        while joins && ends_open(&whole) {
             whole.pop();
             let Some((next, _)) = lines.next() else { break };
             whole.push_str(next.trim_start());
@@ -203,6 +206,15 @@ mod tests {
     fn a_backslash_of_librdkafka_is_a_character() {
         let text = "sasl.password=ab\\tcd\\\nclient.id = a\\u00e9\\\\ \nc:\\x";
         let expected = [("sasl.password", "ab\\tcd\\"), ("client.id", "a\\u00e9\\\\"), ("c", "\\x")];
+        assert_eq!(read(text, Dialect::Librdkafka), owned(&expected));
+    }
+
+    #[test]
+    fn a_login_of_java_goes_on_over_the_lines_beside_names_of_librdkafka() {
+        let text = "ssl.ca.location=C:\\x\\\nsasl.jaas.config = a.PlainLoginModule required \\\r\n  \
+            username=\"u\" \\\n  password=\"p\";\nc=1\n";
+        let login = r#"a.PlainLoginModule required username="u" password="p";"#;
+        let expected = [("ssl.ca.location", "C:\\x\\"), (JAAS, login), ("c", "1")];
         assert_eq!(read(text, Dialect::Librdkafka), owned(&expected));
     }
 
