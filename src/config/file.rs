@@ -150,7 +150,12 @@ fn refuse_other_kinds(text: &str, path: &str) -> anyhow::Result<()> {
              and --sasl-password-file"
         );
     }
-    if first.starts_with(['{', '[', '<']) {
+    // The head of a section (`[default]`), as Python's configparser demands, says nothing.
+    let is_section = first.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).is_some_and(|inside| {
+        inside.starts_with(|c: char| c.is_ascii_alphabetic())
+            && inside.bytes().all(|b| b.is_ascii_alphanumeric() || b"._- ".contains(&b))
+    });
+    if first.starts_with(['{', '[', '<']) && !is_section {
         bail!("{path} is not a file of properties: a line is name=value");
     }
     Ok(())
@@ -316,6 +321,15 @@ mod tests {
             assert!(error.contains(part) && !error.contains("hunter2"), "{error}");
         }
         assert_eq!(given("client.id {x}"), owned(&[("client.id", "{x}")]));
+    }
+
+    #[test]
+    fn the_head_of_a_section_is_passed_over() {
+        let text = "[default]\nclient.id=me\n\n[my-consumer]\nacks=1\n";
+        assert_eq!(given(text), owned(&[("client.id", "me"), ("request.required.acks", "1")]));
+        for other in ["[{\"client.id\": \"me\"}]", "[1]", "[]", "[a"] {
+            assert!(error(other).contains("a line is name=value"), "{other}");
+        }
     }
 
     #[test]
