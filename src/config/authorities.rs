@@ -1,6 +1,7 @@
 //! The CA certificates that the environment names for every program: `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 
-use std::path::Path;
+use std::io::{Error, ErrorKind};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
@@ -14,7 +15,8 @@ const DIR: &str = "SSL_CERT_DIR";
 ///
 /// OpenSSL knows these variables, but librdkafka asks it for them only where it finds no CA certificates
 /// of the system (`rd_kafka_ssl_set_certs`). As for OpenSSL, both may be set, and `SSL_CERT_DIR` may name
-/// several folders with `:` between them, of which the files named by a hash (`openssl rehash`) count.
+/// several folders with `:` between them, of which the files named by a hash (`openssl rehash`) count. One
+/// that does not exist is passed over while another one, or the file, is left.
 pub(super) fn of_environment(env: Lookup<'_>) -> anyhow::Result<Vec<Setting>> {
     let given = |name: &str| env(name).filter(|value| !value.is_empty());
     let (file, folders) = (given(FILE), given(DIR));
@@ -24,12 +26,18 @@ pub(super) fn of_environment(env: Lookup<'_>) -> anyhow::Result<Vec<Setting>> {
     let mut settings = Vec::new();
     // librdkafka takes one location, a file or a folder, and PEM text beside it.
     let mut pem = Vec::new();
-    if let [folder] = folders[..] {
-        std::fs::read_dir(folder).with_context(|| format!("{DIR} {folder}"))?;
-        settings.push(setting(DIR, "ssl.ca.location", folder.to_owned()));
+    let (found, missing) = found(&folders)?;
+    if let Some(missing) = missing.filter(|_| found.is_empty() && file.is_none()) {
+        return Err(missing).with_context(|| format!("{DIR} {}", folders.join(":")));
+    }
+    let is_empty = found.iter().all(|folder| folder.files.is_empty());
+    if let [folder] = &found[..] {
+        if !is_empty {
+            settings.push(setting(DIR, "ssl.ca.location", folder.path.to_owned()));
+        }
     } else {
-        for folder in &folders {
-            pem.extend(hashed(folder)?);
+        for path in found.iter().flat_map(|folder| &folder.files) {
+            pem.push(certificates(path).with_context(|| format!("{DIR} {}", path.display()))?);
         }
     }
     if let Some(file) = file {
@@ -37,28 +45,48 @@ pub(super) fn of_environment(env: Lookup<'_>) -> anyhow::Result<Vec<Setting>> {
         if !pem::begins(&text) {
             bail!("{FILE} {file} contains no certificate in PEM form");
         }
-        if folders.is_empty() {
+        if is_empty {
             settings.push(setting(FILE, "ssl.ca.location", file));
         } else {
             pem.push(text);
         }
     }
     if !pem.is_empty() {
-        let origin = if given(FILE).is_none() { DIR.to_owned() } else { format!("{FILE}, {DIR}") };
-        let origin = if folders.len() == 1 { FILE.to_owned() } else { origin };
-        settings.push(setting(&origin, "ssl.ca.pem", pem::in_lines(&pem.concat())));
+        let of_folders = if found.len() > 1 { Some(DIR) } else { None };
+        let of_file = given(FILE).map(|_| FILE);
+        let origin: Vec<&str> = of_file.into_iter().chain(of_folders).collect();
+        settings.push(setting(&origin.join(", "), "ssl.ca.pem", pem::in_lines(&pem.concat())));
     } else if settings.is_empty() && !folders.is_empty() {
         bail!("{DIR} {}: no file in it is named by a hash (`openssl rehash` does it)", folders.join(":"));
     }
     Ok(settings)
 }
 
-/// The certificates of a folder that OpenSSL would find: in files with a name such as `1a2b3c4d.0`.
-fn hashed(folder: &str) -> anyhow::Result<Vec<String>> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("{DIR} {folder}"))?;
+/// A folder, and the files in it in which OpenSSL looks for certificates.
+struct Folder<'f> {
+    path: &'f str,
+    files: Vec<PathBuf>,
+}
+
+/// The folders that exist, and the error of one that does not.
+fn found<'f>(folders: &[&'f str]) -> anyhow::Result<(Vec<Folder<'f>>, Option<Error>)> {
     let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.with_context(|| format!("{DIR} {folder}"))?.path();
+    let mut missing = None;
+    for folder in folders {
+        match hashed(folder) {
+            Ok(files) => found.push(Folder { path: folder, files }),
+            Err(e) if e.kind() == ErrorKind::NotFound => missing = Some(e),
+            Err(e) => return Err(e).with_context(|| format!("{DIR} {folder}")),
+        }
+    }
+    Ok((found, missing))
+}
+
+/// The files of a folder in which OpenSSL looks for certificates: those with a name such as `1a2b3c4d.0`.
+fn hashed(folder: &str) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is_hash = name.split_once('.').is_some_and(|(hash, number)| {
             hash.len() == 8
@@ -67,7 +95,7 @@ fn hashed(folder: &str) -> anyhow::Result<Vec<String>> {
                 && number.bytes().all(|b| b.is_ascii_digit())
         });
         if is_hash {
-            found.push(certificates(&path).with_context(|| format!("{DIR} {}", path.display()))?);
+            found.push(path);
         }
     }
     Ok(found)

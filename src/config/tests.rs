@@ -546,7 +546,9 @@ fn the_cas_of_the_environment_count_where_none_are_given() {
     std::fs::write(other.path().join("1a2b3c4d.0"), CA).unwrap();
     std::fs::write(other.path().join("README"), CLIENT).unwrap();
     let ca = tls("ca.pem");
-    let both = format!("{path}:{}", other.path().display());
+    let dir = other.path().to_str().unwrap();
+    let both = format!("{path}:{dir}");
+    let missing = format!("/none:{dir}:{path}/none");
     let on = ("KQ_TLS", "1");
     let of = |env: &[(&str, &str)]| {
         let config = resolve(&ConnectionArgs::default(), env).unwrap();
@@ -554,9 +556,12 @@ fn the_cas_of_the_environment_count_where_none_are_given() {
     };
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(of(&[on, ("SSL_CERT_FILE", &ca)]), [some(&ca), None]);
-    assert_eq!(of(&[on, ("SSL_CERT_DIR", path)]), [some(path), None]);
-    assert_eq!(of(&[on, ("SSL_CERT_DIR", path), ("SSL_CERT_FILE", &ca)]), [some(path), some(CA)]);
+    assert_eq!(of(&[on, ("SSL_CERT_DIR", dir)]), [some(dir), None]);
+    assert_eq!(of(&[on, ("SSL_CERT_DIR", dir), ("SSL_CERT_FILE", &ca)]), [some(dir), some(CA)]);
+    assert_eq!(of(&[on, ("SSL_CERT_DIR", path), ("SSL_CERT_FILE", &ca)]), [some(&ca), None]);
     assert_eq!(of(&[on, ("SSL_CERT_DIR", &both)]), [None, some(CA)]);
+    assert_eq!(of(&[on, ("SSL_CERT_DIR", &missing)]), [some(dir), None]);
+    assert_eq!(of(&[on, ("SSL_CERT_DIR", "/none"), ("SSL_CERT_FILE", &ca)]), [some(&ca), None]);
     assert_eq!(of(&[on, ("SSL_CERT_FILE", ""), ("SSL_CERT_DIR", "")]), [some("probe"), None]);
     let given = ("KQ_X", "ssl.ca.location=/given");
     assert_eq!(
@@ -578,6 +583,9 @@ fn the_cas_of_the_environment_count_where_none_are_given() {
         ("SSL_CERT_FILE", "/none", "SSL_CERT_FILE /none: No such file"),
         ("SSL_CERT_FILE", "/dev/null", "SSL_CERT_FILE /dev/null contains no certificate"),
         ("SSL_CERT_DIR", "/none", "SSL_CERT_DIR /none: No such file"),
+        ("SSL_CERT_DIR", "/none:/none/2", "SSL_CERT_DIR /none:/none/2: No such file"),
+        ("SSL_CERT_DIR", "/dev/null", "SSL_CERT_DIR /dev/null: Not a directory"),
+        ("SSL_CERT_DIR", path, "no file in it is named by a hash (`openssl rehash` does it)"),
         ("SSL_CERT_DIR", "/dev:/proc/self", "SSL_CERT_DIR /dev:/proc/self: no file in it is named by a hash"),
     ] {
         let e = error(&ConnectionArgs::default(), &[on, (variable, value)]);

@@ -153,12 +153,13 @@ fn the_cas_of_ssl_cert_file_and_ssl_cert_dir_are_trusted_and_no_others() {
 
     let folder = tempfile::tempdir().expect("make a folder");
     let dir = folder.path().to_str().expect("a path in UTF-8");
-    with("SSL_CERT_DIR", dir).run().status(2).stderr_has(untrusted);
+    with("SSL_CERT_DIR", dir).run().status(2).stderr_has("`openssl rehash`");
     with("SSL_CERT_DIR", dir).env("SSL_CERT_FILE", path("ca.pem")).run().success().stdout_has(&topic);
     let hash = X509::from_pem(text("ca.pem").as_bytes()).expect("a certificate").subject_name_hash();
     std::fs::copy(fixture("ca.pem"), folder.path().join(format!("{hash:08x}.0"))).expect("copy");
     with("SSL_CERT_DIR", dir).run().success().stdout_has(&topic);
     with("SSL_CERT_DIR", &format!("/dev:{dir}")).run().success().stdout_has(&topic);
+    with("SSL_CERT_DIR", &format!("{dir}:/none")).run().success().stdout_has(&topic);
     // A CA that kq is told counts alone.
     with("SSL_CERT_FILE", &path("ca.pem"))
         .env("KQ_TLS_CA", path("client.pem"))
