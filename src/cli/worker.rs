@@ -144,7 +144,8 @@ pub(crate) struct Args {
     #[arg(long, requires = "output_topic", help_heading = "Running")]
     pub copy_headers: bool,
 
-    /// Pass passwords in the command's environment too (KQ_SASL_PASSWORD, KQ_TLS_KEY_PASSWORD)
+    /// Pass passwords in the command's environment too (KQ_SASL_PASSWORD, KQ_TLS_KEY_PASSWORD). The private
+    /// key of a key store or of ssl.key.pem is passed in KQ_X: that of a key store is not encrypted there
     #[arg(long, help_heading = "Running")]
     pub pass_credentials: bool,
 

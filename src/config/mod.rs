@@ -212,14 +212,17 @@ impl Config {
         variables
     }
 
-    /// [`Config::environment`] with the passwords in it, and the private key.
+    /// [`Config::environment`] with the passwords in it, and the private key. Where PEM text is too long for
+    /// a variable in all, its CA certificates are left out.
     pub(crate) fn environment_with_credentials(&self) -> Vec<(String, String)> {
         let mut variables = self.environment();
         self.export(
             &[("KQ_TLS_KEY_PASSWORD", "ssl.key.password"), ("KQ_SASL_PASSWORD", "sasl.password")],
             &mut variables,
         );
-        let pem = self.exported_pem(&["ssl.ca.pem", "ssl.certificate.pem", "ssl.key.pem"]);
+        let identity = ["ssl.certificate.pem", "ssl.key.pem"];
+        let pem = self.exported_pem(&[&["ssl.ca.pem"][..], &identity].concat());
+        let pem = pem.or_else(|| self.exported_pem(&identity));
         variables.retain(|(name, _)| name != "KQ_X" || pem.is_none());
         variables.extend(pem);
         variables
@@ -227,18 +230,28 @@ impl Config {
 
     /// `KQ_X` with these properties of PEM text, for which there are no variables.
     fn exported_pem(&self, names: &[&str]) -> Option<(String, String)> {
-        let given = |name: &&str| self.setting(name).filter(|setting| setting.source != Source::System);
+        let given = |name: &&str| self.exportable(name);
         let property = |Property { name, value }: &Property| format!("{name}={}", value.replace(',', "\\,"));
         let all: Vec<String> = names.iter().filter_map(given).map(|s| property(&s.property)).collect();
         let all = all.join(",");
         (!all.is_empty() && all.len() <= LONGEST_VARIABLE).then(|| ("KQ_X".to_owned(), all))
     }
 
+    /// Whether the variables of a child lack the CA certificates, since they are too long for one.
+    pub(crate) fn lacks_authorities(&self, of_child: &[(String, String)]) -> bool {
+        let has_them = |(name, value): &(String, String)| name == "KQ_X" && value.starts_with("ssl.ca.pem=");
+        self.exportable("ssl.ca.pem").is_some() && !of_child.iter().any(has_them)
+    }
+
+    /// The setting of a property, unless a child has it without kq: what has the lowest rank comes from
+    /// variables that the child has too.
+    fn exportable(&self, name: &str) -> Option<&Setting> {
+        self.setting(name).filter(|setting| setting.source != Source::System)
+    }
+
     fn export(&self, names: &[(&str, &str)], variables: &mut Vec<(String, String)>) {
         for (variable, name) in names {
-            // What has the lowest rank comes from variables that the child has too.
-            if let Some(Setting { property, .. }) = self.setting(name).filter(|s| s.source != Source::System)
-            {
+            if let Some(Setting { property, .. }) = self.exportable(name) {
                 variables.push(((*variable).to_owned(), property.value.clone()));
             }
         }

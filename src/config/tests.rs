@@ -426,6 +426,32 @@ fn a_child_gets_what_is_in_the_stores_and_the_key_only_with_the_passwords() {
 }
 
 #[test]
+fn a_child_gets_certificate_and_key_even_where_the_ca_certificates_are_too_long_for_a_variable() {
+    let with = |authorities: usize| {
+        let (args, _file) = with_file(&format!(
+            "security.protocol=SSL\nssl.ca.pem={}\nssl.certificate.pem={CLIENT}\nssl.key.pem={CLIENT_KEY}\n",
+            CA.repeat(authorities)
+        ));
+        resolve(&args, &[]).unwrap()
+    };
+    let names = |variables: &[(String, String)]| {
+        let x = variables.iter().find(|(name, _)| name == "KQ_X").map(|(_, value)| value.as_str());
+        ["ssl.ca.pem=", "ssl.certificate.pem=", "ssl.key.pem="].map(|name| x.unwrap_or("").contains(name))
+    };
+    let fitting = LONGEST_VARIABLE / (CA.len() + 1);
+    for (authorities, with_key, without, lacking) in [
+        (1, [true, true, true], [true, false, false], [false, false]),
+        (fitting, [false, true, true], [true, false, false], [true, false]),
+        (2 * fitting, [false, true, true], [false, false, false], [true, true]),
+    ] {
+        let config = with(authorities);
+        let both = [config.environment_with_credentials(), config.environment()];
+        assert_eq!(both.each_ref().map(|variables| names(variables)), [with_key, without], "{authorities}");
+        assert_eq!(both.map(|variables| config.lacks_authorities(&variables)), lacking, "{authorities}");
+    }
+}
+
+#[test]
 fn a_store_may_be_a_pem_file_and_may_be_given_by_x() {
     let x = |text: String| ConnectionArgs { properties: vec![text.into()], ..Default::default() };
     let config = resolve(&x(format!("ssl.truststore.location={}", tls("ca.pem"))), &[]).unwrap();

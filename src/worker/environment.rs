@@ -22,14 +22,17 @@ const LONGEST_HEADERS: usize = 64 << 10;
 const TAKEN_OUT: [&str; 3] = ["KQ_TOPIC", "KQ_GROUP", "KQ_X"];
 const SECRETS: [&str; 3] = ["KQ_SASL_PASSWORD", "KQ_SASL_PASSWORD_FILE", "KQ_TLS_KEY_PASSWORD"];
 
-/// The variables that are the same for every record: the effective connection,
-/// with secrets only where they are asked for, and the group. What a worker around
-/// this one says of its record is taken out.
-pub(super) fn of_worker(config: &Config, group: &str, credentials: Credentials) -> Variables {
-    let connection = match credentials {
+/// The effective connection, with secrets only where they are asked for.
+pub(super) fn of_connection(config: &Config, credentials: Credentials) -> Vec<(String, String)> {
+    match credentials {
         Credentials::Pass => config.environment_with_credentials(),
         Credentials::Withhold => config.environment(),
-    };
+    }
+}
+
+/// The variables that are the same for every record: the connection ([`of_connection`]) and the group.
+/// What a worker around this one says of its record is taken out.
+pub(super) fn of_worker(connection: Vec<(String, String)>, group: &str) -> Variables {
     let mut variables = without_record();
     variables.extend(TAKEN_OUT.iter().chain(&SECRETS).map(|name| (OsString::from(name), None)));
     variables.extend(connection.into_iter().map(|(name, value)| (name.into(), Some(value.into()))));

@@ -175,7 +175,14 @@ impl Ground {
         let own = OwnDescriptors::from_now_on();
         let listener = metrics.map(Address::bind).transpose()?;
         let guard = Guard::start()?;
-        let mut variables = environment::of_worker(config, &reading.group, running.credentials);
+        let connection = environment::of_connection(config, running.credentials);
+        if config.lacks_authorities(&connection) {
+            config.log.note(
+                "the CA certificates are too long for KQ_X, so the commands do not get them there; \
+                 a kq within them can take -F or --tls-ca",
+            );
+        }
+        let mut variables = environment::of_worker(connection, &reading.group);
         variables.push((guard::MARK.into(), Some(guard.mark().into())));
         Ok(Self { own, listener, variables, groups: Groups::guarded(guard) })
     }

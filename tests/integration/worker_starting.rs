@@ -1,6 +1,7 @@
 //! Commands that can't be started: for now, for good, or with so much in their environment.
 
 use std::fs;
+use std::path::Path;
 
 use crate::support::Cluster;
 
@@ -50,6 +51,29 @@ fn a_blank_command_is_refused() {
     for command in [["--shell", " "], ["--", ""]] {
         cluster.kq(["worker", &topic]).args(command).run().status(78).stderr_has("is empty");
     }
+}
+
+#[test]
+fn ca_certificates_that_are_too_long_for_a_variable_are_left_out_with_a_note() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("long_ca", 1);
+    cluster.kq(["produce", &topic]).stdin("a\nb\n").run().success();
+    let names = r#"echo "$KQ_X" | grep -o "^ssl\.[a-z.]*=\|,ssl\.[a-z.]*=""#;
+    let worker =
+        cluster.kq(["worker", &topic, "-e", "--pass-credentials", "-F", "f", "--", "sh", "-c", names]);
+    let fixture = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name);
+        fs::read_to_string(path).unwrap()
+    };
+    let properties = format!(
+        "security.protocol=PLAINTEXT\nssl.ca.pem={}\nssl.certificate.pem={}\nssl.key.pem={}\n",
+        fixture("ca.pem").repeat(100),
+        fixture("client.pem"),
+        fixture("client.key")
+    );
+    worker.file("f", properties);
+    let run = worker.run().success().stdout("ssl.certificate.pem=\n,ssl.key.pem=\n".repeat(2));
+    assert_eq!(run.stderr.matches("the CA certificates are too long").count(), 1, "{}", run.stderr);
 }
 
 /// A copy of the page tables costs 50 ms where kq holds a gibibyte, and a hook between fork and exec,
