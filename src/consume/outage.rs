@@ -40,11 +40,11 @@ impl<C: ConsumerClient> Session<'_, C> {
 
     /// Whom this consume waits for while nothing comes.
     fn whom(&self) -> Whom<'_> {
-        match (self.assignment.iter().next(), &self.settings.group) {
-            (Some(progress), _) => Whom::LeaderOf(progress.name()),
-            (None, Some(group)) if !self.topics.subscribed.is_empty() => Whom::CoordinatorOf(group),
-            (None, _) => Whom::Anyone,
+        if let Some(progress) = self.assignment.iter().next() {
+            return Whom::LeaderOf(progress.name());
         }
+        let subscribed = self.topics.subscribed.first().filter(|_| self.settings.group.is_some());
+        subscribed.map_or(Whom::Anyone, |topic| Whom::CoordinatorFor(topic))
     }
 
     /// The broker that counts answered.
@@ -64,7 +64,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         let causes = &self.connected.causes;
         let fault = causes.advertised();
         // Who waits for the group's coordinator waits for one broker, whatever the others do.
-        let waits_for_one = fault.is_some() && matches!(self.whom(), Whom::CoordinatorOf(_));
+        let waits_for_one = fault.is_some() && matches!(self.whom(), Whom::CoordinatorFor(_));
         match &fault {
             Some(fault) if causes.all_down() || waits_for_one => {
                 let heard = self.times.polled.max(self.waits.joining.began());

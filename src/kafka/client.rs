@@ -146,7 +146,16 @@ pub(crate) trait ConsumerClient {
     fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<i64>>, Code>;
 
     /// How many members the group has now; 0 where there is no such group.
+    ///
+    /// Not to be repeated while the group's coordinator is away ([`ConsumerClient::ask_coordinator`] is): a
+    /// question without an answer stays in the client and asks on (`rd_kafka_coord_req` of librdkafka 2.12.1
+    /// has no time-out).
     fn group_members(&self, group: &str, timeout: Duration) -> Result<usize, Code>;
+
+    /// Asks the coordinator of this consumer's group something about this topic. It may be repeated: what
+    /// has no answer leaves nothing behind. The connection is one of its own: that of a member may wait
+    /// for the group's other members.
+    fn ask_coordinator(&self, topic: &str, timeout: Duration) -> Result<(), Code>;
 
     /// Joins the group for these topics; `^…` is a regular expression.
     fn subscribe(&self, topics: &[String]) -> Result<(), Code>;

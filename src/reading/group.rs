@@ -1,6 +1,7 @@
 //! A consumer group from outside: how many members it has, and where it is to read from.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 
@@ -57,11 +58,24 @@ pub(crate) fn seek(
     let (timeout, limit) = (config.timeout, config.timeout);
     let riding = Riding { log: config.log, clock: &System, causes, timeout, limit };
     let is_over = || false;
+    let is_lost = Cell::new(false);
     let members = contact::ride_out(
         &riding,
         is_over,
         |code| is_contact_lost(*code),
-        |timeout| consumer.group_members(group, timeout),
+        |timeout| {
+            let asked = Instant::now();
+            // A question about members that has no answer stays in the client: no second one before the
+            // coordinator answers.
+            if is_lost.replace(true)
+                && let Some(topic) = topics.first()
+                && let Err(code) = consumer.ask_coordinator(&topic.name, timeout)
+                && is_contact_lost(code)
+            {
+                return Err(code);
+            }
+            consumer.group_members(group, timeout.saturating_sub(asked.elapsed()))
+        },
     );
     match members.map_err(|code| explain("members", code))? {
         0 => {}
@@ -103,4 +117,25 @@ fn refusal(group: &str, members: &str) -> String {
         "--reset: group {group} has {members}, and only a group without any can be reset; \
          stop them first (one that was killed counts until its session ends), or use another group"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::flags::ConnectionArgs;
+    use crate::kafka::fake::{Cluster, Question};
+    use crate::kafka::properties::Librdkafka;
+
+    #[test]
+    fn a_group_whose_coordinator_is_away_is_asked_for_its_members_once_before_it_answers() {
+        let cluster = Cluster::new().with_topic("t", 1);
+        let config = Config::resolve_with(&ConnectionArgs::default(), &|_| None, &Librdkafka).unwrap();
+        cluster.refuse(Question::Members, [Code::OperationTimedOut]);
+        cluster.refuse(Question::Coordinator, [Code::OperationTimedOut; 3]);
+        let (consumer, causes) = (cluster.consumer(), Causes::default());
+        seek(&consumer, &causes, &config, "g", &cluster.topics(), Start::End).unwrap();
+        assert_eq!(cluster.asked(Question::Coordinator), 4);
+        assert_eq!(cluster.asked(Question::Members), 2);
+        assert_eq!(cluster.committed("t", 0), Some(0));
+    }
 }

@@ -13,8 +13,8 @@ pub(crate) enum Whom<'a> {
     Anyone,
     /// The leader of a partition that is read.
     LeaderOf(TopicPartition),
-    /// The coordinator of the group that is to give this member its share.
-    CoordinatorOf(&'a str),
+    /// The coordinator of the group that is to give this member its share of this topic, and of others.
+    CoordinatorFor(&'a str),
 }
 
 /// Asks whether the cluster answers, each question for so long at most. Where an address that the cluster
@@ -27,7 +27,7 @@ pub(crate) fn is_back(
 ) -> bool {
     let topic = match whom {
         Whom::LeaderOf(partition) => Some(&*partition.topic),
-        Whom::Anyone | Whom::CoordinatorOf(_) => None,
+        Whom::Anyone | Whom::CoordinatorFor(_) => None,
     };
     if consumer.metadata(topic, patience).is_err() {
         return false;
@@ -47,8 +47,7 @@ pub(crate) fn answers(consumer: &impl ConsumerClient, whom: &Whom<'_>, patience:
         Whom::LeaderOf(partition) => {
             consumer.watermarks(&partition.topic, partition.partition, patience).err()
         }
-        // It is asked on a connection of its own: that of the member may wait for the group's other members.
-        Whom::CoordinatorOf(group) => consumer.group_members(group, patience).err(),
+        Whom::CoordinatorFor(topic) => consumer.ask_coordinator(topic, patience).err(),
     };
     !refusal.is_some_and(is_contact_lost)
 }
@@ -68,7 +67,7 @@ mod tests {
         let partition = TopicPartition::new("t", 0);
         for (whom, question) in [
             (&Whom::LeaderOf(partition), Question::Watermarks),
-            (&Whom::CoordinatorOf("g"), Question::Members),
+            (&Whom::CoordinatorFor("t"), Question::Coordinator),
         ] {
             let causes = Causes::default();
             cluster.refuse(question, [Code::OperationTimedOut]);
@@ -84,8 +83,8 @@ mod tests {
     fn without_a_bad_address_any_broker_is_contact() {
         let cluster = Cluster::new().with_topic("t", 1);
         let consumer = cluster.consumer();
-        cluster.refuse(Question::Members, [Code::OperationTimedOut]);
-        assert!(is_back(&consumer, &Causes::default(), &Whom::CoordinatorOf("g"), SECOND));
+        cluster.refuse(Question::Coordinator, [Code::OperationTimedOut]);
+        assert!(is_back(&consumer, &Causes::default(), &Whom::CoordinatorFor("t"), SECOND));
         cluster.refuse(Question::Metadata, [Code::BrokerTransportFailure]);
         assert!(!is_back(&consumer, &Causes::default(), &Whom::Anyone, SECOND));
     }

@@ -146,7 +146,6 @@ pub(crate) fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
         idle: reading.idle,
         stall: stops.then_some(ending.stall_timeout),
         brokers: config.brokers.clone(),
-        group: reading.group.clone(),
         has_end: reading.until.is_some(),
     };
     let filtering =

@@ -42,7 +42,6 @@ pub(super) struct PollLimits {
     pub stall: Option<Duration>,
     /// The cluster, for notes.
     pub brokers: String,
-    pub group: String,
     /// Whether an end of all partitions ends the worker.
     pub has_end: bool,
 }
@@ -258,8 +257,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         let joining = &mut self.rebalancer.joining;
         let joins = is_in_reach && !self.subscription.is_empty();
         if joining.is_worth_a_note(now, joins) {
-            let coordinator = Whom::CoordinatorOf(&self.limits.group);
-            if reach::answers(self.consumer, &coordinator, GLANCE) {
+            if reach::answers(self.consumer, &self.subscription.waits_for(), GLANCE) {
                 self.shared.log.note(membership::JOINING);
             } else {
                 self.watch.lose(joining.began());
@@ -345,8 +343,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
                 let read = self.shared.ledger().assigned().into_iter().next();
                 let whom = match read {
                     Some(partition) => Whom::LeaderOf(partition),
-                    None if self.subscription.is_empty() => Whom::Anyone,
-                    None => Whom::CoordinatorOf(&self.limits.group),
+                    None => self.subscription.waits_for(),
                 };
                 if reach::is_back(self.consumer, causes, &whom, patience) {
                     self.watch.hear();

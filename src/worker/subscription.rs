@@ -6,6 +6,7 @@ use anyhow::anyhow;
 
 use crate::kafka::client::{ConsumerClient, TopicMetadata};
 use crate::kafka::errors::{Causes, words};
+use crate::reading::reach::Whom;
 use crate::reading::topics::{self, Discovery, Follows, Selection};
 
 /// What a worker is subscribed to.
@@ -33,6 +34,11 @@ impl Subscription {
     /// Whether it is subscribed to nothing yet.
     pub(super) fn is_empty(&self) -> bool {
         self.topics.is_empty()
+    }
+
+    /// Whom a worker without a partition waits for.
+    pub(super) fn waits_for(&self) -> Whom<'_> {
+        self.topics.first().map_or(Whom::Anyone, |topic| Whom::CoordinatorFor(topic))
     }
 
     /// Looks, where that is due, for topics that came or went. An error once one that is read by name

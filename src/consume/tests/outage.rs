@@ -165,3 +165,18 @@ fn what_is_known_only_later_is_silent_from_then_on_and_not_from_before() {
         }
     }
 }
+
+#[test]
+fn a_coordinator_that_is_away_for_long_is_asked_only_what_leaves_nothing_behind() {
+    let (cluster, run) = (orders(), Run::default());
+    let causes = Arc::clone(&run.causes);
+    cluster.refuse(Question::Coordinator, [Code::OperationTimedOut; 60]);
+    cluster.then([Step::Do(Box::new(move |_| {
+        causes.error(Code::Resolve, "b:1/7: Failed to resolve 'b:1': Name or service not known");
+    }))]);
+    cluster.then((0..4000).map(|_| Step::Nothing));
+    let ended = run.consume(&cluster, &["orders", "-g", "g", "-n", "4", "--stall-timeout", "10m"]);
+    assert_eq!((ended.status(), &*ended.stdout), (0, "a\nb\nc\nd\n"), "{}", ended.stderr);
+    assert!(cluster.asked(Question::Coordinator) > 60);
+    assert!(cluster.asked(Question::Members) <= 1, "at the start");
+}

@@ -303,6 +303,10 @@ impl ConsumerClient for FakeConsumer {
         Ok(self.cluster.state.borrow().members)
     }
 
+    fn ask_coordinator(&self, _: &str, _: Duration) -> Result<(), Code> {
+        self.cluster.answer(Question::Coordinator)
+    }
+
     fn subscribe(&self, topics: &[String]) -> Result<(), Code> {
         self.note("subscribe", topics.iter().cloned());
         *self.joining.borrow_mut() = topics.to_vec();

@@ -65,6 +65,7 @@ pub(crate) enum Question {
     Times,
     Committed,
     Members,
+    Coordinator,
     Commit,
     Seek,
     Restart,
@@ -108,6 +109,8 @@ struct State {
     joins_held: Duration,
     script: VecDeque<Step>,
     refusals: BTreeMap<Question, VecDeque<Code>>,
+    /// How often each question was asked.
+    asked: BTreeMap<Question, usize>,
     calls: Vec<String>,
     /// Records that a producer holds at most.
     room: Option<usize>,
@@ -246,6 +249,11 @@ impl Cluster {
         self.state.borrow_mut().refusals.entry(question).or_default().extend(codes);
     }
 
+    /// How often a question of this kind was asked.
+    pub(crate) fn asked(&self, question: Question) -> usize {
+        self.state.borrow().asked.get(&question).copied().unwrap_or_default()
+    }
+
     /// The calls that changed something, in their order: `store orders[0]@3`.
     pub(crate) fn calls(&self) -> Vec<String> {
         self.state.borrow().calls.clone()
@@ -289,6 +297,7 @@ impl Cluster {
     /// Whether a question is answered.
     fn answer(&self, question: Question) -> Result<(), Code> {
         let mut state = self.state.borrow_mut();
+        *state.asked.entry(question).or_default() += 1;
         let code = state.refusals.get_mut(&question).and_then(VecDeque::pop_front);
         code.map_or(Ok(()), Err)
     }

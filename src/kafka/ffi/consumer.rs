@@ -1,5 +1,6 @@
 //! A consumer: questions, positions, commits, and how it leaves a group.
 
+use std::cell::OnceCell;
 use std::ffi::CString;
 use std::ptr;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
 
 use super::batch::Batch;
+use super::coordinator::Coordinator;
 use super::handle::{Handle, Role};
 use super::leaving::Membership;
 use super::metadata::metadata;
@@ -26,11 +28,13 @@ use crate::record::TopicPartition;
 /// Not `Sync`: rebalances are served on the thread that polls.
 pub(crate) struct Consumer {
     handle: Handle,
-    /// What it was made with, for [`ConsumerClient::unstable_end`].
+    /// What it was made with, for the clients beside it.
     config: Properties,
     observer: Arc<dyn Observer>,
     queue: Queue,
     membership: Membership,
+    /// There once it was asked something.
+    coordinator: OnceCell<Coordinator>,
 }
 
 impl Consumer {
@@ -44,7 +48,8 @@ impl Consumer {
         let positions = if may_resume { Positions::Resumed } else { Positions::Once };
         let queue = Queue::new(&handle, positions)?;
         let membership = Membership::of(config);
-        Ok(Self { handle, config: config.clone(), observer, queue, membership })
+        let coordinator = OnceCell::new();
+        Ok(Self { handle, config: config.clone(), observer, queue, membership, coordinator })
     }
 
     /// Notes the start that a partition was given, as librdkafka writes it.
@@ -162,6 +167,15 @@ impl ConsumerClient for Consumer {
 
     fn group_members(&self, group: &str, timeout: Duration) -> Result<usize, Code> {
         admin::count_members(&self.handle, group, timeout)
+    }
+
+    fn ask_coordinator(&self, topic: &str, timeout: Duration) -> Result<(), Code> {
+        if let Some(coordinator) = self.coordinator.get() {
+            return coordinator.ask(topic, timeout);
+        }
+        // Where the system has no threads for it now, the next question tries again.
+        let started = Coordinator::new(&self.config).map_err(|_| Code::OperationTimedOut)?;
+        self.coordinator.get_or_init(|| started).ask(topic, timeout)
     }
 
     fn subscribe(&self, topics: &[String]) -> Result<(), Code> {

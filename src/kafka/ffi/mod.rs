@@ -20,6 +20,7 @@ mod batch;
 mod begins;
 mod changes;
 mod consumer;
+mod coordinator;
 mod handle;
 mod leaving;
 mod list;

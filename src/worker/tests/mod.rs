@@ -94,7 +94,7 @@ impl Worker {
         };
         let brokers = "localhost:9092".to_owned();
         let Flags { idle, stall, .. } = self.flags;
-        let limits = PollLimits { idle, stall, brokers, group: "g".to_owned(), has_end: until.is_some() };
+        let limits = PollLimits { idle, stall, brokers, has_end: until.is_some() };
         let subscription = Subscription::new(consumer, Selection::new(topics).unwrap(), &[], now).unwrap();
         Poller::new(rebalancer, Arc::clone(&self.watch), Filtering::default(), subscription, limits)
     }

@@ -187,3 +187,21 @@ fn what_is_known_only_later_is_silent_from_then_on_and_not_from_before() {
     assert_eq!(worker.poller(&consumer, Start::Beginning, None).run(), StopReason::Complete);
     assert_eq!(worker.said(), "");
 }
+
+#[test]
+fn a_coordinator_that_is_away_for_long_is_asked_only_what_leaves_nothing_behind() {
+    let (cluster, consumer) = subscribed();
+    let worker = Worker::new();
+    let mut poller = worker.poller(&consumer, Start::Beginning, None);
+    let (topics, now) = (cluster.topics(), cluster.clock().now());
+    poller.subscription =
+        Subscription::new(&consumer, Selection::new(["orders"]).unwrap(), &topics, now).unwrap();
+    cluster.refuse(Question::Coordinator, [Code::OperationTimedOut; 60]);
+    let watch = Arc::clone(&worker.watch);
+    let reason = "b:1/7: Failed to resolve 'b:1': Name or service not known";
+    cluster.then([Step::Do(Box::new(move |_| Observer::error(&*watch, Code::Resolve, reason)))]);
+    cluster.then((0..1500).map(|_| Step::Nothing).chain([worker.signal(15)]));
+    assert_eq!(poller.run(), StopReason::Signal(15));
+    assert!(cluster.asked(Question::Coordinator) > 60);
+    assert_eq!(cluster.asked(Question::Members), 0);
+}
