@@ -67,16 +67,29 @@ impl Subject {
     fn explain(&self, why: &str, config: &ClientConfig) -> Option<String> {
         let name = self.name(config);
         let [location, pem] = self.properties;
+        let is_special = |path: &str| std::fs::metadata(path).is_ok_and(|found| !found.is_file());
         let text = match (config.get(location), config.get(pem)) {
+            (None, None) => return None,
+            _ if why.contains("mismatch") => {
+                return Some(format!("{name} does not belong to {}", CERTIFICATE.name(config)));
+            }
             (Some(path), _) if std::path::Path::new(path).is_dir() => {
                 return Some(format!("{name} can't be read: {}", openssl_words(why)));
+            }
+            // What a pipe held is read already, and to open it again may wait for a writer.
+            (Some(path), _) if is_special(path) => {
+                let hint = if self.flag == KEY.flag {
+                    format!("; where it is encrypted, check its password ({PASSWORD})")
+                } else {
+                    String::new()
+                };
+                return Some(format!("{name} can't be used: {}{hint}", openssl_words(why)));
             }
             (Some(path), _) => match std::fs::read(path) {
                 Ok(bytes) => bytes,
                 Err(e) => return Some(format!("{name} can't be read: {e}")),
             },
             (None, Some(pem)) => pem.as_bytes().to_vec(),
-            (None, None) => return None,
         };
         let holds = |mark: &str| memchr::memmem::find(&text, mark.as_bytes()).is_some();
         let is_encrypted = holds("BEGIN ENCRYPTED ") || holds("4,ENCRYPTED");
@@ -86,8 +99,6 @@ impl Subject {
                  take PKCS12 and JKS stores)",
                 self.content
             )
-        } else if why.contains("mismatch") {
-            format!("{name} does not belong to {}", CERTIFICATE.name(config))
         } else if is_encrypted && config.get("ssl.key.password").is_none() {
             format!("{name} is encrypted: give its password ({PASSWORD})")
         } else if is_encrypted {
@@ -177,6 +188,33 @@ mod tests {
         let e = refusal(&[("ssl.certificate.pem", CLIENT), ("ssl.key.pem", ENCRYPTED), password]);
         assert!(e.starts_with("the private key of ssl.key.pem can't be decrypted: the password"), "{e}");
         assert!(!e.contains(ENCRYPTED.lines().nth(1).unwrap()) && !e.contains("hunter2"), "{e}");
+    }
+
+    #[test]
+    fn a_key_from_a_pipe_is_not_read_a_second_time_to_say_why_it_can_not_be_used() {
+        use std::io::Write as _;
+        use std::os::fd::AsRawFd as _;
+
+        let certificate = tls("client.pem");
+        for (key, part) in [
+            ("encrypted.key", "can't be used: "),
+            ("client.p12", "can't be used: "),
+            ("other.key", "does not belong to the client's certificate"),
+        ] {
+            let (reader, mut writer) = std::io::pipe().unwrap();
+            writer.write_all(&std::fs::read(tls(key)).unwrap()).unwrap();
+            drop(writer);
+            // What a shell gives for `<(command)`.
+            let path = format!("/dev/fd/{}", reader.as_raw_fd());
+            let e = refusal(&[
+                ("ssl.certificate.location", &certificate),
+                ("ssl.key.location", &path),
+                ("ssl.key.password", "hunter2"),
+            ]);
+            let begin = format!("the private key {path} (--tls-key, ssl.key.location) {part}");
+            assert!(e.starts_with(&begin) && !e.contains("hunter2"), "{e}");
+            assert_eq!(e.contains("--tls-key-password"), key != "other.key", "{e}");
+        }
     }
 
     #[test]
