@@ -187,11 +187,20 @@ impl Writer {
         self.push(queue, line);
     }
 
-    /// Takes a line once there is room for it.
+    /// Takes a line once there is room for it. After a [`hurry`] it is dropped, and counted, while stderr is not
+    /// read.
     pub(crate) fn send(&self, line: Vec<u8>) {
         let mut queue = self.queue.lock();
         while !queue.has_room() {
-            queue = self.changed.wait(queue);
+            if !HURRIED.load(Ordering::SeqCst) {
+                queue = self.changed.wait(queue);
+                continue;
+            }
+            if queue.is_stuck() {
+                queue.dropped += 1;
+                return;
+            }
+            queue = self.wait(queue, Instant::now() + READ_IN);
         }
         self.push(queue, line);
     }

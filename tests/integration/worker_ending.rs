@@ -73,12 +73,9 @@ fn a_signal_while_partitions_are_revoked_is_heeded_at_once() {
     second.wait().success();
 }
 
-#[test]
-fn a_stderr_that_is_not_read_delays_neither_the_end_nor_the_polling() {
-    let cluster = Cluster::get();
-    let topic = topic_with(&cluster, "unheard", 1, "a\nb\n");
-    let script = "touch begun; while :; do echo a line that is long enough to fill every pipe; done >&2";
-    let line = format!("exec kq worker {topic} -j 1 --shutdown-timeout 2s -- sh -c '{script}' 2>fifo");
+/// A worker whose stderr is not read, once that takes nothing more of what this script writes to it.
+fn unheard(cluster: &Cluster, topic: &str, timeout: &str, script: &str) -> (fs::File, Running) {
+    let line = format!("exec kq worker {topic} -j 1 --shutdown-timeout {timeout} -- sh -c '{script}' 2>fifo");
     let worker = cluster.program("sh", ["-c", &line]);
     let fifo = worker.dir().join("fifo");
     let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
@@ -86,10 +83,28 @@ fn a_stderr_that_is_not_read_delays_neither_the_end_nor_the_polling() {
     let held = fs::File::options().read(true).write(true).open(&fifo).unwrap();
     let worker = worker.spawn();
     wait_until("the command runs", LONG, || worker.dir().join("begun").exists());
-    // It blocks, and so does kq's thread that passes its lines on.
     wait_until("stderr is full", LONG, || is_full(&held));
+    (held, worker)
+}
+
+#[test]
+fn a_stderr_that_is_not_read_delays_neither_the_end_nor_the_polling() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "unheard", 1, "a\nb\n");
+    let script = "touch begun; while :; do echo a line that is long enough to fill every pipe; done >&2";
+    // It blocks, and so does kq's thread that passes its lines on.
+    let (_held, worker) = unheard(&cluster, &topic, "2s", script);
     worker.terminate();
     ends_soon(worker).status(75);
+}
+
+#[test]
+fn a_command_whose_lines_nobody_reads_can_finish_its_record_after_a_signal() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "finish", 1, "a\n");
+    let (_held, worker) = unheard(&cluster, &topic, "10s", "touch begun; seq 200000 >&2");
+    worker.terminate();
+    ends_soon(worker).success();
 }
 
 #[test]
