@@ -105,14 +105,20 @@ impl Queue {
     }
 
     fn pop(&mut self) -> Option<Vec<u8>> {
-        if self.dropped > 0 && self.has_room() {
-            // It stands after the lines that were queued before the dropped ones.
-            let count = std::mem::take(&mut self.dropped);
-            self.push(format!("kq: {count} lines left out: stderr was not read\n").into_bytes());
+        if self.has_room() {
+            self.tell_dropped();
         }
         let line = self.lines.pop_front()?;
         self.bytes -= line.len();
         Some(line)
+    }
+
+    /// Says how many lines were dropped, after the lines that were queued before those.
+    fn tell_dropped(&mut self) {
+        if self.dropped > 0 {
+            let count = std::mem::take(&mut self.dropped);
+            self.push(format!("kq: {count} lines left out: stderr was not read\n").into_bytes());
+        }
     }
 
     /// Whether the line that is being written is not taken.
@@ -205,6 +211,13 @@ impl Writer {
         self.push(queue, line);
     }
 
+    /// Takes one of the few last lines of a command, with room or without: it is never dropped.
+    pub(crate) fn keep(&self, line: Vec<u8>) {
+        let mut queue = self.queue.lock();
+        queue.tell_dropped();
+        self.push(queue, line);
+    }
+
     /// Takes a picture that the next one replaces: it is left out while stderr is not read.
     pub(crate) fn draw(&self, picture: Vec<u8>) {
         let queue = self.queue.lock();
@@ -249,6 +262,9 @@ impl Writer {
     fn wait_until_written(&self, waits: Waits) -> bool {
         let mut bounded_since = None;
         let mut queue = self.queue.lock();
+        if waits == Waits::UntilHurried {
+            queue.tell_dropped();
+        }
         let taken = queue.taken;
         while queue.written < taken {
             if waits == Waits::UntilHurried && !HURRIED.load(Ordering::SeqCst) {
@@ -290,6 +306,46 @@ mod tests {
             read[..sent - 2].iter().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
         assert_eq!(numbers, (0..=sent - 3).collect::<Vec<_>>());
         assert_eq!(read.last().unwrap(), "kq: 3 lines left out: stderr was not read");
+    }
+
+    /// A writer that had to drop lines, the end that is to be read, and how many lines it dropped.
+    fn overfull() -> (io::PipeReader, &'static Writer, u64) {
+        let (reader, stderr) = io::pipe().unwrap();
+        let writer = Writer::start(stderr);
+        writer.draw(vec![b'x'; 1 << 20]);
+        writer.draw(vec![b'y'; BYTES]);
+        while writer.queue.lock().dropped < 3 {
+            writer.offer(b"more\n".to_vec());
+        }
+        let dropped = writer.queue.lock().dropped;
+        (reader, writer, dropped)
+    }
+
+    #[test]
+    fn a_last_line_is_taken_without_room_and_the_end_waits_for_it() {
+        let (reader, writer, dropped) = overfull();
+        writer.keep(b"kq: why\n".to_vec());
+        let end = std::thread::spawn(|| writer.wait_until_written(Waits::UntilHurried));
+        let lines = BufReader::new(reader).lines().map(Result::unwrap);
+        let last: Vec<String> = lines.skip_while(|line| !line.contains("left out")).take(2).collect();
+        let count = format!("{dropped} lines left out: stderr was not read");
+        assert!(last[0].ends_with(&count) && last[1] == "kq: why", "{last:?}");
+        assert!(end.join().unwrap());
+    }
+
+    #[test]
+    fn the_end_waits_for_the_count_of_the_lines_that_are_left_out() {
+        let (mut reader, writer, _) = overfull();
+        let end = std::thread::spawn(|| {
+            let is_told = writer.wait_until_written(Waits::UntilHurried);
+            let queue = writer.queue.lock();
+            (is_told, queue.dropped, queue.taken, queue.written)
+        });
+        while writer.queue.lock().dropped > 0 {
+            std::thread::yield_now();
+        }
+        std::thread::spawn(move || io::copy(&mut reader, &mut io::sink()));
+        assert_eq!(end.join().unwrap(), (true, 0, 3, 3));
     }
 
     #[test]

@@ -63,7 +63,8 @@ impl<C: ConsumerClient> Session<'_, C> {
         if let (Some(Stop::Signal(signal)), true) = (self.stop, self.settings.bounds.stops()) {
             let last = if last.is_empty() { String::new() } else { format!("; last: {}", last.join(" ")) };
             let written = self.counts.written;
-            self.config.log.error(format_args!("stopped by signal {signal} after {written} records{last}"));
+            let log = self.config.log.of_the_end();
+            log.error(format_args!("stopped by signal {signal} after {written} records{last}"));
             if !has_failed {
                 return Ok(Exit::Signal(signal));
             }
@@ -87,14 +88,14 @@ impl<C: ConsumerClient> Session<'_, C> {
         let committed = self.commit(deadline);
         let left = deadline.saturating_duration_since(self.clock.now()).max(LEAVING);
         if let Some(note) = membership::left_behind(connected.consumer.close(left, self)) {
-            self.config.log.note(note);
+            self.config.log.of_the_end().note(note);
         }
         committed
     }
 
     /// Reports what failed and ends the run with an error status.
     fn report_failures(&self, committed: Result<(), Code>) {
-        let log = self.config.log;
+        let log = self.config.log.of_the_end();
         if let Err(code) = committed {
             let names: Vec<String> = self.connected.topics.iter().map(|t| t.name.clone()).collect();
             log.error(format_args!(

@@ -81,7 +81,7 @@ fn connect(settings: &Settings, config: &Config) -> anyhow::Result<Connected> {
 
 /// A reader of stdout that reads nothing, such as a pager, must not keep a consume from ending.
 fn end_though_stdout_hangs(shutdown: &Shutdown, output: &Output, settings: &Settings, config: &Config) {
-    let (writes, log, limit) = (output.writes(), config.log, settings.close_timeout);
+    let (writes, log, limit) = (output.writes(), config.log.of_the_end(), settings.close_timeout);
     shutdown.on_first_signal(move |signal| {
         writes.await_hang(limit);
         log.error(format_args!(

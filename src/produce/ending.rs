@@ -15,6 +15,7 @@ impl<P: ProducerClient> Session<'_, P> {
     pub(super) fn finish(mut self, at: Place, unread: Option<anyhow::Error>) -> anyhow::Result<Exit> {
         let report_error = self.reporter.take_error();
         self.say(|log, name| {
+            let log = log.of_the_end();
             self.summarise(log, name);
             if let Some(stop) = self.stop {
                 say_why(stop, self.tally.failed, &name(at), log);

@@ -349,6 +349,7 @@ impl<'a, P: ProducerClient> Session<'a, P> {
         let waiting = Arc::new(AtomicU64::new(0));
         let untaken = Arc::new(AtomicU64::new(0));
         self.say(|log, name| {
+            let log = log.of_the_end();
             let (place, left, untaken) = (name(at), Arc::clone(&waiting), Arc::clone(&untaken));
             self.shutdown.on_second_signal(move || {
                 let (left, untaken) = (left.load(Relaxed), untaken.load(Relaxed));

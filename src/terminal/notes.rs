@@ -18,13 +18,23 @@ pub(crate) struct Log {
     live: Option<&'static Live>,
     /// What stands in the place of stderr.
     writer: Option<&'static Writer>,
+    unread: Unread,
+}
+
+/// What becomes of a line while stderr is not read.
+#[derive(Clone, Copy, Debug, Default)]
+enum Unread {
+    /// It is dropped, and counted.
+    #[default]
+    Drop,
+    Keep,
 }
 
 impl Log {
     /// A log that is quiet (`-q`), normal, or `verbose` levels deep.
     pub(crate) fn new(quiet: bool, verbose: u8) -> Self {
         let level = if quiet { -1 } else { verbose.min(100) as i8 };
-        Self { level, live: None, writer: None }
+        Self { level, ..Self::default() }
     }
 
     /// The same log, with a live line at the bottom of stderr where that is a terminal and notes
@@ -35,6 +45,12 @@ impl Log {
         let live: &'static Live = Box::leak(Box::new(live));
         self.writer().write_past(Box::new(|line| live.line(|| write_all(&std::io::stderr(), line))));
         Self { live: Some(live), ..self }
+    }
+
+    /// The same log for the last lines of a command, of which there are few: none is dropped.
+    #[must_use]
+    pub(crate) fn of_the_end(self) -> Self {
+        Self { unread: Unread::Keep, ..self }
     }
 
     /// The same log, written to a file in the place of stderr; read it after a [`Log::flush`].
@@ -98,8 +114,12 @@ impl Log {
         }
     }
 
-    /// One whole line. It is dropped, and counted, while stderr is not read.
+    /// One whole line.
     fn line(self, message: impl Display) {
-        self.writer().offer(format!("kq: {message}\n").into_bytes());
+        let line = format!("kq: {message}\n").into_bytes();
+        match self.unread {
+            Unread::Drop => self.writer().offer(line),
+            Unread::Keep => self.writer().keep(line),
+        }
     }
 }

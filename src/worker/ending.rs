@@ -120,7 +120,7 @@ fn leave<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) {
     let patience = deadline.parts(4).min(deadline.left(Stage::Close));
     let departure = poller.consumer.close(patience, &mut poller.rebalancer);
     match membership::left_behind(departure) {
-        Some(note) => poller.shared.log.note(note),
+        Some(note) => poller.shared.log.of_the_end().note(note),
         None => poller.shared.log.verbose(1, "left the group"),
     }
 }
@@ -137,9 +137,10 @@ fn commit_failed(code: Code) -> anyhow::Error {
 
 /// Says how many done records run again, and where a signal stopped what was to be finished.
 fn tell(shared: &Shared, partitions: &[PartitionStatus], stopped_by: Option<i32>) {
+    let log = shared.log.of_the_end();
     let again: usize = partitions.iter().map(|status| status.ahead).sum();
     if again > 0 {
-        shared.log.note(format_args!(
+        log.note(format_args!(
             "{again} done records will run again: in their partition an earlier record is not done"
         ));
     }
@@ -150,7 +151,7 @@ fn tell(shared: &Shared, partitions: &[PartitionStatus], stopped_by: Option<i32>
         };
         let last: Vec<String> = partitions.iter().filter_map(last).collect();
         let last = if last.is_empty() { String::new() } else { format!("; last: {}", last.join(" ")) };
-        shared.log.error(format_args!("stopped by signal {signal}{last}"));
+        log.error(format_args!("stopped by signal {signal}{last}"));
     }
 }
 
@@ -194,7 +195,7 @@ fn abandoned(shared: &Shared, drained: bool) -> u64 {
     let places = ledger.abandon(&assigned);
     for (partition, offset) in places.iter().take(NAMED) {
         let place = partition.at(*offset);
-        shared.log.error(format_args!("{place}: abandoned, it runs again at the next start"));
+        shared.log.of_the_end().error(format_args!("{place}: abandoned, it runs again at the next start"));
     }
     shared.tally.records.add(RecordResult::Abandoned, places.len() as u64);
     left + places.len() as u64

@@ -286,10 +286,11 @@ impl Core {
         self.live.map(Live::end);
         self.shared.count_filtered();
         let summary = self.shared.tally.sentence(started.elapsed());
+        let log = config.log.of_the_end();
         if is_closed {
-            config.log.verbose(1, summary);
+            log.verbose(1, summary);
         } else {
-            config.log.note(summary);
+            log.note(summary);
         }
         // The process ends: a thread or a task that still waits must not see the runtime shut down.
         std::mem::forget(self.runtime);

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::termios::{Action, tcflow};
@@ -89,6 +89,40 @@ fn last_words_are_waited_for_where_no_signal_comes() {
     running.wait().status(2);
     let text = read.join().expect("the reader").expect("read it");
     assert!(text.trim_start_matches('.').starts_with("kq: topic absent does not exist"), "{text}");
+}
+
+/// Waits until its first thread waits for something without a limit.
+#[track_caller]
+fn wait_for_its_end(running: &Running) {
+    let status = format!("/proc/{}/status", running.pid());
+    let (mut seen, mut since) = (String::new(), Instant::now());
+    wait_until("it waits for its end", LONG, || {
+        let status = fs::read_to_string(&status).expect("its status");
+        let switches = status.split_once("voluntary_ctxt_switches").expect("a count").1;
+        if switches != seen {
+            (seen, since) = (switches.to_owned(), Instant::now());
+        }
+        // Longer than a line waits for room.
+        since.elapsed() > Duration::from_secs(2)
+    });
+}
+
+#[test]
+fn the_cause_of_a_failure_is_kept_where_stderr_has_no_room_for_more_lines() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("room", 300);
+    cluster.kq(["produce", &topic]).stdin("a\n").run().success();
+    let full = OpenOptions::new().write(true).open("/dev/full").expect("open it");
+    let (mut reader, running) = unheard(cluster.kq(["consume", &topic, "-e", "-vvv"]).stdout_to(full));
+    wait_for_its_end(&running);
+    let read = std::thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map(|_| text)
+    });
+    running.wait().status(2);
+    let text = read.join().expect("the reader").expect("read it");
+    let cause = " lines left out: stderr was not read\nkq: write stdout: nothing after it is committed: ";
+    assert!(text.contains(cause), "{text}");
 }
 
 #[test]
