@@ -12,9 +12,18 @@ use kafka_protocol::messages::{
 
 use super::{lacking, message, text};
 use crate::dev::code::{self, Code};
+use crate::dev::log::checked::{BUDGET, Checked};
 use crate::dev::log::refusal::{Fault, Faults, LISTED, Refusal};
 use crate::dev::notes::Kind;
 use crate::dev::request::Context;
+
+/// What the batches of one request may still use together.
+struct Left {
+    /// Records that are listed because they are refused.
+    listed: usize,
+    /// Bytes that are decompressed to look at records.
+    decoded: u64,
+}
 
 /// Appends one batch to each partition.
 pub(crate) fn produce(context: &Context<'_>, request: &ProduceRequest) -> ProduceResponse {
@@ -25,13 +34,11 @@ pub(crate) fn produce(context: &Context<'_>, request: &ProduceRequest) -> Produc
     } else {
         code::NONE
     };
-    let mut listed = LISTED;
+    let mut left = Left { listed: LISTED, decoded: BUDGET };
     let mut responses = Vec::with_capacity(request.topic_data.len());
     for topic in &request.topic_data {
-        let partitions = topic
-            .partition_data
-            .iter()
-            .map(|data| partition(context, &topic.name, data, refused, &mut listed));
+        let partitions =
+            topic.partition_data.iter().map(|data| partition(context, &topic.name, data, refused, &mut left));
         responses.push(
             TopicProduceResponse::default()
                 .with_name(topic.name.clone())
@@ -52,7 +59,7 @@ fn partition(
     topic: &str,
     data: &PartitionProduceData,
     refused: Code,
-    listed: &mut usize,
+    left: &mut Left,
 ) -> PartitionProduceResponse {
     let response = PartitionProduceResponse::default()
         .with_index(data.index)
@@ -66,10 +73,12 @@ fn partition(
         return response.with_error_code(code::UNKNOWN_TOPIC_OR_PARTITION);
     };
     let records = data.records.as_deref().unwrap_or_default();
+    let config = topic.log_config();
+    let now_ms = crate::clock::now_ms();
+    let checked = Checked::new(records, &config, context.version, now_ms, &mut left.decoded);
     let (appended, start) = {
         let mut log = partition.log();
-        let now_ms = crate::clock::now_ms();
-        (log.append(records, &topic.log_config(), context.version, now_ms), log.start())
+        (checked.and_then(|batch| log.append(batch, &config, now_ms)), log.start())
     };
     match appended {
         Ok(appended) => {
@@ -97,7 +106,7 @@ fn partition(
                 Some(sentence) => response
                     .with_log_start_offset(start)
                     .with_error_message(message(sentence))
-                    .with_record_errors(record_errors(&faults, &place, listed)),
+                    .with_record_errors(record_errors(&faults, &place, &mut left.listed)),
                 None => response.with_error_message(message(why)),
             }
         }

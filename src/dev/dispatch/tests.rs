@@ -9,6 +9,7 @@ use crate::dev::configs;
 use crate::dev::groups::messages::Who;
 use crate::dev::groups::offsets::Committed;
 use crate::dev::log::batch::sample;
+use crate::dev::log::checked::{self, Checked};
 use crate::dev::log::refusal::LISTED;
 
 use crate::terminal::notes::Log;
@@ -120,7 +121,9 @@ impl Fixture {
     fn append(&self, topic: &str, partition: i32, times: &[i64]) -> usize {
         let (topic, partition) = self.broker.topics.partition(topic, partition).expect("a partition");
         let batch = sample(0, times, (-1, -1, -1));
-        partition.log().append(&batch, &topic.log_config(), 7, 0).expect("appended");
+        let config = topic.log_config();
+        let checked = Checked::new(&batch, &config, 7, 0, &mut checked::BUDGET.clone()).expect("taken");
+        partition.log().append(checked, &config, 0).expect("appended");
         batch.len()
     }
 

@@ -2,7 +2,10 @@
 //!
 //! The checks are those of `org.apache.kafka.storage.internals.log.LogValidator`.
 
+use std::io;
+
 use super::batch::Header;
+use super::checked::BUDGET;
 use super::config::LogConfig;
 use super::records;
 use super::refusal::{Fault, Faults, Refusal};
@@ -10,8 +13,15 @@ use crate::dev::code;
 
 /// Refuses a batch with a record that its topic does not take. The records are decompressed only where
 /// they must have keys, or where the header shows times that are out of range: it has the latest time,
-/// and that of the first record.
-pub(super) fn check(header: &Header, batch: &[u8], config: &LogConfig, now_ms: i64) -> Result<(), Refusal> {
+/// and that of the first record. What is decompressed is subtracted from `budget`; beyond it nothing is
+/// looked at, and a topic whose records must have keys does not take such a batch.
+pub(super) fn check(
+    header: &Header,
+    batch: &[u8],
+    config: &LogConfig,
+    now_ms: i64,
+    budget: &mut u64,
+) -> Result<(), Refusal> {
     let first = now_ms.saturating_sub(config.timestamp_before_ms);
     let last = now_ms.saturating_add(config.timestamp_after_ms);
     let is_off = |time: i64| !config.log_append_time && time >= 0 && (time < first || time > last);
@@ -21,7 +31,7 @@ pub(super) fn check(header: &Header, batch: &[u8], config: &LogConfig, now_ms: i
     }
     let mut faults = Faults::default();
     let mut index = 0;
-    let read = records::each(header, batch, |seen| {
+    let read = records::each(header, batch, budget, |seen| {
         if config.needs_keys && !seen.has_key {
             faults.add(index, Fault::NoKey);
         } else if is_off(seen.time) {
@@ -34,6 +44,12 @@ pub(super) fn check(header: &Header, batch: &[u8], config: &LogConfig, now_ms: i
         (code::INVALID_TIMESTAMP, format!("times {from} to {to} of a batch, and {first} to {last} are taken"))
     } else if faults.count() > 0 {
         (code::INVALID_RECORD, format!("{} of {} records have no key", faults.count(), header.count))
+    } else if let Err(e) = &read
+        && e.kind() == io::ErrorKind::FileTooLarge
+    {
+        // A Java producer splits the batch and sends the parts again.
+        let why = format!("the keys are looked for in {BUDGET} bytes of decompressed records of a request");
+        (code::MESSAGE_TOO_LARGE, why)
     } else if let Err(e) = read {
         (code::INVALID_RECORD, format!("the records of a batch can't be read: {e}"))
     } else {
@@ -44,7 +60,7 @@ pub(super) fn check(header: &Header, batch: &[u8], config: &LogConfig, now_ms: i
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch::sample_of;
+    use super::super::batch::{HEADER, sample_of};
     use super::super::refusal::{LISTED, REPEATED};
     use super::*;
 
@@ -63,7 +79,7 @@ mod tests {
 
     fn refused(records: &[(Option<&[u8]>, i64)], config: &LogConfig) -> Option<Refusal> {
         let batch = sample_of(records);
-        check(&Header::parse(&batch).expect("a header"), &batch, config, NOW).err()
+        check(&Header::parse(&batch).expect("a header"), &batch, config, NOW, &mut BUDGET.clone()).err()
     }
 
     #[test]
@@ -111,8 +127,37 @@ mod tests {
         let mut batch = sample_of(&[(Some(b"k"), NOW)]);
         batch[22] = 1;
         let header = Header::parse(&batch).expect("a header");
-        let code = |config: &LogConfig| check(&header, &batch, config, NOW).err().map(|refusal| refusal.code);
+        let code = |config: &LogConfig| {
+            check(&header, &batch, config, NOW, &mut BUDGET.clone()).err().map(|refusal| refusal.code)
+        };
         assert_eq!(code(&CONFIG), Some(code::INVALID_RECORD));
         assert_eq!(code(&LogConfig { needs_keys: false, ..CONFIG }), None);
+    }
+    #[test]
+    fn the_batches_of_a_request_are_decompressed_up_to_one_budget() {
+        let mut batch = sample_of(&[(Some(b"k"), NOW)]);
+        let records = zstd::encode_all(&batch[HEADER..], 1).expect("compressed");
+        batch.splice(HEADER.., records);
+        batch[22] = 4;
+        let header = Header::parse(&batch).expect("a header");
+        let mut budget = 3 * records::LEAST;
+        let mut taken = |config: &LogConfig| {
+            let checked = check(&header, &batch, config, NOW, &mut budget);
+            checked.map_err(|refusal| (refusal.code, refusal.faults.count()))
+        };
+        assert_eq!([(); 3].map(|()| taken(&CONFIG)), [Ok(()); 3]);
+        assert_eq!(taken(&CONFIG), Err((code::MESSAGE_TOO_LARGE, 0)));
+        assert_eq!(taken(&LogConfig { needs_keys: false, ..CONFIG }), Ok(()));
+        let early = LogConfig { needs_keys: false, timestamp_before_ms: -1, ..CONFIG };
+        assert_eq!(taken(&early), Err((code::INVALID_TIMESTAMP, 0)), "its records are not looked for");
+        assert_eq!(budget, 0);
+    }
+
+    #[test]
+    fn a_batch_without_compression_uses_no_budget() {
+        let batch = sample_of(&[(Some(b"k"), NOW), (None, NOW)]);
+        let header = Header::parse(&batch).expect("a header");
+        let refusal = check(&header, &batch, &CONFIG, NOW, &mut 0).expect_err("refused");
+        assert_eq!((refusal.code, refusal.faults.count()), (code::INVALID_RECORD, 1));
     }
 }

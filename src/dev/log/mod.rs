@@ -1,6 +1,7 @@
 //! The log of one partition: segments, offsets, retention, recovery.
 
 pub(crate) mod batch;
+pub(crate) mod checked;
 pub(crate) mod config;
 mod faults;
 pub(crate) mod open;
@@ -18,6 +19,7 @@ pub(crate) use segment::Slice;
 
 use self::config::LogConfig;
 use batch::Header;
+use checked::Checked;
 use open::OpenFiles;
 use producers::{Producers, Sequence, Verdict};
 use refusal::{Faults, Refusal};
@@ -134,18 +136,15 @@ impl PartitionLog {
         self.producers.active()
     }
 
-    /// Checks and appends the one batch that a producer sent. A batch that the log has already is
-    /// acknowledged with its old offset and not stored again.
+    /// Appends the one batch that a producer sent. A batch that the log has already is acknowledged
+    /// with its old offset and not stored again.
     pub(crate) fn append(
         &mut self,
-        bytes: &[u8],
+        Checked { mut header, bytes }: Checked<'_>,
         config: &LogConfig,
-        version: i16,
         now_ms: i64,
     ) -> Result<Appended, Refusal> {
-        let mut header = batch::check(bytes, config.max_message_bytes, version)?;
         let log_append_time = if config.log_append_time { now_ms } else { -1 };
-        faults::check(&header, bytes, config, now_ms)?;
         match self.producers.judge(sequence(&header)) {
             Verdict::New => {}
             Verdict::Duplicate(base_offset) => return Ok(Appended { base_offset, log_append_time }),

@@ -8,6 +8,9 @@ use super::batch::{HEADER, Header, array};
 /// ordinary batch of 1 MB has less; a few KiB of zeros can decompress to gigabytes.
 pub(super) const MAX_DECODED: u64 = 32 << 20;
 
+/// To decompress a batch of a producer counts as this many bytes at least: a decoder has a cost too.
+pub(super) const LEAST: u64 = 4096;
+
 /// What is read of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -52,18 +55,29 @@ fn as_one(header: &Header, offset: i64) -> Option<(i64, i64)> {
     (first <= header.last_offset()).then_some((header.max_timestamp, first))
 }
 
-/// Calls `look` with each record of a producer's `batch`, up to [`MAX_DECODED`] bytes of records: what is
-/// behind them is not looked at. An error if the records can't be read.
-pub(super) fn each(header: &Header, batch: &[u8], mut look: impl FnMut(Seen)) -> io::Result<()> {
-    let mut budget = MAX_DECODED;
-    let walked = walk(header, batch, &mut budget, |seen| {
+/// Calls `look` with each record of a producer's `batch`. `budget` is the number of bytes that may still
+/// be decompressed; those that were are subtracted. An error if the records can't be read, of the kind
+/// `FileTooLarge` if they are more than the budget.
+pub(super) fn each(
+    header: &Header,
+    batch: &[u8],
+    budget: &mut u64,
+    mut look: impl FnMut(Seen),
+) -> io::Result<()> {
+    let stop = |seen| {
         look(seen);
         false
-    });
-    match walked {
-        Err(e) if budget > 0 && e.kind() != io::ErrorKind::FileTooLarge => Err(e),
-        _ => Ok(()),
+    };
+    if header.codec() == 0 {
+        return walk(header, batch, &mut (batch.len() as u64), stop);
     }
+    let Some(rest) = budget.checked_sub(LEAST) else {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    };
+    let walked = walk(header, batch, budget, stop);
+    let is_used_up = *budget == 0;
+    *budget = rest.min(*budget);
+    walked.map_err(|e| if is_used_up { io::ErrorKind::FileTooLarge.into() } else { e })
 }
 
 /// [`walk`], for the times that the records have of their producer.
@@ -86,11 +100,17 @@ fn walk(
     budget: &mut u64,
     mut stop: impl FnMut(Seen) -> bool,
 ) -> io::Result<()> {
-    let most = MAX_DECODED.min(*budget);
-    let records = decompress(header.codec(), batch.get(HEADER..).unwrap_or_default(), most)?;
-    let mut records = records.take(most);
-    let walked = walk_records(header, &mut records, &mut stop);
-    *budget -= most - records.limit();
+    let most = if header.codec() == 0 { *budget } else { MAX_DECODED.min(*budget) };
+    // Snappy is decompressed as a whole, also where one record is read of it.
+    let mut decoded = 0;
+    let records = decompress(header.codec(), batch.get(HEADER..).unwrap_or_default(), most, &mut decoded);
+    let walked = records.and_then(|records| {
+        let mut records = records.take(most);
+        let walked = walk_records(header, &mut records, &mut stop);
+        decoded = decoded.max(most - records.limit());
+        walked
+    });
+    *budget -= decoded;
     walked
 }
 
@@ -133,11 +153,17 @@ fn varint(from: &mut impl Read) -> io::Result<i64> {
     Err(io::ErrorKind::InvalidData.into())
 }
 
-fn decompress(codec: i16, records: &[u8], most: u64) -> io::Result<Box<dyn Read + '_>> {
+/// What was decompressed already is added to `decoded`.
+fn decompress<'a>(
+    codec: i16,
+    records: &'a [u8],
+    most: u64,
+    decoded: &mut u64,
+) -> io::Result<Box<dyn Read + 'a>> {
     let stream: Box<dyn Read + '_> = match codec {
         0 => return Ok(Box::new(records)),
         1 => Box::new(flate2::read::GzDecoder::new(records)),
-        2 => return Ok(Box::new(io::Cursor::new(snappy(records, most)?))),
+        2 => return Ok(Box::new(io::Cursor::new(snappy(records, most, decoded)?))),
         3 => Box::new(lz4_flex::frame::FrameDecoder::new(records)),
         4 => Box::new(zstd::stream::read::Decoder::new(records)?),
         _ => return Err(io::ErrorKind::Unsupported.into()),
@@ -146,14 +172,15 @@ fn decompress(codec: i16, records: &[u8], most: u64) -> io::Result<Box<dyn Read 
 }
 
 /// Snappy as clients write it: Java's xerial framing, or one raw block.
-fn snappy(bytes: &[u8], most: u64) -> io::Result<Vec<u8>> {
+fn snappy(bytes: &[u8], most: u64, decoded: &mut u64) -> io::Result<Vec<u8>> {
     const XERIAL: &[u8] = b"\x82SNAPPY\0";
     let bad = |e: snap::Error| io::Error::new(io::ErrorKind::InvalidData, e);
-    let block = |block: &[u8], out: &mut Vec<u8>| {
+    let mut block = |block: &[u8], out: &mut Vec<u8>| {
         let size = snap::raw::decompress_len(block).map_err(bad)?;
         if (out.len() + size) as u64 > most {
             return Err(io::Error::from(io::ErrorKind::FileTooLarge));
         }
+        *decoded += size as u64;
         out.extend_from_slice(&snap::raw::Decoder::new().decompress_vec(block).map_err(bad)?);
         Ok(())
     };
@@ -218,9 +245,25 @@ mod tests {
         let mut budget = 1 << 30;
         assert_eq!(find_record(&batch, 500, 0, &mut budget), Some((1000, 0)));
         assert_eq!(budget, (1 << 30) - MAX_DECODED);
-        // What was not looked at is not an error.
         let header = Header::parse(&batch).expect("a header");
-        assert!(each(&header, &batch, |seen| assert!(seen.has_key)).is_ok());
+        let mut budget = MAX_DECODED;
+        let mut read = || each(&header, &batch, &mut budget, |seen| assert!(seen.has_key));
+        for _ in 0..2 {
+            assert_eq!(read().map_err(|e| e.kind()), Err(io::ErrorKind::FileTooLarge));
+        }
+        assert_eq!(budget, 0);
+    }
+
+    #[test]
+    fn all_that_is_decompressed_with_snappy_counts() {
+        let mut batch = sample(0, &[10], NOBODY);
+        let records = [&batch[HEADER..], &[0; 50_000][..]].concat();
+        batch.truncate(HEADER);
+        batch.extend(snap::raw::Encoder::new().compress_vec(&records).expect("compressed"));
+        batch[22] = 2;
+        let mut budget = 100_000;
+        assert_eq!(find_record(&batch, 0, 0, &mut budget), Some((10, 0)));
+        assert_eq!(budget, 100_000 - records.len() as u64);
     }
 
     proptest! {

@@ -24,7 +24,12 @@ fn log(folder: &Path) -> PartitionLog {
 }
 
 fn append(log: &mut PartitionLog, times: &[i64], config: &LogConfig) -> i64 {
-    log.append(&sample(0, times, NOBODY), config, 8, 0).expect("append").base_offset
+    take(log, &sample(0, times, NOBODY), config, 0).expect("append").base_offset
+}
+
+fn take(log: &mut PartitionLog, batch: &[u8], config: &LogConfig, now_ms: i64) -> Result<Appended, Refusal> {
+    let checked = Checked::new(batch, config, 8, now_ms, &mut checked::BUDGET.clone())?;
+    log.append(checked, config, now_ms)
 }
 
 fn find_time(log: &PartitionLog, time: i64) -> io::Result<Option<(i64, i64)>> {
@@ -123,11 +128,11 @@ fn a_torn_tail_is_cut_at_the_start_and_nothing_else() {
 fn a_duplicate_is_known_after_a_restart_too() {
     let folder = tempfile::tempdir().expect("folder");
     let first = sample(0, &[1, 2], (9, 0, 0));
-    log(folder.path()).append(&first, &CONFIG, 8, 0).expect("append");
+    take(&mut log(folder.path()), &first, &CONFIG, 0).expect("append");
     let mut again = log(folder.path());
-    assert_eq!(again.append(&first, &CONFIG, 8, 0).expect("known").base_offset, 0);
+    assert_eq!(take(&mut again, &first, &CONFIG, 0).expect("known").base_offset, 0);
     assert_eq!(again.end(), 2);
-    let gap = again.append(&sample(0, &[1], (9, 0, 3)), &CONFIG, 8, 0);
+    let gap = take(&mut again, &sample(0, &[1], (9, 0, 3)), &CONFIG, 0);
     assert_eq!(gap.map_err(|r| r.code), Err(code::OUT_OF_ORDER_SEQUENCE_NUMBER));
     assert_eq!(again.highest_producer_id(), 9);
 }
@@ -159,7 +164,7 @@ fn records_without_a_time_are_kept_from_when_they_were_appended() {
     let now = crate::clock::now_ms();
     {
         let mut log = log(folder.path());
-        log.append(&sample(0, &[-1], NOBODY), &config, 8, now).expect("append");
+        take(&mut log, &sample(0, &[-1], NOBODY), &config, now).expect("append");
         log.retain(&config, now + 1000).expect("retain");
         assert_eq!(log.start(), 0);
     }
@@ -177,7 +182,8 @@ fn times_too_far_from_the_brokers_are_refused() {
     let mut log = log(folder.path());
     let now = 10_000_000;
     let mut taken = |times: &[i64], config: &LogConfig| {
-        log.append(&sample(0, times, NOBODY), config, 8, now).map(|_| ()).map_err(|refused| refused.code)
+        let taken = take(&mut log, &sample(0, times, NOBODY), config, now);
+        taken.map(|_| ()).map_err(|refused| refused.code)
     };
     assert_eq!(taken(&[0, now + 3_600_000], &CONFIG), Ok(()));
     assert_eq!(taken(&[0, now + 3_600_001], &CONFIG), Err(code::INVALID_TIMESTAMP));
