@@ -214,9 +214,9 @@ async fn handle(context: &Context<'_>, api: &Api, body: Bytes, share: Share) -> 
             reply!(security::alter_scram(request!(AlterUserScramCredentialsRequest)))
         }
         ApiKey::DescribeLogDirs => reply!(replicas::log_dirs(context, request!(DescribeLogDirsRequest))),
-        ApiKey::ElectLeaders => reply!(replicas::elect(context, request!(ElectLeadersRequest))),
+        ApiKey::ElectLeaders => reply!(replicas::elect(context, request!(ElectLeadersRequest))?),
         ApiKey::AlterPartitionReassignments => {
-            reply!(replicas::reassign(context, request!(AlterPartitionReassignmentsRequest)))
+            reply!(replicas::reassign(context, request!(AlterPartitionReassignmentsRequest))?)
         }
         ApiKey::ListPartitionReassignments => {
             reply!(replicas::list_reassignments(request!(ListPartitionReassignmentsRequest)))

@@ -33,9 +33,11 @@ pub(crate) fn describe(
     let mut room = Room::new();
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partition_indexes.iter().map(|index| {
+            room.take(size_of::<PartitionResponse>())?;
             let response = PartitionResponse::default().with_partition_index(*index);
             let Some((_, partition)) = context.broker.topics.partition(&topic.name, *index) else {
                 let why = format!("There is no partition {} of topic {}.", index, topic.name.as_str());
+                room.take(why.len())?;
                 return Ok(response
                     .with_error_code(code::UNKNOWN_TOPIC_OR_PARTITION)
                     .with_error_message(message(why)));

@@ -16,7 +16,7 @@ use kafka_protocol::messages::{
     ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, TopicName,
 };
 
-use super::{message, text};
+use super::{Room, message, text};
 use crate::dev::broker::NODE_ID;
 use crate::dev::code;
 use crate::dev::request::Context;
@@ -78,26 +78,29 @@ pub(crate) fn list_reassignments(
 pub(crate) fn reassign(
     context: &Context<'_>,
     request: &AlterPartitionReassignmentsRequest,
-) -> AlterPartitionReassignmentsResponse {
+) -> anyhow::Result<AlterPartitionReassignmentsResponse> {
+    let mut room = Room::new();
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let response =
                 ReassignablePartitionResponse::default().with_partition_index(asked.partition_index);
-            match check_reassignment(context, &topic.name, asked) {
+            room.take(size_of::<ReassignablePartitionResponse>())?;
+            Ok(match check_reassignment(context, &topic.name, asked) {
                 Ok(()) => response.with_error_message(None),
                 Err((error, why)) => {
+                    room.take(why.len())?;
                     response.with_error_code(error).with_error_message((!why.is_empty()).then(|| text(why)))
                 }
-            }
+            })
         });
-        ReassignableTopicResponse::default()
+        Ok(ReassignableTopicResponse::default()
             .with_name(topic.name.clone())
-            .with_partitions(partitions.collect())
+            .with_partitions(partitions.collect::<anyhow::Result<_>>()?))
     });
-    AlterPartitionReassignmentsResponse::default()
+    Ok(AlterPartitionReassignmentsResponse::default()
         .with_allow_replication_factor_change(request.allow_replication_factor_change)
         .with_error_message(None)
-        .with_responses(topics.collect())
+        .with_responses(topics.collect::<anyhow::Result<_>>()?))
 }
 
 fn check_reassignment(
@@ -134,7 +137,11 @@ fn check_reassignment(
 }
 
 /// This node leads each partition: an election is never needed.
-pub(crate) fn elect(context: &Context<'_>, request: &ElectLeadersRequest) -> ElectLeadersResponse {
+pub(crate) fn elect(
+    context: &Context<'_>,
+    request: &ElectLeadersRequest,
+) -> anyhow::Result<ElectLeadersResponse> {
+    let mut room = Room::new();
     let unknown = !(0..=1).contains(&request.election_type);
     let response = ElectLeadersResponse::default().with_error_code(if unknown {
         code::INVALID_REQUEST
@@ -146,7 +153,7 @@ pub(crate) fn elect(context: &Context<'_>, request: &ElectLeadersRequest) -> Ele
         // Where all are asked for, those that need no election are left out.
         let all = context.broker.topics.all().into_iter();
         let all = all.map(|topic| result(TopicName(text(topic.name.clone()))));
-        return response.with_replica_election_results(all.collect());
+        return Ok(response.with_replica_election_results(all.collect()));
     };
     let topics = asked.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|index| {
@@ -155,14 +162,15 @@ pub(crate) fn elect(context: &Context<'_>, request: &ElectLeadersRequest) -> Ele
             } else {
                 not_elected(context, &topic.topic, *index)
             };
-            PartitionResult::default()
+            room.take(size_of::<PartitionResult>() + why.len())?;
+            Ok(PartitionResult::default()
                 .with_partition_id(*index)
                 .with_error_code(error)
-                .with_error_message(message(why))
+                .with_error_message(message(why)))
         });
-        result(topic.topic.clone()).with_partition_result(partitions.collect())
+        Ok(result(topic.topic.clone()).with_partition_result(partitions.collect::<anyhow::Result<_>>()?))
     });
-    response.with_replica_election_results(topics.collect())
+    Ok(response.with_replica_election_results(topics.collect::<anyhow::Result<_>>()?))
 }
 
 fn not_elected(context: &Context<'_>, topic: &str, index: i32) -> Refused {

@@ -242,6 +242,22 @@ fn an_answer_many_times_larger_than_its_request_is_refused() {
     };
     assert!(offsets(100).is_ok());
     assert!(offsets(40_000).is_err_and(|e| e.contains("larger than")));
+    // A name of 20,000 bytes, which an answer would repeat for each partition.
+    let named = |key, version, before: &[u8], partition: &[u8], times: i32, after: &[u8]| {
+        let body = Body::default().raw(before).raw(&[2]).raw(&compact_count(20_000).0).raw(&[b'n'; 20_000]);
+        let body = body.raw(&compact_count(times).0).raw(&partition.repeat(times as usize)).raw(after);
+        fixture.ask(frame(api(key), version, &body.0))
+    };
+    let producers = |times| named(ApiKey::DescribeProducers, 0, &[], &[0; 4], times, &[0, 0]);
+    let reassigned = |times| {
+        let time_out = [0; 4];
+        named(ApiKey::AlterPartitionReassignments, 0, &time_out, &[0; 6], times, &[0, 0])
+    };
+    let elected = |times| named(ApiKey::ElectLeaders, 2, &[0], &[0; 4], times, &[0, 0, 0, 0, 0, 0]);
+    for ask in [&producers as &dyn Fn(i32) -> _, &reassigned, &elected] {
+        assert!(ask(100).is_ok_and(|reply| reply.is_some_and(|reply| reply.len() > 100 * 20_000)));
+        assert!(ask(4000).is_err_and(|e| e.contains("larger than")));
+    }
 }
 
 proptest! {
