@@ -272,6 +272,8 @@ impl Topics {
 
     fn remove(&self, topic: &Topic) {
         self.by_name.write().remove(&topic.name);
+        // Others may still hold the partitions, and a new topic may get their folders.
+        topic.partitions().iter().for_each(|partition| partition.log().delete());
         self.total.fetch_sub(topic.partition_count(), Ordering::Relaxed);
     }
 
@@ -338,11 +340,7 @@ impl Topics {
         self.remove(&topic);
         self.save().map_err(|e| storage(&e))?;
         for partition in topic.partitions() {
-            let folder = {
-                let log = partition.log();
-                log.keep_for_readers();
-                log.folder().to_owned()
-            };
+            let folder = partition.log().folder().to_owned();
             partition.grew();
             std::fs::remove_dir_all(folder).map_err(|e| storage(&e))?;
         }

@@ -174,6 +174,7 @@ fn look_at(context: &Context<'_>, topic: &str, asked: &Place, left: u64, is_firs
     let (error, slice, more) = match log.read(asked.offset, max, is_first) {
         Ok(Some(read)) => (code::NONE, read.slice, read.more),
         Ok(None) => (code::OFFSET_OUT_OF_RANGE, None, false),
+        Err(_) if log.is_deleted() => return refused(code::UNKNOWN_TOPIC_OR_PARTITION),
         Err(e) => {
             context.broker.notes.error(Kind::Storage, format_args!("read {topic}[{}]: {e}", asked.partition));
             (code::KAFKA_STORAGE_ERROR, None, false)

@@ -93,6 +93,9 @@ fn find(broker: &Broker, (topic, index, time): &Asked, budget: &mut u64) -> Resu
         time if time < 0 => return Err(code::INVALID_REQUEST),
         time => times::find(|| partition.log(), time, budget),
     };
+    if partition.log().is_deleted() {
+        return Err(code::UNKNOWN_TOPIC_OR_PARTITION);
+    }
     by_time.map_err(|e| {
         broker.notes.error(Kind::Storage, format_args!("read {topic}[{index}]: {e}"));
         code::KAFKA_STORAGE_ERROR
@@ -130,6 +133,7 @@ fn delete(context: &Context<'_>, topic: &str, index: i32, offset: i64) -> Result
     }
     match log.delete_before(offset) {
         Ok(()) => Ok(log.start()),
+        Err(_) if log.is_deleted() => Err(code::UNKNOWN_TOPIC_OR_PARTITION),
         Err(e) => {
             context
                 .broker

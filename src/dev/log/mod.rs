@@ -56,6 +56,8 @@ pub(crate) struct PartitionLog {
     start: i64,
     end: i64,
     producers: Producers,
+    /// Its topic is deleted: the folder may be that of another topic of the same name.
+    is_deleted: bool,
 }
 
 impl PartitionLog {
@@ -80,6 +82,7 @@ impl PartitionLog {
             start: 0,
             end: 0,
             producers: Producers::default(),
+            is_deleted: false,
         };
         let mut lost = None;
         let newest = files.len().saturating_sub(1);
@@ -144,6 +147,10 @@ impl PartitionLog {
         config: &LogConfig,
         now_ms: i64,
     ) -> Result<Appended, Refusal> {
+        if self.is_deleted {
+            let why = "the topic is deleted".into();
+            return Err(Refusal { code: code::UNKNOWN_TOPIC_OR_PARTITION, why, faults: Faults::default() });
+        }
         let log_append_time = if config.log_append_time { now_ms } else { -1 };
         match self.producers.judge(sequence(&header)) {
             Verdict::New => {}
@@ -191,6 +198,7 @@ impl PartitionLog {
 
     /// The batches from `offset` on, of one segment. None if the offset is out of range.
     pub(crate) fn read(&self, offset: i64, max_bytes: u64, whole_first: bool) -> io::Result<Option<Read>> {
+        self.check_there()?;
         if offset < self.start || offset > self.end {
             return Ok(None);
         }
@@ -227,6 +235,7 @@ impl PartitionLog {
 
     /// Deletes the records before `offset`, which lies between start and end.
     pub(crate) fn delete_before(&mut self, offset: i64) -> io::Result<()> {
+        self.check_there()?;
         if offset <= self.start {
             return Ok(());
         }
@@ -242,6 +251,9 @@ impl PartitionLog {
 
     /// Deletes the oldest segments that the configuration no longer keeps.
     pub(crate) fn retain(&mut self, config: &LogConfig, now_ms: i64) -> io::Result<()> {
+        if self.is_deleted {
+            return Ok(());
+        }
         let expired = |segment: &Segment| {
             config
                 .retention_ms
@@ -268,9 +280,20 @@ impl PartitionLog {
         self.segments.iter().map(|segment| segment.size).sum()
     }
 
-    /// Readers that hold a slice can read it after the folder is removed.
-    pub(crate) fn keep_for_readers(&self) {
-        self.segments.iter().for_each(Segment::keep_for_readers);
+    /// Ends the use of the folder, which can be removed then. Readers that hold a slice can still
+    /// read it; all else is refused.
+    pub(crate) fn delete(&mut self) {
+        self.is_deleted = true;
+        self.segments.drain(..).for_each(|segment| segment.keep_for_readers());
+    }
+
+    /// Whether its topic is deleted.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.is_deleted
+    }
+
+    fn check_there(&self) -> io::Result<()> {
+        if self.is_deleted { Err(io::ErrorKind::NotFound.into()) } else { Ok(()) }
     }
 
     /// The folder with the files of the log.

@@ -78,8 +78,16 @@ pub(crate) struct LogFile {
     path: PathBuf,
     number: u64,
     all: Arc<OpenFiles>,
-    /// Held open after the file is removed, for those that read it.
-    removed: Lock<Option<Arc<File>>>,
+    name: Lock<Name>,
+}
+
+/// Whether a file can be opened by its name.
+#[derive(Debug, Default)]
+enum Name {
+    #[default]
+    Its,
+    /// The name is gone, or that of another file. The file is held open for those that read it.
+    Gone(Option<Arc<File>>),
 }
 
 impl LogFile {
@@ -90,7 +98,7 @@ impl LogFile {
             held.next += 1;
             held.next
         };
-        Arc::new(Self { path, number, all: Arc::clone(all), removed: Lock::default() })
+        Arc::new(Self { path, number, all: Arc::clone(all), name: Lock::default() })
     }
 
     /// A new empty file.
@@ -103,11 +111,17 @@ impl LogFile {
 
     /// The open file, to read and to append. It stays open for as long as the result is held.
     pub(crate) fn open(&self) -> io::Result<Arc<File>> {
+        // Locked while it is opened: another file may get the name as soon as this one is removed.
+        match &*self.name.lock() {
+            Name::Its => self.open_by_name(),
+            Name::Gone(Some(file)) => Ok(Arc::clone(file)),
+            Name::Gone(None) => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn open_by_name(&self) -> io::Result<Arc<File>> {
         if let Some(file) = self.all.held.lock().find(self.number) {
             return Ok(file);
-        }
-        if let Some(file) = &*self.removed.lock() {
-            return Ok(Arc::clone(file));
         }
         self.open_with(&mut OpenOptions::new())
     }
@@ -135,9 +149,10 @@ impl LogFile {
     /// Keeps the file open if there is a reader, because its name will be gone. If it can't be opened,
     /// the reader fails: that stops no deletion.
     pub(super) fn keep_for_readers(self: &Arc<Self>) {
-        if Arc::strong_count(self) > 1 {
-            let file = self.open().ok();
-            *self.removed.lock() = file;
+        let mut name = self.name.lock();
+        if matches!(*name, Name::Its) {
+            let is_read = Arc::strong_count(self) > 1;
+            *name = Name::Gone(is_read.then(|| self.open_by_name().ok()).flatten());
         }
     }
 
@@ -198,5 +213,14 @@ mod tests {
         let _other = LogFile::create(folder.path().join("c"), &all).expect("create");
         reader.open().expect("open").read_exact_at(&mut byte, 0).expect("read");
         assert_eq!(byte, *b"x");
+        // Another file of the same name, and one that could not be held.
+        let file = LogFile::create(folder.path().join("a"), &all).expect("create");
+        reader.open().expect("open").read_exact_at(&mut byte, 0).expect("read");
+        std::fs::rename(folder.path().join("a"), folder.path().join("d")).expect("rename");
+        all.held.lock().shrink_to(0);
+        let unlucky = Arc::clone(&file);
+        file.keep_for_readers();
+        std::fs::rename(folder.path().join("d"), folder.path().join("a")).expect("rename");
+        assert!(unlucky.open().is_err());
     }
 }

@@ -232,6 +232,33 @@ fn retention_by_size_and_by_time_deletes_the_oldest_segments() {
     assert_eq!(append(&mut log, &[1], &small), 10);
 }
 
+#[test]
+fn a_deleted_log_leaves_the_folder_to_the_next_one_of_its_name() {
+    let folder = tempfile::tempdir().expect("folder");
+    let small = LogConfig { segment_bytes: 100, retention_bytes: Some(1), retention_ms: Some(1), ..CONFIG };
+    let mut old = log(folder.path());
+    for _ in 0..3 {
+        append(&mut old, &[1], &small);
+    }
+    let slice = old.read(0, 1 << 20, true).expect("read").expect("in range").slice.expect("records");
+    old.delete();
+    std::fs::remove_dir_all(folder.path()).expect("remove");
+    let mut new = log(folder.path());
+    append(&mut new, &[1, 2, 3], &small);
+    old.retain(&small, 1 << 40).expect("nothing to do");
+    let refused = take(&mut old, &sample(0, &[1], NOBODY), &small, 0);
+    assert_eq!(refused.map_err(|refusal| refusal.code), Err(code::UNKNOWN_TOPIC_OR_PARTITION));
+    assert!(old.read(0, 1 << 20, true).is_err() && old.read(3, 1 << 20, true).is_err());
+    assert!(old.delete_before(3).is_err());
+    let names = std::fs::read_dir(folder.path()).expect("folder").map(|file| file.expect("file").file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["00000000000000000000.log"]);
+    assert_eq!(batches(&new, 0), [0]);
+    // An answer under way reads its own records.
+    let mut bytes = vec![0; slice.len as usize];
+    slice.file.open().expect("open").read_exact_at(&mut bytes, slice.position).expect("read");
+    assert_eq!(bytes, sample(0, &[1], NOBODY));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
