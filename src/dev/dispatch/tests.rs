@@ -197,6 +197,29 @@ fn records_that_are_refused_are_listed_up_to_a_number_for_the_whole_request() {
 }
 
 #[test]
+fn the_batches_of_a_request_are_decompressed_within_one_budget() {
+    let fixture = fixture();
+    let own = [("cleanup.policy".to_owned(), "compact".to_owned())].into();
+    fixture.broker.topics.configure("a", own, false).expect("configured");
+    // One record, whose length, attributes, time, offset and key are followed by zeros: 20 MiB.
+    let record = [&[0x80, 0x80, 0x80, 0x14, 0, 0, 0, 2, b'k'][..], &vec![0; 20 << 20]].concat();
+    let mut batch = sample(0, &[1], (-1, -1, -1));
+    batch.truncate(61);
+    batch.extend(zstd::encode_all(&record[..record.len() - 5], 1).expect("compressed"));
+    batch[22] = 4;
+    let size = batch.len() as i32 - 12;
+    batch[8..12].copy_from_slice(&size.to_be_bytes());
+    let crc = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    let part = |index| Body::default().i32(index).i32(batch.len() as i32).raw(&batch).0;
+    let body = Body::default().i16(-1).i16(1).i32(1000).i32(1).text("a").i32(2).raw(&part(0)).raw(&part(1));
+    let answer = fixture.answer(ApiKey::Produce, 7, &body);
+    // One topic "a", two partitions of 30 bytes: index, error, offset, time, start.
+    let errors = [15, 45].map(|at| i16::from_be_bytes(answer[at..at + 2].try_into().expect("two")));
+    assert_eq!(errors, [code::NONE, code::MESSAGE_TOO_LARGE]);
+}
+
+#[test]
 fn what_is_named_many_times_is_answered_once() {
     let fixture = fixture();
     let metadata = |times: i32| {
