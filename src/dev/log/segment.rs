@@ -35,6 +35,8 @@ pub(super) struct Segment {
     appended_ms: i64,
     file: Arc<LogFile>,
     index: Vec<Entry>,
+    /// The file may have bytes after `size`: a part of a batch that could not be cut off.
+    is_torn: bool,
 }
 
 /// A run of bytes of a segment, which can be read after the segment is deleted, too.
@@ -82,7 +84,7 @@ impl Stretch {
 
 impl Segment {
     fn new(base_offset: i64, appended_ms: i64, file: Arc<LogFile>) -> Self {
-        Self { base_offset, size: 0, max_timestamp: -1, appended_ms, file, index: Vec::new() }
+        Self { base_offset, size: 0, max_timestamp: -1, appended_ms, file, index: Vec::new(), is_torn: false }
     }
 
     /// The latest time of a record, or the time of the last append if no record has a time.
@@ -153,10 +155,17 @@ impl Segment {
         prefix[8..12].copy_from_slice(batch.get(8..12).ok_or(io::ErrorKind::InvalidInput)?);
         let rest = batch.get(16..).ok_or(io::ErrorKind::InvalidInput)?;
         let file = self.file.open()?;
+        // What is appended goes to the end of the file, wherever that is.
+        if self.is_torn {
+            file.set_len(self.size)?;
+        }
+        self.is_torn = true;
         if let Err(e) = write_both(&file, &prefix, rest) {
             file.set_len(self.size)?;
+            self.is_torn = false;
             return Err(e);
         }
+        self.is_torn = false;
         let mut entries = Index(std::mem::take(&mut self.index));
         entries.add(&Header { base_offset, ..*header }, self.size);
         self.index = entries.0;
@@ -213,6 +222,13 @@ impl Segment {
     #[cfg(test)]
     pub(super) fn lose_file(&self) {
         self.file.open().and_then(|file| file.set_len(0)).expect("truncate");
+    }
+
+    /// Leaves a part of a batch in the file, which could not be cut off.
+    #[cfg(test)]
+    pub(super) fn tear(&mut self) {
+        self.file.open().and_then(|file| write_both(&file, b"torn", b"")).expect("write");
+        self.is_torn = true;
     }
 
     /// Removes the file; readers that hold a slice can still read it.

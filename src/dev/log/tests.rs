@@ -233,6 +233,18 @@ fn retention_by_size_and_by_time_deletes_the_oldest_segments() {
 }
 
 #[test]
+fn what_a_failed_append_left_is_cut_off_before_the_next_one() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut torn = log(folder.path());
+    append(&mut torn, &[1, 2], &CONFIG);
+    torn.segments[0].tear();
+    append(&mut torn, &[3], &CONFIG);
+    append(&mut torn, &[4], &CONFIG);
+    assert_eq!(batches(&torn, 0), [0, 2, 3]);
+    assert_eq!(log(folder.path()).end(), 4);
+}
+
+#[test]
 fn a_deleted_log_leaves_the_folder_to_the_next_one_of_its_name() {
     let folder = tempfile::tempdir().expect("folder");
     let small = LogConfig { segment_bytes: 100, retention_bytes: Some(1), retention_ms: Some(1), ..CONFIG };
