@@ -267,7 +267,8 @@ fn an_answer_many_times_larger_than_its_request_is_refused() {
     assert!(offsets(40_000).is_err_and(|e| e.contains("larger than")));
     // A name of 20,000 bytes, which an answer would repeat for each partition.
     let named = |key, version, before: &[u8], partition: &[u8], times: i32, after: &[u8]| {
-        let body = Body::default().raw(before).raw(&[2]).raw(&compact_count(20_000).0).raw(&[b'n'; 20_000]);
+        let body =
+            Body::default().raw(before).raw(&[2]).raw(&compact_count(20_000).0).raw(&b"n".repeat(20_000));
         let body = body.raw(&compact_count(times).0).raw(&partition.repeat(times as usize)).raw(after);
         fixture.ask(frame(api(key), version, &body.0))
     };

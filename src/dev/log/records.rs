@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn all_that_is_decompressed_with_snappy_counts() {
         let mut batch = sample(0, &[10], NOBODY);
-        let records = [&batch[HEADER..], &[0; 50_000][..]].concat();
+        let records = [&batch[HEADER..], &vec![0; 50_000]].concat();
         batch.truncate(HEADER);
         batch.extend(snap::raw::Encoder::new().compress_vec(&records).expect("compressed"));
         batch[22] = 2;
