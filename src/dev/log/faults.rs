@@ -5,9 +5,8 @@
 use std::io;
 
 use super::batch::Header;
-use super::checked::BUDGET;
 use super::config::LogConfig;
-use super::records;
+use super::records::{self, MAX_DECODED};
 use super::refusal::{Fault, Faults, Refusal};
 use crate::dev::code;
 
@@ -48,7 +47,8 @@ pub(super) fn check(
         && e.kind() == io::ErrorKind::FileTooLarge
     {
         // A Java producer splits the batch and sends the parts again.
-        let why = format!("the keys are looked for in {BUDGET} bytes of decompressed records of a request");
+        let why =
+            format!("the keys are looked for in {MAX_DECODED} bytes of decompressed records of a request");
         (code::MESSAGE_TOO_LARGE, why)
     } else if let Err(e) = read {
         (code::INVALID_RECORD, format!("the records of a batch can't be read: {e}"))
@@ -79,7 +79,7 @@ mod tests {
 
     fn refused(records: &[(Option<&[u8]>, i64)], config: &LogConfig) -> Option<Refusal> {
         let batch = sample_of(records);
-        check(&Header::parse(&batch).expect("a header"), &batch, config, NOW, &mut BUDGET.clone()).err()
+        check(&Header::parse(&batch).expect("a header"), &batch, config, NOW, &mut MAX_DECODED.clone()).err()
     }
 
     #[test]
@@ -128,7 +128,7 @@ mod tests {
         batch[22] = 1;
         let header = Header::parse(&batch).expect("a header");
         let code = |config: &LogConfig| {
-            check(&header, &batch, config, NOW, &mut BUDGET.clone()).err().map(|refusal| refusal.code)
+            check(&header, &batch, config, NOW, &mut MAX_DECODED.clone()).err().map(|refusal| refusal.code)
         };
         assert_eq!(code(&CONFIG), Some(code::INVALID_RECORD));
         assert_eq!(code(&LogConfig { needs_keys: false, ..CONFIG }), None);
