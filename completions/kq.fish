@@ -458,7 +458,7 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -s e -l end -d 'End at the
 complete -c kq -n "__fish_kq_using_subcommand worker" -l persistent -d 'The commands keep running and answer record after record, as JSON lines (see below)'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l output-lines -d 'With --output-topic: each line is a record'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l copy-headers -d 'With --output-topic: the record\'s headers are sent too'
-complete -c kq -n "__fish_kq_using_subcommand worker" -l pass-credentials -d 'Pass passwords in the command\'s environment too (KQ_SASL_PASSWORD, KQ_TLS_KEY_PASSWORD)'
+complete -c kq -n "__fish_kq_using_subcommand worker" -l pass-credentials -d 'Pass passwords in the command\'s environment too (KQ_SASL_PASSWORD, KQ_TLS_KEY_PASSWORD). The private key of a key store or of ssl.key.pem is passed in KQ_X: that of a key store is not encrypted there'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'

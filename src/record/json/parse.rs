@@ -139,11 +139,11 @@ impl<'de> Visitor<'de> for RecordVisitor {
                 Field::Timestamp => timestamp.set(name, map.next_value_seed(Time { field: name })?)?,
                 Field::Key => key.set(name, map.next_value_seed(Text { field: name })?)?,
                 Field::KeyBase64 => {
-                    key.set(name, map.next_value_seed(Base64 { field: name })?.map(Cow::Owned))?
+                    key.set(name, map.next_value_seed(Base64 { field: name })?.map(Cow::Owned))?;
                 }
                 Field::Value => value.set(name, map.next_value_seed(Text { field: name })?)?,
                 Field::ValueBase64 => {
-                    value.set(name, map.next_value_seed(Base64 { field: name })?.map(Cow::Owned))?
+                    value.set(name, map.next_value_seed(Base64 { field: name })?.map(Cow::Owned))?;
                 }
                 Field::Headers => headers.set(name, map.next_value_seed(Headers)?)?,
                 Field::Undecoded => {
