@@ -50,13 +50,12 @@ fn limited(proxy: &Proxy, topic: &str) -> Vec<Running> {
 }
 
 /// It ended at its limit, and said what is wrong and nothing that is not.
-fn named(out: Output, fault: &str) -> Output {
+fn named(out: Output, fault: &str) {
     let out =
         out.status(2).stderr_has(fault).stderr_lacks("let this member in").stderr_lacks("answers again");
     let out = out.stderr_lacks("KQ_BROKERS").stderr_lacks("0 s:");
     // Twelve programs share the machine with the other tests.
     assert!(out.took < Duration::from_secs(30), "{out}");
-    out
 }
 
 #[test]
@@ -133,7 +132,4 @@ fn a_broker_that_does_not_answer_is_said_to_be_just_that() {
     for running in readers {
         named(running.wait(), &fault);
     }
-    // Its metadata takes seconds already: the time-out is for both.
-    let limited = named(proxy.kq(["topic", "describe", &topic, "--timeout", "5s"]).run(), &fault);
-    assert!(limited.took < Duration::from_secs(7), "{:?}", limited.took);
 }

@@ -146,11 +146,18 @@ impl Connection {
         self.config.timeout.saturating_sub(waited).max(least)
     }
 
-    /// Counts the time of a request whose answer came late.
+    /// Counts the time of a request whose answer came late. What is said of the address that held it up comes at
+    /// the same time, and is given a moment.
     fn count(&self, start: Instant) {
         let took = start.elapsed();
-        if took > PATIENCE {
-            self.waited.fetch_add(took.as_millis() as u64, Ordering::Relaxed);
+        if took <= PATIENCE {
+            return;
+        }
+        self.waited.fetch_add(took.as_millis() as u64, Ordering::Relaxed);
+        let until = Instant::now() + 10 * STEP;
+        while self.causes.advertised().is_none() && Instant::now() < until {
+            self.serve();
+            std::thread::sleep(STEP);
         }
     }
 
