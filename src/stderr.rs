@@ -313,6 +313,9 @@ mod tests {
         let (reader, stderr) = io::pipe().unwrap();
         let writer = Writer::start(stderr);
         writer.draw(vec![b'x'; 1 << 20]);
+        while writer.queue.lock().writing.is_none() {
+            std::thread::yield_now();
+        }
         writer.draw(vec![b'y'; BYTES]);
         while writer.queue.lock().dropped < 3 {
             writer.offer(b"more\n".to_vec());
