@@ -6,7 +6,7 @@ mod usable;
 
 pub(crate) use topics::{CreateError, Creation};
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 use rdkafka::consumer::Consumer as _;
@@ -18,6 +18,9 @@ use super::errors::{is_contact_lost, words};
 use super::metadata::{Cluster, TopicMetadata};
 use crate::config::Config;
 use connection::{Connection, await_answer};
+
+/// For so long librdkafka waits for the cluster's id at once.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A connection to a cluster that has answered. It is for the length of a command: its clients are
 /// never dropped.
@@ -32,16 +35,22 @@ impl Admin {
         let connection = Connection::new(config, &config.brokers)?;
         let start = Instant::now();
         connection.ask(move |client, timeout| {
-            // The lightest question: a client asks it by itself as soon as it is connected.
-            if client.client().fetch_cluster_id(timeout).is_some() {
-                return Ok(());
+            // The lightest question: a client asks it by itself as soon as it is connected. In steps, since librdkafka
+            // misses an answer that comes just before it waits for one (`rd_kafka_metadata_cache_wait_change`).
+            loop {
+                let left = timeout.saturating_sub(start.elapsed());
+                if left.is_zero() {
+                    return Err(KafkaError::MetadataFetch(Code::OperationTimedOut));
+                }
+                let (began, wait) = (Instant::now(), left.min(LOOK));
+                if client.client().fetch_cluster_id(wait).is_some() {
+                    return Ok(());
+                }
+                // At once: a broker older than 0.10.1 has no id, and answers this.
+                if began.elapsed() < wait / 2 {
+                    return client.fetch_metadata(None, left).map(|_| ());
+                }
             }
-            // No id in time; or none at all, from a broker older than 0.10.1, which answers this.
-            let left = timeout.saturating_sub(start.elapsed());
-            if left.is_zero() {
-                return Err(KafkaError::MetadataFetch(Code::OperationTimedOut));
-            }
-            client.fetch_metadata(None, left).map(|_| ())
         })?;
         config.log.verbose(1, format_args!("reached {} in {:.0?}", config.brokers, start.elapsed()));
         Ok(Self { connection })
