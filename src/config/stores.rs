@@ -127,15 +127,15 @@ impl Location {
 
     /// The error for a store that can't be read, which takes its password from the property `password`.
     fn refused(&self, refusal: &Refusal, password: &str, passwords: Passwords<'_>) -> anyhow::Error {
-        let anew = format!(
-            "this writes it anew: keytool -importkeystore -srckeystore {} -destkeystore new.p12 -deststoretype PKCS12",
+        let convert = format!(
+            "this converts it: keytool -importkeystore -srckeystore {} -destkeystore new.p12 -deststoretype PKCS12",
             self.path
         );
         self.error(match refusal {
             Refusal::Pem | Refusal::NotAStore => {
                 "it is neither a PKCS12 nor a JKS store, nor a PEM file".to_owned()
             }
-            Refusal::Unsupported(what) => format!("it is {what}, which kq can't read; {anew}"),
+            Refusal::Unsupported(what) => format!("it is {what}, which kq can't read; {convert}"),
             Refusal::NoPassword => format!("it has a password: give it as {password}"),
             Refusal::WrongPassword => format!("the password is wrong ({password}), or the file is damaged"),
             Refusal::KeyPassword if passwords.key.is_some() => {
@@ -145,7 +145,7 @@ impl Location {
                 format!("the key in it has a password of its own: give it as {KEY_PASSWORD}")
             }
             Refusal::Damaged(why) => {
-                format!("it is damaged, or in a form that kq can't read ({why}); {anew}")
+                format!("it is damaged, or in a form that kq can't read ({why}); {convert}")
             }
         })
     }

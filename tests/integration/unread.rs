@@ -51,6 +51,17 @@ fn wait_for_sleep(running: &Running) {
     wait_until("it sleeps", LONG, || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") S ")));
 }
 
+/// Reads its stderr to the end from now on: all that it says, once it has ended with 2.
+#[track_caller]
+fn said_at_last(mut reader: PipeReader, running: Running) -> String {
+    let read = std::thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map(|_| text)
+    });
+    running.wait().status(2);
+    read.join().expect("the reader").expect("read it")
+}
+
 /// What ends before its stdin does.
 #[track_caller]
 fn ended(mut running: Running) -> Output {
@@ -78,16 +89,11 @@ fn a_signal_ends_what_waits_for_its_last_words_to_be_read() {
 #[test]
 fn last_words_are_waited_for_where_no_signal_comes() {
     let cluster = Cluster::get();
-    let (mut reader, running) = unheard(cluster.kq(["consume", "absent", "-e"]));
+    let (reader, running) = unheard(cluster.kq(["consume", "absent", "-e"]));
     wait_for_words(&running);
     // Longer than a line waits in the queue.
     std::thread::sleep(Duration::from_secs(2));
-    let read = std::thread::spawn(move || {
-        let mut text = String::new();
-        reader.read_to_string(&mut text).map(|_| text)
-    });
-    running.wait().status(2);
-    let text = read.join().expect("the reader").expect("read it");
+    let text = said_at_last(reader, running);
     assert!(text.trim_start_matches('.').starts_with("kq: topic absent does not exist"), "{text}");
 }
 
@@ -113,14 +119,9 @@ fn the_cause_of_a_failure_is_kept_where_stderr_has_no_room_for_more_lines() {
     let topic = cluster.create("room", 300);
     cluster.kq(["produce", &topic]).stdin("a\n").run().success();
     let full = OpenOptions::new().write(true).open("/dev/full").expect("open it");
-    let (mut reader, running) = unheard(cluster.kq(["consume", &topic, "-e", "-vvv"]).stdout_to(full));
+    let (reader, running) = unheard(cluster.kq(["consume", &topic, "-e", "-vvv"]).stdout_to(full));
     wait_for_its_end(&running);
-    let read = std::thread::spawn(move || {
-        let mut text = String::new();
-        reader.read_to_string(&mut text).map(|_| text)
-    });
-    running.wait().status(2);
-    let text = read.join().expect("the reader").expect("read it");
+    let text = said_at_last(reader, running);
     let cause = " lines left out: stderr was not read\nkq: write stdout: nothing after it is committed: ";
     assert!(text.contains(cause), "{text}");
 }

@@ -9,8 +9,7 @@ struct Subject {
     properties: [&'static str; 2],
     what: &'static str,
     flag: &'static str,
-    /// The end of the first line of its PEM text, and what that is.
-    mark: &'static str,
+    /// What the first line of its PEM text says, in lower case.
     content: &'static str,
 }
 
@@ -18,7 +17,6 @@ const AUTHORITIES: Subject = Subject {
     properties: ["ssl.ca.location", "ssl.ca.pem"],
     what: "the CA certificates",
     flag: "--tls-ca",
-    mark: "CERTIFICATE-----",
     content: "certificate",
 };
 
@@ -26,7 +24,6 @@ const CERTIFICATE: Subject = Subject {
     properties: ["ssl.certificate.location", "ssl.certificate.pem"],
     what: "the client's certificate",
     flag: "--tls-cert",
-    mark: "CERTIFICATE-----",
     content: "certificate",
 };
 
@@ -34,7 +31,6 @@ const KEY: Subject = Subject {
     properties: ["ssl.key.location", "ssl.key.pem"],
     what: "the private key",
     flag: "--tls-key",
-    mark: "PRIVATE KEY-----",
     content: "private key",
 };
 
@@ -93,7 +89,7 @@ impl Subject {
         };
         let holds = |mark: &str| memchr::memmem::find(&text, mark.as_bytes()).is_some();
         let is_encrypted = holds("BEGIN ENCRYPTED ") || holds("4,ENCRYPTED");
-        Some(if !holds(self.mark) {
+        Some(if !holds(&format!("{}-----", self.content.to_uppercase())) {
             format!(
                 "{name}: there is no {} in PEM form in it (ssl.truststore.location and ssl.keystore.location \
                  take PKCS12 and JKS stores)",

@@ -10,15 +10,15 @@ const FREE: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// … up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// A connection that lasted so long beyond the pause was one. What comes after it begins anew.
+/// A connection that lasted so long beyond the pause was one. After it the attempts are counted from the start.
 const LASTING: Duration = Duration::from_secs(3);
 
 /// The attempts of one broker to connect, of which each is the end of the one before.
 ///
 /// librdkafka's own `reconnect.backoff.ms` does not grow while anybody wants a connection to any broker: the
 /// group's search for its coordinator and each question for metadata have `rd_kafka_connect_any` send an
-/// `OP_CONNECT` as soon as a connection fails, which sets `rkb_ts_reconnect` to 0, and so has
-/// `rd_kafka_broker_update_reconnect_backoff` begin anew (`rdkafka_broker.c`). All that is left between two
+/// `OP_CONNECT` as soon as a connection fails, which sets `rkb_ts_reconnect` to 0, and so
+/// `rd_kafka_broker_update_reconnect_backoff` starts again (`rdkafka_broker.c`). All that is left between two
 /// attempts is half of that property. A longer one is no way out: each start would wait for half of it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Attempts {
