@@ -62,6 +62,9 @@ pub(crate) struct Args {
     /// Delete records older than this many milliseconds
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(i64).range(0..))]
     pub retention_ms: Option<i64>,
+    /// Refuse commits with longer metadata [default: 4096]: for tests of what clients make of that
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub offset_metadata_max_bytes: Option<usize>,
     /// Run this command with `KQ_BROKERS` set, and end with its status
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,

@@ -15,6 +15,7 @@ pub(crate) fn run(args: &Args, log: Log) -> anyhow::Result<Exit> {
             partitions: args.partitions,
             auto_create: !args.no_auto_create,
             strict: args.strict,
+            max_metadata: args.offset_metadata_max_bytes,
             defaults: configs::Defaults {
                 retention_bytes: args.retention_bytes,
                 retention_ms: args.retention_ms,

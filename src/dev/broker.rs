@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub auto_create: bool,
     /// Whether more than one replica is refused, as a single Kafka node does.
     pub strict: bool,
+    /// Bytes of metadata that a commit may carry, where it is not Kafka's default.
+    pub max_metadata: Option<usize>,
     pub defaults: Defaults,
 }
 
@@ -52,7 +54,10 @@ impl Broker {
         let context = || format!("open the data folder {}", folder.display());
         let topics =
             Topics::open(folder, settings.defaults, |repaired| log.note(repaired)).with_context(context)?;
-        let coordinator = Coordinator::open(folder.join("offsets")).with_context(context)?;
+        let mut coordinator = Coordinator::open(folder.join("offsets")).with_context(context)?;
+        if let Some(bytes) = settings.max_metadata {
+            coordinator = coordinator.with_max_metadata(bytes);
+        }
         let started_ms = crate::clock::now_ms();
         let partitions = topics.all().into_iter().flat_map(|topic| topic.partitions());
         let highest = partitions.map(|partition| partition.log().highest_producer_id()).max().unwrap_or(-1);

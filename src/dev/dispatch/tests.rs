@@ -24,8 +24,13 @@ struct Fixture {
 
 fn fixture() -> Fixture {
     let folder = tempfile::tempdir().expect("folder");
-    let settings =
-        Settings { partitions: 2, auto_create: true, strict: false, defaults: configs::Defaults::default() };
+    let settings = Settings {
+        partitions: 2,
+        auto_create: true,
+        strict: false,
+        max_metadata: None,
+        defaults: configs::Defaults::default(),
+    };
     let broker = Broker::open(folder.path(), settings, Log::new(true, 0)).expect("open");
     // Names that generated requests hit.
     for name in ["a", "aa", "bb", "ccc"] {

@@ -36,6 +36,8 @@ pub(crate) struct Coordinator {
     /// Notified when a deadline may have changed.
     moved: Notify,
     began: Instant,
+    /// Bytes of metadata that a commit may carry.
+    max_metadata: usize,
 }
 
 struct Inner {
@@ -156,7 +158,18 @@ impl Coordinator {
             asked: 0,
             bytes: 0,
         };
-        Ok(Self { inner: Lock::new(inner), moved: Notify::new(), began: Instant::now() })
+        Ok(Self {
+            inner: Lock::new(inner),
+            moved: Notify::new(),
+            began: Instant::now(),
+            max_metadata: MAX_METADATA,
+        })
+    }
+
+    /// The same with another limit of a commit's metadata, in bytes.
+    #[must_use]
+    pub(crate) fn with_max_metadata(self, bytes: usize) -> Self {
+        Self { max_metadata: bytes, ..self }
     }
 
     fn lock(&self) -> Guard<'_, Inner> {
@@ -316,7 +329,7 @@ impl Coordinator {
         if allowed != code::NONE {
             return all(allowed);
         }
-        let fits = |committed: &Committed| committed.metadata.len() <= MAX_METADATA;
+        let fits = |committed: &Committed| committed.metadata.len() <= self.max_metadata;
         let codes: Vec<Code> = offsets
             .iter()
             .map(|(_, _, c)| if fits(c) { code::NONE } else { code::OFFSET_METADATA_TOO_LARGE })
