@@ -18,10 +18,11 @@ use crate::worker::{Address, ExitMap, OnFailure, Order};
 /// added), and commits the record once it is done.
 ///
 /// Guarantee: at least once. A record's offset is committed only after its command has succeeded,
-/// or the cluster has acknowledged its dead letter, or --on-failure skip has skipped it. A record
-/// that is done is not committed while an earlier record of its partition is not done: after a
-/// crash, a stop or a rebalance it runs again. So COMMAND must give the same result when it runs
-/// twice for a record; KQ_RECORD_ID is the same in both runs.
+/// or the cluster has acknowledged its dead letter, or --on-failure skip has skipped it. What is done
+/// past a record that is not done is kept in the commit's metadata: it counts as already done after a
+/// stop or a rebalance. After a crash, what was done since the last commit (--commit-interval) runs
+/// again. So COMMAND must give the same result when it runs twice for a record; KQ_RECORD_ID is the
+/// same in both runs.
 ///
 /// COMMAND runs directly. A single argument that holds white space or a shell metacharacter and
 /// is no existing file runs under `sh -c`, as does --shell STRING; a script without `#!` runs
@@ -97,6 +98,10 @@ pub(crate) struct Args {
     /// Static membership: a member with this name keeps its partitions over a short restart
     #[arg(long, value_name = "NAME", help_heading = "Reading")]
     pub instance_id: Option<String>,
+
+    /// How often what is done is committed, 10ms to 1m: after kq was killed, what was done since runs again
+    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = commit_interval, help_heading = "Reading")]
+    pub commit_interval: Duration,
 
     #[command(flatten)]
     pub decoding: DecodeArgs,
@@ -205,6 +210,15 @@ fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
 fn positive(text: &str) -> Result<Duration, String> {
     let duration = duration::parse(text)?;
     if duration.is_zero() { Err("give more than 0".into()) } else { Ok(duration) }
+}
+
+fn commit_interval(text: &str) -> Result<Duration, String> {
+    let interval = duration::parse(text)?;
+    if interval.is_zero() {
+        return Err("with 0 the client would never commit: give 10ms to 1m".into());
+    }
+    let range = Duration::from_millis(10)..=Duration::from_mins(1);
+    if range.contains(&interval) { Ok(interval) } else { Err("give 10ms to 1m".into()) }
 }
 
 // A paragraph is one line, which the terminal's width breaks; an example has 80 columns at most.

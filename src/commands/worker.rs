@@ -1,6 +1,7 @@
 //! `kq worker`: from its flags to the engine's settings.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -49,6 +50,7 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
             count: args.count,
             idle: args.idle,
             decoder: decoder(&args.decoding, Decode::Auto),
+            commit_interval: commit_interval(args, config)?,
             filter: filter(&args.filter)?,
         },
         running: Running {
@@ -77,6 +79,16 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
         },
         metrics: args.metrics.clone(),
     })
+}
+
+/// How often what is done is committed.
+fn commit_interval(args: &Args, config: &Config) -> anyhow::Result<Duration> {
+    // In a file it may be for other clients: the flag ranks above that.
+    let name = "auto.commit.interval.ms";
+    if let Some(origin) = config.origin_of_x(name) {
+        bail!("{origin} {name}: give --commit-interval instead, which says how often a worker commits");
+    }
+    Ok(args.commit_interval)
 }
 
 fn cores() -> usize {

@@ -262,6 +262,12 @@ impl Config {
         self.given(name).is_some()
     }
 
+    /// Where a property was given that was given with `-X` or in `KQ_X`, rather than in a file for all clients.
+    pub(crate) fn origin_of_x(&self, name: &str) -> Option<&str> {
+        let setting = self.setting(name)?;
+        matches!(setting.source, Source::X | Source::EnvX).then_some(setting.origin.as_str())
+    }
+
     /// The value that was given for a property, of the source with the highest rank.
     fn given(&self, name: &str) -> Option<&str> {
         self.setting(name).map(|setting| setting.property.value.as_str())

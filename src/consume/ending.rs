@@ -34,7 +34,7 @@ impl<C: ConsumerClient> Session<'_, C> {
         let mut offsets = Vec::new();
         for progress in self.assignment.iter_mut() {
             if let (true, Some(next)) = (std::mem::take(&mut progress.unstored), progress.position()) {
-                offsets.push((progress.name(), next));
+                offsets.push((progress.name(), next).into());
             }
         }
         if !offsets.is_empty()

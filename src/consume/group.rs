@@ -79,7 +79,7 @@ impl<C: ConsumerClient> Rebalance for Session<'_, C> {
             }
         };
         for (assigned, committed) in partitions.iter_mut().zip(committed) {
-            match self.take_over(assigned, committed) {
+            match self.take_over(assigned, committed.map(|committed| committed.offset)) {
                 Ok(progress) => self.assignment.add(progress),
                 // After a signal it asks no longer.
                 Err(_) if self.shutdown.signal().is_some() => {}

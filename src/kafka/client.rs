@@ -44,6 +44,38 @@ pub(crate) enum StartAt {
     Offset(i64),
 }
 
+/// What a group is to commit of a partition: the next offset to read, and a text of the client's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Commit {
+    pub partition: TopicPartition,
+    pub offset: i64,
+    /// `None` and an empty text are the same to a broker.
+    pub metadata: Option<String>,
+}
+
+impl From<(TopicPartition, i64)> for Commit {
+    fn from((partition, offset): (TopicPartition, i64)) -> Self {
+        Self { partition, offset, metadata: None }
+    }
+}
+
+/// What a group has committed of a partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Committed {
+    pub offset: i64,
+    /// As it came: another client may have written anything, also what is no UTF-8. Empty where there is none.
+    pub metadata: Vec<u8>,
+}
+
+/// What the broker answered to commits of offsets with metadata, also to those that the client made by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MetadataVerdict {
+    /// The length of the longest metadata that it took, in bytes.
+    pub taken: usize,
+    /// It refused some for their length (`OffsetMetadataTooLarge`), and with it the offset.
+    pub is_refused: bool,
+}
+
 /// A partition that a consumer is given, or chooses, and where it starts in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Assigned {
@@ -141,9 +173,12 @@ pub(crate) trait ConsumerClient {
         timeout: Duration,
     ) -> Result<Vec<Option<i64>>, Code>;
 
-    /// The group's committed offset of each of these partitions, in their order; `None` where it
-    /// has none.
-    fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<i64>>, Code>;
+    /// What the group has committed of each of these partitions, in their order; `None` where that is nothing.
+    fn committed(
+        &self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> Result<Vec<Option<Committed>>, Code>;
 
     /// How many members the group has now; 0 where there is no such group.
     ///
@@ -181,9 +216,12 @@ pub(crate) trait ConsumerClient {
     /// Fetches these partitions again, from where they were paused.
     fn resume(&self, partitions: &[TopicPartition]) -> Result<(), Code>;
 
-    /// Stores, for the next commit, the next offset to read of each partition. Partitions that this
-    /// member does not own are left out; `State` where it owns none of them.
-    fn store(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), Code>;
+    /// Stores, for the next commit, the next offset to read of each partition and its metadata. Partitions
+    /// that this member does not own are left out; `State` where it owns none of them.
+    ///
+    /// The client commits by itself what is stored where the offset is past the committed one, whatever
+    /// the metadata is, and in a revoke and on its way out of the group in any case.
+    fn store(&self, offsets: &[Commit]) -> Result<(), Code>;
 
     /// Commits what is stored and waits for the broker's answer. It serves no rebalance: in the
     /// middle of one it fails, and the caller polls and tries again. `OperationTimedOut` where no
@@ -192,7 +230,18 @@ pub(crate) trait ConsumerClient {
 
     /// Commits these offsets and waits for the broker's answer. A consumer that has not joined its
     /// group may do so while the group has no members.
-    fn commit(&self, offsets: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), Code>;
+    fn commit(&self, offsets: &[Commit], timeout: Duration) -> Result<(), Code>;
+
+    /// Sends a commit of these offsets, whose answer comes by [`ConsumerClient::commit_answer`]: one is
+    /// under way at a time. The broker checks that this is a member, not that it owns the partitions: the
+    /// caller names none but its own.
+    fn begin_commit(&self, offsets: &[Commit]) -> Result<(), Code>;
+
+    /// The answer to [`ConsumerClient::begin_commit`], once, where it has come.
+    fn commit_answer(&self) -> Option<Result<(), Code>>;
+
+    /// What the broker answered to metadata since this was asked last, as far as polls have served it.
+    fn metadata_verdict(&self) -> MetadataVerdict;
 
     /// Waits up to `timeout` for the first event, then takes what is there, up to `most`.
     /// `handler` serves rebalances during the call. It must be called at least every

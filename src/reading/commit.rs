@@ -55,7 +55,7 @@ pub(crate) fn commit_back(
     timeout: Duration,
 ) -> anyhow::Result<()> {
     use Code as E;
-    match consumer.commit(&[(TopicPartition::new(topic, partition), position)], timeout) {
+    match consumer.commit(&[(TopicPartition::new(topic, partition), position).into()], timeout) {
         Ok(()) | Err(E::RebalanceInProgress | E::IllegalGeneration | E::UnknownMemberId) => Ok(()),
         Err(code) => Err(Unanswered::of("commit", topic, partition)(code)),
     }

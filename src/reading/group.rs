@@ -91,7 +91,7 @@ pub(crate) fn seek(
             })
             .map_err(|e| questions::explained(e, causes.advertised()))?;
             config.log.verbose(1, format_args!("group {group}: to {name}[{id}]@{offset}"));
-            offsets.push((TopicPartition::new(name, id), offset));
+            offsets.push((TopicPartition::new(name, id), offset).into());
         }
     }
     if offsets.is_empty() {

@@ -19,11 +19,15 @@ pub(crate) struct Tracker {
     /// The highest end-of-partition offset that was reported.
     end: Option<i64>,
     unresolved: usize,
+    /// How often an offset was resolved.
+    changes: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     offset: i64,
+    /// The leader epoch of its record; -1 where that is not known.
+    leader_epoch: i32,
     resolved: bool,
 }
 
@@ -33,14 +37,15 @@ impl Tracker {
         self.open.front().is_none_or(|first| offset.saturating_add(1).abs_diff(first.offset) <= max_span)
     }
 
-    /// Takes note of a record. False where this epoch has seen its offset
+    /// Takes note of a record, and of the leader epoch that it was appended in. False where this epoch has seen its offset
     /// already: the client delivered it twice, and it must not run again.
-    pub(crate) fn receive(&mut self, offset: i64) -> bool {
+    pub(crate) fn receive(&mut self, offset: i64, leader_epoch: Option<i32>) -> bool {
         if self.last_seen.is_some_and(|last| offset <= last) {
             return false;
         }
         self.last_seen = Some(offset);
-        self.open.push_back(Entry { offset, resolved: false });
+        let leader_epoch = leader_epoch.unwrap_or(-1);
+        self.open.push_back(Entry { offset, leader_epoch, resolved: false });
         self.unresolved += 1;
         true
     }
@@ -58,6 +63,7 @@ impl Tracker {
             return false;
         }
         self.unresolved -= 1;
+        self.changes += 1;
         while self.open.front().is_some_and(|first| first.resolved) {
             self.open.pop_front();
         }
@@ -89,6 +95,17 @@ impl Tracker {
         self.open.len() - self.unresolved
     }
 
+    /// The resolved offsets past the committable one, ascending, each with its record's leader epoch.
+    pub(crate) fn done_ahead(&self) -> impl Iterator<Item = (i64, Option<i32>)> {
+        let done = self.open.iter().filter(|entry| entry.resolved);
+        done.map(|entry| (entry.offset, (entry.leader_epoch >= 0).then_some(entry.leader_epoch)))
+    }
+
+    /// Changes whenever an offset is resolved.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Last seen + 1 − committable: what a crash would deliver again, at most.
     pub(crate) fn span(&self) -> u64 {
         match (self.open.front(), self.last_seen) {
@@ -106,7 +123,7 @@ mod tests {
     fn received(offsets: &[i64]) -> Tracker {
         let mut tracker = Tracker::default();
         for &offset in offsets {
-            assert!(tracker.receive(offset));
+            assert!(tracker.receive(offset, None));
         }
         tracker
     }
@@ -118,10 +135,12 @@ mod tests {
 
     #[test]
     fn what_is_resolved_past_an_open_record_is_counted() {
-        let mut tracker = received(&[1, 2, 5, 6]);
+        let mut tracker = received(&[1, 2, 5]);
         assert_eq!(tracker.ahead(), 0);
+        assert!(tracker.receive(6, Some(4)));
         assert!(tracker.resolve(2) && tracker.resolve(6));
-        assert_eq!(tracker.ahead(), 2);
+        assert_eq!((tracker.ahead(), tracker.changes()), (2, 2));
+        assert_eq!(tracker.done_ahead().collect::<Vec<_>>(), [(2, None), (6, Some(4))]);
         assert!(tracker.resolve(1));
         assert_eq!(tracker.ahead(), 1, "6 waits for 5");
         assert!(tracker.resolve(5));
@@ -170,7 +189,7 @@ mod tests {
         assert!(tracker.resolve(2));
         assert!(!tracker.resolve(2));
         assert!(!tracker.resolve(7));
-        assert!(!tracker.receive(2));
+        assert!(!tracker.receive(2, None));
         assert_eq!(tracker.unresolved(), 1);
     }
 
@@ -216,7 +235,7 @@ mod tests {
                     Step::Receive(jump) => {
                         let offset = next + jump - 1;
                         if tracker.admits(offset, max_span) {
-                            prop_assert!(tracker.receive(offset));
+                            prop_assert!(tracker.receive(offset, None));
                             open.push(offset);
                             next = offset + 1;
                         } else {

@@ -67,6 +67,7 @@ mod tests {
         topic: "t",
         partition: 0,
         offset: 0,
+        leader_epoch: None,
         timestamp: Timestamp::None,
         key: Some(b"k"),
         value: Some(b"a\xffvalue"),

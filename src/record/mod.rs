@@ -51,6 +51,8 @@ pub(crate) struct RecordRef<'a> {
     pub topic: &'a str,
     pub partition: i32,
     pub offset: i64,
+    /// The leader epoch that it was appended in; `None` where that is not known.
+    pub leader_epoch: Option<i32>,
     pub timestamp: Timestamp,
     /// `None` is null, which is not empty.
     pub key: Option<&'a [u8]>,
@@ -111,6 +113,7 @@ impl Record {
             topic: &self.topic,
             partition: self.partition,
             offset: self.offset,
+            leader_epoch: None,
             timestamp: self.timestamp,
             key: self.key.as_deref(),
             value: self.value.as_deref(),

@@ -44,7 +44,9 @@ pub(super) fn properties(reading: &Reading, mode: Mode, config: &Config) -> anyh
         Mode::OneShot => Fetching::ForOneShot,
         Mode::Persistent { .. } => Fetching::ForPersistent,
     };
-    properties::of(Some(member), fetching, reading.isolation, config)
+    let mut client = properties::of(Some(member), fetching, reading.isolation, config)?;
+    client.set("auto.commit.interval.ms", reading.commit_interval.as_millis().to_string());
+    Ok(client)
 }
 
 /// Looks at the cluster once: it must be there, and so must the topics that are named. What

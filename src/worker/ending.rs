@@ -41,6 +41,8 @@ pub(super) fn end<C: ConsumerClient>(
     let is_drained = drain(poller, deadline);
     let abandoned = abandoned(&shared, is_drained) - before;
     poller.update_client();
+    let assigned = shared.ledger().assigned();
+    poller.rebalancer.settle(&assigned);
     let partitions = shared.ledger().partitions();
     close_commands(poller, deadline);
     let committed = commit(poller, deadline);
@@ -138,7 +140,7 @@ fn commit_failed(code: Code) -> anyhow::Error {
 /// Says how many done records run again, and where a signal stopped what was to be finished.
 fn tell(shared: &Shared, partitions: &[PartitionStatus], stopped_by: Option<i32>) {
     let log = shared.log.of_the_end();
-    let again: usize = partitions.iter().map(|status| status.ahead).sum();
+    let again: usize = partitions.iter().map(|status| status.run_again).sum();
     if again > 0 {
         log.note(format_args!(
             "{again} done records will run again: in their partition an earlier record is not done"

@@ -1,6 +1,7 @@
 //! What the worker holds: per partition and assignment epoch, what is queued, running, resolved.
 //! Pure: time is passed in, no IO.
 
+mod commits;
 mod flow;
 mod job;
 mod leaving;
@@ -15,8 +16,9 @@ use super::lanes::{Lane, Lanes, Order};
 use crate::reading::start::Found;
 use crate::reading::tracker::Tracker;
 use crate::record::{Record, RecordRef, TopicPartition};
-use partition::{Item, Load, Parked, Partition, Running, weight};
+use partition::{Item, Load, Parked, Partition, Passed, Running, Stored, weight};
 
+pub(super) use commits::{Commits, Pace};
 pub(super) use job::{Job, Outcome, Ticket};
 pub(super) use view::PartitionStatus;
 
@@ -58,6 +60,10 @@ pub(super) struct Ledger {
     resolved: u64,
     /// Resolved without a command: no filter let them through.
     filtered: u64,
+    /// The same: they were done before, as the group's commits say.
+    already_done: u64,
+    /// Whether commits say what is done beyond them.
+    has_metadata: bool,
     /// Taken and not resolved.
     unresolved: u64,
     /// Nothing new is taken or started.
@@ -83,6 +89,8 @@ impl Ledger {
             running: 0,
             resolved: 0,
             filtered: 0,
+            already_done: 0,
+            has_metadata: true,
             unresolved: 0,
             stopped: false,
             all_paused: false,
@@ -118,7 +126,8 @@ impl Ledger {
             paused: None,
             terminated: false,
             in_turn: false,
-            stored: None,
+            stored: Stored::default(),
+            done_before: None,
             position,
             high: None,
         };
@@ -162,7 +171,11 @@ impl Ledger {
             return;
         };
         let Some(partition) = self.partitions.get_mut(&epoch) else { return };
-        let record = Parked::Record(Arc::new(Record {
+        let leader_epoch = record.leader_epoch;
+        if partition.is_already_done(record.offset, leader_epoch) {
+            return self.park(epoch, Parked::Passed(record.offset, leader_epoch, Passed::AlreadyDone));
+        }
+        let record = Arc::new(Record {
             topic: Arc::clone(&partition.name.topic),
             partition: record.partition,
             offset: record.offset,
@@ -170,17 +183,15 @@ impl Ledger {
             key: record.key.map(<[u8]>::to_vec),
             value: record.value.map(<[u8]>::to_vec),
             headers: record.headers.iter().map(|h| (h.name.to_vec(), h.value.map(<[u8]>::to_vec))).collect(),
-        }));
-        self.parked.add(record.weight());
-        partition.parked.push_back(record);
-        self.admit(epoch);
+        });
+        self.park(epoch, Parked::Record(record, leader_epoch));
     }
 
     /// Takes in that a record was delivered which no command runs for: it is resolved in its turn.
     pub(super) fn pass(&mut self, record: &RecordRef<'_>) {
-        let RecordRef { topic, partition, offset, timestamp, .. } = *record;
+        let RecordRef { topic, partition, offset, leader_epoch, timestamp, .. } = *record;
         if let Some(epoch) = self.accepts(topic, partition, offset, timestamp.millis()) {
-            self.park(epoch, Parked::Filtered(offset));
+            self.park(epoch, Parked::Passed(offset, leader_epoch, Passed::Filtered));
         }
     }
 
@@ -245,8 +256,8 @@ impl Ledger {
                 break;
             }
             let lane = match parked {
-                Parked::Record(record) => self.order.lane(record.key.as_deref()),
-                Parked::Filtered(_) => None,
+                Parked::Record(record, _) => self.order.lane(record.key.as_deref()),
+                Parked::Passed(..) => None,
             };
             if !room.admits(self.waiting, partition.waiting) && partition.lanes.is_held(lane) {
                 break;
@@ -254,14 +265,20 @@ impl Ledger {
             let Some(parked) = partition.parked.pop_front() else { break };
             let bytes = parked.weight();
             self.parked.remove(bytes);
-            if !partition.tracker.receive(offset) {
+            if !partition.tracker.receive(offset, parked.leader_epoch()) {
                 continue;
             }
             partition.ended |= partition.until.is_some_and(|until| offset + 1 >= until);
-            let Parked::Record(record) = parked else {
-                partition.tracker.resolve(offset);
-                self.filtered += 1;
-                continue;
+            let record = match parked {
+                Parked::Record(record, _) => record,
+                Parked::Passed(.., why) => {
+                    partition.tracker.resolve(offset);
+                    match why {
+                        Passed::Filtered => self.filtered += 1,
+                        Passed::AlreadyDone => self.already_done += 1,
+                    }
+                    continue;
+                }
             };
             partition.queued_bytes += bytes;
             self.queued.add(bytes);
@@ -366,21 +383,6 @@ impl Ledger {
         }
         self.admit(ticket.epoch);
         true
-    }
-
-    /// Offsets to store: what can be committed and was not handed out before.
-    pub(super) fn store_list(&mut self) -> Vec<(TopicPartition, i64)> {
-        let mut list = Vec::new();
-        for partition in self.partitions.values_mut() {
-            let committable = partition.tracker.committable();
-            if committable > partition.stored
-                && let Some(offset) = committable
-            {
-                partition.stored = committable;
-                list.push((partition.name.clone(), offset));
-            }
-        }
-        list
     }
 
     /// Takes note of where a partition ends by now.

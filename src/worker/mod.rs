@@ -19,6 +19,7 @@
 //! - **end**: what is over. A command ended ([`policy::Ended`]), a partition's epoch ends
 //!   ([`ledger::Ledger::end`]) and its tickets are void, the worker ends ([`ending`]) after a stop.
 
+mod committer;
 mod completion;
 mod consumer;
 mod dead_letter;
@@ -40,6 +41,7 @@ mod persistent;
 mod policy;
 mod poller;
 mod printer;
+mod progress;
 mod protocol;
 mod pulse;
 mod rebalance;
@@ -75,6 +77,7 @@ use crate::terminal::live::Live;
 use crate::terminal::stdout;
 use crate::threads;
 
+use committer::Committer;
 use dispatch::{Dispatcher, Threads};
 use filtering::Filtering;
 use ledger::{Capacity, Ledger};
@@ -141,6 +144,7 @@ pub(crate) fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
         clock: &clock::source::System,
         wanted: HashMap::new(),
         joining: Joining::new(reading.sharing.protocol, Instant::now()),
+        committer: Committer::new(reading.commit_interval, reading.sharing.protocol),
     };
     let limits = PollLimits {
         idle: reading.idle,
@@ -284,7 +288,7 @@ impl Core {
         self.shutdown.leave_the_end_to_a_second_signal();
         config.log.flush();
         self.live.map(Live::end);
-        self.shared.count_filtered();
+        self.shared.count_passed();
         let summary = self.shared.tally.sentence(started.elapsed());
         let log = config.log.of_the_end();
         if is_closed {

@@ -47,6 +47,9 @@ impl<C: ConsumerClient> Poller<'_, C> {
                 verdict = position::judge(Read { done: now.done, ..read }, log, limit);
             }
         }
+        if !matches!(verdict, Verdict::GoOn { .. }) {
+            self.shared.ledger().forget_done(name);
+        }
         self.rebalancer.tell(name, verdict);
         let next = verdict.next();
         if let Verdict::Back { limit, .. } = verdict {
@@ -83,6 +86,6 @@ impl<C: ConsumerClient> Poller<'_, C> {
             .rebalancer
             .ask(|timeout| Ok(self.consumer.committed(asked, timeout)?))
             .map_err(|e| e.context(format!("{name}: ask for the group's committed offset")))?;
-        Ok(committed.first().copied().flatten().map(Read::to))
+        Ok(committed.first().and_then(Option::as_ref).map(|committed| Read::to(committed.offset)))
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::filtering::Filtering;
 use super::observer::Watch;
-use super::rebalance::{self, Rebalancer};
+use super::rebalance::Rebalancer;
 use super::shared::{Shared, StopReason};
 use super::subscription::Subscription;
 use crate::kafka::client::{ConsumerClient, Event, Events as _};
@@ -107,7 +107,9 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
                 return stop;
             }
             let most = self.room();
-            self.poll(if most == BATCH { POLL } else { Duration::ZERO }, most);
+            // What was done meanwhile is committed in time.
+            let wait = POLL.min(self.rebalancer.committer.interval() / 2);
+            self.poll(if most == BATCH { wait } else { Duration::ZERO }, most);
             self.update_client();
             self.check_end();
             self.check_contact();
@@ -188,8 +190,9 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
 
     /// Brings the client in line with the ledger: stores what can be committed, pauses and resumes.
     pub(super) fn update_client(&mut self) {
-        rebalance::store(self.consumer, &self.shared);
-        self.shared.count_filtered();
+        let now = self.rebalancer.clock.now();
+        self.rebalancer.committer.step(self.consumer, &self.shared, now);
+        self.shared.count_passed();
         let is_long_full = self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER);
         let (pause, resume) = self.shared.ledger().flow(is_long_full);
         if !pause.is_empty() {

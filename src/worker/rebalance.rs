@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use super::committer::Committer;
 use super::deadline::{Deadline, Stage};
 use super::ledger::Ledger;
+use super::progress::DoneAhead;
 use super::shared::{Shared, StopReason};
 use super::tally::{RebalanceKind, RecordResult};
 use crate::clock::source::Clock;
-use crate::kafka::client::{Assigned, ConsumerClient, Rebalance, StartAt};
+use crate::kafka::client::{Assigned, Committed, ConsumerClient, Rebalance, StartAt};
 use crate::kafka::errors::Causes;
 use crate::named::Named as _;
 use crate::reading::bounds::{End, Start};
@@ -48,6 +50,9 @@ impl Patience {
     }
 }
 
+/// How long a commit may take within a revoke.
+const SETTLING: Duration = Duration::from_secs(2);
+
 /// What the polling thread does inside a rebalance.
 pub(super) struct Rebalancer<'a, C> {
     pub consumer: &'a C,
@@ -73,18 +78,7 @@ pub(super) struct Rebalancer<'a, C> {
     pub wanted: HashMap<TopicPartition, Start>,
     /// Whether the group gave this member its share.
     pub joining: Joining,
-}
-
-/// Stores what can be committed: the next commit commits it.
-pub(super) fn store(consumer: &impl ConsumerClient, shared: &Shared) {
-    let offsets = shared.ledger().store_list();
-    if offsets.is_empty() {
-        return;
-    }
-    if let Err(code) = consumer.store(&offsets) {
-        // A partition that was revoked: its new owner commits for it.
-        shared.log.verbose(1, format_args!("store offsets: {code}"));
-    }
+    pub committer: Committer,
 }
 
 fn names(partitions: &[Assigned]) -> Vec<TopicPartition> {
@@ -94,6 +88,7 @@ fn names(partitions: &[Assigned]) -> Vec<TopicPartition> {
 impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
     fn assigned(&mut self, partitions: &mut [Assigned]) {
         self.joining.assigned(self.clock.now());
+        self.committer.assigned();
         self.shared.pulse.assign();
         // A worker that stops reads nothing of them.
         if partitions.is_empty() || self.shared.stopping().is_some() {
@@ -110,21 +105,30 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
         let mut committed = known.unwrap_or_default().into_iter();
         for partition in partitions.iter_mut() {
             let name = partition.topic_partition();
-            let stored = committed.next().flatten();
-            let start = match stored {
+            let stored: Option<Committed> = committed.next().flatten();
+            let start = match &stored {
                 _ if !is_known => self.question(&name, |question| question.end()),
-                Some(committed) => self.question(&name, |question| question.take_over(committed)),
+                Some(committed) => self.question(&name, |question| question.take_over(committed.offset)),
                 None => self.begin(&name),
             };
             match start {
                 Ok(start) => {
-                    if is_known && (stored.is_none() || start.verdict.is_some()) {
+                    // Of a log that is not what it was, nothing is done.
+                    let done = stored
+                        .as_ref()
+                        .filter(|_| start.verdict.is_none())
+                        .and_then(|committed| DoneAhead::decode(&committed.metadata, committed.offset));
+                    // What is done counts from the offset that it came with: the client does not ask again.
+                    if is_known && (stored.is_none() || start.verdict.is_some() || done.is_some()) {
                         partition.start = start.at.map_or(StartAt::Beginning, StartAt::Offset);
                     }
                     if is_known {
                         self.wanted.insert(name.clone(), start.again());
                     }
                     self.open(&name, start);
+                    if let Some(done) = done {
+                        self.shared.ledger().take_over(&name, done);
+                    }
                 }
                 Err(e) => {
                     self.shared.stop(StopReason::Failed(format!("{name}: where to start and to end: {e:#}")));
@@ -136,6 +140,7 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
 
     fn revoked(&mut self, partitions: &[Assigned], lost: bool) {
         self.joining.revoked(self.clock.now());
+        self.committer.revoked();
         let names = names(partitions);
         if names.is_empty() {
             return;
@@ -161,7 +166,7 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
             return;
         }
         self.drain(&names, &of_these);
-        store(self.consumer, &self.shared);
+        self.settle(&names);
         let mut ledger = self.shared.ledger();
         for name in &names {
             ledger.end(name);
@@ -181,6 +186,12 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
         };
         self.shared.recall();
         epochs
+    }
+
+    /// Stores what can be committed of these partitions, for when they go.
+    pub(super) fn settle(&mut self, names: &[TopicPartition]) {
+        let left = self.deadline().map_or(SETTLING, |deadline| deadline.left(Stage::Commit));
+        self.committer.settle(self.consumer, &self.shared, names, SETTLING.min(left).min(self.timeout));
     }
 
     /// Finishes the records of a partition that run, and no others: its offsets have other records now.

@@ -45,6 +45,8 @@ pub(crate) struct Reading {
     /// Where it was asked for: without, the connection's own property counts.
     pub isolation: Option<Isolation>,
     pub decoder: Decoder,
+    /// How often what is done is committed.
+    pub commit_interval: Duration,
     /// Which records the command runs for.
     pub filter: Filter,
 }

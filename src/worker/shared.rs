@@ -107,9 +107,13 @@ impl Shared {
     }
 
     /// Takes over how many records the ledger resolved without a command.
-    pub(super) fn count_filtered(&self) {
-        let filtered = self.ledger().filtered();
+    pub(super) fn count_passed(&self) {
+        let (filtered, already_done) = {
+            let ledger = self.ledger();
+            (ledger.filtered(), ledger.already_done())
+        };
         self.tally.records.set(RecordResult::Filtered, filtered);
+        self.tally.records.set(RecordResult::AlreadyDone, already_done);
     }
 
     /// Says that records came in.

@@ -17,6 +17,8 @@ pub(super) enum RecordResult {
     Done,
     /// No filter let it through: resolved without a command.
     Filtered,
+    /// The group's commit said that it was done before: resolved without a command.
+    AlreadyDone,
     /// Given up and committed: `--on-failure skip` or `--exit-map`.
     Skipped,
     /// Its dead letter was acknowledged.
@@ -28,13 +30,21 @@ pub(super) enum RecordResult {
 }
 
 impl Named for RecordResult {
-    const ALL: &'static [Self] =
-        &[Self::Done, Self::Filtered, Self::Skipped, Self::DeadLettered, Self::Abandoned, Self::Lost];
+    const ALL: &'static [Self] = &[
+        Self::Done,
+        Self::Filtered,
+        Self::AlreadyDone,
+        Self::Skipped,
+        Self::DeadLettered,
+        Self::Abandoned,
+        Self::Lost,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Filtered => "filtered",
+            Self::AlreadyDone => "already_done",
             Self::Skipped => "skipped",
             Self::DeadLettered => "dead_lettered",
             Self::Abandoned => "abandoned",
@@ -185,6 +195,7 @@ impl RecordResult {
     /// What the summary calls it.
     fn words(self) -> &'static str {
         match self {
+            Self::AlreadyDone => "already done",
             Self::DeadLettered => "dead-lettered",
             Self::Lost => "gone before they were read",
             Self::Done | Self::Filtered | Self::Skipped | Self::Abandoned => self.name(),
@@ -195,7 +206,7 @@ impl RecordResult {
 impl Tally {
     /// The line at the end: what happened, how long it took, and the rate.
     pub(super) fn sentence(&self, elapsed: Duration) -> String {
-        use RecordResult::{Abandoned, DeadLettered, Done, Filtered, Lost, Skipped};
+        use RecordResult::{Abandoned, AlreadyDone, DeadLettered, Done, Filtered, Lost, Skipped};
         let of = |result: RecordResult| (self.records.of(result), result.words());
         let attempts = self.failed_attempts.total();
         let truncated = self.truncated.load(Relaxed);
@@ -203,6 +214,7 @@ impl Tally {
         let mut line = format!("{done} {words}");
         for (count, what) in [
             of(Filtered),
+            of(AlreadyDone),
             of(Skipped),
             of(DeadLettered),
             (attempts, if attempts == 1 { "failed attempt" } else { "failed attempts" }),

@@ -46,3 +46,4 @@ mod worker_output;
 mod worker_persistent;
 mod worker_seeing;
 mod worker_starting;
+mod worker_stops;

@@ -414,22 +414,6 @@ fn a_signal_before_the_stop_condition_is_told_in_the_status() {
 }
 
 #[test]
-fn what_is_done_and_runs_again_after_a_stop_is_counted() {
-    let cluster = Cluster::get();
-    let topic = keyed(&cluster, "ahead", 1, "slow:1\nslow:2\na:3\nb:4\n");
-    let script =
-        "echo $KQ_RECORD_KEY; [ $KQ_RECORD_KEY != slow ] || { while [ ! -e go ]; do sleep 0.01; done; }";
-    let worker = cluster.kq(["worker", &topic, "-j", "2", "--", "sh", "-c", script]).spawn();
-    // The second of the slow key waits for the first; what has another key does not.
-    worker.wait_for_stdout("a");
-    worker.wait_for_stdout("b");
-    worker.terminate();
-    worker.wait_for_stderr("finishing ");
-    fs::write(worker.dir().join("go"), "").unwrap();
-    worker.wait().success().stderr_has("2 done records will run again");
-}
-
-#[test]
 fn what_does_not_end_in_time_is_abandoned_and_runs_again() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "abandon", 1, "a\n");

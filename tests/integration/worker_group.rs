@@ -56,8 +56,7 @@ fn a_worker_told_to_end_while_its_group_rebalances_still_commits_what_is_done() 
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "mid-rebalance", 4, "a\nb\nc\nd\ne\nf\n");
     // Nothing but the last commit commits what partitions that stay had done.
-    let first =
-        cluster.kq(["worker", &topic, "-v", "-X", "auto.commit.interval.ms=3600000", "--", "true"]).spawn();
+    let first = cluster.kq(["worker", &topic, "-v", "--commit-interval", "1m", "--", "true"]).spawn();
     wait_until("all done", LONG, || first.stderr_so_far().matches(": done").count() == 6);
     let second = cluster.kq(["worker", &topic, "--", "true"]).spawn();
     // It has given the second its share, and the group is to rebalance once more.

@@ -1,18 +1,20 @@
 //! A consumer of the cluster in memory.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::batch::{FakeBatch, Owned, out_of_range};
 use super::{Cluster, Question, Step};
 use crate::clock::source::{Clock as _, Manual};
 use crate::kafka::client::{
-    Assigned, ConsumerClient, Departure, Event, Events, Rebalance, StartAt, TopicMetadata,
+    Assigned, Commit, Committed, ConsumerClient, Departure, Events as _, MetadataVerdict, Rebalance, StartAt,
+    TopicMetadata,
 };
 use crate::kafka::code::Code;
-use crate::record::{Header, Record, RecordRef, TopicPartition};
+use crate::record::{Record, TopicPartition};
 
 /// librdkafka's number for a partition that has no offset to read from.
 const NO_OFFSET: i64 = -1001;
@@ -41,49 +43,11 @@ impl Position {
 pub(crate) struct FakeConsumer {
     cluster: Cluster,
     positions: RefCell<BTreeMap<TopicPartition, Position>>,
-    stored: RefCell<BTreeMap<TopicPartition, i64>>,
+    stored: RefCell<BTreeMap<TopicPartition, Commit>>,
+    answer: RefCell<Option<Result<(), Code>>>,
+    verdict: Cell<MetadataVerdict>,
     /// Topics that were subscribed to and not assigned yet.
     joining: RefCell<Vec<String>>,
-}
-
-/// What [`Event`] borrows.
-enum Owned {
-    Record(Record),
-    End(TopicPartition, i64),
-    Error { topic: Arc<str>, partition: i32, offset: i64, code: Code, reason: String },
-}
-
-/// The events of one poll.
-pub(crate) struct FakeBatch(Vec<Owned>);
-
-impl Events for FakeBatch {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn for_each<E>(
-        &self,
-        with_headers: bool,
-        mut each: impl FnMut(Event<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        for event in &self.0 {
-            match event {
-                Owned::Record(record) => record.with_ref(|record| {
-                    let none: &[Header<'_>] = &[];
-                    let headers = if with_headers { record.headers } else { none };
-                    each(Event::Record(RecordRef { headers, ..record }))
-                })?,
-                Owned::End(p, offset) => {
-                    each(Event::End { topic: &p.topic, partition: p.partition, offset: *offset })?;
-                }
-                Owned::Error { topic, partition, offset, code, reason } => {
-                    let (partition, offset, code) = (*partition, *offset, *code);
-                    each(Event::Error { topic, partition, offset, code, reason })?;
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 impl FakeConsumer {
@@ -92,6 +56,8 @@ impl FakeConsumer {
             cluster,
             positions: RefCell::default(),
             stored: RefCell::default(),
+            answer: RefCell::default(),
+            verdict: Cell::default(),
             joining: RefCell::default(),
         }
     }
@@ -109,8 +75,25 @@ impl FakeConsumer {
         self.cluster.note(line);
     }
 
-    fn note_offsets(&self, call: &str, offsets: &[(TopicPartition, i64)]) {
-        self.note(call, offsets.iter().map(|(p, offset)| p.at(*offset).to_string()));
+    fn note_offsets(&self, call: &str, offsets: &[Commit]) {
+        self.note(call, offsets.iter().map(|commit| commit.partition.at(commit.offset).to_string()));
+    }
+
+    /// Commits, and takes note of what becomes of the metadata.
+    fn commit_all(&self, offsets: &[Commit]) -> Result<(), Code> {
+        let mut verdict = self.verdict.get();
+        let mut outcome = Ok(());
+        for Commit { partition: p, offset, metadata } in offsets {
+            let metadata = metadata.as_deref().unwrap_or_default();
+            let committed = self.cluster.commit_with(&p.topic, p.partition, *offset, metadata);
+            match committed {
+                Ok(()) => verdict.taken = verdict.taken.max(metadata.len()),
+                Err(_) => verdict.is_refused = true,
+            }
+            outcome = outcome.and(committed);
+        }
+        self.verdict.set(verdict);
+        outcome
     }
 
     /// Takes partitions over, each from its start.
@@ -156,9 +139,8 @@ impl FakeConsumer {
     }
 
     fn commit_what_is_stored(&self) {
-        for (partition, offset) in std::mem::take(&mut *self.stored.borrow_mut()) {
-            self.cluster.commit(&partition.topic, partition.partition, offset);
-        }
+        let stored: Vec<Commit> = std::mem::take(&mut *self.stored.borrow_mut()).into_values().collect();
+        let _ = self.commit_all(&stored);
     }
 
     /// The topics that were subscribed to become partitions.
@@ -202,7 +184,7 @@ impl FakeConsumer {
                     }
                     position.at_end = false;
                     position.next = offset + 1;
-                    events.push(Owned::Record(record.clone()));
+                    events.push(Owned::Record(record.clone(), log.epochs[offset]));
                 }
                 if !position.at_end && events.len() < most {
                     position.at_end = true;
@@ -231,24 +213,6 @@ impl FakeConsumer {
                 position.is_paused = is_paused;
             }
         }
-    }
-}
-
-/// What the client says of an offset that is not in the log.
-fn out_of_range(partition: &TopicPartition, offset: i64, cut: Option<i64>) -> Owned {
-    let reason = match cut {
-        Some(end) if offset > end => format!(
-            "Partition log truncation detected at offset {offset} (leader epoch 1): broker end offset is {end} \
-             (offset leader epoch 1). Reset to INVALID."
-        ),
-        _ => "fetch failed due to requested offset not available on the broker".to_owned(),
-    };
-    Owned::Error {
-        topic: Arc::clone(&partition.topic),
-        partition: partition.partition,
-        offset,
-        code: Code::AutoOffsetReset,
-        reason,
     }
 }
 
@@ -293,9 +257,9 @@ impl ConsumerClient for FakeConsumer {
         times.iter().map(first).collect()
     }
 
-    fn committed(&self, partitions: &[TopicPartition], _: Duration) -> Result<Vec<Option<i64>>, Code> {
+    fn committed(&self, partitions: &[TopicPartition], _: Duration) -> Result<Vec<Option<Committed>>, Code> {
         self.cluster.answer(Question::Committed)?;
-        Ok(partitions.iter().map(|p| self.cluster.committed(&p.topic, p.partition)).collect())
+        Ok(partitions.iter().map(|p| self.cluster.committed_with(&p.topic, p.partition)).collect())
     }
 
     fn group_members(&self, _: &str, _: Duration) -> Result<usize, Code> {
@@ -352,14 +316,14 @@ impl ConsumerClient for FakeConsumer {
         Ok(())
     }
 
-    fn store(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), Code> {
+    fn store(&self, offsets: &[Commit]) -> Result<(), Code> {
         self.note_offsets("store", offsets);
         let positions = self.positions.borrow();
-        let own: Vec<_> = offsets.iter().filter(|(p, _)| positions.contains_key(p)).cloned().collect();
+        let own: Vec<_> = offsets.iter().filter(|c| positions.contains_key(&c.partition)).cloned().collect();
         if own.is_empty() {
             return Err(Code::State);
         }
-        self.stored.borrow_mut().extend(own);
+        self.stored.borrow_mut().extend(own.into_iter().map(|commit| (commit.partition.clone(), commit)));
         Ok(())
     }
 
@@ -370,13 +334,25 @@ impl ConsumerClient for FakeConsumer {
         Ok(())
     }
 
-    fn commit(&self, offsets: &[(TopicPartition, i64)], _: Duration) -> Result<(), Code> {
+    fn commit(&self, offsets: &[Commit], _: Duration) -> Result<(), Code> {
         self.note_offsets("commit", offsets);
         self.cluster.answer(Question::Commit)?;
-        for (partition, offset) in offsets {
-            self.cluster.commit(&partition.topic, partition.partition, *offset);
-        }
+        self.commit_all(offsets)
+    }
+
+    fn begin_commit(&self, offsets: &[Commit]) -> Result<(), Code> {
+        self.note_offsets("begin_commit", offsets);
+        let outcome = self.cluster.answer(Question::Commit).and_then(|()| self.commit_all(offsets));
+        self.answer.replace(Some(outcome));
         Ok(())
+    }
+
+    fn commit_answer(&self) -> Option<Result<(), Code>> {
+        self.answer.take()
+    }
+
+    fn metadata_verdict(&self) -> MetadataVerdict {
+        self.verdict.take()
     }
 
     fn poll(&self, timeout: Duration, most: usize, handler: &mut dyn Rebalance) -> FakeBatch {

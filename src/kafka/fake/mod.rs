@@ -11,6 +11,7 @@
 //!
 //! Nothing waits: a poll without an event returns at once, and the cluster's clock moves by its time-out.
 
+mod batch;
 mod consumer;
 mod producer;
 
@@ -23,6 +24,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::source::Manual;
+use crate::kafka::client::Committed;
 use crate::kafka::code::Code;
 use crate::kafka::metadata::{PartitionMetadata, TopicMetadata};
 use crate::record::{Record, Timestamp, TopicPartition};
@@ -40,6 +42,9 @@ pub(crate) struct Log {
     pub is_leaderless: bool,
     /// Where an unclean election cut it last.
     cut: Option<i64>,
+    /// The leader epoch of what is appended now, and of each record.
+    epoch: i32,
+    epochs: BTreeMap<i64, i32>,
     records: BTreeMap<i64, Record>,
 }
 
@@ -52,6 +57,7 @@ impl Log {
     fn append(&mut self, record: Record) -> i64 {
         let offset = self.high;
         self.records.insert(offset, Record { offset, ..record });
+        self.epochs.insert(offset, self.epoch);
         self.high += 1;
         offset
     }
@@ -103,7 +109,9 @@ pub(crate) enum Serving {
 #[derive(Default)]
 struct State {
     topics: BTreeMap<String, Vec<Log>>,
-    committed: BTreeMap<TopicPartition, i64>,
+    committed: BTreeMap<TopicPartition, Committed>,
+    /// `offset.metadata.max.bytes`, where it is not the default.
+    metadata_limit: Option<usize>,
     members: usize,
     /// How long another member holds up the rebalance in which a consumer leaves.
     joins_held: Duration,
@@ -206,12 +214,50 @@ impl Cluster {
 
     /// Has the group commit an offset.
     pub(crate) fn commit(&self, topic: &str, partition: i32, offset: i64) {
-        self.state.borrow_mut().committed.insert(TopicPartition::new(topic, partition), offset);
+        self.commit_with(topic, partition, offset, "").expect("empty metadata is not too long");
+    }
+
+    /// Has the group commit an offset with metadata.
+    pub(crate) fn commit_with(
+        &self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+        metadata: &str,
+    ) -> Result<(), Code> {
+        let mut state = self.state.borrow_mut();
+        if metadata.len() > state.metadata_limit.unwrap_or(4096) {
+            return Err(Code::OffsetMetadataTooLarge);
+        }
+        let committed = Committed { offset, metadata: metadata.into() };
+        state.committed.insert(TopicPartition::new(topic, partition), committed);
+        Ok(())
     }
 
     /// What the group has committed.
     pub(crate) fn committed(&self, topic: &str, partition: i32) -> Option<i64> {
-        self.state.borrow().committed.get(&TopicPartition::new(topic, partition)).copied()
+        self.committed_with(topic, partition).map(|committed| committed.offset)
+    }
+
+    /// The same with the metadata.
+    pub(crate) fn committed_with(&self, topic: &str, partition: i32) -> Option<Committed> {
+        self.state.borrow().committed.get(&TopicPartition::new(topic, partition)).cloned()
+    }
+
+    /// The metadata of what the group has committed.
+    pub(crate) fn metadata_of(&self, topic: &str, partition: i32) -> String {
+        let metadata = self.committed_with(topic, partition).unwrap_or_default().metadata;
+        String::from_utf8(metadata).unwrap()
+    }
+
+    /// A commit with longer metadata is refused.
+    pub(crate) fn limit_metadata(&self, bytes: usize) {
+        self.state.borrow_mut().metadata_limit = Some(bytes);
+    }
+
+    /// A new leader: what is appended from now on has the next leader epoch.
+    pub(crate) fn elect(&self, topic: &str, partition: i32) {
+        self.log(topic, partition, |log| log.epoch += 1);
     }
 
     /// Has another member of the group hold up its rebalances for so long.

@@ -57,6 +57,7 @@ impl Events for Batch<'_> {
                             topic,
                             partition,
                             offset,
+                            leader_epoch: leader_epoch_of(pointer),
                             timestamp: timestamp_of(pointer),
                             key: bytes_of(message.key, message.key_len),
                             value: bytes_of(message.payload, message.len),
@@ -90,6 +91,13 @@ impl Drop for Batch<'_> {
 unsafe fn bytes_of<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
     // SAFETY: as this function demands.
     (!data.is_null()).then(|| unsafe { std::slice::from_raw_parts(data.cast(), len) })
+}
+
+/// # Safety
+/// `message` is a live consumed message.
+unsafe fn leader_epoch_of(message: *const sys::rd_kafka_message_t) -> Option<i32> {
+    // SAFETY: as this function demands.
+    Some(unsafe { sys::rd_kafka_message_leader_epoch(message) }).filter(|epoch| *epoch >= 0)
 }
 
 /// # Safety

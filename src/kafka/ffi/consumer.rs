@@ -10,15 +10,19 @@ use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
 
 use super::batch::Batch;
+use super::commits::{Answers, Commits, on_commit};
 use super::coordinator::Coordinator;
 use super::handle::{Handle, Role};
 use super::leaving::Membership;
 use super::metadata::metadata;
 use super::queue::{Positions, Queue};
 use super::rebalance::on_rebalance;
-use super::{admin, check, check_object, list, millis, slice, text};
+use super::{admin, check, check_object, list, millis, text};
 use crate::config::Properties;
-use crate::kafka::client::{Assigned, ConsumerClient, Departure, Observer, Rebalance, TopicMetadata};
+use crate::kafka::client::{
+    Assigned, Commit, Committed, ConsumerClient, Departure, MetadataVerdict, Observer, Rebalance,
+    TopicMetadata,
+};
 use crate::kafka::code::Code;
 use crate::kafka::properties::native;
 use crate::record::TopicPartition;
@@ -33,6 +37,7 @@ pub(crate) struct Consumer {
     observer: Arc<dyn Observer>,
     queue: Queue,
     membership: Membership,
+    commits: Commits,
     /// There once it was asked something.
     coordinator: OnceCell<Coordinator>,
 }
@@ -42,14 +47,15 @@ impl Consumer {
     /// (`enable.auto.commit`) counts as a member of a group.
     /// `config` must name a `group.id`, which librdkafka demands even without a group.
     pub(crate) fn new(config: &Properties, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
-        let handle = Handle::new(&native(config)?, Role::Consumer(on_rebalance), Arc::clone(&observer))?;
+        let role = Role::Consumer { on_rebalance, on_commit };
+        let handle = Handle::new(&native(config)?, role, Arc::clone(&observer))?;
         let may_resume = config.get("enable.partition.eof") == Some("true")
             && config.get("enable.auto.commit") == Some("true");
         let positions = if may_resume { Positions::Resumed } else { Positions::Once };
         let queue = Queue::new(&handle, positions)?;
         let membership = Membership::of(config);
-        let coordinator = OnceCell::new();
-        Ok(Self { handle, config: config.clone(), observer, queue, membership, coordinator })
+        let (commits, coordinator) = (Commits::default(), OnceCell::new());
+        Ok(Self { handle, config: config.clone(), observer, queue, membership, commits, coordinator })
     }
 
     /// Notes the start that a partition was given, as librdkafka writes it.
@@ -65,35 +71,14 @@ impl Consumer {
         list: *const sys::rd_kafka_topic_partition_list_t,
         timeout: Duration,
     ) -> Result<(), Code> {
-        // SAFETY: the client is live, the queue is ours and destroyed at the end, the event is
-        // freed after its errors were read.
-        unsafe {
-            let answers = sys::rd_kafka_queue_new(self.handle.rk);
-            let asked =
-                check(sys::rd_kafka_commit_queue(self.handle.rk, list, answers, None, ptr::null_mut()));
-            let outcome = asked.and_then(|()| {
-                let event = sys::rd_kafka_queue_poll(answers, millis(timeout));
-                if event.is_null() {
-                    return Err(Code::OperationTimedOut);
-                }
-                // The event's own error is set only where every partition failed.
-                let partitions = sys::rd_kafka_event_topic_partition_list(event);
-                let all = if partitions.is_null() {
-                    &[][..]
-                } else {
-                    slice((*partitions).elems, (*partitions).cnt)
-                };
-                let outcome = check(sys::rd_kafka_event_error(event))
-                    .and_then(|()| all.iter().try_for_each(|partition| check(partition.err)));
-                sys::rd_kafka_event_destroy(event);
-                outcome
-            });
-            sys::rd_kafka_queue_destroy(answers);
-            match outcome {
-                // Nothing was stored since the last commit: all is committed.
-                Err(Code::NoOffset) => Ok(()),
-                other => other,
-            }
+        let answers = Answers::new(&self.handle);
+        // SAFETY: as this function demands.
+        let asked = unsafe { answers.ask(&self.handle, list) };
+        let outcome = asked.and_then(|()| answers.take(timeout).unwrap_or(Err(Code::OperationTimedOut)));
+        match outcome {
+            // Nothing was stored since the last commit: all is committed.
+            Err(Code::NoOffset) => Ok(()),
+            other => other,
         }
     }
 }
@@ -158,11 +143,17 @@ impl ConsumerClient for Consumer {
         Ok(list::offsets(&list, times.iter().map(|(partition, _)| partition)))
     }
 
-    fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<i64>>, Code> {
+    fn committed(
+        &self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> Result<Vec<Option<Committed>>, Code> {
         let list = list::of_partitions(partitions);
-        // SAFETY: as in `offsets_for_times`.
-        check(unsafe { sys::rd_kafka_committed(self.handle.rk, list.ptr(), millis(timeout)) })?;
-        Ok(list::offsets(&list, partitions.iter()))
+        // SAFETY: as in `offsets_for_times`; what is read out of the list is what the call wrote.
+        unsafe {
+            check(sys::rd_kafka_committed(self.handle.rk, list.ptr(), millis(timeout)))?;
+            Ok(list::committed(&list, partitions))
+        }
     }
 
     fn group_members(&self, group: &str, timeout: Duration) -> Result<usize, Code> {
@@ -253,8 +244,8 @@ impl ConsumerClient for Consumer {
         check(unsafe { sys::rd_kafka_resume_partitions(self.handle.rk, list.ptr()) })
     }
 
-    fn store(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), Code> {
-        let list = list::of_offsets(offsets);
+    fn store(&self, offsets: &[Commit]) -> Result<(), Code> {
+        let list = list::of_commits(offsets);
         // SAFETY: client and list are live; the list is ours alone, and librdkafka writes each
         // entry's error into it until it returns.
         check(unsafe { sys::rd_kafka_offsets_store(self.handle.rk, list.ptr()) })
@@ -265,10 +256,24 @@ impl ConsumerClient for Consumer {
         unsafe { self.commit_list(ptr::null(), timeout) }
     }
 
-    fn commit(&self, offsets: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), Code> {
-        let list = list::of_offsets(offsets);
+    fn commit(&self, offsets: &[Commit], timeout: Duration) -> Result<(), Code> {
+        let list = list::of_commits(offsets);
         // SAFETY: the list is live.
         unsafe { self.commit_list(list.ptr(), timeout) }
+    }
+
+    fn begin_commit(&self, offsets: &[Commit]) -> Result<(), Code> {
+        let list = list::of_commits(offsets);
+        // SAFETY: the list is live.
+        unsafe { self.commits.begin(&self.handle, list.ptr()) }
+    }
+
+    fn commit_answer(&self) -> Option<Result<(), Code>> {
+        self.commits.answer()
+    }
+
+    fn metadata_verdict(&self) -> MetadataVerdict {
+        self.handle.polling().metadata.take()
     }
 
     fn poll(&self, timeout: Duration, most: usize, handler: &mut dyn Rebalance) -> Batch<'_> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rdkafka::bindings as sys;
 
+use super::commits::on_commit;
 use super::handle::{Handle, Role};
 use super::list;
 use super::queue::{Positions, Queue};
@@ -48,7 +49,8 @@ impl Coordinator {
         config.set("enable.auto.commit", "false");
         // A transaction that commits offsets in the group would hold up the answer.
         config.set("isolation.level", "read_uncommitted");
-        let handle = Handle::new(&native(&config)?, Role::Consumer(on_rebalance), Arc::new(Deaf))?;
+        let role = Role::Consumer { on_rebalance, on_commit };
+        let handle = Handle::new(&native(&config)?, role, Arc::new(Deaf))?;
         let queue = Queue::new(&handle, Positions::Once)?;
         Ok(Self { handle, queue })
     }

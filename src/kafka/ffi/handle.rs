@@ -13,7 +13,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::begins::Begins;
 use super::{sockets, text};
-use crate::kafka::client::{Assigned, Delivery, Observer, Rebalance};
+use crate::kafka::client::{Assigned, Delivery, MetadataVerdict, Observer, Rebalance};
 use crate::kafka::code::Code;
 use crate::kafka::errors::setup;
 use crate::kafka::properties::threads_of;
@@ -27,16 +27,21 @@ pub(super) type Receiver = dyn FnMut(Delivery<'_>) + 'static;
 pub(super) enum Role {
     /// With the callback for delivery reports.
     Producer(unsafe extern "C" fn(*mut sys::rd_kafka_t, *const sys::rd_kafka_message_t, *mut c_void)),
-    /// With the callback for changes of the group's assignment.
-    Consumer(
-        unsafe extern "C" fn(
-            *mut sys::rd_kafka_t,
-            RDKafkaRespErr,
-            *mut sys::rd_kafka_topic_partition_list_t,
-            *mut c_void,
-        ),
-    ),
+    Consumer {
+        /// For changes of the group's assignment.
+        on_rebalance: OnPartitions,
+        /// For the answers to commits.
+        on_commit: OnPartitions,
+    },
 }
+
+/// A callback with a list of partitions.
+pub(super) type OnPartitions = unsafe extern "C" fn(
+    *mut sys::rd_kafka_t,
+    RDKafkaRespErr,
+    *mut sys::rd_kafka_topic_partition_list_t,
+    *mut c_void,
+);
 
 /// What a client's callbacks reach through librdkafka's opaque pointer; it is never freed.
 ///
@@ -61,6 +66,8 @@ pub(super) struct Polling {
     pub(super) begins: Begins,
     /// Partitions that were revoked during the current poll.
     pub(super) revoked: RefCell<Vec<Assigned>>,
+    /// What the broker answered to commits with metadata.
+    pub(super) metadata: Cell<MetadataVerdict>,
 }
 
 /// A pointer that is lent to the callbacks for the length of a call. What was lent before is put back
@@ -104,6 +111,7 @@ impl Handle {
                 rebalance: Cell::new(None),
                 begins: Begins::default(),
                 revoked: RefCell::default(),
+                metadata: Cell::default(),
             },
         }));
         let mut reason = [0 as c_char; 512];
@@ -121,8 +129,9 @@ impl Handle {
                     sys::rd_kafka_conf_set_dr_msg_cb(conf, Some(on_delivery));
                     sys::rd_kafka_type_t::RD_KAFKA_PRODUCER
                 }
-                Role::Consumer(on_rebalance) => {
+                Role::Consumer { on_rebalance, on_commit } => {
                     sys::rd_kafka_conf_set_rebalance_cb(conf, Some(on_rebalance));
+                    sys::rd_kafka_conf_set_offset_commit_cb(conf, Some(on_commit));
                     sys::rd_kafka_type_t::RD_KAFKA_CONSUMER
                 }
             };

@@ -3,7 +3,8 @@
 use rdkafka::bindings as sys;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::kafka::client::{Assigned, StartAt};
+use super::{slice, text};
+use crate::kafka::client::{Assigned, Commit, Committed, StartAt};
 use crate::record::TopicPartition;
 
 /// What librdkafka calls a start.
@@ -38,6 +39,42 @@ fn list<'a>(entries: impl ExactSizeIterator<Item = (&'a str, i32, i64)>) -> Topi
 pub(super) fn of_partitions(partitions: &[TopicPartition]) -> TopicPartitionList {
     let none = raw_start(StartAt::Committed);
     list(partitions.iter().map(|p| (&*p.topic, p.partition, none)))
+}
+
+/// A list of partitions, each with an offset and its metadata.
+pub(super) fn of_commits(commits: &[Commit]) -> TopicPartitionList {
+    let list = list(commits.iter().map(|c| (&*c.partition.topic, c.partition.partition, c.offset)));
+    for (commit, element) in commits.iter().zip(list.elements()) {
+        if let (Some(metadata), mut element) = (&commit.metadata, element) {
+            element.set_metadata(metadata);
+        }
+    }
+    list
+}
+
+/// What a group has committed of each of these partitions, in their order.
+///
+/// # Safety
+/// The list is one that librdkafka wrote an answer into.
+pub(super) unsafe fn committed(
+    list: &TopicPartitionList,
+    partitions: &[TopicPartition],
+) -> Vec<Option<Committed>> {
+    // SAFETY: the list is live; an element's metadata is null or has the length that stands beside it.
+    let elements = unsafe { slice((*list.ptr()).elems, (*list.ptr()).cnt) };
+    let metadata = |p: &TopicPartition| {
+        // SAFETY: as above; what is read is copied.
+        let element =
+            elements.iter().find(|e| e.partition == p.partition && *unsafe { text(e.topic) } == *p.topic)?;
+        let (data, length) = (element.metadata.cast::<u8>(), element.metadata_size);
+        // SAFETY: as above.
+        (!data.is_null()).then(|| unsafe { std::slice::from_raw_parts(data, length) }.to_vec())
+    };
+    let offsets = offsets(list, partitions.iter());
+    let committed = |(offset, p): (Option<i64>, &TopicPartition)| {
+        Some(Committed { offset: offset?, metadata: metadata(p).unwrap_or_default() })
+    };
+    offsets.into_iter().zip(partitions).map(committed).collect()
 }
 
 /// A list of partitions, each with an offset.
@@ -77,6 +114,21 @@ pub(super) fn offsets<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metadata_survives_the_way_to_librdkafka_and_back_also_where_it_is_no_text() {
+        let (with, without) = (TopicPartition::new("a", 0), TopicPartition::new("b", 3));
+        let commit = Commit { metadata: Some("kq1:é".to_owned()), ..Commit::from((with.clone(), 7)) };
+        let list = of_commits(&[commit, Commit::from((without.clone(), 8))]);
+        let asked = [without, TopicPartition::new("c", 0), with];
+        // SAFETY: the list is of the form of an answer.
+        let read = || unsafe { committed(&list, &asked) };
+        let of = |offset, metadata: &[u8]| Some(Committed { offset, metadata: metadata.to_vec() });
+        assert_eq!(read(), [of(8, b""), None, of(7, "kq1:é".as_bytes())]);
+        // SAFETY: the first element's metadata has this length.
+        unsafe { *(*(*list.ptr()).elems).metadata.cast::<u8>() = 0xff };
+        assert_eq!(read()[2], of(7, b"\xffq1:\xc3\xa9"));
+    }
 
     #[test]
     fn a_start_survives_the_way_to_librdkafka_and_back() {

@@ -19,6 +19,7 @@ mod admin;
 mod batch;
 mod begins;
 mod changes;
+mod commits;
 mod consumer;
 mod coordinator;
 mod handle;

@@ -23,7 +23,16 @@ fn with_record<T>(lists: &[&str], value: Option<&[u8]>, f: impl FnOnce(&RecordRe
     headers.extend(lists.iter().map(|list| Header { name: CONTENT_ENCODING, value: Some(list.as_bytes()) }));
     headers.push(Header { name: b"b", value: None });
     let timestamp = Timestamp::None;
-    f(&RecordRef { topic: "t", partition: 0, offset: 0, timestamp, key: None, value, headers: &headers })
+    f(&RecordRef {
+        topic: "t",
+        partition: 0,
+        offset: 0,
+        leader_epoch: None,
+        timestamp,
+        key: None,
+        value,
+        headers: &headers,
+    })
 }
 
 /// What becomes of the value; its headers are checked here.

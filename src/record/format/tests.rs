@@ -21,6 +21,7 @@ const RECORD: RecordRef<'_> = RecordRef {
     topic: "orders",
     partition: 3,
     offset: 1042,
+    leader_epoch: None,
     timestamp: Timestamp::Create(1_700_000_000_123),
     key: Some(b"k1"),
     value: Some(b"v\xffw"),

@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::reading::tracker::Tracker;
 use crate::record::{Record, TopicPartition};
 use crate::worker::lanes::{Lane, Lanes};
+use crate::worker::progress::{DoneAhead, LeaderEpoch};
 
 /// A record in the worker's hands.
 #[derive(Clone, Debug)]
@@ -26,24 +27,39 @@ pub(super) struct Running {
 /// What the client delivered and was not taken yet, in the order of offsets.
 #[derive(Debug)]
 pub(super) enum Parked {
-    Record(Arc<Record>),
+    Record(Arc<Record>, LeaderEpoch),
     /// A record that no command runs for.
-    Filtered(i64),
+    Passed(i64, LeaderEpoch, Passed),
+}
+
+/// Why no command runs for a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passed {
+    /// No filter lets it through.
+    Filtered,
+    /// It was done before the partition was assigned, as the group's commit says.
+    AlreadyDone,
 }
 
 impl Parked {
     pub(super) fn offset(&self) -> i64 {
         match self {
-            Self::Record(record) => record.offset,
-            Self::Filtered(offset) => *offset,
+            Self::Record(record, _) => record.offset,
+            Self::Passed(offset, ..) => *offset,
+        }
+    }
+
+    pub(super) fn leader_epoch(&self) -> LeaderEpoch {
+        match self {
+            Self::Record(_, epoch) | Self::Passed(_, epoch, _) => *epoch,
         }
     }
 
     /// What holding it costs, in bytes.
     pub(super) fn weight(&self) -> usize {
         match self {
-            Self::Record(record) => weight(record),
-            Self::Filtered(_) => size_of::<Self>(),
+            Self::Record(record, _) => weight(record),
+            Self::Passed(..) => size_of::<Self>(),
         }
     }
 }
@@ -90,6 +106,19 @@ impl WaitingRoom {
     }
 }
 
+/// What was handed out last to be committed of a partition.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stored {
+    pub(super) offset: Option<i64>,
+    /// The tracker's changes at that time.
+    pub(super) changes: u64,
+    /// How many done records the metadata held, …
+    pub(super) records: usize,
+    /// … whether it was long, and when that was.
+    pub(super) is_long: bool,
+    pub(super) since: Option<Instant>,
+}
+
 /// One assigned partition, from assign to revoke.
 #[derive(Debug)]
 pub(super) struct Partition {
@@ -124,7 +153,9 @@ pub(super) struct Partition {
     pub(super) terminated: bool,
     /// Whether it waits in [`Ledger::turns`].
     pub(super) in_turn: bool,
-    pub(super) stored: Option<i64>,
+    pub(super) stored: Stored,
+    /// What was done beyond the commit that it was taken over at, as far as it did not come yet.
+    pub(super) done_before: Option<DoneAhead>,
     /// Where it began, where that is known.
     pub(super) position: Option<i64>,
     /// The end of the partition, as it was last seen.

@@ -22,6 +22,7 @@ fn deliver(ledger: &mut Ledger, partition: i32, offset: i64, key: Option<u8>) {
         topic: "t",
         partition,
         offset,
+        leader_epoch: None,
         timestamp: Timestamp::None,
         key: key.as_ref().map(|key| &key[..]),
         value: None,
@@ -32,8 +33,16 @@ fn deliver(ledger: &mut Ledger, partition: i32, offset: i64, key: Option<u8>) {
 /// Delivers a record that a filter keeps from the commands.
 fn pass(ledger: &mut Ledger, offset: i64) {
     let timestamp = Timestamp::None;
-    let record =
-        RecordRef { topic: "t", partition: 0, offset, timestamp, key: None, value: None, headers: &[] };
+    let record = RecordRef {
+        topic: "t",
+        partition: 0,
+        offset,
+        leader_epoch: None,
+        timestamp,
+        key: None,
+        value: None,
+        headers: &[],
+    };
     ledger.pass(&record);
 }
 

@@ -18,8 +18,8 @@ pub(crate) struct PartitionStatus {
     pub span: u64,
     /// All before it is done.
     pub committable: Option<i64>,
-    /// Done, and past a record that is not.
-    pub ahead: usize,
+    /// Done and past a record that is not, and not said in the last commit either.
+    pub run_again: usize,
 }
 
 impl Ledger {
@@ -70,9 +70,14 @@ impl Ledger {
         self.running
     }
 
-    /// How many records were resolved without a command.
+    /// How many records were resolved without a command: no filter let them through.
     pub(crate) fn filtered(&self) -> u64 {
         self.filtered
+    }
+
+    /// How many records were resolved without a command: they were done before.
+    pub(crate) fn already_done(&self) -> u64 {
+        self.already_done
     }
 
     /// How many records are queued or wait for a retry.
@@ -89,7 +94,7 @@ impl Ledger {
                 lag: partition.high.zip(next).map(|(high, next)| high.saturating_sub(next).max(0) as u64),
                 span: partition.tracker.span(),
                 committable: partition.tracker.committable(),
-                ahead: partition.tracker.ahead(),
+                run_again: partition.not_kept(),
             }
         };
         let mut partitions: Vec<PartitionStatus> = self.partitions.values().map(status).collect();

@@ -1,0 +1,148 @@
+//! How the worker's commits are sent: stored for the client's own, and by themselves where only the metadata
+//! is new.
+//!
+//! The client commits by itself only what is past the committed offset. So a set of done records that grows
+//! beyond an open one would never leave. It is sent as an explicit commit: of partitions that this member
+//! holds, one at a time, and never while the group rebalances, since a broker does not check who owns what.
+
+use std::time::{Duration, Instant};
+
+use super::ledger::{Commits, Pace};
+use super::shared::Shared;
+use crate::kafka::client::{Commit, ConsumerClient};
+use crate::kafka::errors::Code;
+use crate::reading::membership::GroupProtocol;
+use crate::record::TopicPartition;
+
+/// What the polling thread knows of its commits.
+#[derive(Debug)]
+pub(super) struct Committer {
+    interval: Duration,
+    protocol: GroupProtocol,
+    /// When metadata was sent alone last.
+    sent: Option<Instant>,
+    is_under_way: bool,
+    /// Partitions were revoked, and the next assignment has not come: what is sent now is of a generation
+    /// that may be over.
+    is_moving: bool,
+    /// The length of the longest metadata that the broker took, in bytes.
+    taken: usize,
+}
+
+impl Committer {
+    /// Commits so often.
+    pub(super) fn new(interval: Duration, protocol: GroupProtocol) -> Self {
+        Self { interval, protocol, sent: None, is_under_way: false, is_moving: false, taken: 0 }
+    }
+
+    /// How often it commits.
+    pub(super) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// The group gave this member its share.
+    pub(super) fn assigned(&mut self) {
+        self.is_moving = false;
+    }
+
+    /// The group takes partitions. The brokers' own protocol needs no other assignment after that.
+    pub(super) fn revoked(&mut self) {
+        self.is_moving = self.protocol == GroupProtocol::Classic;
+    }
+
+    /// Commits what is due.
+    pub(super) fn step(&mut self, consumer: &impl ConsumerClient, shared: &Shared, now: Instant) {
+        self.hear(consumer, shared);
+        let is_due = self.sent.is_none_or(|sent| now.saturating_duration_since(sent) >= self.interval);
+        let may_commit = is_due && !self.is_under_way && !self.is_moving;
+        let pace = Pace::Every { interval: self.interval, now, may_commit };
+        let Commits { store, metadata_alone } = shared.ledger().commits(pace);
+        self::store(consumer, shared, &store);
+        let alone = &store[store.len() - metadata_alone..];
+        if alone.is_empty() {
+            return;
+        }
+        self.sent = Some(now);
+        match consumer.begin_commit(alone) {
+            Ok(()) => self.is_under_way = true,
+            Err(code) => missed(shared, code),
+        }
+    }
+
+    /// Stores all that can be committed of these partitions: the client commits it when they go. Metadata
+    /// that is longer than any that the broker took is committed here, up to `timeout`: were it refused
+    /// later, the offset would be lost with it.
+    pub(super) fn settle(
+        &mut self,
+        consumer: &impl ConsumerClient,
+        shared: &Shared,
+        names: &[TopicPartition],
+        timeout: Duration,
+    ) {
+        self.hear(consumer, shared);
+        let Commits { store, .. } = shared.ledger().commits(Pace::Last(names));
+        self::store(consumer, shared, &store);
+        let length = |commit: &Commit| commit.metadata.as_ref().map_or(0, String::len);
+        let untried: Vec<Commit> = store.into_iter().filter(|commit| length(commit) > self.taken).collect();
+        if untried.is_empty() {
+            return;
+        }
+        match consumer.commit(&untried, timeout) {
+            Ok(()) => self.taken = untried.iter().map(length).max().unwrap_or_default(),
+            Err(Code::OffsetMetadataTooLarge) => {
+                refused(shared);
+                let Commits { store, .. } = shared.ledger().commits(Pace::Last(names));
+                self::store(consumer, shared, &store);
+            }
+            // The client commits once more when the partitions go.
+            Err(code) => shared.log.verbose(1, format_args!("commit: {code}")),
+        }
+    }
+
+    /// Takes note of what the broker answered.
+    fn hear(&mut self, consumer: &impl ConsumerClient, shared: &Shared) {
+        if self.is_under_way
+            && let Some(answer) = consumer.commit_answer()
+        {
+            self.is_under_way = false;
+            match answer {
+                Ok(()) => {}
+                Err(Code::OffsetMetadataTooLarge) => refused(shared),
+                Err(code) => missed(shared, code),
+            }
+        }
+        let verdict = consumer.metadata_verdict();
+        self.taken = self.taken.max(verdict.taken);
+        if verdict.is_refused {
+            refused(shared);
+        }
+    }
+}
+
+/// A commit did not arrive. The next one takes it along.
+fn missed(shared: &Shared, code: Code) {
+    shared.log.verbose(1, format_args!("commit: {code}"));
+    shared.ledger().send_again();
+}
+
+/// The broker refused metadata for its length, and the offset with it.
+fn refused(shared: &Shared) {
+    if shared.ledger().leave_metadata_out() {
+        shared.log.note(
+            "the broker refuses what commits say of records that are done beyond them: its \
+             offset.metadata.max.bytes is below kq's 4,000. Commits go without it, and after a stop such \
+             records run again",
+        );
+    }
+}
+
+/// Stores offsets: the next commit commits them.
+fn store(consumer: &impl ConsumerClient, shared: &Shared, offsets: &[Commit]) {
+    if offsets.is_empty() {
+        return;
+    }
+    if let Err(code) = consumer.store(offsets) {
+        // A partition that was revoked: its new owner commits for it.
+        shared.log.verbose(1, format_args!("store offsets: {code}"));
+    }
+}

@@ -1,0 +1,271 @@
+//! What a worker that stops leaves behind in its commits, and what the next one makes of it.
+
+use super::*;
+use crate::kafka::client::Commit;
+use crate::record::{Record, TopicPartition};
+
+/// All of six records are done but the first.
+const METADATA: &str = "kq1::0:0:bPg";
+
+/// Finishes what may run, but for these offsets.
+fn finish_but(worker: &Worker, open: &[i64]) -> Vec<Job> {
+    let mut stay = Vec::new();
+    loop {
+        let jobs = worker.jobs();
+        if jobs.is_empty() {
+            return stay;
+        }
+        for job in jobs {
+            if open.contains(&job.ticket.offset) {
+                stay.push(job);
+            } else {
+                worker.shared.ledger().finish(job.ticket, Outcome::Resolved);
+            }
+        }
+    }
+}
+
+/// A cluster whose group has done all of six records but the first.
+fn held_up() -> (Cluster, FakeConsumer) {
+    let (cluster, consumer) = subscribed();
+    cluster.commit_with("orders", 0, 0, METADATA).unwrap();
+    (cluster, consumer)
+}
+
+/// What a worker runs of what is there.
+fn runs(consumer: &FakeConsumer) -> (Worker, Vec<i64>) {
+    let worker = Worker::new();
+    worker.poller(consumer, Start::Beginning, None).poll(Duration::ZERO, 500);
+    let offsets = worker.run_all();
+    (worker, offsets)
+}
+
+fn already_done(worker: &Worker) -> u64 {
+    worker.shared.count_passed();
+    worker.shared.tally.records.of(RecordResult::AlreadyDone)
+}
+
+#[test]
+fn what_is_done_past_an_open_record_does_not_run_again_after_a_stop() {
+    let (cluster, consumer) = subscribed();
+    let (mut worker, open) = {
+        let worker = Worker::new();
+        let mut poller = worker.poller(&consumer, Start::Beginning, None);
+        poller.rebalancer.ending = Duration::from_millis(56);
+        poller.poll(Duration::ZERO, 500);
+        let open = finish_but(&worker, &[0, 3]);
+        worker.shared.stop(StopReason::Signal(15));
+        ending::end(&mut poller, StopReason::Signal(15), false).unwrap();
+        (worker, open)
+    };
+    assert_eq!((open.len(), cluster.committed("orders", 0)), (2, Some(0)));
+    assert!(!worker.said().contains("will run again"), "{}", worker.said());
+    let consumer = cluster.consumer();
+    consumer.subscribe(&["orders".to_owned()]).unwrap();
+    let (next, offsets) = runs(&consumer);
+    assert_eq!((offsets, already_done(&next)), (vec![0, 3], 4));
+    assert_eq!(next.shared.ledger().store_list().last().map(|(_, offset)| *offset), Some(6));
+}
+
+#[test]
+fn what_changed_under_an_offset_that_stays_is_sent_by_itself_and_one_at_a_time() {
+    let (cluster, consumer) = subscribed();
+    let worker = Worker::new();
+    let mut poller = worker.poller(&consumer, Start::Beginning, None);
+    poller.poll(Duration::ZERO, 500);
+    let jobs = worker.jobs();
+    let finish = |job: &Job| worker.shared.ledger().finish(job.ticket, Outcome::Resolved);
+    finish(&jobs[1]);
+    poller.update_client();
+    assert_eq!(cluster.calls_of("begin_commit"), [""; 0], "the offset is new: the client commits it");
+    consumer.commit_stored(Duration::ZERO).unwrap();
+    assert_eq!(cluster.metadata_of("orders", 0), "kq1::0:0:bAg");
+    for (after, sent) in [(150, 0), (49, 0), (1, 1)] {
+        finish(&jobs[2]);
+        cluster.clock().sleep(Duration::from_millis(after));
+        poller.update_client();
+        assert_eq!(cluster.calls_of("begin_commit").len(), sent, "after {after} ms more");
+    }
+    assert_eq!(cluster.metadata_of("orders", 0), "kq1::0:0:bBg");
+    finish(&jobs[3]);
+    cluster.clock().sleep(Duration::from_millis(199));
+    poller.update_client();
+    cluster.clock().sleep(Duration::from_millis(1));
+    cluster.refuse(Question::Commit, [Code::RebalanceInProgress]);
+    poller.update_client();
+    assert_eq!(cluster.calls_of("begin_commit").len(), 2);
+    assert_eq!(cluster.metadata_of("orders", 0), "kq1::0:0:bBg");
+    cluster.clock().sleep(Duration::from_millis(200));
+    poller.update_client();
+    assert_eq!(cluster.metadata_of("orders", 0), "kq1::0:0:bDg", "what did not arrive is sent again");
+}
+
+#[test]
+fn no_metadata_is_sent_by_itself_between_a_revoke_and_the_next_assignment() {
+    let cluster = Cluster::new().with_topic("orders", 2);
+    for partition in [0, 1] {
+        cluster.append("orders", partition, ["a", "b", "c"]);
+    }
+    let consumer = cluster.consumer();
+    consumer.subscribe(&["orders".to_owned()]).unwrap();
+    let worker = Worker::new();
+    let mut poller = worker.poller(&consumer, Start::Beginning, None);
+    poller.poll(Duration::ZERO, 500);
+    let jobs = worker.jobs();
+    poller.update_client();
+    cluster.then([Step::Revoke(vec![("orders", 1)]), Step::Nothing]);
+    poller.poll(Duration::from_secs(1), 500);
+    let last_of_first = jobs.iter().filter(|job| job.record.partition == 0).next_back().unwrap();
+    worker.shared.ledger().finish(last_of_first.ticket, Outcome::Resolved);
+    poller.update_client();
+    assert_eq!(cluster.calls_of("begin_commit"), [""; 0]);
+    cluster.then([Step::Assign(vec![]), Step::Nothing]);
+    poller.poll(Duration::ZERO, 500);
+    poller.update_client();
+    assert_eq!(cluster.calls_of("begin_commit"), ["begin_commit orders[0]@0"]);
+}
+
+#[test]
+fn a_broker_that_takes_no_metadata_gets_the_offset_alone_also_when_a_partition_goes() {
+    for is_told_before in [true, false] {
+        let (cluster, consumer) = subscribed();
+        cluster.limit_metadata(5);
+        let mut worker = Worker::new();
+        let mut poller = worker.poller(&consumer, Start::Beginning, None);
+        poller.poll(Duration::ZERO, 500);
+        finish_but(&worker, &[2]);
+        if is_told_before {
+            poller.update_client();
+            consumer.commit_stored(Duration::ZERO).unwrap();
+            assert_eq!(cluster.committed("orders", 0), None);
+            poller.update_client();
+            consumer.commit_stored(Duration::ZERO).unwrap();
+            assert_eq!(cluster.committed("orders", 0), Some(2));
+        }
+        cluster.then([Step::Revoke(vec![("orders", 0)]), Step::Nothing]);
+        poller.poll(Duration::ZERO, 500);
+        assert_eq!((cluster.committed("orders", 0), &*cluster.metadata_of("orders", 0)), (Some(2), ""));
+        let said = worker.said();
+        assert_eq!(said.matches("offset.metadata.max.bytes").count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn what_the_last_commit_could_not_say_is_counted_at_the_end() {
+    let (cluster, consumer) = subscribed();
+    cluster.limit_metadata(5);
+    let mut worker = Worker::new();
+    let mut poller = worker.poller(&consumer, Start::Beginning, None);
+    poller.rebalancer.ending = Duration::from_millis(56);
+    poller.poll(Duration::ZERO, 500);
+    finish_but(&worker, &[2]);
+    worker.shared.stop(StopReason::Signal(15));
+    ending::end(&mut poller, StopReason::Signal(15), false).unwrap();
+    assert_eq!(cluster.committed("orders", 0), Some(2));
+    assert!(worker.said().contains("3 done records will run again"), "{}", worker.said());
+}
+
+#[test]
+fn what_is_not_of_this_commit_is_not_taken_for_done() {
+    let all: Vec<i64> = (0..6).collect();
+    for (offset, metadata, offsets) in [
+        (0, METADATA, &[0][..]),
+        (1, METADATA, &all[1..]),
+        (0, "", &all),
+        (0, "of another client", &all),
+        (0, "kq1::0:0:", &all),
+        (0, "kq1::0:0:rAQ", &all),
+        (0, "kq2::0:0:rAQU", &all),
+        (0, "kq1:71:0:0:rAQI", &[0, 3, 4, 5]),
+    ] {
+        let (cluster, consumer) = subscribed();
+        cluster.commit_with("orders", 0, offset, metadata).unwrap();
+        assert_eq!(runs(&consumer).1, offsets, "{metadata} at {offset}");
+    }
+}
+
+#[test]
+fn a_record_of_a_later_epoch_stands_in_the_place_of_one_that_was_done_and_so_do_those_after_it() {
+    let (cluster, consumer) = held_up();
+    cluster.cut("orders", 0, 3);
+    cluster.elect("orders", 0);
+    cluster.append("orders", 0, ["D", "E", "F"]);
+    let (worker, offsets) = runs(&consumer);
+    assert_eq!((offsets, already_done(&worker)), (vec![0, 3, 4, 5], 2));
+}
+
+#[test]
+fn a_position_that_is_gone_takes_what_was_done_beyond_it_along() {
+    let (cluster, consumer) = held_up();
+    cluster.expire("orders", 0, 2);
+    let worker = Worker::new();
+    let mut poller = worker.poller(&consumer, Start::Beginning, None);
+    for _ in 0..2 {
+        poller.poll(Duration::ZERO, 500);
+    }
+    assert_eq!(worker.run_all(), [2, 3, 4, 5]);
+}
+
+#[test]
+fn what_was_done_before_and_has_not_come_yet_is_said_in_the_next_commit_too() {
+    let (cluster, consumer) = held_up();
+    let worker = Worker::new();
+    let mut poller = worker.poller(&consumer, Start::Beginning, None);
+    cluster.then([Step::Records(3), Step::Revoke(vec![("orders", 0)]), Step::Nothing]);
+    poller.poll(Duration::ZERO, 500);
+    poller.poll(Duration::ZERO, 500);
+    assert_eq!((cluster.committed("orders", 0), &*cluster.metadata_of("orders", 0)), (Some(0), METADATA));
+}
+
+#[test]
+fn what_was_done_before_counts_neither_for_a_count_nor_as_done() {
+    let (cluster, consumer) = held_up();
+    cluster.append("orders", 0, ["g", "h"]);
+    let worker = Worker::with(Flags { count: Some(2), ..Flags::default() });
+    worker.poller(&consumer, Start::Beginning, None).poll(Duration::ZERO, 500);
+    assert_eq!(worker.run_all(), [0, 6]);
+    assert!(worker.shared.ledger().is_complete());
+    assert_eq!(already_done(&worker), 5);
+}
+
+#[test]
+fn an_offset_that_is_committed_without_anything_beyond_it_has_no_metadata() {
+    let (cluster, consumer) = held_up();
+    let (worker, offsets) = runs(&consumer);
+    assert_eq!(offsets, [0]);
+    worker.poller(&consumer, Start::Beginning, None).update_client();
+    consumer.commit_stored(Duration::ZERO).unwrap();
+    assert_eq!((cluster.committed("orders", 0), &*cluster.metadata_of("orders", 0)), (Some(6), ""));
+}
+
+#[test]
+fn long_metadata_is_sent_once_a_second_and_when_the_partition_goes() {
+    let limits =
+        Capacity { jobs: 12_000, max_span: 12_000, queue_len: 24_000, queue_bytes: 1 << 30, count: None };
+    let mut ledger = Ledger::new(Order::None, limits);
+    let name = TopicPartition::new("orders", 0);
+    ledger.assign(&name, Some(0), None);
+    for offset in 0..12_000 {
+        let record = Record { topic: "orders".into(), offset, ..Default::default() };
+        record.with_ref(|record| ledger.receive(record));
+    }
+    let start = Instant::now();
+    let jobs: Vec<Job> = std::iter::from_fn(|| ledger.next(start)).collect();
+    let sizes = |commits: &ledger::Commits| -> Vec<usize> {
+        commits.store.iter().map(|Commit { metadata, .. }| metadata.as_ref().map_or(0, String::len)).collect()
+    };
+    for job in jobs.iter().skip(1).step_by(2).take(5_000) {
+        ledger.finish(job.ticket, Outcome::Resolved);
+    }
+    let at = |ledger: &mut Ledger, ms: u64, job: &Job| {
+        ledger.finish(job.ticket, Outcome::Resolved);
+        let (interval, now) = (Duration::from_millis(200), start + Duration::from_millis(ms));
+        ledger.commits(ledger::Pace::Every { interval, now, may_commit: true })
+    };
+    let first = at(&mut ledger, 0, &jobs[2]);
+    assert!(sizes(&first)[0] > 1600, "{first:?}");
+    assert!(sizes(&at(&mut ledger, 999, &jobs[4])).is_empty());
+    let last = ledger.commits(ledger::Pace::Last(&[name]));
+    assert_eq!(sizes(&last).len(), 1);
+    assert_eq!(at(&mut ledger, 1000, &jobs[6]).metadata_alone, 1);
+}
