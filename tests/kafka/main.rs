@@ -10,6 +10,7 @@ mod faults;
 mod groups;
 mod interop;
 mod interop_go;
+mod low_metadata;
 mod stores;
 mod transactions;
 mod versions;

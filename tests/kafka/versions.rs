@@ -84,3 +84,19 @@ fn a_worker_runs_its_command_for_each_record() {
         .success()
         .stdout("a\nb\nc\n");
 }
+
+#[test]
+fn what_a_worker_has_done_past_an_open_record_does_not_run_again() {
+    let cluster = cluster();
+    let topic = cluster.topic("old");
+    cluster.kq(["topic", "create", &topic, "--partitions", "1", "--rf", "1"]).run().success();
+    cluster.kq(["produce", &topic]).stdin(lines(50)).run().success();
+    let flags = ["worker", &topic, "-v", "-j", "1", "--on-failure", "retry", "--backoff", "100ms"];
+    let script = "[ $KQ_RECORD_OFFSET != 7 ] || exit 75; echo $KQ_RECORD_OFFSET";
+    let worker = cluster.kq(flags).args(["--shell", script]).spawn();
+    worker.wait_for_stdout("49");
+    worker.terminate();
+    worker.wait().success().stderr_has("kq: 49 done").stderr_lacks("will run again");
+    let rest = ["worker", &topic, "-e", "-j", "1", "--shell", "echo $KQ_RECORD_OFFSET"];
+    cluster.kq(rest).run().success().stdout("7\n").stderr_has("kq: 1 done, 42 already done");
+}

@@ -9,10 +9,11 @@ use crate::kafka::client::Commit;
 use crate::record::TopicPartition;
 use crate::worker::progress::{DoneAhead, LeaderEpoch};
 
-/// Metadata longer than this, in bytes, …
+/// Metadata longer than this, in bytes, or of so many records …
 const LONG: usize = 512;
+const MANY: usize = 50_000;
 /// … goes at most so often, until the worker stops or the partition moves: a group's offsets are kept in a
-/// topic that is replicated.
+/// topic that is replicated, and each takes a look at all of the records.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 /// When a partition's commit is due that says what is done beyond it.
@@ -130,7 +131,7 @@ impl Ledger {
                 offset: Some(offset),
                 changes,
                 records: metadata.as_ref().map_or(0, |metadata| metadata.records),
-                is_long: metadata.as_ref().is_some_and(|metadata| metadata.text.len() > LONG),
+                is_long: metadata.as_ref().is_some_and(|m| m.text.len() > LONG || m.records > MANY),
                 since: match pace {
                     Pace::Every { now, .. } => Some(now),
                     Pace::Last(_) => partition.stored.since,

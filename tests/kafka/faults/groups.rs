@@ -86,15 +86,14 @@ fn a_persistent_handler_longer_than_the_drain_is_ended() {
 
 #[test]
 fn one_partition_goes_back_and_forth() {
-    let required = "nothing lost; duplicates within --max-span";
-    let mut case = Case::new("rapid revoke and assign of one partition", required, 2, &[]);
+    let mut case = Case::new("rapid revoke and assign of one partition", "no duplicate", 2, &[]);
     let times = sized(5, 15);
     come_and_go(&mut case, times, |case| {
         let flags = [&QUICK[..], &["-j", "4", "--max-span", "10"]].concat();
         case.one_shot(&flags).env("PAUSE", "0.02").spawn()
     });
-    // One key waits while others go on: what was done ahead of it runs again elsewhere.
-    case.pass(2 * times * 10, &format!("{times} times"));
+    // One key waits while others go on: what was done ahead of it goes along with the partition.
+    case.pass(0, &format!("{times} times"));
 }
 
 #[test]

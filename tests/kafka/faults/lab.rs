@@ -13,8 +13,8 @@ use crate::support::{Cluster, Kq, Output, Running, wait_until};
 
 /// The limit of a wait: long, since a slow machine is not a failure.
 pub(super) const LONG: Duration = Duration::from_mins(1);
-/// What was handled this long before a kill may not be committed yet: an interval of a second, and slack.
-const UNCOMMITTED: Duration = Duration::from_secs(3);
+/// What was handled this long before a kill may not be committed yet: a second where metadata is long, and slack.
+const UNCOMMITTED: Duration = Duration::from_secs(2);
 
 /// Appends what it did to `$LOG`; `$PAUSE` seconds a record.
 pub(super) const ONE_SHOT: &str = r#"read -r v

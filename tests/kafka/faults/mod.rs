@@ -12,4 +12,5 @@ mod lab;
 mod logs;
 mod oracle;
 mod outages;
+mod stops;
 mod watch;

@@ -326,6 +326,57 @@ fn a_log_that_an_unclean_election_cut_is_read_from_where_it_was_cut() {
     case.pass_unjudged(&format!("status {}; 15 of 15 that replaced what was cut", output.code()));
 }
 
+#[test]
+#[ignore = "brokers restart: tests/kafka/run faults"]
+fn records_in_the_place_of_done_ones_run_after_a_cut_above_the_commit() {
+    let mut brokers = Brokers::get();
+    let cluster = Cluster::get();
+    let (topic, group) = (cluster.topic("fault"), cluster.topic("group"));
+    let unclean =
+        ["--rf", "2", "--config", "unclean.leader.election.enable=true", "--config", "min.insync.replicas=1"];
+    cluster.kq(["topic", "create", &topic, "-p", "1"]).args(unclean).limit(LONG).run().success();
+    let name = "a log is cut above the commit";
+    let case = Case::of(name, "what replaced done records runs", cluster, topic, 1, group);
+    let send = |lines: std::ops::Range<u32>| {
+        let lines: String = lines.map(|n| format!("{n}\n")).collect();
+        case.cluster.kq(["produce", &case.topic]).stdin(lines).limit(LONG).run().success();
+    };
+    let script = "[ $KQ_RECORD_OFFSET != 5 ] || [ -e $GO ] || exit 75; echo $KQ_RECORD_OFFSET:$(cat)";
+    let go = case.log().with_extension("go");
+    let start = || {
+        let flags = ["-j", "1", "--on-failure", "retry", "--backoff", "100ms", "--shell", script];
+        case.worker(&flags).env("GO", &go).limit(3 * LONG).spawn()
+    };
+    send(0..90);
+    let worker = start();
+    worker.wait_for_stdout("89:89");
+    let leader = brokers.leader(&case.topic, 0);
+    let copies = replicas(&case.cluster, &case.topic);
+    let other = copies.into_iter().find(|id| *id != leader).expect("another copy");
+    brokers.kill(other);
+    wait_until("one copy is in sync", LONG, || in_sync(&case.cluster, &case.topic) == Some(1));
+    // These are in the leader's log alone.
+    send(90..100);
+    worker.wait_for_stdout("99:99");
+    case.end(worker).stderr_lacks("will run again");
+    brokers.kill(leader);
+    brokers.start(other);
+    wait_until("the other leads", 2 * LONG, || brokers.leader(&case.topic, 0) == other);
+    send(200..215);
+    std::fs::write(&go, "").expect("let the open record be done");
+    let worker = start();
+    worker.wait_for_stdout("104:214");
+    worker.wait_for_stdout("5:5");
+    brokers.heal();
+    case.wait_for_no_lag();
+    let output = case.end(worker).stderr_has("kq: 16 done, 84 already done");
+    for n in 0..15 {
+        let line = format!("{}:{}", 90 + n, 200 + n);
+        assert!(output.lines().contains(&line.as_str()), "{line} is missing\n{output}");
+    }
+    case.pass_unjudged("15 of 15 that replaced what was done; 84 not again");
+}
+
 /// The brokers that hold partition 0 of a topic.
 fn replicas(cluster: &Cluster, topic: &str) -> Vec<i32> {
     let described = cluster.kq(["topic", "describe", topic, "--json"]).run().success();
