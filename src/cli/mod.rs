@@ -11,6 +11,7 @@ mod foreign;
 pub(crate) mod produce;
 pub(crate) mod reading;
 pub(crate) mod selection;
+mod sizes;
 pub(crate) mod topic;
 mod values;
 pub(crate) mod worker;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cli::reading::{ExclusionArgs, GroupArgs};
 use crate::cli::selection::{DecodeArgs, FilterArgs};
-use crate::cli::values;
+use crate::cli::{sizes, values};
 use crate::clock::backoff::Backoff;
 use crate::clock::{duration, now_ms};
 use crate::reading::bounds::{self, End, Start};
@@ -136,6 +136,30 @@ pub(crate) struct Args {
     #[arg(long, value_name = "W", default_value = "64", value_parser = at_least_one, requires = "persistent", help_heading = "Running")]
     pub window: NonZeroUsize,
 
+    /// Up to N records of one partition to one command, in offset order: lines of JSON, or values with -D. COMMAND
+    /// must be all-or-nothing, or bear a second run of what it has done (see below)
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Running")]
+    pub batch: Option<NonZeroUsize>,
+
+    /// With --batch: how long a batch that is not full waits for more records
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration::parse, requires = "batch", help_heading = "Running")]
+    pub batch_wait: Duration,
+
+    /// With --batch: the keys, values and headers of a batch have so many bytes at most; a larger record goes alone
+    #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = sizes::parse, requires = "batch", help_heading = "Running")]
+    pub batch_bytes: usize,
+
+    /// With --batch: the values alone, with STR after each (escapes as in consume); a null value is an empty one
+    #[arg(
+        short = 'D',
+        long,
+        value_name = "STR",
+        allow_hyphen_values = true,
+        requires = "batch",
+        help_heading = "Running"
+    )]
+    pub delimiter: Option<String>,
+
     /// Send what a command printed, once it succeeded, to this topic, under the record's key. Where it
     /// printed nothing, nothing is sent, except for an empty value. Not with --persistent
     #[arg(long, value_name = "TOPIC", help_heading = "Running")]
@@ -229,6 +253,7 @@ Examples:
   kq worker foo -- 'jq -r .name | tee -a names.txt'
   kq worker foo -g once -e -- ./handler.sh         what is there now, then end
   kq worker foo -j 4 --persistent -- ./handler.py  a line: 1 µs, a process: 1 ms
+  kq worker foo --batch 1000 -- ./load.sh          1,000 records a command
   kq worker foo.dlq -g redrive -e --output-topic foo --copy-headers -- cat
   kq worker '^foo' -g g --exclude-topic '\\.dlq$' -- ./handler.sh
   kq worker foo --metrics :9100 -- ./handler.sh    /metrics, /livez, /readyz
@@ -248,6 +273,8 @@ process. When a process dies, the records that it had are sent again one at a ti
 it spends retries; five such records in a row, with no answer between them, stop the worker with 78. \
 --command-timeout counts from the answer before. A process is terminated (TERM, then KILL) when a record takes \
 longer, when it closes its stdin or stdout, and when it still has records of a partition that is revoked.
+
+--batch: a command gets up to N records of one partition on stdin, which is a file that holds all of them: each a line, the JSON of `kq consume -J`. KQ_BATCH_RECORDS, KQ_BATCH_TOPIC, KQ_BATCH_PARTITION, KQ_BATCH_FIRST_OFFSET and KQ_BATCH_LAST_OFFSET describe them; of KQ_RECORD_* there are _GROUP and _ATTEMPT (the highest). Status 0: all of them are done. 75 or 111: all of them are tried again, and have spent an attempt. After any other status that means a failure, a signal or a time-out the batch runs again in halves, down to the record that fails alone; it alone spends retries and is dead-lettered, and later records of its key wait for it. So what a failed command has done of a batch is done again: let it do all or nothing (a transaction), or let a second run do no harm (an upsert by topic, partition and offset). But for --order none, one batch of a partition runs at a time. With --output-topic, a line of output is a record, in the form of its input.
 
 Exit status: 0 a signal stopped it and all commands finished, the stop condition was reached, or the reader of \
 stdout has gone; 1 a record failed for good, records were lost to retention, or the last commit failed (records \

@@ -14,9 +14,10 @@ use crate::reading::bounds::End;
 use crate::reading::membership::Sharing;
 use crate::reading::topics::Selection;
 use crate::record::decode::Decode;
+use crate::record::escape::unescape;
 use crate::stderr;
 use crate::worker::settings::{Credentials, Ending, Failing, Mode, OutputTopic, Reading, Running};
-use crate::worker::{self, OnFailure, Policy, Settings};
+use crate::worker::{self, Batching, OnFailure, Policy, Settings};
 
 /// Runs the worker to its end, which does not wait for a stderr that is not read.
 pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
@@ -55,14 +56,11 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
         },
         running: Running {
             jobs: args.jobs.map_or_else(cores, NonZeroUsize::get),
-            mode: if args.persistent {
-                Mode::Persistent { window: args.window.get() }
-            } else {
-                Mode::OneShot
-            },
+            mode: mode(args)?,
             order: args.order,
             command_timeout: args.command_timeout,
             max_span: args.max_span,
+            delimiter: delimiter(args)?,
             output,
             credentials: if args.pass_credentials { Credentials::Pass } else { Credentials::Withhold },
         },
@@ -89,6 +87,36 @@ fn commit_interval(args: &Args, config: &Config) -> anyhow::Result<Duration> {
         bail!("{origin} {name}: give --commit-interval instead, which says how often a worker commits");
     }
     Ok(args.commit_interval)
+}
+
+/// How many records a process gets.
+fn mode(args: &Args) -> anyhow::Result<Mode> {
+    let Some(records) = args.batch else {
+        return Ok(if args.persistent {
+            Mode::Persistent { window: args.window.get() }
+        } else {
+            Mode::OneShot
+        });
+    };
+    ensure!(
+        !args.persistent,
+        "--batch starts a command for each batch, and with --persistent commands stay and get record after record: \
+         leave one of the two out"
+    );
+    ensure!(
+        !args.output_lines && !args.copy_headers,
+        "with --batch each line that a command prints is a whole record with its own headers: leave --output-lines \
+         and --copy-headers out"
+    );
+    Ok(Mode::Batch(Batching { records: records.get(), bytes: args.batch_bytes, wait: args.batch_wait }))
+}
+
+/// What follows each value.
+fn delimiter(args: &Args) -> anyhow::Result<Option<Vec<u8>>> {
+    let Some(text) = &args.delimiter else { return Ok(None) };
+    let delimiter = unescape(text).context("-D")?;
+    ensure!(!delimiter.is_empty(), "-D is empty: nothing would tell where a value ends");
+    Ok(Some(delimiter))
 }
 
 fn cores() -> usize {

@@ -5,8 +5,8 @@
 
 use std::collections::HashSet;
 use std::ffi::{CStr, CString, OsStr, OsString};
-use std::io::{self, PipeReader};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
@@ -78,7 +78,7 @@ impl Launcher {
     /// Their names must have been taken out for all children.
     ///
     /// An error is one of the system, or of a NUL within a variable.
-    pub(crate) fn spawn(&self, variables: &Variables, stdin: &PipeReader) -> io::Result<Child> {
+    pub(crate) fn spawn(&self, variables: &Variables, stdin: BorrowedFd<'_>) -> io::Result<Child> {
         let mut own = Vec::with_capacity(variables.len());
         append(variables, &mut own)?;
         let environment: Vec<&CStr> = self.environment.iter().chain(&own).map(CString::as_c_str).collect();

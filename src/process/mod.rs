@@ -6,11 +6,13 @@
 
 pub(crate) mod groups;
 pub(crate) mod guard;
+pub(crate) mod input;
 pub(crate) mod launcher;
 mod pipes;
 pub(crate) mod program;
 
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
 pub(crate) use groups::{Group, Groups, Owners};
@@ -80,11 +82,20 @@ pub(crate) struct Owner<'a> {
     pub wants_it: &'a dyn Fn() -> bool,
 }
 
+/// What a child reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Input<'a> {
+    /// These bytes, from a pipe.
+    Bytes(&'a [u8]),
+    /// This file, from its position on.
+    File(BorrowedFd<'a>),
+}
+
 /// What a child is started for: its own variables, its input, and whose it is.
 #[derive(Clone, Copy)]
 pub(crate) struct Task<'a> {
     pub variables: &'a Variables,
-    pub input: &'a [u8],
+    pub input: Input<'a>,
     pub owner: Owner<'a>,
 }
 
@@ -104,12 +115,16 @@ pub(crate) fn run(
     mut hear: impl FnMut(News<'_>),
 ) -> io::Result<Finished> {
     let Task { variables, input, owner } = task;
-    let (stdin, writer, rest) = filled_pipe(input)?;
-    // With nothing left to write the input ends here.
-    let writer = (!rest.is_empty()).then_some(writer);
-    let child = launcher.spawn(variables, &stdin)?;
-    // A child that reads no more is noticed without it.
-    drop(stdin);
+    let (child, writer, rest) = match input {
+        Input::Bytes(bytes) => {
+            let (stdin, writer, rest) = filled_pipe(bytes)?;
+            // With nothing left to write the input ends here.
+            let writer = (!rest.is_empty()).then_some(writer);
+            // A child that reads no more is noticed without our copy of its stdin, which is dropped here.
+            (launcher.spawn(variables, stdin.as_fd())?, writer, rest)
+        }
+        Input::File(file) => (launcher.spawn(variables, file)?, None, &[][..]),
+    };
     let group = groups.add(child.pid.as_raw_pid(), owner.id);
     if !(owner.wants_it)() {
         group.kill();
@@ -269,7 +284,7 @@ mod tests {
     const OWNER: Owner<'_> = Owner { id: 0, wants_it: &|| true };
 
     fn task<'a>(input: &'a [u8], owner: Owner<'a>) -> Task<'a> {
-        Task { variables: const { &Variables::new() }, input, owner }
+        Task { variables: const { &Variables::new() }, input: Input::Bytes(input), owner }
     }
 
     fn sh(script: &str, input: &[u8], limit: Option<u64>) -> (Finished, Vec<String>) {

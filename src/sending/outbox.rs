@@ -61,11 +61,25 @@ impl Outbox {
 
     /// Sends one letter and waits until the cluster has acknowledged it.
     pub(crate) async fn send(&self, letter: Letter) -> Result<(), Code> {
+        self.post(letter).await.outcome().await
+    }
+
+    /// Sends one letter, and does not wait for its answer: letters of one sender keep their order.
+    pub(crate) async fn post(&self, letter: Letter) -> Posted {
         let (reply, answer) = oneshot::channel();
-        if self.letters.send((letter, reply)).await.is_err() {
-            return Err(Code::PurgeQueue);
-        }
-        answer.await.unwrap_or(Err(Code::PurgeQueue))
+        // Without a thread that takes it, the reply is dropped, which is an answer too.
+        let _ = self.letters.send((letter, reply)).await;
+        Posted(answer)
+    }
+}
+
+/// A letter that was posted.
+pub(crate) struct Posted(oneshot::Receiver<Result<(), Code>>);
+
+impl Posted {
+    /// Waits until the cluster has acknowledged it.
+    pub(crate) async fn outcome(self) -> Result<(), Code> {
+        self.0.await.unwrap_or(Err(Code::PurgeQueue))
     }
 }
 

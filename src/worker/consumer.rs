@@ -42,7 +42,7 @@ pub(super) fn properties(reading: &Reading, mode: Mode, config: &Config) -> anyh
     let member = Member { group, sharing, instance_id: reading.instance_id.as_deref() };
     let fetching = match mode {
         Mode::OneShot => Fetching::ForOneShot,
-        Mode::Persistent { .. } => Fetching::ForPersistent,
+        Mode::Persistent { .. } | Mode::Batch(_) => Fetching::ForPersistent,
     };
     let mut client = properties::of(Some(member), fetching, reading.isolation, config)?;
     client.set("auto.commit.interval.ms", reading.commit_interval.as_millis().to_string());

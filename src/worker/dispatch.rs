@@ -4,6 +4,8 @@
 //! its process, resolves the record and takes the next. Nothing passes from thread to thread, which
 //! would cost as much as kq's own part of a spawn. `--persistent`: one task for each process.
 
+mod batches;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -45,18 +47,31 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// Of a thread that waits for a process. A thousand threads do not need the default of 2 MiB each.
 const STACK: usize = 512 << 10;
 
+/// What a thread takes for one command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Runs {
+    Records,
+    Batches,
+}
+
 /// One process a record: the threads that run them, one more than are busy, up to the most.
 pub(super) struct Threads {
     dispatcher: Dispatcher,
     runtime: Handle,
     most: usize,
+    runs: Runs,
     started: AtomicUsize,
 }
 
 impl Threads {
     /// Starts the first of at most `most` threads. They end when the worker is closing.
-    pub(super) fn start(dispatcher: Dispatcher, runtime: Handle, most: usize) -> anyhow::Result<()> {
-        let first = Self { dispatcher, runtime, most, started: AtomicUsize::new(0) };
+    pub(super) fn start(
+        dispatcher: Dispatcher,
+        runtime: Handle,
+        most: usize,
+        runs: Runs,
+    ) -> anyhow::Result<()> {
+        let first = Self { dispatcher, runtime, most, runs, started: AtomicUsize::new(0) };
         Arc::new(first).grow().map_err(|e| threads::refused(&e).context("start a thread for commands"))
     }
 
@@ -68,7 +83,10 @@ impl Threads {
         let threads = Arc::clone(self);
         let thread = std::thread::Builder::new().name("command".into()).stack_size(STACK);
         thread
-            .spawn(move || threads.serve())
+            .spawn(move || match threads.runs {
+                Runs::Records => threads.serve(),
+                Runs::Batches => threads.serve_batches(),
+            })
             .map(drop)
             .inspect_err(|_| _ = self.started.fetch_sub(1, Relaxed))
     }

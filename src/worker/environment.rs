@@ -20,6 +20,14 @@ const LONGEST_HEADERS: usize = 64 << 10;
 /// Variables that a nested kq must not inherit: the topic and the group of this
 /// worker would be its defaults, and `-X` may hold secrets.
 const TAKEN_OUT: [&str; 3] = ["KQ_TOPIC", "KQ_GROUP", "KQ_X"];
+/// What describes a batch.
+const BATCH: [&str; 5] = [
+    "KQ_BATCH_RECORDS",
+    "KQ_BATCH_TOPIC",
+    "KQ_BATCH_PARTITION",
+    "KQ_BATCH_FIRST_OFFSET",
+    "KQ_BATCH_LAST_OFFSET",
+];
 const SECRETS: [&str; 3] = ["KQ_SASL_PASSWORD", "KQ_SASL_PASSWORD_FILE", "KQ_TLS_KEY_PASSWORD"];
 
 /// The effective connection, with secrets only where they are asked for.
@@ -34,6 +42,7 @@ pub(super) fn of_connection(config: &Config, credentials: Credentials) -> Vec<(S
 /// What a worker around this one says of its record is taken out.
 pub(super) fn of_worker(connection: Vec<(String, String)>, group: &str) -> Variables {
     let mut variables = without_record();
+    variables.extend(BATCH.map(|name| (OsString::from(name), None)));
     variables.extend(TAKEN_OUT.iter().chain(&SECRETS).map(|name| (OsString::from(name), None)));
     variables.extend(connection.into_iter().map(|(name, value)| (name.into(), Some(value.into()))));
     variables.push(("KQ_RECORD_GROUP".into(), Some(group.into())));
@@ -75,6 +84,20 @@ pub(super) fn of_record<'a>(
     set("KQ_RECORD_HEADERS", text(json_of(headers).to_string()), LONGEST_HEADERS);
     variables.push(("KQ_RECORD_TRUNCATED".into(), flag(truncated)));
     variables
+}
+
+/// The variables of one attempt at a batch of so many records, `attempt` the highest of them.
+pub(super) fn of_batch(first: &Record, last: &Record, records: usize, attempt: u32) -> Variables {
+    let [n, topic, partition, from, to] = BATCH;
+    let pairs = [
+        (n, records.to_string()),
+        (topic, first.topic.to_string()),
+        (partition, first.partition.to_string()),
+        (from, first.offset.to_string()),
+        (to, last.offset.to_string()),
+        ("KQ_RECORD_ATTEMPT", attempt.to_string()),
+    ];
+    pairs.map(|(name, value)| (name.into(), Some(value.into()))).into()
 }
 
 /// The names of [`of_record`] taken out.
@@ -169,6 +192,20 @@ mod tests {
             assert_eq!(value(&variables, "KQ_RECORD_KEY"), None);
             assert_eq!(value(&variables, "KQ_RECORD_KEY_BASE64"), Some(STANDARD.encode(key)));
             assert_eq!(value(&variables, "KQ_RECORD_TRUNCATED"), None);
+        }
+    }
+
+    #[test]
+    fn a_batch_is_described_by_its_first_and_last_record() {
+        let last = Record { offset: 1050, ..record() };
+        let variables = of_batch(&record(), &last, 5, 2);
+        let batch = |name: &str| value(&variables, &format!("KQ_BATCH_{name}")).unwrap();
+        assert_eq!([batch("RECORDS"), batch("TOPIC"), batch("PARTITION")], ["5", "orders", "3"]);
+        assert_eq!([batch("FIRST_OFFSET"), batch("LAST_OFFSET")], ["1042", "1050"]);
+        assert_eq!(value(&variables, "KQ_RECORD_ATTEMPT").as_deref(), Some("2"));
+        let of_worker = of_worker(vec![], "g");
+        for (name, _) in variables {
+            assert!(of_worker.contains(&(name.clone(), None)), "{}", name.display());
         }
     }
 

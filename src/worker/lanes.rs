@@ -1,5 +1,7 @@
 //! Which record of a partition may run now: order by key, by partition, or none. Pure: no clock, no IO.
 
+mod batches;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 

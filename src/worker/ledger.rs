@@ -1,6 +1,7 @@
 //! What the worker holds: per partition and assignment epoch, what is queued, running, resolved.
 //! Pure: time is passed in, no IO.
 
+mod batches;
 mod commits;
 mod flow;
 mod job;
@@ -16,6 +17,7 @@ use super::lanes::{Lane, Lanes, Order};
 use crate::reading::start::Found;
 use crate::reading::tracker::Tracker;
 use crate::record::{Record, RecordRef, TopicPartition};
+use batches::Batches;
 use partition::{Item, Load, Parked, Partition, Passed, Running, Stored, weight};
 
 pub(super) use commits::{Commits, Pace};
@@ -69,6 +71,8 @@ pub(super) struct Ledger {
     /// Nothing new is taken or started.
     stopped: bool,
     all_paused: bool,
+    /// Where commands take many records at once.
+    batches: Option<Batches>,
 }
 
 impl Ledger {
@@ -94,6 +98,7 @@ impl Ledger {
             unresolved: 0,
             stopped: false,
             all_paused: false,
+            batches: None,
         }
     }
 
@@ -125,6 +130,7 @@ impl Ledger {
             draining: false,
             paused: None,
             terminated: false,
+            busy: false,
             in_turn: false,
             stored: Stored::default(),
             done_before: None,
@@ -247,6 +253,7 @@ impl Ledger {
     fn admit(&mut self, epoch: u64) {
         let share = self.share();
         let room = self.waiting_room(1);
+        let since = self.batches.as_ref().and_then(Batches::now);
         let Some(partition) = self.partitions.get_mut(&epoch) else { return };
         while let Some(parked) = partition.parked.front() {
             let offset = parked.offset();
@@ -283,7 +290,12 @@ impl Ledger {
             partition.queued_bytes += bytes;
             self.queued.add(bytes);
             self.unresolved += 1;
-            if partition.lanes.push(lane, offset, Item { record, attempts: 0 }) {
+            let item = Item::new(record, since);
+            let waits = match self.batches {
+                None => partition.lanes.push(lane, offset, item),
+                Some(_) => partition.lanes.put(lane, offset, item),
+            };
+            if waits {
                 partition.waiting.add(bytes);
                 self.waiting.add(bytes);
             }
@@ -296,6 +308,7 @@ impl Ledger {
     fn take_turn(&mut self, epoch: u64) {
         if let Some(partition) = self.partitions.get_mut(&epoch)
             && !partition.in_turn
+            && !partition.busy
             && partition.lanes.is_ready()
         {
             partition.in_turn = true;
@@ -345,13 +358,21 @@ impl Ledger {
         !self.stopped && self.running < self.limits.jobs && !self.turns.is_empty()
     }
 
-    /// When the next retry is due.
+    /// When the next retry is due, or a batch that waits for more records.
     pub(super) fn next_retry(&self) -> Option<Instant> {
-        self.retries.first_key_value().map(|((due, _), _)| *due)
+        self.retries
+            .first_key_value()
+            .map(|((due, _), _)| *due)
+            .into_iter()
+            .chain(self.next_batch_due())
+            .min()
     }
 
     /// Takes note of how a job ended. False for a ticket of an ended epoch: nothing follows from it.
     pub(super) fn finish(&mut self, ticket: Ticket, outcome: Outcome) -> bool {
+        if self.batches.is_some() {
+            return self.finish_all(&[ticket], outcome);
+        }
         let Some(partition) = self.partitions.get_mut(&ticket.epoch) else { return false };
         let Some(Running { mut item, lane, since: _ }) = partition.running.remove(&ticket.offset) else {
             return false;

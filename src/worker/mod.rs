@@ -19,6 +19,7 @@
 //! - **end**: what is over. A command ended ([`policy::Ended`]), a partition's epoch ends
 //!   ([`ledger::Ledger::end`]) and its tickets are void, the worker ends ([`ending`]) after a stop.
 
+mod batch;
 mod committer;
 mod completion;
 mod consumer;
@@ -57,7 +58,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use crate::clock;
 use crate::config::Config;
@@ -77,8 +78,9 @@ use crate::terminal::live::Live;
 use crate::terminal::stdout;
 use crate::threads;
 
+use batch::input::Lines;
 use committer::Committer;
-use dispatch::{Dispatcher, Threads};
+use dispatch::{Dispatcher, Runs, Threads};
 use filtering::Filtering;
 use ledger::{Capacity, Ledger};
 use observer::Watch;
@@ -91,6 +93,7 @@ use resolver::Resolver;
 use settings::{Ending, Failing, Mode, Reading, Running};
 use shared::{Shared, StopReason};
 
+pub(crate) use batch::Batching;
 pub(crate) use endpoint::Address;
 pub(crate) use lanes::Order;
 pub(crate) use policy::{ExitMap, OnFailure, Policy};
@@ -208,7 +211,10 @@ impl Core {
         groups: Groups,
         config: &Config,
     ) -> anyhow::Result<Self> {
-        let ledger = Ledger::new(running.order, limits(reading, running));
+        let mut ledger = Ledger::new(running.order, limits(reading, running));
+        if let Mode::Batch(batching) = running.mode {
+            ledger = ledger.in_batches(batching);
+        }
         let shared = Arc::new(Shared::new(ledger, groups.clone(), config.log));
         let shutdown = Shutdown::install()?;
         let live = config.log.live();
@@ -226,6 +232,10 @@ impl Core {
             .build()
             .context("start the runtime")?;
         Ok(Self { shared, shutdown, live, watch, runtime })
+    }
+
+    fn handle(&self) -> Handle {
+        self.runtime.handle().clone()
     }
 
     fn observer(&self) -> Arc<dyn Observer> {
@@ -253,9 +263,10 @@ impl Core {
         let limits = process::TimeLimits { timeout: running.command_timeout, grace: GRACE, slow: SLOW };
         let command = launcher.program().shown.clone();
         let max_attempts = failing.policy.max_attempts();
+        let lines = running.delimiter.clone().map_or(Lines::Json, Lines::Delimited);
         let dispatcher = Dispatcher {
             shared: Arc::clone(&self.shared),
-            runner: Arc::new(Runner { launcher, limits, max_attempts, decoder: reading.decoder }),
+            runner: Arc::new(Runner { launcher, limits, max_attempts, decoder: reading.decoder, lines }),
             printer: Arc::new(Printer::start(&self.shared)?),
             dead_letters: senders.dead_letters,
             output: senders.output,
@@ -266,7 +277,8 @@ impl Core {
             Mode::Persistent { window } => {
                 self.runtime.spawn(dispatcher.serve_persistent(running.jobs, window));
             }
-            Mode::OneShot => Threads::start(dispatcher, self.runtime.handle().clone(), running.jobs)?,
+            Mode::OneShot => Threads::start(dispatcher, self.handle(), running.jobs, Runs::Records)?,
+            Mode::Batch(_) => Threads::start(dispatcher, self.handle(), running.jobs, Runs::Batches)?,
         }
         if let Some(live) = self.live {
             self.runtime.spawn(live::show(live, Arc::clone(&self.shared)));
@@ -307,6 +319,8 @@ fn limits(reading: &Reading, running: &Running) -> Capacity {
     let (in_flight, queue_len) = match running.mode {
         Mode::Persistent { window } => (running.jobs * window, 4 * QUEUE_LEN),
         Mode::OneShot => (running.jobs, QUEUE_LEN),
+        // So that batches fill while others run.
+        Mode::Batch(Batching { records, .. }) => (running.jobs, (4 * QUEUE_LEN).max(4 * records)),
     };
     Capacity {
         jobs: in_flight,

@@ -1,18 +1,22 @@
 //! One process a record: its environment, its input, how it ended.
 
+mod batches;
+
+use std::fmt;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use super::batch::input::Lines;
 use super::completion::Attempt;
 use super::environment;
 use super::ledger::Job;
 use super::policy::Ended;
 use super::shared::Shared;
 use crate::process::{
-    self, Ending, Finished, Launcher, MAX_OUTPUT, News, Owner, Task, TimeLimits, Variables,
+    self, Ending, Finished, Input, Launcher, MAX_OUTPUT, News, Owner, Task, TimeLimits, Variables,
 };
 use crate::record::Record;
 use crate::record::decode::{Decoded, Decoder, Form, Scratch};
@@ -23,6 +27,8 @@ pub(super) struct Runner {
     pub limits: TimeLimits,
     pub max_attempts: Option<u64>,
     pub decoder: Decoder,
+    /// How the records of a batch follow each other on its stdin.
+    pub lines: Lines,
 }
 
 /// One run of the command.
@@ -39,8 +45,12 @@ impl Runner {
         let mut scratch = Scratch::default();
         let Decoded { value, form, .. } = self.decoded(&job.record, &mut scratch, shared);
         let finished = self.run_process(job, value.unwrap_or_default(), form, shared);
-        let took = started.elapsed();
-        let attempt = match finished {
+        Run { attempt: self.attempt(finished, started.elapsed()), form }
+    }
+
+    /// How a process ended, or that it did not start, in the policy's terms.
+    fn attempt(&self, finished: io::Result<Finished>, took: Duration) -> Attempt {
+        match finished {
             Err(e) => Attempt {
                 ended: not_started(format!("{}: {e}", self.launcher.program().path.display()), &e),
                 stdout: Vec::new(),
@@ -51,8 +61,7 @@ impl Runner {
             Ok(Finished { ending, stdout, stderr }) => {
                 Attempt { ended: ended(ending), stdout, stderr, retry_after: None, took }
             }
-        };
-        Run { attempt, form }
+        }
     }
 
     /// Starts a process with this value on its stdin, and waits for its end. Where the record's variables
@@ -63,9 +72,9 @@ impl Runner {
         let mut variables = environment::of_record(record, headers, job.attempt, self.max_attempts);
         let wants_it = || shared.ledger().is_live(job.ticket);
         let owner = Owner { id: job.ticket.epoch, wants_it: &wants_it };
-        let mut hear = |news: News<'_>| pass_on(record, &news, shared);
+        let mut hear = |news: News<'_>| pass_on(&record.place(), &news, shared);
         let mut run = |variables: &Variables| {
-            let task = Task { variables, input: value, owner };
+            let task = Task { variables, input: Input::Bytes(value), owner };
             process::run(&self.launcher, task, self.limits, &shared.groups, &mut hear)
         };
         match run(&variables) {
@@ -94,8 +103,7 @@ impl Runner {
 }
 
 /// Passes on what is heard of a record's command while it runs.
-fn pass_on(record: &Record, news: &News<'_>, shared: &Shared) {
-    let place = record.place();
+fn pass_on(place: &dyn fmt::Display, news: &News<'_>, shared: &Shared) {
     match news {
         News::Stderr(said) => {
             let line = [format!("{place}: ").as_bytes(), said].concat();

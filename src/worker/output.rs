@@ -1,5 +1,7 @@
 //! `--output-topic`: what the commands print, as records. And how a record is sent until it is acknowledged.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +44,35 @@ impl Output {
             if let Err(why) = deliver(&self.outbox, letter, backoff, shared).await {
                 shared
                     .stop(StopReason::Policy(format!("{}: its output can't be sent: {why}", record.place())));
+                return Printed::Lost;
+            }
+        }
+        Printed::Delivered
+    }
+}
+
+impl Output {
+    /// Sends these letters, in their order, and waits until all of them are acknowledged. `place` is where the
+    /// records are that they come from.
+    pub(super) async fn send_all(
+        &self,
+        letters: Vec<Letter>,
+        place: &dyn fmt::Display,
+        backoff: Backoff,
+        shared: &Shared,
+    ) -> Printed {
+        let mut sent = VecDeque::with_capacity(letters.len());
+        for letter in letters {
+            sent.push_back((letter.clone(), self.outbox.post(letter).await));
+        }
+        for (letter, answer) in sent {
+            let outcome = match answer.outcome().await {
+                Ok(()) => Ok(()),
+                // Once more, with all that is done about each error.
+                Err(_) => deliver(&self.outbox, letter, backoff, shared).await,
+            };
+            if let Err(why) = outcome {
+                shared.stop(StopReason::Policy(format!("{place}: its output can't be sent: {why}")));
                 return Printed::Lost;
             }
         }

@@ -173,6 +173,19 @@ impl Policy {
         }
     }
 
+    /// Whether the records do not cause an end: the same batch is tried again later, and not in halves.
+    pub(crate) fn is_temporary(&self, ended: &Ended) -> bool {
+        match ended {
+            Ended::Exit(code) => {
+                let mapped = u8::try_from(*code).ok().and_then(|code| self.exit_map.0.get(&code));
+                // EX_TEMPFAIL of sysexits.h; 111 is qmail's temporary failure.
+                mapped.map_or(matches!(code, 75 | 111), |meaning| *meaning == Meaning::Retry)
+            }
+            Ended::Terminated | Ended::NotStarted(_) | Ended::Again(_) => true,
+            Ended::Signal(_) | Ended::Timeout | Ended::CannotRun(_) | Ended::Protocol(_) => false,
+        }
+    }
+
     /// Why an end that means [`Meaning::Broken`] does, and what a person can do about it.
     pub(crate) fn why_broken(&self, ended: &Ended) -> &'static str {
         match ended {
@@ -290,6 +303,15 @@ mod tests {
     fn a_permanent_failure_spends_no_retry() {
         assert_eq!(policy(OnFailure::Dlq, "").next(&Ended::Exit(65), 1), Next::DeadLetter);
         assert_eq!(policy(OnFailure::Dlq, "").next(&Ended::Exit(127), 1), Next::Broken);
+    }
+
+    #[test]
+    fn a_temporary_end_is_one_that_no_record_causes() {
+        let policy = policy(OnFailure::Dlq, "4=retry,111=fail");
+        let is_temporary = |code| policy.is_temporary(&Ended::Exit(code));
+        assert_eq!([75, 111, 4, 1, 65].map(is_temporary), [true, false, true, false, false]);
+        assert!(policy.is_temporary(&Ended::NotStarted(String::new())));
+        assert!(!policy.is_temporary(&Ended::Timeout) && !policy.is_temporary(&Ended::Signal(9)));
     }
 
     #[test]

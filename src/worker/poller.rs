@@ -160,6 +160,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         }
         let (shared, filtering, came) = (&self.shared, &mut self.filtering, &mut self.came);
         let mut ledger = shared.ledger();
+        ledger.see_time(Instant::now());
         let _ = batch.for_each(true, |event| {
             match event {
                 Event::Record(record) => {

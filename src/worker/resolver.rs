@@ -1,6 +1,8 @@
 //! What becomes of a record once its command has ended: resolved, tried again, sent to the dead letters, left.
 
-use std::fmt::Write as _;
+mod batches;
+
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,8 @@ pub(super) const START_PAUSE: Duration = Duration::from_millis(100);
 const START_NOTE: Duration = Duration::from_secs(5);
 /// How many lines of a command's stderr an error quotes.
 const QUOTED_LINES: usize = 5;
+
+pub(super) use batches::After;
 
 /// A dead letter to send before its record is resolved.
 pub(super) struct Undelivered {
@@ -223,6 +227,11 @@ impl Resolver {
     fn not_started(&self, job: &Job, why: &str, now: Instant) {
         let delay = self.backoff.delay(job.attempt - 1, random).max(START_PAUSE);
         self.finish(job, Outcome::Again(now + delay));
+        self.note_start(why, now);
+    }
+
+    /// Says that commands can't be started, and not too often.
+    fn note_start(&self, why: &str, now: Instant) {
         let mut noted = self.start_noted.lock();
         if noted.is_none_or(|noted| now.saturating_duration_since(noted) >= START_NOTE) {
             *noted = Some(now);
@@ -248,9 +257,13 @@ impl Resolver {
 
     /// What failed, where, how, and the last lines of its stderr.
     fn describe(&self, job: &Job, attempt: &Attempt) -> String {
-        let mut text = format!("{}: {}: {}", job.record.place(), self.command, attempt.ended);
-        if job.attempt > 1 {
-            let _ = write!(text, " (attempt {})", job.attempt);
+        self.describe_at(&job.record.place(), job.attempt, attempt)
+    }
+
+    fn describe_at(&self, place: &dyn fmt::Display, number: u32, attempt: &Attempt) -> String {
+        let mut text = format!("{place}: {}: {}", self.command, attempt.ended);
+        if number > 1 {
+            let _ = write!(text, " (attempt {number})");
         }
         let stderr = String::from_utf8_lossy(&attempt.stderr);
         // What a persistent command answered is in the text already.

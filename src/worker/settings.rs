@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::batch::Batching;
 use super::endpoint::Address;
 use super::lanes::Order;
 use super::policy::Policy;
@@ -66,6 +67,8 @@ pub(crate) struct Running {
     pub command_timeout: Option<Duration>,
     /// How far a partition is read ahead of its oldest record that is not done.
     pub max_span: u64,
+    /// What follows each value on their stdin: `-D`.
+    pub delimiter: Option<Vec<u8>>,
     /// Where their output goes instead of stdout.
     pub output: Option<OutputTopic>,
     pub credentials: Credentials,
@@ -78,6 +81,8 @@ pub(crate) enum Mode {
     OneShot,
     /// One after the other, so many in flight in each.
     Persistent { window: usize },
+    /// Many at once.
+    Batch(Batching),
 }
 
 /// Whether passwords are in the commands' environment.

@@ -49,10 +49,10 @@ pub(super) struct Stopping {
     pub abandoned: u64,
 }
 
-/// A record to run the command for, from [`Shared::next_job`].
-pub(super) struct Taken {
-    pub job: Job,
-    /// No thread waits for the next record.
+/// What to run the command for: a record, from [`Shared::next_job`], or a batch of them.
+pub(super) struct Taken<T> {
+    pub job: T,
+    /// No thread waits for the next.
     pub needs_thread: bool,
 }
 
@@ -129,7 +129,16 @@ impl Shared {
 
     /// Waits for a record that may run now; `None` where the worker is closing. A thread that gets one
     /// wakes the next while there is more, to run or to wait for.
-    pub(super) fn next_job(&self) -> Option<Taken> {
+    pub(super) fn next_job(&self) -> Option<Taken<Job>> {
+        self.take(Ledger::next)
+    }
+
+    /// The same for a batch of records.
+    pub(super) fn next_batch(&self) -> Option<Taken<Vec<Job>>> {
+        self.take(Ledger::next_batch)
+    }
+
+    fn take<T>(&self, next: impl Fn(&mut Ledger, Instant) -> Option<T>) -> Option<Taken<T>> {
         let mut ledger = self.ledger();
         loop {
             if self.is_closing() {
@@ -138,7 +147,7 @@ impl Shared {
             let now = Instant::now();
             // Once the worker is to stop, nothing is given out, also before the polling thread knows.
             let is_stopped = self.stopped.load(Ordering::Acquire);
-            let job = if is_stopped { None } else { ledger.next(now) };
+            let job = if is_stopped { None } else { next(&mut ledger, now) };
             let next_retry = ledger.next_retry().filter(|_| !is_stopped);
             let is_idle = self.idle.load(Ordering::Relaxed) > 0;
             if let Some(job) = job {

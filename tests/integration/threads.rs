@@ -73,7 +73,8 @@ fn a_client_has_all_threads_that_it_needs_or_is_not_made() {
     // A signal takes no thread more than there are. The client has a thread a broker, and a command that ends soon
     // may end before it has met them all.
     let brokers = u32::try_from(cluster.brokers().split(',').count()).expect("a number of brokers");
-    let follow = limited(&cluster, &kq, enough + brokers - 1, &["consume", &topic, "--until", "@2999-01-01"]).spawn();
+    let follow =
+        limited(&cluster, &kq, enough + brokers - 1, &["consume", &topic, "--until", "@2999-01-01"]).spawn();
     follow.wait_for_stdout("a");
     follow.terminate();
     follow.wait().status(128 + TERM);

@@ -51,7 +51,7 @@ impl Ledger {
         &mut self,
         is_full: bool,
     ) -> (Vec<(TopicPartition, Option<i64>)>, Vec<TopicPartition>) {
-        let starves = self.running < self.limits.jobs && self.turns.is_empty();
+        let starves = self.has_free_commands() && self.turns.is_empty();
         let (mut pause, mut resume) = (Vec::new(), Vec::new());
         if starves || is_full {
             self.pause(&mut pause, |partition| !partition.parked.is_empty());

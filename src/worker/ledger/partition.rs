@@ -15,6 +15,17 @@ pub(super) struct Item {
     pub(super) record: Arc<Record>,
     /// Attempts that ended.
     pub(super) attempts: u32,
+    /// When it was taken, where that is known.
+    pub(super) since: Option<Instant>,
+    /// Its command failed when it was alone in a batch: it is tried again alone.
+    pub(super) is_alone: bool,
+}
+
+impl Item {
+    /// A record that has not run.
+    pub(super) fn new(record: Arc<Record>, since: Option<Instant>) -> Self {
+        Self { record, attempts: 0, since, is_alone: false }
+    }
 }
 
 #[derive(Debug)]
@@ -151,6 +162,8 @@ pub(super) struct Partition {
     pub(super) paused: Option<bool>,
     /// Its commands were terminated before they were done.
     pub(super) terminated: bool,
+    /// A batch of it runs, and no other may run beside it.
+    pub(super) busy: bool,
     /// Whether it waits in [`Ledger::turns`].
     pub(super) in_turn: bool,
     pub(super) stored: Stored,
@@ -193,9 +206,12 @@ impl Partition {
     }
 }
 
+/// What holding a record costs besides its bytes.
+pub(super) const OVERHEAD: usize = 200;
+
 /// What a queued record weighs: its bytes and what holding it costs.
 pub(super) fn weight(record: &Record) -> usize {
     let headers: usize =
         record.headers.iter().map(|(name, value)| 64 + name.len() + value.as_ref().map_or(0, Vec::len)).sum();
-    200 + headers + record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len)
+    OVERHEAD + headers + record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len)
 }

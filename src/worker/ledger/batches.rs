@@ -1,0 +1,274 @@
+//! Many records to one command: which records of a partition are a batch now, and what becomes of them. Pure: no
+//! clock, no IO.
+//!
+//! But for `--order none`, one batch of a partition runs at a time: so records of one key may be in one
+//! batch, and no lane is held while they run. A lane is held by a record that is to be tried again.
+
+use std::time::Instant;
+
+use super::partition::{Item, OVERHEAD, Partition, Running, weight};
+use super::{Job, Ledger, Outcome, Ticket};
+use crate::record::Record;
+use crate::worker::batch::Batching;
+use crate::worker::lanes::Order;
+
+/// What the ledger knows of batches.
+#[derive(Debug)]
+pub(super) struct Batches {
+    limits: Batching,
+    /// Batches that run.
+    running: usize,
+    /// The time, as it was last seen.
+    now: Option<Instant>,
+}
+
+impl Batches {
+    /// The time, as it was last seen.
+    pub(super) fn now(&self) -> Option<Instant> {
+        self.now
+    }
+}
+
+impl Ledger {
+    /// The same ledger, which hands out batches: [`Ledger::next_batch`] instead of [`Ledger::next`].
+    pub(in crate::worker) fn in_batches(mut self, limits: Batching) -> Self {
+        self.batches = Some(Batches { limits, running: 0, now: None });
+        self
+    }
+
+    /// Takes note of the time, from which what is received next waits.
+    pub(in crate::worker) fn see_time(&mut self, now: Instant) {
+        if let Some(batches) = &mut self.batches {
+            batches.now = Some(now);
+        }
+    }
+
+    /// The next batch to run, if one may run now: records of one partition, in the order of their offsets.
+    /// [`Ledger::end_batch`] follows, once all of them are finished.
+    pub(in crate::worker) fn next_batch(&mut self, now: Instant) -> Option<Vec<Job>> {
+        self.see_time(now);
+        if self.stopped {
+            return None;
+        }
+        self.take_retries(now);
+        for _ in 0..self.turns.len() {
+            let epoch = self.turns.pop_front()?;
+            let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
+            if partition.busy || !partition.lanes.is_ready() {
+                partition.in_turn = false;
+                continue;
+            }
+            if self.partitions.get(&epoch).and_then(|p| self.batch_due(p)).is_none_or(|due| due <= now) {
+                return Some(self.take_batch(epoch, now));
+            }
+            self.turns.push_back(epoch);
+        }
+        None
+    }
+
+    /// When the first of the batches that wait for more records is to start without them.
+    pub(super) fn next_batch_due(&self) -> Option<Instant> {
+        self.batches.as_ref()?;
+        let waits = self.turns.iter().filter_map(|epoch| self.partitions.get(epoch));
+        // One that is due now would have been taken, unless it came up since.
+        waits.filter_map(|partition| self.batch_due(partition)).min()
+    }
+
+    /// When the next batch of a partition is to start; `None` is now.
+    fn batch_due(&self, partition: &Partition) -> Option<Instant> {
+        let limits = self.batches.as_ref()?.limits;
+        let first = partition.lanes.first()?;
+        let held = partition.queued_bytes - partition.waiting.bytes;
+        let bytes = held.saturating_sub(OVERHEAD * partition.lanes.ready_len());
+        let is_full = partition.lanes.ready_len() >= limits.records || bytes >= limits.bytes;
+        let no_more_comes = partition.ended
+            || !partition.parked.is_empty()
+            || partition.paused == Some(true)
+            || self.is_full()
+            || self.limits.count.is_some_and(|count| self.resolved + self.unresolved >= count);
+        if first.is_alone || is_full || no_more_comes {
+            return None;
+        }
+        first.since.map(|since| since + limits.wait)
+    }
+
+    /// Lets what waited for its retry run.
+    fn take_retries(&mut self, now: Instant) {
+        while let Some(due) = self.retries.first_entry().filter(|due| due.key().0 <= now) {
+            let (epoch, lane, item) = due.remove();
+            let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
+            partition.retrying -= 1;
+            let mut freed = vec![weight(&item.record)];
+            if !item.is_alone {
+                // Nothing of the partition runs beside the batch that it goes into.
+                partition.lanes.free(lane, |item| freed.push(weight(&item.record)));
+            }
+            partition.lanes.push_again(lane, item.record.offset, item);
+            for bytes in freed {
+                partition.waiting.remove(bytes);
+                self.waiting.remove(bytes);
+            }
+            self.take_turn(epoch);
+        }
+    }
+
+    fn take_batch(&mut self, epoch: u64, now: Instant) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        let Some(batches) = &mut self.batches else { return jobs };
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return jobs };
+        batches.running += 1;
+        let limits = batches.limits;
+        partition.in_turn = false;
+        partition.busy = self.order != Order::None;
+        jobs.reserve_exact(limits.records.min(partition.lanes.ready_len()));
+        let mut bytes = 0;
+        while let Some(first) = partition.lanes.first() {
+            bytes += size(&first.record);
+            let is_last = first.is_alone;
+            if !jobs.is_empty() && (is_last || jobs.len() >= limits.records || bytes > limits.bytes) {
+                break;
+            }
+            let Some((lane, item)) = partition.lanes.pop() else { break };
+            let held = weight(&item.record);
+            partition.queued_bytes -= held;
+            self.queued.remove(held);
+            self.running += 1;
+            let (record, offset, attempt) = (item.record.clone(), item.record.offset, item.attempts + 1);
+            partition.running.insert(offset, Running { item, lane, since: now });
+            jobs.push(Job { ticket: Ticket { epoch, offset }, record, attempt, lane });
+            if is_last {
+                break;
+            }
+        }
+        self.take_turn(epoch);
+        // Room was made: what is parked may come in.
+        if self.partitions.get(&epoch).is_some_and(|partition| !partition.parked.is_empty()) {
+            self.admit(epoch);
+        }
+        jobs
+    }
+
+    /// A batch of this epoch is over: each of its records was finished or given back.
+    pub(in crate::worker) fn end_batch(&mut self, epoch: u64) {
+        if let Some(batches) = &mut self.batches {
+            batches.running -= 1;
+        }
+        if let Some(partition) = self.partitions.get_mut(&epoch) {
+            partition.busy = false;
+        }
+        self.take_turn(epoch);
+    }
+
+    /// Whether a command could be started, were there something to run.
+    pub(super) fn has_free_commands(&self) -> bool {
+        match &self.batches {
+            None => self.running < self.limits.jobs,
+            // A partition whose batch runs has nothing to give, however much is there: then nothing starves.
+            Some(batches) => batches.running == 0,
+        }
+    }
+
+    /// Takes note of how these records of one epoch ended, all in the same way. False where none of
+    /// their tickets counts any more.
+    ///
+    /// With [`Outcome::Retry`], one record by itself is tried again alone; several go into batches again.
+    pub(in crate::worker) fn finish_all(&mut self, tickets: &[Ticket], outcome: Outcome) -> bool {
+        let Some(epoch) = tickets.first().map(|ticket| ticket.epoch) else { return false };
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return false };
+        let goes_on = !self.stopped && !partition.draining;
+        let mut counts = false;
+        for ticket in tickets {
+            let Some(Running { mut item, lane, since: _ }) = partition.running.remove(&ticket.offset) else {
+                continue;
+            };
+            counts = true;
+            self.running -= 1;
+            match outcome {
+                Outcome::Resolved => {
+                    partition.tracker.resolve(ticket.offset);
+                    if item.is_alone {
+                        partition.lanes.free(lane, |item| {
+                            let bytes = weight(&item.record);
+                            partition.waiting.remove(bytes);
+                            self.waiting.remove(bytes);
+                        });
+                    }
+                    self.resolved += 1;
+                    self.unresolved -= 1;
+                }
+                Outcome::Retry(due) | Outcome::Again(due) if goes_on => {
+                    let spends = matches!(outcome, Outcome::Retry(_));
+                    item.attempts += u32::from(spends);
+                    let waits = !item.is_alone && partition.lanes.is_held(lane);
+                    item.is_alone |= spends && tickets.len() == 1;
+                    let bytes = weight(&item.record);
+                    partition.waiting.add(bytes);
+                    self.waiting.add(bytes);
+                    partition.queued_bytes += bytes;
+                    self.queued.add(bytes);
+                    if waits {
+                        partition.lanes.put(lane, ticket.offset, item);
+                    } else {
+                        partition.lanes.hold(lane);
+                        partition.retrying += 1;
+                        self.retry_number += 1;
+                        self.retries.insert((due, self.retry_number), (epoch, lane, item));
+                    }
+                }
+                Outcome::Retry(_) | Outcome::Again(_) | Outcome::Abandoned => {}
+            }
+        }
+        if matches!(outcome, Outcome::Retry(_) | Outcome::Again(_)) {
+            partition.lanes.set_back(is_alone, |item| {
+                let bytes = weight(&item.record);
+                partition.waiting.add(bytes);
+                self.waiting.add(bytes);
+            });
+        }
+        self.admit(epoch);
+        counts
+    }
+
+    /// Of a part of a batch, what may still run. What waits for a record before it that is tried again is
+    /// given back; where the partition leaves or the worker stops, all of it is given up.
+    pub(in crate::worker) fn keep_startable(&mut self, mut part: Vec<Job>) -> Vec<Job> {
+        let Some(first) = part.first().map(|job| job.ticket) else { return part };
+        if !self.may_start(first) {
+            let tickets: Vec<Ticket> = part.iter().map(|job| job.ticket).collect();
+            self.finish_all(&tickets, Outcome::Abandoned);
+            return Vec::new();
+        }
+        let Some(partition) = self.partitions.get_mut(&first.epoch) else { return Vec::new() };
+        if !partition.lanes.holds_any() {
+            return part;
+        }
+        part.retain(|job| {
+            let Some(running) = partition.running.get(&job.ticket.offset) else { return false };
+            if running.item.is_alone || !partition.lanes.is_held(job.lane) {
+                return true;
+            }
+            if let Some(Running { item, lane, since: _ }) = partition.running.remove(&job.ticket.offset) {
+                self.running -= 1;
+                let bytes = weight(&item.record);
+                partition.waiting.add(bytes);
+                self.waiting.add(bytes);
+                partition.queued_bytes += bytes;
+                self.queued.add(bytes);
+                partition.lanes.put(lane, job.ticket.offset, item);
+            }
+            false
+        });
+        part
+    }
+}
+
+fn is_alone(item: &Item) -> bool {
+    item.is_alone
+}
+
+/// What a record counts for in a batch: its key, value and headers, in bytes.
+fn size(record: &Record) -> usize {
+    let of = |bytes: Option<&Vec<u8>>| bytes.map_or(0, Vec::len);
+    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + of(value.as_ref())).sum();
+    headers + of(record.key.as_ref()) + of(record.value.as_ref())
+}
