@@ -39,6 +39,7 @@ mod topic;
 mod unread;
 mod wire;
 mod worker;
+mod worker_batch;
 mod worker_ending;
 mod worker_group;
 mod worker_lanes;
