@@ -131,6 +131,7 @@ impl Ledger {
             paused: None,
             terminated: false,
             busy: false,
+            due: Vec::new(),
             in_turn: false,
             stored: Stored::default(),
             done_before: None,

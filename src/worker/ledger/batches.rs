@@ -10,7 +10,7 @@ use super::partition::{Item, OVERHEAD, Partition, Running, weight};
 use super::{Job, Ledger, Outcome, Ticket};
 use crate::record::Record;
 use crate::worker::batch::Batching;
-use crate::worker::lanes::Order;
+use crate::worker::lanes::{Lane, Order};
 
 /// What the ledger knows of batches.
 #[derive(Debug)]
@@ -97,19 +97,30 @@ impl Ledger {
         while let Some(due) = self.retries.first_entry().filter(|due| due.key().0 <= now) {
             let (epoch, lane, item) = due.remove();
             let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
-            partition.retrying -= 1;
-            let mut freed = vec![weight(&item.record)];
-            if !item.is_alone {
-                // Nothing of the partition runs beside the batch that it goes into.
-                partition.lanes.free(lane, |item| freed.push(weight(&item.record)));
+            if partition.busy {
+                // Its lane holds back what is left of the batch that runs.
+                partition.due.push((lane, item));
+            } else {
+                self.run_again(epoch, lane, item);
             }
-            partition.lanes.push_again(lane, item.record.offset, item);
-            for bytes in freed {
-                partition.waiting.remove(bytes);
-                self.waiting.remove(bytes);
-            }
-            self.take_turn(epoch);
         }
+    }
+
+    /// Lets a record run whose retry is due.
+    fn run_again(&mut self, epoch: u64, lane: Option<Lane>, item: Item) {
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
+        partition.retrying -= 1;
+        let mut freed = vec![weight(&item.record)];
+        if !item.is_alone {
+            // Those behind it go into the same batch, or into one after it.
+            partition.lanes.free(lane, |item| freed.push(weight(&item.record)));
+        }
+        partition.lanes.push_again(lane, item.record.offset, item);
+        for bytes in freed {
+            partition.waiting.remove(bytes);
+            self.waiting.remove(bytes);
+        }
+        self.take_turn(epoch);
     }
 
     fn take_batch(&mut self, epoch: u64, now: Instant) -> Vec<Job> {
@@ -153,8 +164,10 @@ impl Ledger {
         if let Some(batches) = &mut self.batches {
             batches.running -= 1;
         }
-        if let Some(partition) = self.partitions.get_mut(&epoch) {
-            partition.busy = false;
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
+        partition.busy = false;
+        for (lane, item) in std::mem::take(&mut partition.due) {
+            self.run_again(epoch, lane, item);
         }
         self.take_turn(epoch);
     }

@@ -47,6 +47,7 @@ impl Ledger {
         self.parked.records -= records;
         self.parked.bytes -= bytes;
         partition.lanes.clear();
+        partition.due.clear();
         partition.retrying = 0;
         partition.queued_bytes = 0;
         let waiting = std::mem::take(&mut partition.waiting);

@@ -164,6 +164,8 @@ pub(super) struct Partition {
     pub(super) terminated: bool,
     /// A batch of it runs, and no other may run beside it.
     pub(super) busy: bool,
+    /// Records whose retry came due while a batch ran that their lanes must still hold back.
+    pub(super) due: Vec<(Option<Lane>, Item)>,
     /// Whether it waits in [`Ledger::turns`].
     pub(super) in_turn: bool,
     pub(super) stored: Stored,

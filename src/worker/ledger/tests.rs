@@ -1,5 +1,7 @@
 //! The ledger under random deliveries, completions, revokes and epochs.
 
+mod batches;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! What becomes of a record after each way in which its command can end.
 
+mod batches;
+
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 
