@@ -6,7 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use super::lab::{Case, LONG, ONE_SHOT, create, running_of};
+use super::lab::{Case, LONG, ONE_SHOT, create, running_of, sized};
 use super::oracle::Sent;
 use crate::support::wait_until;
 
@@ -36,6 +36,18 @@ fn a_handler_that_hangs_or_traps_term_spends_its_attempts() {
     worker.run().success().stderr_has("28 done, 2 dead-lettered, 4 failed attempts");
     assert_eq!(case.dead().len(), 2);
     case.pass(0, "4 attempts timed out");
+}
+
+#[test]
+fn poison_records_in_batches_are_dead_lettered_alone() {
+    let mut case = Case::new("poison records in batches", "found by halves; dead-lettered alone", 2, &[]);
+    case.send(sized(400, 4000), 40);
+    let dlq = case.dlq(&[]);
+    let flags = ["-j", "2", "-e", "--batch", "100", "--retries", "1", "--backoff", "10ms", "--dlq", &dlq];
+    let worker = case.batches(&flags).env("POISON", "3 77 78 399");
+    worker.run().success().stderr_has("4 dead-lettered");
+    assert_eq!(case.dead().len(), 4);
+    case.pass(0, "each ran alone twice");
 }
 
 #[test]

@@ -65,6 +65,24 @@ fn of_a_persistent_worker() {
 }
 
 #[test]
+fn of_a_worker_in_batches() {
+    let case = Case::new("kill -9, batches", "nothing lost, order kept, no orphan", 2, &[]);
+    kill(case, 1, sized(3, 15), 2 * 20, |case, _| {
+        let flags = [&SESSION[..], &["-j", "2", "--batch", "20"]].concat();
+        case.batches(&flags).env("PAUSE", "0.05").spawn()
+    });
+}
+
+#[test]
+fn of_one_of_two_workers_in_batches() {
+    let case = Case::new("kill -9, batches, one of two workers", "nothing lost, order kept", 4, &[]);
+    kill(case, 2, sized(2, 15), 4 * 20, |case, _| {
+        let flags = [&SESSION[..], &["-j", "4", "--batch", "20"]].concat();
+        case.batches(&flags).env("PAUSE", "0.05").spawn()
+    });
+}
+
+#[test]
 fn of_one_of_two_workers() {
     let case = Case::new("kill -9, one of two workers", "nothing lost, order kept", 4, &[]);
     kill(case, 2, sized(3, 15), 4, |case, _| {

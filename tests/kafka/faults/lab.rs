@@ -34,6 +34,20 @@ for line in sys.stdin:
     print(json.dumps({"id": r["id"], "ok": True}), flush=True)
 "#;
 
+/// The same for a batch, which it appends in one piece; it fails for a batch with one of `$POISON`.
+const BATCH: &str = r#"
+import json, os, sys, time
+log = os.open(os.environ["LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+rows = [json.loads(line) for line in sys.stdin]
+assert len(rows) == int(os.environ["KQ_BATCH_RECORDS"])
+time.sleep(float(os.environ.get("PAUSE") or 0))
+poison = os.environ.get("POISON", "").split()
+if any(r["value"] in poison for r in rows):
+    sys.exit(1)
+attempt = os.environ["KQ_RECORD_ATTEMPT"]
+os.write(log, "".join(f"{r['partition']} {r['offset']} {attempt} {r['value']} {r['key']}\n" for r in rows).encode())
+"#;
+
 /// Whether all of the list was asked for, at full length; else the quick part.
 pub(super) fn is_whole() -> bool {
     std::env::var("KQ_FAULTS").is_ok_and(|which| which == "all")
@@ -169,6 +183,13 @@ impl Case {
         let script = self.dir.path().join("handler.py");
         std::fs::write(&script, PERSISTENT).expect("write the handler");
         self.worker(flags).args(["--persistent", "--", python()]).arg(script)
+    }
+
+    /// A worker with the handler for batches.
+    pub(super) fn batches(&self, flags: &[&str]) -> Kq {
+        let script = self.dir.path().join("batch.py");
+        std::fs::write(&script, BATCH).expect("write the handler");
+        self.worker(flags).args(["--", python()]).arg(script)
     }
 
     /// The file that handlers append to.
