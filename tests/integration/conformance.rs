@@ -430,3 +430,31 @@ fn a_commit_for_a_group_with_members_is_refused_to_strangers() {
         "{refused:?}"
     );
 }
+
+#[test]
+fn the_metadata_of_a_commit_comes_back_and_too_much_of_it_is_refused() {
+    let (name, group) = (topic("metadata", 2), unique("g"));
+    let client = || config().set("group.id", &group).create::<BaseConsumer>().expect("consumer");
+    let commit = |metadata: [&str; 2]| {
+        let mut places = TopicPartitionList::new();
+        for partition in [0, 1] {
+            places.add_partition_offset(&name, partition, Offset::Offset(7)).expect("place");
+        }
+        places.elements().iter_mut().zip(metadata).for_each(|(place, text)| place.set_metadata(text));
+        client().commit(&places, CommitMode::Sync)
+    };
+    let committed = || {
+        let mut places = TopicPartitionList::new();
+        places.add_partition_range(&name, 0, 1);
+        let places = client().committed_offsets(places, PATIENCE).expect("committed offsets");
+        let places = places.elements();
+        let shown = places.iter().map(|place| (place.offset().to_raw(), place.metadata().to_owned()));
+        shown.collect::<Vec<_>>()
+    };
+    let most = "m".repeat(4096);
+    wait_until("the group takes commits", PATIENCE, || commit(["über", &most]).is_ok());
+    assert_eq!(committed(), [(Some(7), "über".to_owned()), (Some(7), most.clone())]);
+    // Of a request, the partitions that fit are committed.
+    let _ = commit(["", &format!("{most}m")]);
+    assert_eq!(committed(), [(Some(7), String::new()), (Some(7), most)]);
+}

@@ -288,6 +288,22 @@ fn a_worker_that_ends_before_its_metadata_was_ever_answered_still_commits_the_of
 }
 
 #[test]
+fn what_is_done_is_known_after_the_broker_was_restarted_too() {
+    let folder = folder();
+    let (log, data) = (folder.path().join("log"), folder.path().join("data"));
+    let mut cluster = Cluster::embedded_in(&data);
+    let topic = topic_with(&cluster, "restarted", 1, numbers(0, 100));
+    let worker = held_up(&cluster, &topic, &log);
+    wait_for_commit(&cluster, &topic, 100);
+    worker.terminate();
+    worker.wait().success();
+    cluster.stop();
+    cluster.start();
+    let (rest, output) = run_the_rest(&cluster, &topic);
+    assert_eq!(rest, [0], "{output}");
+}
+
+#[test]
 fn the_interval_of_commits_has_one_flag() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "interval", 1, "a\n");

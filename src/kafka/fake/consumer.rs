@@ -348,7 +348,7 @@ impl ConsumerClient for FakeConsumer {
     }
 
     fn commit_answer(&self) -> Option<Result<(), Code>> {
-        self.answer.take()
+        if self.cluster.state.borrow().answers_held { None } else { self.answer.take() }
     }
 
     fn metadata_verdict(&self) -> MetadataVerdict {

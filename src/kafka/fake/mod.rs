@@ -112,6 +112,8 @@ struct State {
     committed: BTreeMap<TopicPartition, Committed>,
     /// `offset.metadata.max.bytes`, where it is not the default.
     metadata_limit: Option<usize>,
+    /// Answers to commits that a consumer does not wait for do not come.
+    answers_held: bool,
     members: usize,
     /// How long another member holds up the rebalance in which a consumer leaves.
     joins_held: Duration,
@@ -253,6 +255,11 @@ impl Cluster {
     /// A commit with longer metadata is refused.
     pub(crate) fn limit_metadata(&self, bytes: usize) {
         self.state.borrow_mut().metadata_limit = Some(bytes);
+    }
+
+    /// Whether the answers to commits that a consumer does not wait for come.
+    pub(crate) fn hold_answers(&self, are_held: bool) {
+        self.state.borrow_mut().answers_held = are_held;
     }
 
     /// A new leader: what is appended from now on has the next leader epoch.

@@ -1,5 +1,10 @@
 //! What a worker that stops leaves behind in its commits, and what the next one makes of it.
 
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::progress::DoneAhead;
 use super::*;
 use crate::kafka::client::Commit;
 use crate::record::{Record, TopicPartition};
@@ -98,6 +103,13 @@ fn what_changed_under_an_offset_that_stays_is_sent_by_itself_and_one_at_a_time()
     cluster.clock().sleep(Duration::from_millis(200));
     poller.update_client();
     assert_eq!(cluster.metadata_of("orders", 0), "kq1::0:0:bDg", "what did not arrive is sent again");
+    finish(&worker.jobs()[0]);
+    for (is_held, sent) in [(true, 3), (true, 3), (false, 4)] {
+        cluster.hold_answers(is_held);
+        cluster.clock().sleep(Duration::from_secs(1));
+        poller.update_client();
+        assert_eq!(cluster.calls_of("begin_commit").len(), sent, "the answer is held: {is_held}");
+    }
 }
 
 #[test]
@@ -268,4 +280,78 @@ fn long_metadata_is_sent_once_a_second_and_when_the_partition_goes() {
     let last = ledger.commits(ledger::Pace::Last(&[name]));
     assert_eq!(sizes(&last).len(), 1);
     assert_eq!(at(&mut ledger, 1000, &jobs[6]).metadata_alone, 1);
+}
+
+/// One life of a worker: how far it reads, and which of the records that may run it does.
+#[derive(Clone, Debug)]
+struct Life {
+    reads: usize,
+    does: Vec<prop::sample::Index>,
+    /// It is killed after its last commit: what it did since is lost.
+    does_after_the_last_commit: usize,
+}
+
+fn life() -> impl Strategy<Value = Life> {
+    (0..120usize, prop::collection::vec(any::<prop::sample::Index>(), 0..80), 0..3usize).prop_map(
+        |(reads, does, does_after_the_last_commit)| Life { reads, does, does_after_the_last_commit },
+    )
+}
+
+proptest! {
+    #[test]
+    fn over_any_number_of_lives_an_open_record_runs_and_a_committed_one_does_not(
+        holes in prop::collection::btree_set(0..100i64, 0..30),
+        elections in prop::collection::vec(1..100i64, 0..3),
+        lives in prop::collection::vec(life(), 1..6),
+        max_span in 1..120u64,
+    ) {
+        let name = TopicPartition::new("orders", 0);
+        let offsets: Vec<i64> = (0..100).filter(|offset| !holes.contains(offset)).collect();
+        let epoch = |offset: i64| elections.iter().filter(|at| **at <= offset).count() as i32;
+        let (mut committed, mut metadata) = (0, String::new());
+        // What the commits say is done, and the records that were done since.
+        let mut known: BTreeSet<i64> = BTreeSet::new();
+        for life in lives {
+            let limits = Capacity { jobs: 500, max_span, queue_len: 500, queue_bytes: 1 << 20, count: None };
+            let mut ledger = Ledger::new(Order::None, limits);
+            ledger.assign(&name, Some(committed), None);
+            if let Some(done) = DoneAhead::decode(metadata.as_bytes(), committed) {
+                ledger.take_over(&name, done);
+            }
+            for &offset in offsets.iter().filter(|offset| **offset >= committed).take(life.reads) {
+                let record = Record { topic: "orders".into(), offset, ..Record::default() };
+                record.with_ref(|record| {
+                    ledger.receive(crate::record::RecordRef { leader_epoch: Some(epoch(offset)), ..record });
+                });
+            }
+            let now = Instant::now();
+            let (mut jobs, mut does) = (Vec::new(), life.does.into_iter().peekable());
+            while does.peek().is_some() {
+                jobs.extend(std::iter::from_fn(|| ledger.next(now)));
+                for job in &jobs {
+                    prop_assert!(!known.contains(&job.ticket.offset), "{} runs again", job.ticket.offset);
+                }
+                let Some(index) = does.next().filter(|_| !jobs.is_empty()) else { break };
+                let job = jobs.swap_remove(index.index(jobs.len()));
+                let is_lost = does.len() < life.does_after_the_last_commit;
+                ledger.finish(job.ticket, Outcome::Resolved);
+                if is_lost {
+                    continue;
+                }
+                known.insert(job.ticket.offset);
+                let last = ledger.commits(ledger::Pace::Last(std::slice::from_ref(&name)));
+                for commit in last.store {
+                    prop_assert!(commit.offset >= committed);
+                    (committed, metadata) = (commit.offset, commit.metadata.unwrap_or_default());
+                }
+                let open = offsets.iter().find(|offset| !known.contains(offset));
+                prop_assert!(open.is_none_or(|open| committed <= *open), "{committed} is past {open:?}");
+                let done = DoneAhead::decode(metadata.as_bytes(), committed).unwrap_or_default();
+                let said = |offset: i64| offset < committed || done.has(offset, Some(epoch(offset)));
+                for &offset in &offsets {
+                    prop_assert_eq!(said(offset), known.contains(&offset), "{}", offset);
+                }
+            }
+        }
+    }
 }
