@@ -319,7 +319,7 @@ fn sum(log: &Path) -> usize {
 }
 
 #[test]
-fn a_batch_that_is_terminated_for_a_rebalance_runs_again_elsewhere() {
+fn a_batch_that_is_terminated_at_the_end_is_abandoned_and_runs_again() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "terminated", 1, numbers(0, 10));
     let dir = folder();
@@ -333,6 +333,34 @@ fn a_batch_that_is_terminated_for_a_rebalance_runs_again_elsewhere() {
     fs::write(dir.path().join("log.go"), "").expect("let it succeed");
     batches(&cluster, &topic, &log, &["-e", "--batch", "10"], script).run().success().stderr_has("10 done");
     assert_eq!(lines(&log), ["10"]);
+}
+
+#[test]
+fn a_batch_that_a_rebalance_terminates_runs_elsewhere_and_spends_nothing() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("torn", 2);
+    let dir = folder();
+    let log = dir.path().join("log");
+    for partition in ["0", "1"] {
+        cluster.kq(["produce", &topic, "-p", partition]).stdin(numbers(0, 10)).run().success();
+    }
+    let flags = ["-g", "torn", "-v", "-j", "2", "--batch", "10", "--drain", "200ms", "--retries", "0"];
+    // The first worker's commands hang.
+    let hangs = r#": >"$LOG.$KQ_BATCH_PARTITION"; exec sleep 600"#;
+    let first = batches(&cluster, &topic, &log, &flags, hangs).args(["--shutdown-timeout", "2s"]).spawn();
+    wait_until("both commands", LONG, || {
+        ["0", "1"].map(|n| dir.path().join(format!("log.{n}")).exists()) == [true; 2]
+    });
+    let works = r#"echo "$KQ_RECORD_ATTEMPT $(grep -c .)" >>"$LOG""#;
+    let second = batches(&cluster, &topic, &log, &flags, works).spawn();
+    first.wait_for_stderr("still run: sending TERM");
+    wait_until("the batch that moved", LONG, || !lines(&log).is_empty());
+    first.terminate();
+    first.wait().status(75).stderr_lacks("failed attempt");
+    wait_until("the other batch", LONG, || lines(&log).len() == 2);
+    assert_eq!(lines(&log), ["1 10", "1 10"]);
+    second.terminate();
+    second.wait().success();
 }
 
 #[test]
