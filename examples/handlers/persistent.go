@@ -1,18 +1,24 @@
 // A persistent handler: go build persistent.go && kq worker orders --persistent -- ./persistent
+//
+// `kq worker --help` has the protocol.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
 )
 
 type record struct {
-	ID    json.RawMessage `json:"id"`
-	Value string          `json:"value"`
+	ID json.RawMessage `json:"id"`
+	// nil where the record is a tombstone, and where the value is not UTF-8.
+	Value *string `json:"value"`
+	// The value that is not UTF-8; nil otherwise. encoding/json decodes the base64.
+	ValueBase64 []byte `json:"value_base64"`
 }
 
 type answer struct {
@@ -23,10 +29,15 @@ type answer struct {
 }
 
 func handle(r record) (string, error) {
-	if r.Value == "bad" {
+	switch {
+	case r.ValueBase64 != nil:
+		return fmt.Sprintf("%d bytes", len(r.ValueBase64)), nil
+	case r.Value == nil:
+		return "deleted", nil
+	case *r.Value == "bad":
 		return "", errors.New("a bad value")
 	}
-	return strings.ToUpper(r.Value), nil
+	return strings.ToUpper(*r.Value), nil
 }
 
 func main() {

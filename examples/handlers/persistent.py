@@ -2,8 +2,9 @@
 """A persistent handler: kq worker orders --persistent -- ./persistent.py
 
 Reads one record a line, answers with its id. Anything else that is printed to
-stdout goes to kq's stderr, so a stray print is safe.
+stdout goes to kq's stderr, so a stray print is safe. `kq worker --help` has the protocol.
 """
+import base64
 import json
 import os
 import sys
@@ -15,9 +16,21 @@ TOGETHER_SECONDS = 0.002
 
 def handle(record):
     """Does the work. An exception is a failure for good; raise Retry to see the record again."""
-    if record["value"] == "bad":
+    value = value_of(record)
+    if value is None:
+        return "deleted"
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    if value == "bad":
         raise ValueError("a bad value")
-    return record["value"].upper()
+    return value.upper()
+
+
+def value_of(record):
+    """The value: text, bytes where it is not UTF-8, None where the record is a tombstone."""
+    if "value_base64" in record:
+        return base64.b64decode(record["value_base64"])
+    return record["value"]
 
 
 class Retry(Exception):

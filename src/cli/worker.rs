@@ -10,7 +10,7 @@ use crate::cli::{sizes, values};
 use crate::clock::backoff::Backoff;
 use crate::clock::{duration, now_ms};
 use crate::reading::bounds::{self, End, Start};
-use crate::worker::{Address, ExitMap, OnFailure, Order};
+use crate::worker::{Address, ExitMap, OnFailure, Order, Rate};
 
 /// Run a command for each record
 ///
@@ -46,7 +46,7 @@ use crate::worker::{Address, ExitMap, OnFailure, Order};
 /// For a record that --grep, --where-key or --where-header does not let through, no command runs: it
 /// counts as filtered, not for -n, and is committed in its turn.
 #[derive(clap::Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{PROTOCOL}"))]
 pub(crate) struct Args {
     /// The topics (or KQ_TOPIC); `^orders-.*` is a regular expression
     #[arg(value_name = "TOPIC")]
@@ -124,17 +124,32 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = positive, help_heading = "Running")]
     pub command_timeout: Option<Duration>,
 
+    /// Start so many commands at most in each second, minute, hour or day (10/s, 90/m, 1000/h, 5000/d), retries
+    /// included. With --persistent: hand out so many records
+    #[arg(long, value_name = "N/UNIT", help_heading = "Running")]
+    pub rate: Option<Rate>,
+
+    /// Run each record this long after its timestamp, and a dead letter this long after it failed. Both
+    /// count from now where they are in the future. Records of one key keep their order
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Running")]
+    pub delay: Option<Duration>,
+
     /// How far a partition may be read ahead of its oldest record that is not done
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Running")]
     pub max_span: u64,
 
-    /// The commands keep running and answer record after record, as JSON lines (see below)
+    /// The commands keep running and answer record after record, as JSON lines: see "The protocol of
+    /// --persistent" in --help
     #[arg(long, help_heading = "Running")]
     pub persistent: bool,
 
     /// With --persistent: records in flight in each process
     #[arg(long, value_name = "W", default_value = "64", value_parser = at_least_one, requires = "persistent", help_heading = "Running")]
     pub window: NonZeroUsize,
+
+    /// With --persistent: what the first answer of each process may take besides --command-timeout
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::parse, requires = "persistent", help_heading = "Running")]
+    pub start_timeout: Duration,
 
     /// Up to N records of one partition to one command, in offset order: lines of JSON, or values with -D. COMMAND
     /// must be all-or-nothing, or bear a second run of what it has done (see below)
@@ -160,8 +175,9 @@ pub(crate) struct Args {
     )]
     pub delimiter: Option<String>,
 
-    /// Send what a command printed, once it succeeded, to this topic, under the record's key. Where it
-    /// printed nothing, nothing is sent, except for an empty value. Not with --persistent
+    /// Send what a command printed, once it succeeded, to this topic, under the record's key and without one
+    /// newline at its end. Where it printed nothing, nothing is sent, except for an empty value. With
+    /// --persistent: the "out" of its answers
     #[arg(long, value_name = "TOPIC", help_heading = "Running")]
     pub output_topic: Option<String>,
 
@@ -262,18 +278,6 @@ Examples:
 WHERE, TIME and DURATION are explained in `kq consume --help`. A time is a position in each partition: reading \
 follows the offsets from there, whatever the timestamps of the records are.
 
---persistent: -j processes keep running. Each reads one record a line, the JSON of `kq consume -J` with \"id\" \
-and \"attempt\" in front, and answers on stdout in any order, flushing each line:
-  {\"id\":7,\"ok\":true,\"out\":[\"printed by kq\"]}
-  {\"id\":7,\"retry_ms\":500}
-  {\"id\":7,\"fail\":\"why\"}
-\"out\" is a list of lines or one line: a string is printed as it is, any other value as JSON. A bad answer \
-with a known \"id\" fails its record. Any other line is passed on to stderr. Records of one key go to one \
-process. When a process dies, the records that it had are sent again one at a time: only the record that kills \
-it spends retries; five such records in a row, with no answer between them, stop the worker with 78. \
---command-timeout counts from the answer before. A process is terminated (TERM, then KILL) when a record takes \
-longer, when it closes its stdin or stdout, and when it still has records of a partition that is revoked.
-
 --batch: a command gets up to N records of one partition on stdin, which is a file that holds all of them: each a line, the JSON of `kq consume -J`. KQ_BATCH_RECORDS, KQ_BATCH_TOPIC, KQ_BATCH_PARTITION, KQ_BATCH_FIRST_OFFSET and KQ_BATCH_LAST_OFFSET describe them; of KQ_RECORD_* there are _GROUP and _ATTEMPT (the highest). Status 0: all of them are done. 75 or 111: all of them are tried again, and have spent an attempt. After any other status that means a failure, a signal or a time-out the batch runs again in halves, down to the record that fails alone; it alone spends retries and is dead-lettered, and later records of its key wait for it. So what a failed command has done of a batch is done again: let it do all or nothing (a transaction), or let a second run do no harm (an upsert by topic, partition and offset). But for --order none, one batch of a partition runs at a time. With --output-topic, a line of output is a record, in the form of its input.
 
 Exit status: 0 a signal stopped it and all commands finished, the stop condition was reached, or the reader of \
@@ -281,3 +285,42 @@ stdout has gone; 1 a record failed for good, records were lost to retention, or 
 that were done since the commit before run again); 2 usage, connection, missing topic; 75 commands still ran \
 when the time to end was up; 76 fenced; 78 the command can't be run; 128+n signal n came before the stop \
 condition.";
+
+/// What a handler must know that stays. The manual has it from here.
+const PROTOCOL: &str = "\
+The protocol of --persistent:
+
+-j processes keep running. kq writes one record a line to the stdin of each: the JSON of `kq consume -J` with \
+\"id\" and \"attempt\" in front. A value that is not UTF-8 is in \"value_base64\" instead of \"value\", and the \
+value of a tombstone is null; so are the key, with \"key_base64\", and the headers:
+  {\"id\":7,\"attempt\":1,\"topic\":\"t\",…,\"key\":\"k\",\"value\":\"text\",…}
+  {\"id\":8,\"attempt\":1,\"topic\":\"t\",…,\"key\":null,\"value_base64\":\"/wA=\",…}
+  {\"id\":9,\"attempt\":1,\"topic\":\"t\",…,\"key\":\"k\",\"value\":null,…}
+
+The process answers each record with one line on its stdout, in any order, and flushes each line (jq --unbuffered, \
+python3 -u, fflush): done, to be tried again after so many ms, or failed for good:
+  {\"id\":7,\"ok\":true,\"out\":[\"printed by kq\"]}
+  {\"id\":8,\"retry_ms\":500}
+  {\"id\":9,\"fail\":\"why\"}
+
+\"out\" may be left out. kq prints it: a list is several lines; a string is printed as it is, any other value as \
+JSON. With --output-topic \"out\" is a string, an object, or a list of these. A string is a value, under the key \
+of the answered record. An object is a record: it has \"value\" or \"value_base64\", and may have \"key\" or \
+\"key_base64\", \"headers\" and \"timestamp\".
+
+An \"id\" may come back as \"7\" or 7.0. A bad answer fails its record. An object that has no other keys than \
+those of an answer, and an \"id\" that the process was not sent, or none, fails the oldest record that the process \
+has. A second answer for a record is ignored. Any other line goes to stderr as what the command says.
+
+Records of one key go to one process. At most --window records are in flight in each. --command-timeout counts \
+from the answer before. The first answer of a process has --start-timeout besides; once a process has answered, \
+another has three times as long as that took, at least 5 s and at most --start-timeout.
+
+When a process dies, the records that it had are sent again one at a time: only the record that kills it spends \
+retries; five such records in a row, with no answer between them, stop the worker with 78. A process is \
+terminated (TERM, then KILL) when a record takes too long, when it closes its stdin or stdout, and when it still \
+has records of a partition that is revoked.
+
+At the end of the worker, once nothing more is to be sent and no answer came for a second, kq ends the process's \
+stdin. The process answers what it has, then ends. For a record that is tried again after that, a process is \
+started again.";

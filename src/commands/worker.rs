@@ -50,6 +50,7 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
             until: args.until.or(args.end.then_some(End::End)),
             count: args.count,
             idle: args.idle,
+            delay: args.delay,
             decoder: decoder(&args.decoding, Decode::Auto),
             commit_interval: commit_interval(args, config)?,
             filter: filter(&args.filter)?,
@@ -59,6 +60,7 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
             mode: mode(args)?,
             order: args.order,
             command_timeout: args.command_timeout,
+            rate: args.rate,
             max_span: args.max_span,
             delimiter: delimiter(args)?,
             output,
@@ -93,7 +95,7 @@ fn commit_interval(args: &Args, config: &Config) -> anyhow::Result<Duration> {
 fn mode(args: &Args) -> anyhow::Result<Mode> {
     let Some(records) = args.batch else {
         return Ok(if args.persistent {
-            Mode::Persistent { window: args.window.get() }
+            Mode::Persistent { window: args.window.get(), start_timeout: args.start_timeout }
         } else {
             Mode::OneShot
         });
@@ -190,11 +192,6 @@ fn check_unread(flag: &str, topic: &str, topics: &Selection, what: &str) -> anyh
 /// Where the commands' output goes.
 fn output(args: &Args, topics: &Selection) -> anyhow::Result<Option<OutputTopic>> {
     let Some(output) = &args.output_topic else { return Ok(None) };
-    ensure!(
-        !args.persistent,
-        "--output-topic sends what a command prints, but with --persistent a command prints its answers: leave \
-         one of the two out, or let the command produce to {output} itself before it answers"
-    );
     topic::check(output).context("--output-topic")?;
     check_unread("--output-topic", output, topics, "output")?;
     Ok(Some(OutputTopic { topic: output.clone(), lines: args.output_lines, copy_headers: args.copy_headers }))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::ledger::Job;
 use super::policy::Ended;
+use crate::sending::outbox::Letter;
 
 /// How one attempt ended, and what it printed.
 pub(super) struct Attempt {
@@ -25,10 +26,12 @@ pub(super) enum Printed {
     Lost,
 }
 
-/// What comes back from persistent processes, and from their dead letters.
+/// What comes back from persistent processes, from their output, and from their dead letters.
 pub(super) enum Completion {
     /// The command answered, or ended.
     Ran { job: Job, attempt: Attempt, printed: Printed },
+    /// The command answered, and its record is done once these are acknowledged.
+    Answered { job: Job, attempt: Attempt, letters: Vec<Letter> },
     /// The dead letter was acknowledged, or can't be sent.
     Sent { job: Job, outcome: Result<(), String> },
     /// It was not started, or did not finish, and did not fail: its partition is revoked, the worker

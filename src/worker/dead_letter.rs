@@ -21,6 +21,8 @@ pub(super) struct Failure<'a> {
 }
 
 const PREFIX: &str = "kq.dlq.";
+/// The header that says when a record failed.
+pub(super) const FAILED_AT: &str = "kq.dlq.failed-at";
 /// Where a record that was dead-lettered before comes from stays under this.
 const ORIGIN: &str = "kq.dlq.origin-";
 /// The headers that name where a record comes from.

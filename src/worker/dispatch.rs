@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::completion::{Completion, Printed};
+use super::completion::{Attempt, Completion, Printed};
 use super::ledger::Job;
 use super::oneshot::{Run, Runner};
 use super::output::{Output, deliver};
-use super::persistent::{Pool, Surroundings};
+use super::persistent::{Common, Pool, Surroundings, Timing};
 use super::policy::Ended;
 use super::printer::Printer;
 use super::resolver::{Resolver, START_PAUSE, Undelivered};
 use super::shared::{Shared, Taken};
 use crate::clock::backoff::Backoff;
 use crate::record::Record;
-use crate::sending::outbox::Outbox;
+use crate::sending::outbox::{Letter, Outbox};
 use crate::threads;
 
 /// Where records go and what they print goes, besides the shared state.
@@ -38,6 +38,12 @@ pub(super) struct Dispatcher {
     /// Where the commands' stdout goes instead of kq's own.
     pub output: Option<Output>,
     pub backoff: Backoff,
+}
+
+/// What is sent before a record of a persistent command is resolved.
+enum Sending {
+    DeadLetter(Undelivered),
+    Output { job: Job, attempt: Attempt, letters: Vec<Letter> },
 }
 
 /// Messages of completions taken in at once.
@@ -131,7 +137,7 @@ impl Threads {
 
 impl Dispatcher {
     /// Gives records to this many persistent processes, `window` in flight in each, until the worker is closing.
-    pub(super) async fn serve_persistent(self, processes: usize, window: usize) {
+    pub(super) async fn serve_persistent(self, processes: usize, window: usize, start_timeout: Duration) {
         let (completions, mut inbox) = mpsc::channel::<Vec<Completion>>(BATCH);
         let mut batch = Vec::with_capacity(BATCH);
         let dispatcher = Arc::new(self);
@@ -142,24 +148,29 @@ impl Dispatcher {
             printer: Arc::clone(&dispatcher.printer),
             completions: completions.clone(),
             window,
+            common: Arc::new(Common::new(Timing {
+                timeout: dispatcher.runner.limits.timeout,
+                slow: dispatcher.runner.limits.slow,
+                start: start_timeout,
+            })),
+            output: dispatcher.output.clone(),
         };
         let mut pool = Pool::start(processes, &surroundings);
         loop {
-            let next_retry = dispatcher.give(&mut pool);
-            let due = next_retry.unwrap_or_else(|| Instant::now() + LONGEST_WAIT);
+            let next_due = dispatcher.give(&mut pool);
+            let due = next_due.unwrap_or_else(|| Instant::now() + LONGEST_WAIT);
             tokio::select! {
                 _ = inbox.recv_many(&mut batch, BATCH) => {}
                 () = shared.woken() => {}
                 () = tokio::time::sleep_until(due.into()) => {}
             }
             for completion in batch.drain(..).flatten() {
-                if let Some(letter) = dispatcher.take(completion, &mut pool) {
-                    let (dispatcher, completions) = (Arc::clone(&dispatcher), completions.clone());
-                    tokio::spawn(async move {
-                        let (job, outcome) = dispatcher.send(letter).await;
-                        let _ = completions.send(vec![Completion::Sent { job, outcome }]).await;
-                    });
-                }
+                let Some(sending) = dispatcher.take(completion, &mut pool) else { continue };
+                let (dispatcher, completions) = (Arc::clone(&dispatcher), completions.clone());
+                tokio::spawn(async move {
+                    let completion = dispatcher.deliver(sending).await;
+                    let _ = completions.send(vec![completion]).await;
+                });
             }
             shared.notify_completed();
             if shared.is_closing() {
@@ -168,7 +179,7 @@ impl Dispatcher {
         }
     }
 
-    /// Gives out what may run now. Says when the next retry is due.
+    /// Gives out what may run now. Says when there may be more by itself.
     fn give(&self, pool: &mut Pool) -> Option<Instant> {
         // After the decision to stop nothing is started.
         if self.shared.stopping().is_some() {
@@ -176,23 +187,52 @@ impl Dispatcher {
         }
         let mut ledger = self.shared.ledger();
         pool.give(std::iter::from_fn(|| ledger.next(Instant::now())));
-        ledger.next_retry()
+        let (next_due, is_last) = (ledger.next_due(), ledger.is_last_given_out());
+        drop(ledger);
+        pool.note_last(is_last, &self.shared);
+        next_due
     }
 
-    /// Takes a completion in. Gives a dead letter where one follows.
-    fn take(&self, completion: Completion, pool: &mut Pool) -> Option<Undelivered> {
+    /// Takes a completion in. Gives what is to be sent before the record is resolved.
+    fn take(&self, completion: Completion, pool: &mut Pool) -> Option<Sending> {
         match completion {
+            Completion::Answered { job, attempt, letters } if self.resolver.is_success(&attempt.ended) => {
+                return Some(Sending::Output { job, attempt, letters });
+            }
+            // What a failed attempt gives out is no output.
+            Completion::Answered { job, attempt, .. } => {
+                let letter = self.resolver.ran(job, &attempt, Printed::Delivered, Instant::now());
+                return letter.map(Sending::DeadLetter);
+            }
             Completion::Ran { job, attempt, printed } => {
                 // A record that is tried again, and did not ask for it, ended its process.
                 if attempt.retry_after.is_none() && self.resolver.is_retried(&attempt.ended, job.attempt) {
                     pool.suspect(job.ticket, &self.shared.ledger());
                 }
-                return self.resolver.ran(job, &attempt, printed, Instant::now());
+                let letter = self.resolver.ran(job, &attempt, printed, Instant::now());
+                return letter.map(Sending::DeadLetter);
             }
             Completion::Sent { job, outcome } => self.resolver.sent(&job, outcome),
             Completion::Returned { job } => self.resolver.returned(&job),
         }
         None
+    }
+
+    /// Sends what an answer made necessary. Gives what follows for its record.
+    async fn deliver(&self, sending: Sending) -> Completion {
+        match sending {
+            Sending::DeadLetter(letter) => {
+                let (job, outcome) = self.send(letter).await;
+                Completion::Sent { job, outcome }
+            }
+            Sending::Output { job, attempt, letters } => {
+                let printed = match &self.output {
+                    Some(output) => output.deliver(&job.record, letters, self.backoff, &self.shared).await,
+                    None => Printed::Lost,
+                };
+                Completion::Ran { job, attempt, printed }
+            }
+        }
     }
 
     /// Sends a dead letter until it is acknowledged, or can't be sent.

@@ -8,12 +8,14 @@ mod job;
 mod leaving;
 mod partition;
 mod view;
+mod waits;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::lanes::{Lane, Lanes, Order};
+use super::rate::Bucket;
 use crate::reading::start::Found;
 use crate::reading::tracker::Tracker;
 use crate::record::{Record, RecordRef, TopicPartition};
@@ -49,9 +51,12 @@ pub(super) struct Ledger {
     last_epoch: u64,
     /// Partitions that have something to run, in turn.
     turns: VecDeque<u64>,
-    /// Records that wait for their next attempt, by when; the number tells equal times apart.
+    /// Records that wait for their next attempt, or for the end of their delay, by when; the number tells
+    /// equal times apart.
     retries: BTreeMap<(Instant, u64), (u64, Option<Lane>, Item)>,
     retry_number: u64,
+    /// The starts that are left, where they are limited.
+    rate: Option<Bucket>,
     /// What is queued, in all.
     queued: Load,
     /// The same as of each partition, in all.
@@ -87,6 +92,7 @@ impl Ledger {
             turns: VecDeque::new(),
             retries: BTreeMap::new(),
             retry_number: 0,
+            rate: None,
             queued: Load::default(),
             waiting: Load::default(),
             parked: Load::default(),
@@ -120,6 +126,8 @@ impl Ledger {
             running: HashMap::new(),
             retrying: 0,
             queued_bytes: 0,
+            delayed: BTreeSet::new(),
+            is_far: false,
             waiting: Load::default(),
             until,
             until_time: None,
@@ -172,6 +180,10 @@ impl Ledger {
     /// Takes a delivered record in. Records of a partition that is not assigned,
     /// that ended, or that drains are refused: nothing of them is committed.
     pub(super) fn receive(&mut self, record: RecordRef<'_>) {
+        self.take_in(record, None);
+    }
+
+    fn take_in(&mut self, record: RecordRef<'_>, due: Option<Instant>) {
         let Some(epoch) =
             self.accepts(record.topic, record.partition, record.offset, record.timestamp.millis())
         else {
@@ -191,7 +203,11 @@ impl Ledger {
             value: record.value.map(<[u8]>::to_vec),
             headers: record.headers.iter().map(|h| (h.name.to_vec(), h.value.map(<[u8]>::to_vec))).collect(),
         });
-        self.park(epoch, Parked::Record(record, leader_epoch));
+        let parked = match due {
+            None => Parked::Record(record, leader_epoch),
+            Some(due) => Parked::Delayed(record, leader_epoch, due),
+        };
+        self.park(epoch, parked);
     }
 
     /// Takes in that a record was delivered which no command runs for: it is resolved in its turn.
@@ -264,7 +280,9 @@ impl Ledger {
                 break;
             }
             let lane = match parked {
-                Parked::Record(record, _) => self.order.lane(record.key.as_deref()),
+                Parked::Record(record, _) | Parked::Delayed(record, ..) => {
+                    self.order.lane(record.key.as_deref())
+                }
                 Parked::Passed(..) => None,
             };
             if !room.admits(self.waiting, partition.waiting) && partition.lanes.is_held(lane) {
@@ -277,8 +295,9 @@ impl Ledger {
                 continue;
             }
             partition.ended |= partition.until.is_some_and(|until| offset + 1 >= until);
-            let record = match parked {
-                Parked::Record(record, _) => record,
+            let (record, due) = match parked {
+                Parked::Record(record, _) => (record, None),
+                Parked::Delayed(record, _, due) => (record, Some(due)),
                 Parked::Passed(.., why) => {
                     partition.tracker.resolve(offset);
                     match why {
@@ -288,10 +307,11 @@ impl Ledger {
                     continue;
                 }
             };
+            partition.delayed.extend(due.map(|due| (due, offset)));
             partition.queued_bytes += bytes;
             self.queued.add(bytes);
             self.unresolved += 1;
-            let item = Item::new(record, since);
+            let item = Item { due, ..Item::new(record, since) };
             let waits = match self.batches {
                 None => partition.lanes.push(lane, offset, item),
                 Some(_) => partition.lanes.put(lane, offset, item),
@@ -333,11 +353,24 @@ impl Ledger {
                 self.take_turn(epoch);
             }
         }
+        if !self.may_start_now(now) {
+            return None;
+        }
         while let Some(epoch) = self.turns.pop_front() {
             let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
             partition.in_turn = false;
-            let Some((lane, item)) = partition.lanes.pop() else { continue };
+            let Some((lane, mut item)) = partition.lanes.pop() else { continue };
+            if item.due.is_some_and(|due| due > now) {
+                self.delay(epoch, lane, item);
+                continue;
+            }
             let bytes = weight(&item.record);
+            if let Some(due) = item.due.take() {
+                partition.delayed.remove(&(due, item.record.offset));
+            }
+            if let Some(rate) = &mut self.rate {
+                rate.take(now);
+            }
             partition.queued_bytes -= bytes;
             self.queued.remove(bytes);
             self.running += 1;
@@ -356,17 +389,17 @@ impl Ledger {
 
     /// Whether [`Ledger::next`] would give another one out.
     pub(super) fn can_start(&self) -> bool {
-        !self.stopped && self.running < self.limits.jobs && !self.turns.is_empty()
+        !self.stopped && !self.are_all_busy() && !self.turns.is_empty()
     }
 
-    /// When the next retry is due, or a batch that waits for more records.
+    /// Whether as many commands run as may.
+    fn are_all_busy(&self) -> bool {
+        self.batches.as_ref().map_or(self.running, Batches::running) >= self.limits.jobs
+    }
+
+    /// When the next retry is due, or the end of a delay.
     pub(super) fn next_retry(&self) -> Option<Instant> {
-        self.retries
-            .first_key_value()
-            .map(|((due, _), _)| *due)
-            .into_iter()
-            .chain(self.next_batch_due())
-            .min()
+        self.retries.first_key_value().map(|((due, _), _)| *due)
     }
 
     /// Takes note of how a job ended. False for a ticket of an ended epoch: nothing follows from it.

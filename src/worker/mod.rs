@@ -25,6 +25,7 @@ mod completion;
 mod consumer;
 mod dead_letter;
 mod deadline;
+mod delay;
 mod dispatch;
 mod ending;
 mod endpoint;
@@ -38,6 +39,7 @@ mod observer;
 mod oneshot;
 mod out_of_range;
 mod output;
+mod output_records;
 mod persistent;
 mod policy;
 mod poller;
@@ -45,6 +47,7 @@ mod printer;
 mod progress;
 mod protocol;
 mod pulse;
+mod rate;
 mod rebalance;
 mod resolver;
 pub(crate) mod settings;
@@ -80,6 +83,7 @@ use crate::threads;
 
 use batch::input::Lines;
 use committer::Committer;
+use delay::Delay;
 use dispatch::{Dispatcher, Runs, Threads};
 use filtering::Filtering;
 use ledger::{Capacity, Ledger};
@@ -97,6 +101,7 @@ pub(crate) use batch::Batching;
 pub(crate) use endpoint::Address;
 pub(crate) use lanes::Order;
 pub(crate) use policy::{ExitMap, OnFailure, Policy};
+pub(crate) use rate::Rate;
 pub(crate) use settings::Settings;
 
 /// Records queued, in all.
@@ -157,7 +162,8 @@ pub(crate) fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
     };
     let filtering =
         Filtering { filter: reading.filter, decoder: reading.decoder, scratch: Scratch::default() };
-    let poller = Poller::new(rebalancer, Arc::clone(&core.watch), filtering, subscription, limits);
+    let mut poller = Poller::new(rebalancer, Arc::clone(&core.watch), filtering, subscription, limits);
+    poller.delay = reading.delay.map(Delay);
     core.poll_to_the_end(poller, stops, started, config)
 }
 
@@ -211,7 +217,7 @@ impl Core {
         groups: Groups,
         config: &Config,
     ) -> anyhow::Result<Self> {
-        let mut ledger = Ledger::new(running.order, limits(reading, running));
+        let mut ledger = Ledger::new(running.order, limits(reading, running)).at_most(running.rate);
         if let Mode::Batch(batching) = running.mode {
             ledger = ledger.in_batches(batching);
         }
@@ -274,8 +280,8 @@ impl Core {
             resolver: Resolver::new(Arc::clone(&self.shared), failing, reading.group.clone(), command),
         };
         match running.mode {
-            Mode::Persistent { window } => {
-                self.runtime.spawn(dispatcher.serve_persistent(running.jobs, window));
+            Mode::Persistent { window, start_timeout } => {
+                self.runtime.spawn(dispatcher.serve_persistent(running.jobs, window, start_timeout));
             }
             Mode::OneShot => Threads::start(dispatcher, self.handle(), running.jobs, Runs::Records)?,
             Mode::Batch(_) => Threads::start(dispatcher, self.handle(), running.jobs, Runs::Batches)?,
@@ -317,7 +323,7 @@ impl Core {
 /// How much is held at most.
 fn limits(reading: &Reading, running: &Running) -> Capacity {
     let (in_flight, queue_len) = match running.mode {
-        Mode::Persistent { window } => (running.jobs * window, 4 * QUEUE_LEN),
+        Mode::Persistent { window, .. } => (running.jobs * window, 4 * QUEUE_LEN),
         Mode::OneShot => (running.jobs, QUEUE_LEN),
         // So that batches fill while others run.
         Mode::Batch(Batching { records, .. }) => (running.jobs, (4 * QUEUE_LEN).max(4 * records)),

@@ -5,8 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::completion::Printed;
 use super::dead_letter;
+use super::output_records::{OutputRecord, of_answer, values};
 use super::shared::{Shared, StopReason};
 use crate::clock::backoff::Backoff;
 use crate::clock::random;
@@ -14,7 +17,8 @@ use crate::kafka::errors::{Code, words};
 use crate::record::{OwnedHeader, Record};
 use crate::sending::outbox::{Letter, Outbox};
 
-/// The topic that gets the commands' stdout, and what of it becomes a record.
+/// The topic that gets the commands' output, and what of it becomes a record.
+#[derive(Clone)]
 pub(super) struct Output {
     pub outbox: Outbox,
     pub topic: Arc<str>,
@@ -33,14 +37,44 @@ impl Output {
         backoff: Backoff,
         shared: &Shared,
     ) -> Printed {
-        for value in values(record, printed, self.lines) {
-            let letter = Letter {
-                topic: Arc::clone(&self.topic),
-                key: record.key.clone(),
-                value,
-                headers: if self.copy_headers { headers.clone().cloned().collect() } else { vec![] },
-                timestamp: None,
-            };
+        let values = values(record, printed, self.lines).into_iter();
+        let letters = values.map(|value| Letter {
+            topic: Arc::clone(&self.topic),
+            key: record.key.clone(),
+            value,
+            headers: if self.copy_headers { headers.clone().cloned().collect() } else { vec![] },
+            timestamp: None,
+        });
+        self.deliver(record, letters, backoff, shared).await
+    }
+
+    /// The letters that `out` of an answer becomes; `headers` are those that are copied.
+    pub(super) fn letters_of_answer<'a>(
+        &self,
+        record: &Record,
+        headers: impl Iterator<Item = &'a OwnedHeader> + Clone,
+        out: &Value,
+    ) -> Result<Vec<Letter>, String> {
+        let records = of_answer(record, out, self.lines, &self.topic)?.into_iter();
+        let letter = |OutputRecord { key, value, headers: own, timestamp }| Letter {
+            topic: Arc::clone(&self.topic),
+            key,
+            value,
+            headers: own.unwrap_or_else(|| headers.clone().cloned().collect()),
+            timestamp,
+        };
+        Ok(records.map(letter).collect())
+    }
+
+    /// Sends a record's output, and waits until all of it is acknowledged.
+    pub(super) async fn deliver(
+        &self,
+        record: &Record,
+        letters: impl IntoIterator<Item = Letter>,
+        backoff: Backoff,
+        shared: &Shared,
+    ) -> Printed {
+        for letter in letters {
             if let Err(why) = deliver(&self.outbox, letter, backoff, shared).await {
                 shared
                     .stop(StopReason::Policy(format!("{}: its output can't be sent: {why}", record.place())));
@@ -80,20 +114,6 @@ impl Output {
     }
 }
 
-/// The values of the records that an output becomes.
-fn values(record: &Record, printed: Vec<u8>, lines: bool) -> Vec<Option<Vec<u8>>> {
-    if printed.is_empty() {
-        // Nothing printed is nothing sent, but an empty record goes on: a tombstone stays one.
-        let was_empty = record.value.as_ref().is_none_or(Vec::is_empty);
-        return if was_empty { vec![record.value.clone()] } else { vec![] };
-    }
-    if !lines {
-        return vec![Some(printed)];
-    }
-    let body = printed.strip_suffix(b"\n").unwrap_or(&printed);
-    body.split(|&b| b == b'\n').map(|line| Some(line.to_vec())).collect()
-}
-
 /// The shortest wait before a letter is sent again.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 
@@ -129,32 +149,4 @@ pub(super) async fn deliver(
         }
     }
     unreachable!("the loop ends by returning")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(value: Option<&str>) -> Record {
-        Record { value: value.map(|value| value.as_bytes().to_vec()), ..Record::default() }
-    }
-
-    fn some(lines: &[&str]) -> Vec<Option<Vec<u8>>> {
-        lines.iter().map(|line| Some(line.as_bytes().to_vec())).collect()
-    }
-
-    #[test]
-    fn an_output_is_one_record_or_one_a_line() {
-        let value = record(Some("x"));
-        assert_eq!(values(&value, b"a\nb\n".to_vec(), false), some(&["a\nb\n"]));
-        assert_eq!(values(&value, b"a\nb\n".to_vec(), true), some(&["a", "b"]));
-        assert_eq!(values(&value, b"a\n\nb".to_vec(), true), some(&["a", "", "b"]));
-    }
-
-    #[test]
-    fn without_an_output_only_an_empty_record_goes_on() {
-        assert_eq!(values(&record(Some("x")), vec![], false), []);
-        assert_eq!(values(&record(Some("")), vec![], true), some(&[""]));
-        assert_eq!(values(&record(None), vec![], true), [None]);
-    }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::delay::Delay;
 use super::filtering::Filtering;
 use super::observer::Watch;
 use super::rebalance::Rebalancer;
@@ -54,6 +55,8 @@ pub(super) struct Poller<'a, C> {
     pub watch: Arc<Watch>,
     /// Which records the command runs for.
     pub(super) filtering: Filtering,
+    /// How long records wait before their commands run.
+    pub(super) delay: Option<Delay>,
     pub(super) subscription: Subscription,
     limits: PollLimits,
     silence: Silence<TopicPartition>,
@@ -87,6 +90,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             rebalancer,
             watch,
             filtering,
+            delay: None,
             subscription,
             silence: Silence::new(limits.stall),
             limits,
@@ -159,16 +163,22 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             return out_of_range;
         }
         let (shared, filtering, came) = (&self.shared, &mut self.filtering, &mut self.came);
+        let delay =
+            self.delay.map(|delay| (delay, self.rebalancer.clock.now(), self.rebalancer.clock.now_ms()));
         let mut ledger = shared.ledger();
         ledger.see_time(Instant::now());
         let _ = batch.for_each(true, |event| {
             match event {
                 Event::Record(record) => {
                     *came = true;
-                    if filtering.lets_through(&record) {
-                        ledger.receive(record);
-                    } else {
+                    let left =
+                        delay.and_then(|(delay, now, now_ms)| Some(now + delay.left(&record, now_ms)?));
+                    if !filtering.lets_through(&record) {
                         ledger.pass(&record);
+                    } else if let Some(due) = left {
+                        ledger.receive_delayed(record, due);
+                    } else {
+                        ledger.receive(record);
                     }
                 }
                 Event::End { topic, partition, offset } => {
@@ -195,7 +205,13 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         self.rebalancer.committer.step(self.consumer, &self.shared, now);
         self.shared.count_passed();
         let is_long_full = self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER);
-        let (pause, resume) = self.shared.ledger().flow(is_long_full);
+        let (pause, resume) = {
+            let mut ledger = self.shared.ledger();
+            if self.delay.is_some() {
+                ledger.look_ahead(self.rebalancer.clock.now());
+            }
+            ledger.flow(is_long_full)
+        };
         if !pause.is_empty() {
             let partitions: Vec<_> = pause.iter().map(|(name, _)| name.clone()).collect();
             self.note_failure(self.consumer.pause(&partitions));

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::record::RecordRef;
 use crate::record::json::append_json;
@@ -26,15 +26,16 @@ pub(super) fn append_request(id: u64, attempt: u32, record: &RecordRef<'_>, out:
 /// What a command said of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    pub id: u64,
+    /// `None` where it has none, or one that is no number.
+    pub id: Option<u64>,
     pub verdict: Verdict,
 }
 
 /// What becomes of the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Done; what it prints, whole lines.
-    Ok(Vec<u8>),
+    /// Done, with this as its output: see [`append_printed`].
+    Ok(Value),
     /// Again, not before this.
     Retry(Duration),
     /// It can't be handled.
@@ -43,9 +44,13 @@ pub(super) enum Verdict {
     Invalid(String),
 }
 
+/// The keys of an answer.
+const KEYS: [&str; 5] = ["id", "ok", "out", "retry_ms", "fail"];
+
 #[derive(Deserialize)]
 struct Line {
-    id: u64,
+    #[serde(default)]
+    id: Value,
     ok: Option<bool>,
     #[serde(default)]
     out: Value,
@@ -53,16 +58,30 @@ struct Line {
     fail: Option<String>,
 }
 
-/// An object that names a record.
+/// An object that may name a record.
 #[derive(Deserialize)]
 struct Named {
-    id: u64,
+    #[serde(default)]
+    id: Value,
 }
 
-/// Reads a line of a command's stdout; `None` where it is no answer.
-///
-/// `out` is a list of lines, or one line by itself; null is none. A string is printed as it is, any
-/// other value as JSON, each with a newline.
+/// The number that an id is: many languages make a string or a fraction of it on the way.
+fn number(id: &Value) -> Option<u64> {
+    match id {
+        Value::Number(id) => id.as_u64().or_else(|| id.as_f64().and_then(whole)),
+        Value::String(id) => id.parse().ok().or_else(|| id.parse().ok().and_then(whole)),
+        _ => None,
+    }
+}
+
+/// A number without a fraction.
+fn whole(number: f64) -> Option<u64> {
+    // Up to here an f64 has each whole number.
+    let is_whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number);
+    is_whole.then_some(number as u64)
+}
+
+/// Reads a line of a command's stdout; `None` where it is no JSON object.
 pub(super) fn parse_answer(line: &[u8]) -> Option<Answer> {
     if !line.trim_ascii_start().starts_with(b"{") {
         return None;
@@ -71,21 +90,28 @@ pub(super) fn parse_answer(line: &[u8]) -> Option<Answer> {
         Ok(line) => line,
         Err(e) => {
             let Named { id } = serde_json::from_slice(line).ok()?;
-            return Some(Answer { id, verdict: Verdict::Invalid(e.to_string()) });
+            return Some(Answer { id: number(&id), verdict: Verdict::Invalid(e.to_string()) });
         }
     };
     let verdict = match (ok, retry_ms, fail) {
-        (Some(true), None, None) => Verdict::Ok(printed(out)),
+        (Some(true), None, None) => Verdict::Ok(out),
         (None | Some(false), Some(ms), None) => Verdict::Retry(Duration::from_millis(ms)),
         (None | Some(false), None, Some(why)) => Verdict::Fail(why),
         (Some(false), None, None) => Verdict::Fail("not ok".into()),
         _ => Verdict::Invalid("it takes one of \"ok\":true, \"retry_ms\", \"fail\"".into()),
     };
-    Some(Answer { id, verdict })
+    Some(Answer { id: number(&id), verdict })
 }
 
-fn printed(out: Value) -> Vec<u8> {
-    let mut printed = Vec::new();
+/// Whether a line is an object with some of the keys of an answer and no others: it is meant as one, whatever its id.
+pub(super) fn is_meant_as_answer(line: &[u8]) -> bool {
+    let object = serde_json::from_slice::<Map<String, Value>>(line);
+    object.is_ok_and(|object| !object.is_empty() && object.keys().all(|key| KEYS.contains(&key.as_str())))
+}
+
+/// Appends what `out` of an answer prints: a list is several lines, null is none, all else is one. A string
+/// is printed as it is, any other value as JSON, each with a newline.
+pub(super) fn append_printed(out: &Value, printed: &mut Vec<u8>) {
     let mut print = |value: &Value| {
         match value {
             Value::String(text) => printed.extend_from_slice(text.as_bytes()),
@@ -96,9 +122,8 @@ fn printed(out: Value) -> Vec<u8> {
     match out {
         Value::Null => {}
         Value::Array(lines) => lines.iter().for_each(print),
-        line => print(&line),
+        line => print(line),
     }
-    printed
 }
 
 #[cfg(test)]
@@ -112,15 +137,23 @@ mod tests {
         parse_answer(line.as_bytes()).map(|answer| answer.verdict)
     }
 
+    fn printed(out: &str) -> String {
+        let line = format!(r#"{{"id":7,"ok":true,"out":{out}}}"#);
+        let Some(Verdict::Ok(out)) = verdict(&line) else { panic!("{line}") };
+        let mut printed = Vec::new();
+        append_printed(&out, &mut printed);
+        String::from_utf8(printed).unwrap()
+    }
+
     #[test]
     fn the_three_answers_are_understood() {
         assert_eq!(
             parse_answer(br#"{"id":7,"ok":true}"#),
-            Some(Answer { id: 7, verdict: Verdict::Ok(vec![]) })
+            Some(Answer { id: Some(7), verdict: Verdict::Ok(Value::Null) })
         );
         assert_eq!(
-            verdict(r#" {"ok":true,"out":["a",{"b":1}],"id":7}"#),
-            Some(Verdict::Ok(b"a\n{\"b\":1}\n".to_vec()))
+            parse_answer(br#" {"ok":true,"out":["a"],"id":7}"#),
+            Some(Answer { id: Some(7), verdict: Verdict::Ok(vec!["a"].into()) })
         );
         assert_eq!(verdict(r#"{"id":7,"retry_ms":500}"#), Some(Verdict::Retry(Duration::from_millis(500))));
         assert_eq!(verdict(r#"{"id":7,"fail":"why"}"#), Some(Verdict::Fail("why".into())));
@@ -128,19 +161,54 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_answer_is_none() {
-        for line in ["starting up", "", "{", "{}", r#"{"id":"7","ok":true}"#, r#"{"id":7,"ok":true"#, "[7]"] {
+    fn a_line_that_is_no_object_is_none() {
+        for line in ["starting up", "", "{", r#"{"id":7,"ok":true"#, "[7]", "7", r#"{"id":7}{"id":8}"#] {
             assert_eq!(verdict(line), None, "{line}");
+            assert!(!is_meant_as_answer(line.as_bytes()), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_id_may_be_a_string_or_a_fraction_without_one() {
+        let id = |id: &str| parse_answer(format!(r#"{{"id":{id},"ok":true}}"#).as_bytes()).unwrap().id;
+        for seven in ["7", "\"7\"", "7.0", "\"7.0\"", "7e0"] {
+            assert_eq!(id(seven), Some(7), "{seven}");
+        }
+        assert_eq!(id("18446744073709551615"), Some(u64::MAX));
+        for none in
+            ["null", "-7", "7.5", "\"\"", "\"seven\"", "true", "[7]", "{\"id\":7}", "1e300", "\"inf\""]
+        {
+            assert_eq!(id(none), None, "{none}");
+        }
+        assert_eq!(parse_answer(br#"{"ok":true}"#).unwrap().id, None);
+    }
+
+    #[test]
+    fn an_object_of_an_answers_keys_alone_is_meant_as_one() {
+        for line in [
+            r#"{"id":99,"ok":true}"#,
+            r#"{"ok":"yes"}"#,
+            r#"{"id":null}"#,
+            r#" {"fail":1,"out":{"level":2}}"#,
+        ] {
+            assert!(is_meant_as_answer(line.as_bytes()), "{line}");
+        }
+        for line in ["{}", r#"{"id":7,"level":"info"}"#, r#"{"message":"ok"}"#, r#"{"ok":true,"OK":true}"#] {
+            assert!(!is_meant_as_answer(line.as_bytes()), "{line}");
         }
     }
 
     #[test]
     fn an_output_may_be_one_line_by_itself() {
-        for (out, printed) in
-            [(r#""a""#, "a\n"), ("[]", ""), ("null", ""), (r#"{"b":1}"#, "{\"b\":1}\n"), ("7", "7\n")]
-        {
-            let line = format!(r#"{{"id":7,"ok":true,"out":{out}}}"#);
-            assert_eq!(verdict(&line), Some(Verdict::Ok(printed.into())), "{line}");
+        for (out, lines) in [
+            (r#""a""#, "a\n"),
+            ("[]", ""),
+            ("null", ""),
+            (r#"{"b":1}"#, "{\"b\":1}\n"),
+            ("7", "7\n"),
+            (r#"["a",{"b":1}]"#, "a\n{\"b\":1}\n"),
+        ] {
+            assert_eq!(printed(out), lines, "{out}");
         }
     }
 
@@ -153,7 +221,8 @@ mod tests {
             (r#"{"id":7,"ok":"yes"}"#, "boolean"),
             (r#"{"id":7,"fail":{"code":3}}"#, "string"),
         ] {
-            let Some(Answer { id: 7, verdict: Verdict::Invalid(why) }) = parse_answer(line.as_bytes()) else {
+            let Some(Answer { id: Some(7), verdict: Verdict::Invalid(why) }) = parse_answer(line.as_bytes())
+            else {
                 panic!("{line}")
             };
             assert!(why.contains(part), "{line}: {why}");

@@ -6,6 +6,7 @@ use super::batch::Batching;
 use super::endpoint::Address;
 use super::lanes::Order;
 use super::policy::Policy;
+use super::rate::Rate;
 use crate::clock::backoff::Backoff;
 use crate::process::Program;
 use crate::reading::bounds::{End, Start};
@@ -43,6 +44,8 @@ pub(crate) struct Reading {
     pub count: Option<u64>,
     /// It ends when nothing came and nothing ran for so long.
     pub idle: Option<Duration>,
+    /// So long after its time a record runs at the earliest.
+    pub delay: Option<Duration>,
     /// Where it was asked for: without, the connection's own property counts.
     pub isolation: Option<Isolation>,
     pub decoder: Decoder,
@@ -65,6 +68,8 @@ pub(crate) struct Running {
     pub mode: Mode,
     pub order: Order,
     pub command_timeout: Option<Duration>,
+    /// How often commands may start, retries included.
+    pub rate: Option<Rate>,
     /// How far a partition is read ahead of its oldest record that is not done.
     pub max_span: u64,
     /// What follows each value on their stdin: `-D`.
@@ -79,8 +84,8 @@ pub(crate) struct Running {
 pub(crate) enum Mode {
     /// One.
     OneShot,
-    /// One after the other, so many in flight in each.
-    Persistent { window: usize },
+    /// One after the other, so many in flight in each; the first answer of each may take so much longer.
+    Persistent { window: usize, start_timeout: Duration },
     /// Many at once.
     Batch(Batching),
 }

@@ -148,20 +148,34 @@ impl Shared {
             // Once the worker is to stop, nothing is given out, also before the polling thread knows.
             let is_stopped = self.stopped.load(Ordering::Acquire);
             let job = if is_stopped { None } else { next(&mut ledger, now) };
-            let next_retry = ledger.next_retry().filter(|_| !is_stopped);
+            let next_due = ledger.next_due().filter(|_| !is_stopped);
             let is_idle = self.idle.load(Ordering::Relaxed) > 0;
             if let Some(job) = job {
                 let has_more = ledger.can_start();
                 drop(ledger);
-                if is_idle && (has_more || next_retry.is_some()) {
+                if is_idle && (has_more || next_due.is_some()) {
                     self.work.notify_one();
                 }
                 return Some(Taken { job, needs_thread: !is_idle });
             }
             self.idle.fetch_add(1, Ordering::Relaxed);
-            let nap = next_retry.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
+            let nap = next_due.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
             ledger = self.work.wait_for(ledger, nap);
             self.idle.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until one more command may start by the rate, or the worker is to stop.
+    pub(super) fn wait_for_start(&self) {
+        loop {
+            // Not held while this waits.
+            let started = self.ledger().take_start(Instant::now());
+            let Err(free_at) = started else { return };
+            if self.is_stopped() {
+                return;
+            }
+            let left = free_at.saturating_duration_since(Instant::now());
+            std::thread::sleep(left.min(Duration::from_millis(50)));
         }
     }
 
@@ -239,6 +253,11 @@ impl Shared {
     /// Whether [`Shared::close`] was called.
     pub(super) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+
+    /// Whether there is a reason to stop.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     /// Why the worker is to stop, if it is.

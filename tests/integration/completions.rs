@@ -126,15 +126,27 @@ fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
     page.render_extra_section(&mut extra)?;
     // Examples, which are indented, keep their lines; the width breaks the others.
     let mut keeps = false;
-    for line in String::from_utf8_lossy(&extra).lines().filter(|line| *line != "Examples:") {
+    let extra = String::from_utf8_lossy(&extra).into_owned();
+    for (above, line) in std::iter::once("").chain(extra.lines()).zip(extra.lines()) {
+        if line == "Examples:" {
+            continue;
+        }
         if keeps != line.starts_with("  ") {
             keeps = !keeps;
             writeln!(text, "{}", if keeps { ".nf" } else { ".fi" })?;
         }
         let line = if line == ".SH EXTRA" { ".SH EXAMPLES" } else { line };
-        writeln!(text, "{}", if line.is_empty() { ".PP" } else { line })?;
+        match line.strip_suffix(':').filter(|heading| above.is_empty() && is_heading(heading)) {
+            Some(heading) => writeln!(text, ".SH \"{}\"", heading.to_uppercase())?,
+            None => writeln!(text, "{}", if line.is_empty() { ".PP" } else { line })?,
+        }
     }
     Ok(text)
+}
+
+/// Whether a line that ends with a colon is the heading of a section: it is short, and no sentence.
+fn is_heading(line: &str) -> bool {
+    line.len() < 40 && line.starts_with(char::is_alphabetic) && !line.contains([',', '.', ':'])
 }
 
 #[test]

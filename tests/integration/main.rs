@@ -45,6 +45,8 @@ mod worker_group;
 mod worker_lanes;
 mod worker_output;
 mod worker_persistent;
+mod worker_protocol;
 mod worker_seeing;
 mod worker_starting;
 mod worker_stops;
+mod worker_timing;

@@ -36,7 +36,12 @@ impl Threads {
     fn run_parts(&self, batch: Vec<Job>, input: &mut Vec<u8>) {
         let shared = &self.dispatcher.shared;
         let mut parts = Parts::of(batch);
+        let mut is_first = true;
         while let Some(part) = parts.next() {
+            // The start of a batch was counted when it was given out.
+            if !std::mem::take(&mut is_first) {
+                shared.wait_for_start();
+            }
             // Once the worker is to stop, nothing is started.
             if shared.stopping().is_some() {
                 let tickets: Vec<_> = part.into_iter().chain(parts.rest()).map(|job| job.ticket).collect();

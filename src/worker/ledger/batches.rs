@@ -23,6 +23,11 @@ pub(super) struct Batches {
 }
 
 impl Batches {
+    /// Batches that run.
+    pub(super) fn running(&self) -> usize {
+        self.running
+    }
+
     /// The time, as it was last seen.
     pub(super) fn now(&self) -> Option<Instant> {
         self.now
@@ -51,6 +56,9 @@ impl Ledger {
             return None;
         }
         self.take_retries(now);
+        if !self.may_start_now(now) {
+            return None;
+        }
         for _ in 0..self.turns.len() {
             let epoch = self.turns.pop_front()?;
             let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
@@ -66,15 +74,17 @@ impl Ledger {
         None
     }
 
-    /// When the first of the batches that wait for more records is to start without them.
+    /// When the first of the batches that wait for more records, for the end of a delay or for a free start is to
+    /// start.
     pub(super) fn next_batch_due(&self) -> Option<Instant> {
-        self.batches.as_ref()?;
+        let free_at = self.rate.and_then(|rate| rate.free_at());
         let waits = self.turns.iter().filter_map(|epoch| self.partitions.get(epoch));
         // One that is due now would have been taken, unless it came up since.
-        waits.filter_map(|partition| self.batch_due(partition)).min()
+        waits.filter_map(|partition| self.batch_due(partition).max(free_at)).min()
     }
 
-    /// When the next batch of a partition is to start; `None` is now.
+    /// When the next batch of a partition is to start; `None` is now. With a delay, records wait for those before
+    /// them.
     fn batch_due(&self, partition: &Partition) -> Option<Instant> {
         let limits = self.batches.as_ref()?.limits;
         let first = partition.lanes.first()?;
@@ -86,10 +96,9 @@ impl Ledger {
             || partition.paused == Some(true)
             || self.is_full()
             || self.limits.count.is_some_and(|count| self.resolved + self.unresolved >= count);
-        if first.is_alone || is_full || no_more_comes {
-            return None;
-        }
-        first.since.map(|since| since + limits.wait)
+        let is_whole = first.is_alone || is_full || no_more_comes;
+        let wait = first.since.filter(|_| !is_whole).map(|since| since + limits.wait);
+        wait.max(first.due)
     }
 
     /// Lets what waited for its retry run.
@@ -128,6 +137,9 @@ impl Ledger {
         let Some(batches) = &mut self.batches else { return jobs };
         let Some(partition) = self.partitions.get_mut(&epoch) else { return jobs };
         batches.running += 1;
+        if let Some(rate) = &mut self.rate {
+            rate.take(now);
+        }
         let limits = batches.limits;
         partition.in_turn = false;
         partition.busy = self.order != Order::None;
@@ -136,10 +148,14 @@ impl Ledger {
         while let Some(first) = partition.lanes.first() {
             bytes += size(&first.record);
             let is_last = first.is_alone;
-            if !jobs.is_empty() && (is_last || jobs.len() >= limits.records || bytes > limits.bytes) {
+            let is_full = jobs.len() >= limits.records || bytes > limits.bytes;
+            if !jobs.is_empty() && (is_last || is_full || first.due.is_some_and(|due| due > now)) {
                 break;
             }
-            let Some((lane, item)) = partition.lanes.pop() else { break };
+            let Some((lane, mut item)) = partition.lanes.pop() else { break };
+            if let Some(due) = item.due.take() {
+                partition.delayed.remove(&(due, item.record.offset));
+            }
             let held = weight(&item.record);
             partition.queued_bytes -= held;
             self.queued.remove(held);

@@ -56,6 +56,7 @@ impl Ledger {
         if starves || is_full {
             self.pause(&mut pause, |partition| !partition.parked.is_empty());
         }
+        self.pause(&mut pause, |partition| partition.is_far);
         self.all_paused |= is_full && !self.has_room();
         let runnable = (self.queued.records - self.waiting.records, self.queued.bytes - self.waiting.bytes);
         if runnable.0 <= self.limits.queue_len.saturating_sub(self.waiting.records) / 4
@@ -78,7 +79,7 @@ impl Ledger {
             let is_paused = partition.paused == Some(true);
             let is_new = partition.paused.is_none();
             let stays = (starves || is_full) && !partition.parked.is_empty();
-            !partition.draining && !stays && (is_new || (is_paused && is_low(partition)))
+            !partition.draining && !partition.is_far && !stays && (is_new || (is_paused && is_low(partition)))
         };
         let epochs: Vec<u64> = self.partitions.iter().filter(due).map(|(epoch, _)| *epoch).collect();
         for epoch in epochs {

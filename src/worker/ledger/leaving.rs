@@ -48,6 +48,7 @@ impl Ledger {
         self.parked.bytes -= bytes;
         partition.lanes.clear();
         partition.due.clear();
+        partition.delayed.clear();
         partition.retrying = 0;
         partition.queued_bytes = 0;
         let waiting = std::mem::take(&mut partition.waiting);

@@ -1,6 +1,6 @@
 //! One assigned partition: what is parked, queued and running of it. Pure: no clock, no IO.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,12 +19,14 @@ pub(super) struct Item {
     pub(super) since: Option<Instant>,
     /// Its command failed when it was alone in a batch: it is tried again alone.
     pub(super) is_alone: bool,
+    /// It does not run before, where it was to wait when it came.
+    pub(super) due: Option<Instant>,
 }
 
 impl Item {
     /// A record that has not run.
     pub(super) fn new(record: Arc<Record>, since: Option<Instant>) -> Self {
-        Self { record, attempts: 0, since, is_alone: false }
+        Self { record, attempts: 0, since, is_alone: false, due: None }
     }
 }
 
@@ -39,6 +41,8 @@ pub(super) struct Running {
 #[derive(Debug)]
 pub(super) enum Parked {
     Record(Arc<Record>, LeaderEpoch),
+    /// A record that runs at this time at the earliest.
+    Delayed(Arc<Record>, LeaderEpoch, Instant),
     /// A record that no command runs for.
     Passed(i64, LeaderEpoch, Passed),
 }
@@ -55,21 +59,21 @@ pub(super) enum Passed {
 impl Parked {
     pub(super) fn offset(&self) -> i64 {
         match self {
-            Self::Record(record, _) => record.offset,
+            Self::Record(record, _) | Self::Delayed(record, ..) => record.offset,
             Self::Passed(offset, ..) => *offset,
         }
     }
 
     pub(super) fn leader_epoch(&self) -> LeaderEpoch {
         match self {
-            Self::Record(_, epoch) | Self::Passed(_, epoch, _) => *epoch,
+            Self::Record(_, epoch) | Self::Delayed(_, epoch, _) | Self::Passed(_, epoch, _) => *epoch,
         }
     }
 
     /// What holding it costs, in bytes.
     pub(super) fn weight(&self) -> usize {
         match self {
-            Self::Record(record, _) => weight(record),
+            Self::Record(record, _) | Self::Delayed(record, ..) => weight(record),
             Self::Passed(..) => size_of::<Self>(),
         }
     }
@@ -139,8 +143,13 @@ pub(super) struct Partition {
     pub(super) parked: VecDeque<Parked>,
     pub(super) lanes: Lanes<Item>,
     pub(super) running: HashMap<i64, Running>,
+    /// Queued, and not in the lanes: they wait for their retry, or for the end of their delay.
     pub(super) retrying: usize,
     pub(super) queued_bytes: usize,
+    /// Of what is queued, what was delayed when it came and did not run yet: when it may, and its offset.
+    pub(super) delayed: BTreeSet<(Instant, i64)>,
+    /// Nothing that is delayed is due soon: see [`Ledger::look_ahead`](super::Ledger::look_ahead).
+    pub(super) is_far: bool,
     /// Of what is queued, what waits for its lane or its retry.
     pub(super) waiting: Load,
     /// Exclusive end of what is asked for.

@@ -134,6 +134,19 @@ impl Ledger {
         !self.stopped && self.partitions.get(&ticket.epoch).is_some_and(|partition| !partition.draining)
     }
 
+    /// Whether something runs, and nothing more is given out unless that is to run again.
+    pub(crate) fn is_last_given_out(&self) -> bool {
+        if self.running == 0 || self.queued.records > 0 {
+            return false;
+        }
+        let is_all_taken = || {
+            self.limits.count.is_some_and(|count| self.resolved + self.unresolved >= count)
+                || (self.parked.records == 0
+                    && self.partitions.values().all(|p| p.ended && p.until.is_some()))
+        };
+        self.stopped || is_all_taken()
+    }
+
     /// Whether nothing runs, is queued, or waits.
     pub(crate) fn is_idle(&self) -> bool {
         self.running == 0 && self.queued() == 0

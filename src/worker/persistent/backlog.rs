@@ -86,6 +86,12 @@ impl Backlog {
     /// A process starts.
     pub(super) fn process_started(&mut self) {
         self.has_answered = false;
+        self.in_flight.process_started();
+    }
+
+    /// Whether the process that runs has answered anything.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered
     }
 
     /// How many more may be in flight: a suspect is alone.
@@ -122,7 +128,14 @@ impl Backlog {
         Some(answered)
     }
 
-    /// A process ended because kq terminated it, which no record caused: what it had is sent again.
+    /// The record that is in flight longest is answered by a line that names none. `None` where none is.
+    pub(super) fn answer_oldest(&mut self, now: Instant) -> Option<(Job, Duration)> {
+        let id = self.in_flight.oldest_id()?;
+        self.answer(id, now)
+    }
+
+    /// A process ended because kq terminated it or closed its stdin, which no record caused: what it had is
+    /// sent again.
     pub(super) fn terminated(&mut self) {
         self.is_suspect_in_flight = false;
         let open = self.in_flight.take();

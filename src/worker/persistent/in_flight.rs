@@ -10,6 +10,8 @@ use crate::worker::ledger::Job;
 pub(super) struct InFlight {
     open: BTreeMap<u64, Open>,
     last_id: u64,
+    /// The last id before those of the process that runs.
+    before: u64,
     answers: u64,
     /// How many are in flight at most.
     window: u64,
@@ -29,7 +31,7 @@ struct Open {
 impl InFlight {
     /// Nothing in flight, at most `window` later.
     pub(super) fn new(window: usize) -> Self {
-        Self { open: BTreeMap::new(), last_id: 0, answers: 0, window: window as u64 }
+        Self { open: BTreeMap::new(), last_id: 0, before: 0, answers: 0, window: window as u64 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -38,6 +40,21 @@ impl InFlight {
 
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
+    }
+
+    /// A process starts: no id was sent to it.
+    pub(super) fn process_started(&mut self) {
+        self.before = self.last_id;
+    }
+
+    /// Whether a record was handed to the process that runs under this id, and is answered.
+    pub(super) fn is_answered(&self, id: u64) -> bool {
+        (self.before + 1..=self.last_id).contains(&id) && !self.open.contains_key(&id)
+    }
+
+    /// The id of the record that is in flight longest.
+    pub(super) fn oldest_id(&self) -> Option<u64> {
+        self.open.first_key_value().map(|(id, _)| *id)
     }
 
     /// A record is handed over, under the id that this gives.
@@ -155,6 +172,20 @@ mod tests {
         assert!(in_flight.answer(9, start).is_none());
         assert_eq!(in_flight.take().len(), 3);
         assert!(in_flight.is_empty());
+    }
+
+    #[test]
+    fn an_id_was_answered_if_the_process_that_runs_had_it_and_does_not_any_more() {
+        let (mut in_flight, start) = full();
+        in_flight.answer(2, start).unwrap();
+        let answered =
+            |in_flight: &InFlight| (0..7).filter(|id| in_flight.is_answered(*id)).collect::<Vec<_>>();
+        assert_eq!(answered(&in_flight), [2]);
+        assert_eq!(in_flight.oldest_id(), Some(1));
+        in_flight.take();
+        in_flight.process_started();
+        assert_eq!(in_flight.push(job(9), start), 5);
+        assert_eq!(answered(&in_flight), [] as [u64; 0], "those were sent to another process");
     }
 
     #[test]

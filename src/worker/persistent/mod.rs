@@ -4,24 +4,32 @@
 //! When a process dies, what it had in flight is sent again one at a time, so that
 //! only the record that kills it spends retries.
 
+mod answers;
 mod backlog;
 mod deaths;
 mod in_flight;
 mod process;
 mod slot;
+mod timing;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 
 use super::completion::Completion;
 use super::ledger::{Job, Ledger, Ticket};
 use super::oneshot::Runner;
+use super::output::Output;
 use super::printer::Printer;
 use super::shared::Shared;
+use crate::lock::Lock;
 use backlog::Given;
 use slot::Slot;
+
+use timing::Starts;
+pub(super) use timing::Timing;
 
 /// The processes, and how records are given out to them.
 pub(super) struct Pool {
@@ -29,6 +37,7 @@ pub(super) struct Pool {
     turn: usize,
     /// Records that ended a process and wait for their retry.
     suspects: HashSet<Ticket>,
+    common: Arc<Common>,
 }
 
 /// What every process needs.
@@ -41,6 +50,28 @@ pub(super) struct Surroundings {
     pub completions: mpsc::Sender<Vec<Completion>>,
     /// Records in flight a process.
     pub window: usize,
+    pub common: Arc<Common>,
+    /// Where the output of answers goes instead of stdout.
+    pub output: Option<Output>,
+}
+
+/// What the processes of one run have in common.
+pub(super) struct Common {
+    timing: Timing,
+    /// How long they took to start.
+    starts: Lock<Starts>,
+    /// All that there is was given out: see [`Pool::note_last`].
+    is_last: AtomicBool,
+    /// The note of a process that answers nothing is given once.
+    is_unflushed_noted: AtomicBool,
+}
+
+impl Common {
+    /// For processes with these limits: nothing is known of them.
+    pub(super) fn new(timing: Timing) -> Self {
+        let starts = Lock::new(Starts::new(timing.start));
+        Self { timing, starts, is_last: AtomicBool::new(false), is_unflushed_noted: AtomicBool::new(false) }
+    }
 }
 
 impl Pool {
@@ -52,7 +83,16 @@ impl Pool {
             tokio::spawn(Slot::new(surroundings.clone(), inbox).run());
             sender
         };
-        Self { slots: (0..processes).map(slot).collect(), turn: 0, suspects: HashSet::new() }
+        let slots = (0..processes).map(slot).collect();
+        Self { slots, turn: 0, suspects: HashSet::new(), common: Arc::clone(&surroundings.common) }
+    }
+
+    /// Says whether all that there is was given out. Then the input of the processes may end: one that holds
+    /// its answers in a buffer writes them then. It starts again for a record that is to run again.
+    pub(super) fn note_last(&self, is_last: bool, shared: &Shared) {
+        if self.common.is_last.swap(is_last, Ordering::AcqRel) != is_last && is_last {
+            shared.recall();
+        }
     }
 
     /// Hands records to their processes: that of the lane, else the next in turn.

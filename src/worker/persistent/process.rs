@@ -66,6 +66,9 @@ pub(super) struct Process {
     stderr: Option<ChildStderr>,
     /// What is to be written to it.
     unwritten: Vec<u8>,
+    /// It gets no more records: stdin is closed once all is written.
+    is_last_input: bool,
+    is_repeat_noted: bool,
     /// What it wrote to stdout, from the start of a line.
     unread: Vec<u8>,
     /// So much of it holds no newline.
@@ -106,6 +109,8 @@ impl Process {
             child,
             group: around.shared.groups.add_shared(pid, owners),
             unwritten: Vec::new(),
+            is_last_input: false,
+            is_repeat_noted: false,
             // As much as a pipe holds: what is read at once.
             unread: Vec::with_capacity(64 << 10),
             searched: 0,
@@ -121,7 +126,10 @@ impl Process {
 
     /// Whether it may be given another record.
     pub(super) fn takes_more(&self) -> bool {
-        self.phase == Phase::Working && self.stdin.is_some() && self.unwritten.len() < UNWRITTEN
+        self.phase == Phase::Working
+            && self.stdin.is_some()
+            && !self.is_last_input
+            && self.unwritten.len() < UNWRITTEN
     }
 
     /// Hands a record over: it is written as the process reads.
@@ -134,6 +142,19 @@ impl Process {
             let shown = RecordRef { value: decoded.value, headers: &headers, ..shown };
             protocol::append_request(*id, *attempt, &shown, &mut self.unwritten);
         });
+    }
+
+    /// Ends its input after what it was given: it answers that, and ends.
+    pub(super) fn end_input(&mut self) {
+        self.is_last_input = true;
+        if self.unwritten.is_empty() {
+            self.stdin = None;
+        }
+    }
+
+    /// Whether kq has ended its input.
+    pub(super) fn is_input_ended(&self) -> bool {
+        self.is_last_input
     }
 
     /// Ends its input: a command ends when that does.
@@ -204,6 +225,9 @@ impl Process {
             written = write(self.stdin.as_ref(), &self.unwritten), if !self.unwritten.is_empty() => {
                 if let Ok(n) = written {
                     self.unwritten.drain(..n);
+                    if self.is_last_input {
+                        self.end_input();
+                    }
                     return Event::Moved;
                 }
                 self.close_stdin();
@@ -248,6 +272,14 @@ impl Process {
         }
         (self.unread, self.searched, self.stdout) = (Vec::new(), 0, None);
         false
+    }
+
+    /// Says that it answered a record again, once of each process.
+    pub(super) fn note_repeated(&mut self, id: u64) {
+        if !std::mem::replace(&mut self.is_repeat_noted, true) {
+            let name = &self.name;
+            self.log.note(format_args!("{name}: id {id} is answered a second time: that answer is ignored"));
+        }
     }
 
     /// Passes on a line that is its own output.

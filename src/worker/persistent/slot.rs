@@ -1,24 +1,29 @@
 //! One process after another, and the records that it is sent.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use super::Surroundings;
+use super::answers::{Answers, how, report};
 use super::backlog::{Backlog, Given};
 use super::deaths::MOST;
-use super::process::{Event, Phase, Process};
+use super::process::{Event, Phase, Pipe, Process};
+use super::{Surroundings, Timing};
 use crate::clock::backoff::Backoff;
-use crate::process::{Owners, STDERR_TAIL};
-use crate::worker::completion::{Attempt, Completion, Printed};
-use crate::worker::ledger::Job;
+use crate::process::Owners;
+use crate::worker::completion::Completion;
 use crate::worker::oneshot::not_started;
 use crate::worker::policy::Ended;
 use crate::worker::protocol::{self, Answer, Verdict};
 use crate::worker::shared::StopReason;
+
+/// Why an answer that names no record fails the oldest one: nobody would answer that otherwise.
+const STRANGE_ID: &str = "its \"id\" is none that this process was sent, so it fails the oldest record there";
+/// What a process may lack that answers nothing.
+const FLUSH: &str = "does it flush after each line?";
 
 /// The place of one process.
 pub(super) struct Slot {
@@ -31,6 +36,15 @@ pub(super) struct Slot {
     owners: Owners,
     backlog: Backlog,
     respawn: Backoff,
+    /// Of the process that runs.
+    timing: Timing,
+    /// When that was handed its first record.
+    started_at: Instant,
+    /// When a record was handed over or answered last.
+    moved_at: Instant,
+    /// Whether the input of a process is ended once no more records come for it: not after one that ended
+    /// without the answers which it owed.
+    ends_input: bool,
 }
 
 /// What a slot that has a process reacts to.
@@ -53,6 +67,10 @@ impl Slot {
             owners: Owners::default(),
             backlog: Backlog::new(around.window),
             respawn: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
+            timing: around.common.timing,
+            started_at: Instant::now(),
+            moved_at: Instant::now(),
+            ends_input: true,
             around,
         }
     }
@@ -125,8 +143,16 @@ impl Slot {
     /// Speaks with one process until it ends, then decides on what it left open.
     async fn serve(&mut self, mut process: Process) {
         self.backlog.process_started();
+        self.timing.start = self.around.common.starts.lock().next();
+        self.started_at = Instant::now();
         let status = loop {
             self.hand_over(&mut process).await;
+            if process.is_input_ended()
+                && self.backlog.in_flight.is_empty()
+                && process.phase == Phase::Working
+            {
+                process.await_end(Pipe::Stdin);
+            }
             match self.turn(&mut process).await {
                 Turn::Process(Event::Ended(status)) => break status,
                 Turn::Process(Event::Moved) => {}
@@ -151,10 +177,7 @@ impl Slot {
     async fn turn(&mut self, process: &mut Process) -> Turn {
         let wants_more = !self.is_closed && self.has_room(process);
         let due = match process.phase {
-            Phase::Working => {
-                let slow_at = self.backlog.in_flight.slow_at(self.around.runner.limits.slow);
-                self.late_at().into_iter().chain(slow_at).min()
-            }
+            Phase::Working => self.due(process),
             _ => process.end_due(),
         };
         tokio::select! {
@@ -173,21 +196,57 @@ impl Slot {
         }
     }
 
-    /// When the record that is in flight longest is late.
-    fn late_at(&self) -> Option<Instant> {
-        let since = self.backlog.in_flight.oldest().map(|(_, since)| since);
-        since.zip(self.around.runner.limits.timeout).map(|(since, timeout)| since + timeout)
+    /// When [`Slot::press`] has something to do about a process that works.
+    fn due(&self, process: &Process) -> Option<Instant> {
+        let (timing, backlog) = (self.timing, &self.backlog);
+        let at = [
+            timing.late_at(backlog),
+            timing.slow_at(backlog),
+            self.unflushed_at(),
+            self.end_input_at(process),
+        ];
+        at.into_iter().flatten().min()
+    }
+
+    /// When a process that has answered nothing is noted, once a run.
+    fn unflushed_at(&self) -> Option<Instant> {
+        let is_noted = self.around.common.is_unflushed_noted.load(Ordering::Relaxed);
+        self.timing.unflushed_at(&self.backlog).filter(|_| !is_noted)
+    }
+
+    /// When the input of a process ends that gets no more records, unless it answers before.
+    fn end_input_at(&self, process: &Process) -> Option<Instant> {
+        let is_last = self.around.common.is_last.load(Ordering::Acquire) || self.around.shared.is_stopped();
+        let ends = is_last && self.ends_input && !process.is_input_ended() && self.inbox.is_empty();
+        if ends { Timing::end_input_at(&self.backlog, self.moved_at) } else { None }
     }
 
     /// Terminates a process that is late, and one that does not end; a slow one is noted.
     fn press(&mut self, process: &mut Process) {
+        let now = Instant::now();
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if process.phase != Phase::Working {
             process.press();
-        } else if self.late_at().is_some_and(|late_at| late_at <= Instant::now()) {
+        } else if is_due(self.timing.late_at(&self.backlog)) {
             self.note_late(process);
             process.terminate(Ended::Timeout);
-        } else {
+        } else if is_due(self.end_input_at(process)) {
+            process.end_input();
+        } else if is_due(self.unflushed_at()) {
+            self.note_unflushed(process);
+        } else if is_due(self.timing.slow_at(&self.backlog)) {
             self.note_slow();
+        }
+    }
+
+    fn note_unflushed(&self, process: &Process) {
+        let is_noted = self.around.common.is_unflushed_noted.swap(true, Ordering::Relaxed);
+        if let Some((_, since)) = self.backlog.in_flight.oldest().filter(|_| !is_noted) {
+            let (open, time) = (self.backlog.in_flight.len(), since.elapsed().as_secs());
+            self.around.shared.log.note(format_args!(
+                "{}: no answer in {time} s, with {open} records in hand: {FLUSH}",
+                process.name
+            ));
         }
     }
 
@@ -195,7 +254,11 @@ impl Slot {
         if let Some((job, since)) = self.backlog.in_flight.oldest() {
             let (log, place) = (self.around.shared.log, job.record.place());
             let time = since.elapsed().as_secs_f64();
-            log.note(format_args!("{place}: no answer after {time:.1} s: sending TERM to {}", process.name));
+            let hint = if self.backlog.has_answered() { String::new() } else { format!(" ({FLUSH})") };
+            log.note(format_args!(
+                "{place}: no answer after {time:.1} s: sending TERM to {}{hint}",
+                process.name
+            ));
         }
     }
 
@@ -228,7 +291,8 @@ impl Slot {
             }
             let mut unsent = epochs.into_iter();
             while process.takes_more() && unsent.next().is_some() {
-                if let Some(handover) = self.backlog.hand_over(Instant::now()) {
+                self.moved_at = Instant::now();
+                if let Some(handover) = self.backlog.hand_over(self.moved_at) {
                     process.send(&handover, &self.around);
                 }
             }
@@ -253,35 +317,42 @@ impl Slot {
 
     /// Takes the whole lines out of what was read: answers, or its own output. False where one is too long.
     async fn take_lines(&mut self, process: &mut Process) -> bool {
-        let mut answered = Vec::new();
-        let mut printed = Vec::new();
+        let mut answers = Answers::default();
         let mut own: Vec<Vec<u8>> = Vec::new();
-        let now = Instant::now();
+        let mut repeated = None;
+        let (now, is_first) = (Instant::now(), !self.backlog.has_answered());
         let fits = process.take_lines(|line| {
-            let answer = protocol::parse_answer(line);
-            let known =
-                answer.and_then(|Answer { id, verdict }| Some((self.backlog.answer(id, now)?, verdict)));
-            match known {
-                Some(((job, took), verdict)) => {
-                    answered.push((job, attempt(verdict, took, line, &mut printed)));
-                }
-                None => own.push(line.to_vec()),
+            let Some(Answer { id, verdict }) = protocol::parse_answer(line) else {
+                return own.push(line.to_vec());
+            };
+            if let Some((job, took)) = id.and_then(|id| self.backlog.answer(id, now)) {
+                answers.take(job, took, verdict, line, &self.around);
+            } else if !protocol::is_meant_as_answer(line) {
+                own.push(line.to_vec());
+            } else if id.is_some_and(|id| self.backlog.in_flight.is_answered(id)) {
+                repeated = repeated.or(id);
+            } else if let Some((job, took)) = self.backlog.answer_oldest(now) {
+                answers.take(job, took, Verdict::Invalid(STRANGE_ID.to_owned()), line, &self.around);
+            } else {
+                own.push(line.to_vec());
             }
         });
         for line in own {
             process.pass_on(&line);
         }
-        if answered.is_empty() {
+        if let Some(id) = repeated {
+            process.note_repeated(id);
+        }
+        if answers.is_empty() {
             return fits;
         }
-        self.owners.remove(answered.iter().map(|(job, _)| job.ticket.epoch));
-        let printed = if printed.is_empty() {
-            Printed::Delivered
-        } else {
-            self.around.printer.print_from_task(&printed)
-        };
-        let answered = answered.into_iter().map(|(job, attempt)| Completion::Ran { job, attempt, printed });
-        self.complete(answered.collect()).await;
+        if is_first {
+            self.around.common.starts.lock().answered(now.saturating_duration_since(self.started_at));
+        }
+        self.moved_at = now;
+        self.owners.remove(answers.epochs());
+        let completions = answers.complete(&self.around);
+        self.complete(completions).await;
         fits
     }
 
@@ -296,6 +367,12 @@ impl Slot {
             .verbose(1, format_args!("{}: {how}, with {open} records in flight", process.name));
         if process.group.was_signalled() || self.is_stopping() {
             // No record caused it: what may still be started is started again, the rest is given back.
+            self.backlog.terminated();
+            return self.recall().await;
+        }
+        if process.is_input_ended() && open > 0 {
+            // It left what it had when its input ended: it gets it again, and its input stays open.
+            self.ends_input = false;
             self.backlog.terminated();
             return self.recall().await;
         }
@@ -315,43 +392,4 @@ impl Slot {
             self.complete(vec![completion]).await;
         }
     }
-}
-
-/// What an answer says of a record, as an attempt at it; what it prints goes onto the end of `printed`.
-fn attempt(verdict: Verdict, took: Duration, line: &[u8], printed: &mut Vec<u8>) -> Attempt {
-    let (mut retry_after, mut stderr) = (None, Vec::new());
-    let ended = match verdict {
-        Verdict::Ok(out) => {
-            printed.extend_from_slice(&out);
-            Ended::Exit(0)
-        }
-        Verdict::Retry(after) => {
-            retry_after = Some(after);
-            Ended::Again("asked for again".into())
-        }
-        Verdict::Fail(why) => {
-            stderr = why.as_bytes()[why.len().saturating_sub(STDERR_TAIL)..].to_vec();
-            Ended::Protocol(format!("failed: {why}"))
-        }
-        Verdict::Invalid(why) => {
-            let start = String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned();
-            Ended::Protocol(format!("not understood: {why}: {start}"))
-        }
-    };
-    Attempt { ended, stdout: Vec::new(), stderr, retry_after, took }
-}
-
-/// How a process ended by itself, as its record's failure.
-fn how(status: io::Result<ExitStatus>) -> Ended {
-    match status.map(|status| (status.code(), status.signal())) {
-        Ok((Some(code @ 1..), _)) => Ended::Exit(code),
-        Ok((_, Some(signal))) => Ended::Signal(signal),
-        _ => Ended::Again("it ended without an answer".into()),
-    }
-}
-
-/// A record's process ended.
-fn report(job: Job, took: Duration, ended: Ended, stderr: Vec<u8>) -> Completion {
-    let attempt = Attempt { ended, stdout: Vec::new(), stderr, retry_after: None, took };
-    Completion::Ran { job, attempt, printed: Printed::Delivered }
 }

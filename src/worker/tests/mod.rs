@@ -14,6 +14,7 @@ use crate::reading::bounds::{End, Start};
 use crate::reading::membership::{self, GroupProtocol};
 use crate::terminal::notes::Log;
 
+mod delayed;
 mod ends;
 mod outage;
 mod rebalances;

@@ -37,15 +37,15 @@ fn a_batch_waits_until_it_is_full_or_its_oldest_record_has_waited() {
     deliver(&mut ledger, 0, 0, None);
     deliver(&mut ledger, 0, 1, None);
     assert!(run(&mut ledger, start, Outcome::Resolved).is_empty());
-    assert_eq!(ledger.next_retry(), Some(start + WAIT));
+    assert_eq!(ledger.next_due(), Some(start + WAIT));
     ledger.see_time(start + WAIT / 2);
     deliver(&mut ledger, 0, 2, None);
     assert_eq!(run(&mut ledger, start, Outcome::Resolved), [0, 1, 2], "it is full");
     deliver(&mut ledger, 0, 3, None);
     let due = start + WAIT;
-    assert_eq!(ledger.next_retry(), Some(due));
+    assert_eq!(ledger.next_due(), Some(due));
     assert_eq!(run(&mut ledger, due, Outcome::Resolved), [3]);
-    assert_eq!(ledger.next_retry(), None);
+    assert_eq!(ledger.next_due(), None);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_retry_that_comes_due_lets_nothing_pass_while_its_batch_runs() {
     let now = Instant::now();
     let batch = ledger.next_batch(now).unwrap();
     ledger.finish_all(&tickets(&batch[..2]), Outcome::Retry(now));
-    assert!(ledger.next_batch(now).is_none() && ledger.next_retry().is_none());
+    assert!(ledger.next_batch(now).is_none() && ledger.next_due().is_none());
     assert!(ledger.keep_startable(batch[2..].to_vec()).is_empty(), "0 and 1 come first");
     ledger.end_batch(batch[0].ticket.epoch);
     assert_eq!(run(&mut ledger, now, Outcome::Resolved), [0, 1, 2, 3]);

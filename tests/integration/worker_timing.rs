@@ -1,0 +1,140 @@
+//! When commands start: `--rate` and `--delay`. Each bound on a time is one from below.
+
+use std::fs;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::worker_seeing::{address, scrape};
+use crate::support::{Cluster, Kq, topic_with, wait_until};
+
+/// What a wait is given at most.
+const LONG: Duration = Duration::from_secs(45);
+
+/// A worker that handles the records up to now and ends.
+fn once(cluster: &Cluster, topic: &str, flags: &[&str], command: &[&str]) -> Kq {
+    cluster.kq(["worker", topic, "-e"]).args(flags).arg("--").args(command).limit(2 * LONG)
+}
+
+/// Answers each record of a persistent command with its value.
+const ECHO: &str = r#"while IFS= read -r line; do
+    id=${line#*:}; id=${id%%,*}; v=${line#*'"value":"'}; v=${v%%'"'*}
+    echo "{\"id\":$id,\"ok\":true,\"out\":\"$v\"}"
+done"#;
+
+#[test]
+fn commands_start_no_more_often_than_the_rate_retries_included() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "rate", 1, &"x\n".repeat(8));
+    let again = topic_with(&cluster, "again", 1, "x\n");
+    // Of eight starts at four a second the last is 1.75 s after the first.
+    let least = Duration::from_millis(1700);
+    let retries = ["--retries", "7", "--backoff", "1ms", "--on-failure", "skip"];
+    for (topic, flags, command, outcome) in [
+        (&topic, &["-g", "oneshot", "-j", "4"][..], &["cat"][..], "8 done"),
+        (&topic, &["-g", "stays", "-j", "2", "--persistent"], &["sh", "-c", ECHO], "8 done"),
+        (&again, &retries, &["false"], "1 skipped, 8 failed attempts"),
+    ] {
+        let start = Instant::now();
+        once(&cluster, topic, &[&["--rate", "4/s"], flags].concat(), command)
+            .run()
+            .success()
+            .stderr_has(outcome);
+        assert!(start.elapsed() >= least, "{flags:?}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn what_waits_for_the_rate_is_held_from_no_stop_and_no_other_member() {
+    let cluster = Cluster::get();
+    for (flags, command) in
+        [(&[][..], &["sh", "-c", "cat; echo"][..]), (&["--persistent"], &["sh", "-c", ECHO])]
+    {
+        let topic = cluster.create("held", 2);
+        for partition in ["0", "1"] {
+            let lines = format!("{partition}\n").repeat(3);
+            cluster.kq(["produce", &topic, "-p", partition]).stdin(lines).run().success();
+        }
+        let member = |rate: &[&str]| {
+            let worker =
+                cluster.kq(["worker", &topic, "-g", &topic, "-j", "3", "-X", "heartbeat.interval.ms=200"]);
+            worker.args(rate).args(flags).arg("--").args(command).limit(2 * LONG).spawn()
+        };
+        let first = member(&["--rate", "1/h"]);
+        first.wait_until_stdout("the one start of the hour", |out| out.len() == 2);
+        let second = member(&[]);
+        second.wait_until_stdout("what the first gave away", |out| out.len() >= 4);
+        first.terminate();
+        first.wait().success().stderr_has("kq: 1 done");
+        second.wait_until_stdout("the rest", |out| out.len() == 10);
+        second.terminate();
+        second.wait().success().stderr_has("kq: 5 done");
+    }
+}
+
+/// A record in kq's JSON form that is an hour old.
+fn an_hour_old(key: &str, value: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the time").as_millis();
+    format!("{{\"key\":\"{key}\",\"value\":\"{value}\",\"timestamp\":{}}}\n", now - 3_600_000)
+}
+
+#[test]
+fn a_record_runs_so_long_after_its_own_time() {
+    let cluster = Cluster::get();
+    let oneshot = (&["-j", "1"][..], &["sh", "-c", "cat; echo"][..]);
+    for (flags, command) in [oneshot, (&["--persistent"], &["sh", "-c", ECHO])] {
+        let topic = cluster.create("delay", 1);
+        let start = Instant::now();
+        cluster.kq(["produce", &topic, "-k", "a"]).stdin("new\n").run().success();
+        cluster.kq(["produce", &topic, "-J"]).stdin(an_hour_old("b", "old")).run().success();
+        // The second is old enough: it runs while the first waits.
+        let flags = [&["--delay", "5s"], flags].concat();
+        once(&cluster, &topic, &flags, command).run().success().stdout("old\nnew\n");
+        assert!(start.elapsed() >= Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_worker_with_a_delay_is_not_idle_while_a_record_waits() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "idle", 1, "a\n");
+    let flags = ["--delay", "4s", "--idle", "500ms", "--", "cat"];
+    cluster.kq(["worker", &topic]).args(flags).limit(LONG).run().success().stderr_has("1 done");
+}
+
+#[test]
+fn what_waits_for_its_delay_is_left_to_the_next_worker() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "left", 1, "a\n");
+    let flags = ["--metrics", "127.0.0.1:0", "--delay", "1h", "--", "cat"];
+    let worker = cluster.kq(["worker", &topic]).args(flags).limit(LONG).spawn();
+    let address = address(&worker);
+    wait_until("a record that waits", LONG, || scrape(&address)["kq_worker_queued_records"] == 1.0);
+    worker.terminate();
+    worker.wait().success().stdout("").stderr_has("kq: 0 done");
+    once(&cluster, &topic, &[], &["cat"]).run().success().stdout("a");
+}
+
+#[test]
+fn a_second_worker_with_a_delay_makes_a_topic_of_retries() {
+    let cluster = Cluster::get();
+    let [topic, retry, dead] = ["orders", "retry", "dead"].map(|hint| cluster.create(hint, 1));
+    cluster.kq(["produce", &topic, "-J"]).stdin(an_hour_old("k", "a")).run().success();
+    let start = Instant::now();
+    once(&cluster, &topic, &["--retries", "0", "--dlq", &retry], &["false"])
+        .run()
+        .success()
+        .stderr_has("1 dead-lettered");
+    // Its timestamp is old, its failure is not.
+    let flags = ["--delay", "3s", "--retries", "0", "--dlq", &dead];
+    let ended = once(&cluster, &retry, &flags, &["sh", "-c", "cat > seen; exit 1"]).run().success();
+    assert!(start.elapsed() >= Duration::from_secs(3), "{:?}", start.elapsed());
+    assert_eq!(fs::read_to_string(ended.dir().join("seen")).expect("it ran"), "a");
+    let format = "%{header:kq.dlq.origin-topic} %{header:kq.dlq.topic}\\n";
+    cluster.kq(["consume", &dead, "-e", "-f", format]).run().success().stdout(format!("{topic} {retry}\n"));
+}
+
+#[test]
+fn a_rate_that_is_none_is_refused_with_an_example() {
+    for rate in ["0/s", "5", "5/week", "fast"] {
+        Kq::new(["worker", "t", "--rate", rate, "--", "cat"]).run().status(2).stderr_has("bad rate");
+    }
+}
