@@ -5,13 +5,14 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::support::{Cluster, Output, Running, lines, numbers, once, topic_with, wait_for, wait_until};
 
 /// What a wait is given at most.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 /// Answers each line once it has appended its offset to a file. The record at 0 is never done.
 const PYTHON: &str = "\
 import json, sys
@@ -89,7 +90,6 @@ fn wait_for_commit(cluster: &Cluster, topic: &str, end: i64) -> String {
 fn done(metadata: &str) -> i64 {
     let body = metadata.rsplit(':').next().unwrap_or_default();
     let Some(body) = body.strip_prefix('r') else { return 0 };
-    use base64::Engine as _;
     let bytes = base64::engine::general_purpose::STANDARD_NO_PAD.decode(body).expect("base64");
     let length = bytes[1..].iter().rev().fold(0, |length, byte| length << 7 | i64::from(byte & 0x7f));
     if bytes[0] == 1 { length } else { 0 }

@@ -127,7 +127,7 @@ fn no_metadata_is_sent_by_itself_between_a_revoke_and_the_next_assignment() {
     poller.update_client();
     cluster.then([Step::Revoke(vec![("orders", 1)]), Step::Nothing]);
     poller.poll(Duration::from_secs(1), 500);
-    let last_of_first = jobs.iter().filter(|job| job.record.partition == 0).next_back().unwrap();
+    let last_of_first = jobs.iter().rfind(|job| job.record.partition == 0).unwrap();
     worker.shared.ledger().finish(last_of_first.ticket, Outcome::Resolved);
     poller.update_client();
     assert_eq!(cluster.calls_of("begin_commit"), [""; 0]);
