@@ -2,7 +2,8 @@
 //!
 //! One process a record: as many threads as may run at once, each of which takes a record, waits for
 //! its process, resolves the record and takes the next. Nothing passes from thread to thread, which
-//! would cost as much as kq's own part of a spawn. `--persistent`: one task for each process.
+//! would cost as much as kq's own part of a spawn. `--batch`: the same with many records ([`batches`]).
+//! `--persistent`: one task for each process.
 
 mod batches;
 
