@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
@@ -16,6 +16,7 @@ use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid, waitpid};
 
 use super::Program;
+use super::looking::Seen;
 use crate::descriptors::OwnDescriptors;
 
 /// Variables set (`Some`) or taken out (`None`) for a child.
@@ -24,10 +25,9 @@ pub(crate) type Variables = Vec<(OsString, Option<OsString>)>;
 /// A program, its arguments, and the environment that all of its children share.
 pub(crate) struct Launcher {
     program: Program,
+    /// The same, as its file is now.
+    seen: Seen,
     variables: Variables,
-    path: CString,
-    /// With the program's path as the first.
-    args: Vec<CString>,
     /// `NAME=value`.
     environment: Vec<CString>,
     attributes: PosixSpawnAttr,
@@ -53,9 +53,7 @@ impl Launcher {
         let mut environment: Vec<CString> =
             inherited.map(|(name, value)| entry(&name, &value)).collect::<io::Result<_>>()?;
         append(&variables, &mut environment)?;
-        let path = CString::new(program.path.as_os_str().as_bytes())?;
-        let args = program.args.iter().map(|word| Ok(CString::new(word.as_bytes())?));
-        let args = std::iter::once(Ok(path.clone())).chain(args).collect::<io::Result<_>>()?;
+        let seen = Seen::new(program.clone())?;
         let mut attributes = PosixSpawnAttr::init()?;
         attributes.set_flags(
             PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
@@ -66,10 +64,10 @@ impl Launcher {
         attributes.set_sigmask(&SigSet::empty())?;
         // This process ignores it, as Rust's runtime does: a command must not.
         attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
-        Ok(Self { program, variables, path, args, environment, attributes, own })
+        Ok(Self { program, seen, variables, environment, attributes, own })
     }
 
-    /// What is started.
+    /// What is started, as it was found at first.
     pub(crate) fn program(&self) -> &Program {
         &self.program
     }
@@ -92,16 +90,19 @@ impl Launcher {
         {
             actions.add_dup2(from, to)?;
         }
-        let pid = posix_spawn(self.path.as_c_str(), &actions, &self.attributes, &self.args, &environment)?;
+        let exec = self.seen.now()?;
+        let pid = posix_spawn(exec.path.as_c_str(), &actions, &self.attributes, &exec.args, &environment)
+            .map_err(|e| self.seen.explain(e.into()))?;
         let pid = Pid::from_raw(pid.as_raw()).ok_or_else(|| io::Error::other("a child without a pid"))?;
         Ok(Child { pid, stdout: stdout.into(), stderr: stderr.into() })
     }
 
-    /// The same child as a [`Command`], with all three pipes.
-    pub(crate) fn command(&self) -> Command {
+    /// The same child as a [`Command`], with all three pipes. An error says why its program can't be run.
+    pub(crate) fn command(&self) -> io::Result<Command> {
+        let exec = self.seen.now()?;
         self.own.close_on_exec();
-        let mut command = Command::new(&self.program.path);
-        command.args(&self.program.args).process_group(0);
+        let mut command = Command::new(&exec.program.path);
+        command.args(&exec.program.args).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         for (name, value) in &self.variables {
             match value {
@@ -109,7 +110,12 @@ impl Launcher {
                 None => command.env_remove(name),
             };
         }
-        command
+        Ok(command)
+    }
+
+    /// Why it could not be started, in the words that tell most.
+    pub(crate) fn explain(&self, e: io::Error) -> io::Error {
+        self.seen.explain(e)
     }
 }
 

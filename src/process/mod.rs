@@ -8,6 +8,7 @@ pub(crate) mod groups;
 pub(crate) mod guard;
 pub(crate) mod input;
 pub(crate) mod launcher;
+mod looking;
 mod pipes;
 pub(crate) mod program;
 

@@ -18,6 +18,17 @@ pub(crate) struct Program {
     pub args: Vec<OsString>,
     /// The command as the user gave it, for errors.
     pub shown: String,
+    origin: Option<Origin>,
+}
+
+/// Where a program was found, so that it can be looked for again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Origin {
+    command: Vec<OsString>,
+    search: Option<OsString>,
+    cwd: PathBuf,
+    /// The file itself: that of a script where the shell runs it.
+    file: PathBuf,
 }
 
 const SHELL: &str = "/bin/sh";
@@ -29,6 +40,7 @@ impl Program {
             path: SHELL.into(),
             args: vec!["-c".into(), script.to_owned()],
             shown: script.to_string_lossy().into_owned(),
+            origin: None,
         }
     }
 
@@ -43,6 +55,24 @@ impl Program {
         if args.is_empty() && needs_shell(name) && !cwd.join(name).exists() {
             return Ok(Self::shell(name));
         }
+        Self::find(command, search, cwd)
+    }
+
+    /// The file that was looked at to find out how it is run; `None` for a line for the shell.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.origin.as_ref().map(|origin| origin.file.as_path())
+    }
+
+    /// The same command, as it is found now: its file may be another one, and run in another way.
+    pub(crate) fn again(&self) -> anyhow::Result<Self> {
+        match &self.origin {
+            Some(Origin { command, search, cwd, .. }) => Self::find(command, search.as_deref(), cwd),
+            None => Ok(self.clone()),
+        }
+    }
+
+    fn find(command: &[OsString], search: Option<&OsStr>, cwd: &Path) -> anyhow::Result<Self> {
+        let Some((name, args)) = command.split_first() else { bail!("no command given") };
         let shown = command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
         let path = find(name, search, cwd).map_err(|e| {
             if needs_shell(name) && !args.is_empty() {
@@ -66,11 +96,17 @@ impl Program {
                 interpreter.display()
             );
         }
+        let origin = Some(Origin {
+            command: command.to_vec(),
+            search: search.map(OsStr::to_owned),
+            cwd: cwd.to_owned(),
+            file: path.clone(),
+        });
         if is_bare_script(start.as_deref()) {
             let args = std::iter::once(path.into_os_string()).chain(args.iter().cloned()).collect();
-            return Ok(Self { path: SHELL.into(), args, shown });
+            return Ok(Self { path: SHELL.into(), args, shown, origin });
         }
-        Ok(Self { path, args: args.to_vec(), shown })
+        Ok(Self { path, args: args.to_vec(), shown, origin })
     }
 }
 
@@ -194,6 +230,21 @@ mod tests {
         let program = resolve(dir.path(), &["./bare", "x"]).unwrap();
         assert_eq!(program.path, Path::new("/bin/sh"));
         assert_eq!(program.args, [dir.path().join("./bare").into_os_string(), "x".into()]);
+    }
+
+    #[test]
+    fn a_program_that_changed_is_found_again_and_never_taken_for_a_line_of_the_shell() {
+        let dir = tempfile::tempdir().unwrap();
+        file(dir.path(), "my handler", b"cat\n", 0o755);
+        let program = resolve(dir.path(), &["./my handler"]).unwrap();
+        assert_eq!(program.path, Path::new("/bin/sh"));
+        assert_eq!(program.file(), Some(&*dir.path().join("./my handler")));
+        file(dir.path(), "my handler", b"#!/bin/sh\n", 0o755);
+        assert_eq!(program.again().unwrap().path, dir.path().join("./my handler"));
+        std::fs::remove_file(dir.path().join("my handler")).unwrap();
+        assert!(format!("{:#}", program.again().unwrap_err()).contains("No such file"));
+        let line = resolve(dir.path(), &["cat | wc -c"]).unwrap();
+        assert_eq!((line.file(), line.again().unwrap()), (None, line.clone()));
     }
 
     #[test]

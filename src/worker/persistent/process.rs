@@ -100,7 +100,8 @@ impl Process {
     /// Starts one, whose records belong to `owners`.
     pub(super) fn spawn(around: &Surroundings, owners: &Owners) -> io::Result<Self> {
         let runner = &around.runner;
-        let mut child = Command::from(runner.launcher.command()).kill_on_drop(true).spawn()?;
+        let mut command = Command::from(runner.launcher.command()?);
+        let mut child = command.kill_on_drop(true).spawn().map_err(|e| runner.launcher.explain(e))?;
         let pid = child.id().map_or(0, |pid| pid as i32);
         Ok(Self {
             stdin: child.stdin.take().map(to_sender).transpose()?,
