@@ -195,11 +195,11 @@ pub(crate) struct Args {
     pub pass_credentials: bool,
 
     /// Further attempts after the first
-    #[arg(long, value_name = "N", default_value = "3", help_heading = "Failing")]
+    #[arg(long, value_name = "N", default_value = "5", help_heading = "Failing")]
     pub retries: u32,
 
-    /// The wait before a retry: up to FIRST, doubled each time, at most MAX
-    #[arg(long, value_name = "FIRST..MAX", default_value = "500ms..30s", help_heading = "Failing")]
+    /// The wait before a retry: half of FIRST to FIRST, doubled each time, at most MAX
+    #[arg(long, value_name = "FIRST..MAX", default_value = "1s..1m", help_heading = "Failing")]
     pub backoff: Backoff,
 
     /// What exit statuses mean instead: ok, retry, fail, skip, stop

@@ -1,4 +1,4 @@
-//! When to try again: exponential backoff with full jitter. Pure: no clock, no IO, the RNG injected.
+//! When to try again: exponential backoff with equal jitter. Pure: no clock, no IO, the RNG injected.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +10,9 @@ use crate::clock::duration;
 
 /// A retry schedule, after "Exponential Backoff And Jitter" (AWS Architecture
 /// Blog): the ceiling of attempt n is `first * 2^n`, at most `max`, and the
-/// delay is drawn evenly from zero to it ("full jitter"), so that many clients that
-/// fail at the same time do not retry at the same time.
+/// delay is half of it and a random part of the other half ("equal jitter"). So many clients that
+/// fail at the same time do not retry at the same time, and no row of retries is over in a moment:
+/// what a command needs has time to start again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -34,7 +35,7 @@ impl Backoff {
     /// gives a number from 0 up to 1; a number outside is clamped to that range.
     pub(crate) fn delay(&self, attempt: u32, random: impl FnOnce() -> f64) -> Duration {
         let random = random();
-        let share = if random.is_nan() { 1.0 } else { random.clamp(0.0, 1.0) };
+        let share = if random.is_nan() { 1.0 } else { 0.5 + random.clamp(0.0, 1.0) / 2.0 };
         let ceiling = self.ceiling(attempt);
         Duration::try_from_secs_f64(ceiling.as_secs_f64() * share).map_or(ceiling, |delay| delay.min(ceiling))
     }
@@ -43,10 +44,10 @@ impl Backoff {
 impl FromStr for Backoff {
     type Err = anyhow::Error;
 
-    /// `500ms..30s`, or one duration for a ceiling that does not grow.
+    /// `1s..1m`, or one duration for a ceiling that does not grow.
     fn from_str(s: &str) -> Result<Self> {
         let duration = |text| duration::parse(text).map_err(anyhow::Error::msg);
-        let example = || format!("bad backoff {s:?}: give FIRST..MAX, as in 500ms..30s");
+        let example = || format!("bad backoff {s:?}: give FIRST..MAX, as in 1s..1m");
         let (first, max) = s.split_once("..").unwrap_or((s, s));
         let first = duration(first).with_context(example)?;
         let max = duration(max).with_context(example)?;
@@ -77,11 +78,17 @@ mod tests {
     }
 
     #[test]
-    fn the_random_number_is_the_share_of_the_ceiling() {
+    fn half_of_the_ceiling_is_fixed_and_the_random_number_is_the_share_of_the_rest() {
         let backoff = backoff("1s..8s");
-        assert_eq!(backoff.delay(1, || 0.0), Duration::ZERO);
-        assert_eq!(backoff.delay(1, || 0.5), Duration::from_secs(1));
-        assert_eq!(backoff.delay(9, || 0.25), Duration::from_secs(2));
+        assert_eq!(backoff.delay(1, || 0.0), Duration::from_secs(1));
+        assert_eq!(backoff.delay(1, || 0.5), Duration::from_millis(1500));
+        assert_eq!(backoff.delay(9, || 0.25), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn the_default_of_five_retries_outlasts_a_restart() {
+        let in_all = |random: f64| (0..5).map(|n| backoff("1s..1m").delay(n, || random)).sum::<Duration>();
+        assert_eq!((in_all(0.0), in_all(1.0)), (Duration::from_millis(15_500), Duration::from_secs(31)));
     }
 
     #[test]
@@ -113,7 +120,10 @@ mod tests {
             let ceiling = backoff.ceiling(attempt);
             prop_assert!(first <= ceiling && ceiling <= max);
             prop_assert!(ceiling <= backoff.ceiling(attempt.saturating_add(1)));
-            prop_assert!(backoff.delay(attempt, || random) <= ceiling);
+            let delay = backoff.delay(attempt, || random);
+            prop_assert!(delay <= ceiling);
+            // Seconds as a float: exact to a microsecond and a share of it.
+            prop_assert!(delay.as_secs_f64() >= ceiling.as_secs_f64() / 2.0 * 0.999_999 - 1e-6);
         }
     }
 }

@@ -64,7 +64,7 @@ fn the_record_is_in_the_environment() {
         ("KQ_RECORD_KEY", "key"),
         ("KQ_RECORD_KEY_BASE64", "a2V5"),
         ("KQ_RECORD_ATTEMPT", "1"),
-        ("KQ_RECORD_MAX_ATTEMPTS", "4"),
+        ("KQ_RECORD_MAX_ATTEMPTS", "6"),
         ("KQ_RECORD_ID", &format!("{topic}/0/0")),
         ("KQ_RECORD_HEADERS", r#"[["h","v"],["n",null]]"#),
         ("KQ_RECORD_GROUP", "mine"),
