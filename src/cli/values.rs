@@ -8,7 +8,7 @@ use crate::reading::membership::GroupProtocol;
 use crate::record::codec::Codec;
 use crate::record::decode::Decode;
 use crate::sending::settings::Acks;
-use crate::worker::{OnFailure, Order};
+use crate::worker::{OnFailure, OnOutage, Order};
 
 /// A value of the list, by its name.
 pub(super) fn one_of<T: Named + Send + Sync>() -> impl TypedValueParser<Value = T> {
@@ -80,6 +80,18 @@ pub(super) fn on_failure() -> impl TypedValueParser<Value = OnFailure> {
             OnFailure::Skip => "Continue; the record is committed as if it had succeeded",
             OnFailure::Retry => "Try again without a limit, with the longest backoff",
             OnFailure::Dlq => "Send it to --dlq, then continue",
+        })
+    })
+}
+
+/// `--on-outage`
+pub(super) fn on_outage() -> impl TypedValueParser<Value = OnOutage> {
+    described(|on_outage| {
+        Some(match on_outage {
+            OnOutage::Pause => {
+                "Try one record at a time until one is done; meanwhile at most one is given up in each longest --backoff"
+            }
+            OnOutage::Stop => "Stop the worker; the record is not committed",
         })
     })
 }

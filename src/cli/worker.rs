@@ -10,7 +10,7 @@ use crate::cli::{sizes, values};
 use crate::clock::backoff::Backoff;
 use crate::clock::{duration, now_ms};
 use crate::reading::bounds::{self, End, Start};
-use crate::worker::{Address, ExitMap, OnFailure, Order, Rate};
+use crate::worker::{Address, ExitMap, OnFailure, OnOutage, Order, Rate};
 
 /// Run a command for each record
 ///
@@ -38,7 +38,8 @@ use crate::worker::{Address, ExitMap, OnFailure, Order, Rate};
 /// killed: do not change it.
 ///
 /// Its exit status decides: 0 the record is done; 65 or 100 it can never be done (--on-failure at
-/// once); 78, 126 or 127 the command itself is broken (kq stops with 78). After any other status,
+/// once); 78, 126 or 127 the command itself is broken: kq stops with 78, but tries again for 30 s where
+/// it has worked before, as at a deploy. After any other status,
 /// a signal or a time-out the record is tried again, --retries times, then --on-failure decides.
 /// The status of a command that kq terminated (TERM) does not count: after a time-out its record
 /// has failed, otherwise its record runs again.
@@ -198,6 +199,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "5", help_heading = "Failing")]
     pub retries: u32,
 
+    /// Instead of --retries: a record is tried for so long from its first attempt on
+    #[arg(long, value_name = "DURATION", value_parser = positive, conflicts_with = "retries", help_heading = "Failing")]
+    pub retry_for: Option<Duration>,
+
     /// The wait before a retry: half of FIRST to FIRST, doubled each time, at most MAX
     #[arg(long, value_name = "FIRST..MAX", default_value = "1s..1m", help_heading = "Failing")]
     pub backoff: Backoff,
@@ -214,9 +219,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TOPIC", help_heading = "Failing")]
     pub dlq: Option<String>,
 
-    /// Stop when so many records failed for good with no success between them; 0 never stops
-    #[arg(long, value_name = "N", default_value = "100", help_heading = "Failing")]
+    /// So many records that failed for good with no success between them are an outage of what the command
+    /// needs; 0 is never. Records that can never be done (65, 100, "fail") do not count
+    #[arg(long, value_name = "N", default_value = "20", help_heading = "Failing")]
     pub max_consecutive_failures: u32,
+
+    /// What follows on such an outage [default: pause; stop with -n, -e, --until or --idle]
+    #[arg(long, value_name = "WHAT", value_parser = values::on_outage(), help_heading = "Failing")]
+    pub on_outage: Option<OnOutage>,
 
     /// Serve /metrics (Prometheus), /livez and /readyz there; `:9100` is all of this machine's addresses
     #[arg(long, value_name = "[HOST]:PORT", help_heading = "Seeing it work")]

@@ -25,6 +25,11 @@ impl Backoff {
         Self { first, max: max.max(first) }
     }
 
+    /// The longest delay of all.
+    pub(crate) fn max(&self) -> Duration {
+        self.max
+    }
+
     /// The longest delay before retry `attempt`, where 0 is the first retry.
     pub(crate) fn ceiling(&self, attempt: u32) -> Duration {
         let factor = 1u32.checked_shl(attempt).unwrap_or(u32::MAX);

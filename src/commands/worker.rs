@@ -17,7 +17,7 @@ use crate::record::decode::Decode;
 use crate::record::escape::unescape;
 use crate::stderr;
 use crate::worker::settings::{Credentials, Ending, Failing, Mode, OutputTopic, Reading, Running};
-use crate::worker::{self, Batching, OnFailure, Policy, Settings};
+use crate::worker::{self, Batching, OnFailure, OnOutage, Policy, Retries, Settings};
 
 /// Runs the worker to its end, which does not wait for a stderr that is not read.
 pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
@@ -37,6 +37,7 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
     let group = group(args, config, &topics)?;
     let policy = policy(args, &topics)?;
     let output = output(args, &topics)?;
+    let ends = args.end || args.until.is_some() || args.count.is_some() || args.idle.is_some();
     Ok(Settings {
         program,
         topics,
@@ -71,6 +72,7 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
             backoff: args.backoff,
             dead_letters: args.dlq.clone(),
             max_consecutive_failures: args.max_consecutive_failures,
+            on_outage: args.on_outage.unwrap_or(if ends { OnOutage::Stop } else { OnOutage::Pause }),
         },
         ending: Ending {
             drain: args.drain,
@@ -157,7 +159,7 @@ fn policy(args: &Args, topics: &Selection) -> anyhow::Result<Policy> {
     let default = if args.dlq.is_some() { OnFailure::Dlq } else { OnFailure::Stop };
     let policy = Policy {
         exit_map: args.exit_map.clone().unwrap_or_default(),
-        retries: args.retries,
+        retries: args.retry_for.map_or(Retries::Count(args.retries), Retries::For),
         on_failure: args.on_failure.unwrap_or(default),
     };
     match &args.dlq {

@@ -19,7 +19,6 @@ use super::ledger::Job;
 use super::oneshot::{Run, Runner};
 use super::output::{Output, deliver};
 use super::persistent::{Common, Pool, Surroundings, Timing};
-use super::policy::Ended;
 use super::printer::Printer;
 use super::resolver::{Resolver, START_PAUSE, Undelivered};
 use super::shared::{Shared, Taken};
@@ -112,8 +111,8 @@ impl Threads {
                 resolver.sent(&job, outcome);
             }
             shared.notify_completed();
-            if let Ended::NotStarted(_) = run.attempt.ended {
-                // Whatever the machine lacks, the next record lacks it too.
+            if resolver.could_not_run(&run.attempt.ended) {
+                // Whatever is lacking, the next record lacks it too.
                 std::thread::sleep(START_PAUSE);
             }
         }
@@ -207,10 +206,11 @@ impl Dispatcher {
             }
             Completion::Ran { job, attempt, printed } => {
                 // A record that is tried again, and did not ask for it, ended its process.
-                if attempt.retry_after.is_none() && self.resolver.is_retried(&attempt.ended, job.attempt) {
+                let now = Instant::now();
+                if attempt.retry_after.is_none() && self.resolver.is_retried(&job, &attempt.ended, now) {
                     pool.suspect(job.ticket, &self.shared.ledger());
                 }
-                let letter = self.resolver.ran(job, &attempt, printed, Instant::now());
+                let letter = self.resolver.ran(job, &attempt, printed, now);
                 return letter.map(Sending::DeadLetter);
             }
             Completion::Sent { job, outcome } => self.resolver.sent(&job, outcome),

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use http_body_util::Full;
@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
+use super::ledger::Standing;
 use super::metrics;
 use super::observer::Watch;
 use super::shared::Shared;
@@ -147,8 +148,18 @@ impl State {
         if !self.shared.pulse.was_assigned() {
             return Err("the group has not assigned partitions yet".into());
         }
-        match self.watch.away_since() {
-            Some(since) => Err(format!("no contact to the cluster for {} s", since.elapsed().as_secs())),
+        if let Some(since) = self.watch.away_since() {
+            return Err(format!("no contact to the cluster for {} s", since.elapsed().as_secs()));
+        }
+        if let Some(lack) = self.shared.health.lack() {
+            return Err(format!("no command can be started: {lack}"));
+        }
+        let pause = self.shared.ledger().outage.standing(Instant::now());
+        match pause {
+            Some(Standing { lasts, failed_probes }) => Err(format!(
+                "paused for {} s: records failed in a row, and {failed_probes} attempts since",
+                lasts.as_secs()
+            )),
             None => Ok(()),
         }
     }

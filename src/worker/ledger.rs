@@ -4,9 +4,14 @@
 mod batches;
 mod commits;
 mod flow;
+mod front;
 mod job;
 mod leaving;
+mod outage;
 mod partition;
+mod probing;
+mod tried;
+mod trying;
 mod view;
 mod waits;
 
@@ -24,6 +29,8 @@ use partition::{Item, Load, Parked, Partition, Passed, Running, Stored, weight};
 
 pub(super) use commits::{Commits, Pace};
 pub(super) use job::{Job, Outcome, Ticket};
+pub(crate) use outage::OnOutage;
+pub(super) use outage::{Fate, GivenUp, Outage, Standing};
 pub(super) use view::PartitionStatus;
 
 /// How much is held at most.
@@ -78,6 +85,8 @@ pub(super) struct Ledger {
     all_paused: bool,
     /// Where commands take many records at once.
     batches: Option<Batches>,
+    /// While it lasts, one record at a time is given out.
+    pub(super) outage: Outage,
 }
 
 impl Ledger {
@@ -105,6 +114,7 @@ impl Ledger {
             stopped: false,
             all_paused: false,
             batches: None,
+            outage: Outage::default(),
         }
     }
 
@@ -145,6 +155,7 @@ impl Ledger {
             done_before: None,
             position,
             high: None,
+            front: None,
         };
         self.partitions.insert(self.last_epoch, partition);
     }
@@ -342,6 +353,9 @@ impl Ledger {
         if self.stopped || self.running >= self.limits.jobs {
             return None;
         }
+        if self.outage.pause_number().is_some() {
+            return if self.may_start_now(now) { self.next_probe(now) } else { None };
+        }
         while let Some(due) = self.retries.first_entry().filter(|due| due.key().0 <= now) {
             let (epoch, lane, item) = due.remove();
             if let Some(partition) = self.partitions.get_mut(&epoch) {
@@ -356,40 +370,53 @@ impl Ledger {
         if !self.may_start_now(now) {
             return None;
         }
+        self.next_in_turn(now)
+    }
+
+    /// The next record of the next partition that has one which may run.
+    fn next_in_turn(&mut self, now: Instant) -> Option<Job> {
         while let Some(epoch) = self.turns.pop_front() {
             let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
             partition.in_turn = false;
-            let Some((lane, mut item)) = partition.lanes.pop() else { continue };
+            let Some((lane, item)) = partition.lanes.pop() else { continue };
             if item.due.is_some_and(|due| due > now) {
                 self.delay(epoch, lane, item);
                 continue;
             }
-            let bytes = weight(&item.record);
-            if let Some(due) = item.due.take() {
-                partition.delayed.remove(&(due, item.record.offset));
-            }
-            if let Some(rate) = &mut self.rate {
-                rate.take(now);
-            }
-            partition.queued_bytes -= bytes;
-            self.queued.remove(bytes);
-            self.running += 1;
-            let record = Arc::clone(&item.record);
-            let (offset, attempt) = (record.offset, item.attempts + 1);
-            partition.running.insert(offset, Running { item, lane, since: now });
-            self.take_turn(epoch);
-            // Room was made: what is parked may come in.
-            if self.partitions.get(&epoch).is_some_and(|partition| !partition.parked.is_empty()) {
-                self.admit(epoch);
-            }
-            return Some(Job { ticket: Ticket { epoch, offset }, record, attempt, lane });
+            return Some(self.start(epoch, lane, item, now));
         }
         None
     }
 
-    /// Whether [`Ledger::next`] would give another one out.
+    /// Gives out a record that was taken out of its queue.
+    fn start(&mut self, epoch: u64, lane: Option<Lane>, mut item: Item, now: Instant) -> Job {
+        if let Some(rate) = &mut self.rate {
+            rate.take(now);
+        }
+        let bytes = weight(&item.record);
+        self.queued.remove(bytes);
+        self.running += 1;
+        let record = Arc::clone(&item.record);
+        let (offset, attempt) = (record.offset, item.attempt(self.outage.pause_number()));
+        if let Some(partition) = self.partitions.get_mut(&epoch) {
+            partition.queued_bytes -= bytes;
+            if let Some(due) = item.due.take() {
+                partition.delayed.remove(&(due, offset));
+            }
+            partition.running.insert(offset, Running { item, lane, since: now });
+            self.take_turn(epoch);
+        }
+        // Room was made: what is parked may come in.
+        if self.partitions.get(&epoch).is_some_and(|partition| !partition.parked.is_empty()) {
+            self.admit(epoch);
+        }
+        Job { ticket: Ticket { epoch, offset }, record, attempt, lane }
+    }
+
+    /// Whether [`Ledger::next`] would give another one out, leaving retries aside.
     pub(super) fn can_start(&self) -> bool {
-        !self.stopped && !self.are_all_busy() && !self.turns.is_empty()
+        let is_paused = self.outage.pause_number().is_some();
+        !self.stopped && !is_paused && !self.are_all_busy() && !self.turns.is_empty()
     }
 
     /// Whether as many commands run as may.
@@ -397,9 +424,23 @@ impl Ledger {
         self.batches.as_ref().map_or(self.running, Batches::running) >= self.limits.jobs
     }
 
-    /// When the next retry is due, or the end of a delay.
+    /// When the next retry is due, or the next probe of an outage. `None` while as many run as may.
     pub(super) fn next_retry(&self) -> Option<Instant> {
-        self.retries.first_key_value().map(|((due, _), _)| *due)
+        if self.are_all_busy() {
+            return None;
+        }
+        let retry = self.retries.first_key_value().map(|((due, _), _)| *due);
+        match self.outage.next_probe() {
+            None => retry,
+            Some(_) if self.is_probing() => None,
+            Some(probe) => {
+                if self.has_ready() {
+                    Some(probe)
+                } else {
+                    retry.map(|due| due.max(probe))
+                }
+            }
+        }
     }
 
     /// Takes note of how a job ended. False for a ticket of an ended epoch: nothing follows from it.
@@ -408,7 +449,7 @@ impl Ledger {
             return self.finish_all(&[ticket], outcome);
         }
         let Some(partition) = self.partitions.get_mut(&ticket.epoch) else { return false };
-        let Some(Running { mut item, lane, since: _ }) = partition.running.remove(&ticket.offset) else {
+        let Some(Running { mut item, lane, since }) = partition.running.remove(&ticket.offset) else {
             return false;
         };
         self.running -= 1;
@@ -424,7 +465,9 @@ impl Ledger {
                 self.unresolved -= 1;
             }
             Outcome::Retry(due) | Outcome::Again(due) if !self.stopped && !partition.draining => {
-                item.attempts += u32::from(matches!(outcome, Outcome::Retry(_)));
+                if matches!(outcome, Outcome::Retry(_)) {
+                    item.spend(since, &self.outage);
+                }
                 let bytes = weight(&item.record);
                 partition.retrying += 1;
                 partition.waiting.add(bytes);

@@ -26,6 +26,7 @@ struct Standing {
     rate: f64,
     in_flight: usize,
     lag: Option<u64>,
+    paused: bool,
     ending: bool,
 }
 
@@ -38,6 +39,9 @@ impl Standing {
         let _ = write!(line, ", {}/s, {} in flight", HumanCount(self.rate.round() as u64), self.in_flight);
         if let Some(lag) = self.lag {
             let _ = write!(line, ", lag {}", HumanCount(lag));
+        }
+        if self.paused {
+            line.push_str(", paused");
         }
         if self.ending {
             line.push_str(", ending");
@@ -61,9 +65,9 @@ pub(super) async fn show(live: &'static Live, shared: Arc<Shared>) {
         let rate = past.front().map_or(0.0, |(then, before)| {
             (done - before) as f64 / now.duration_since(*then).as_secs_f64().max(TICK.as_secs_f64())
         });
-        let (in_flight, partitions) = {
+        let (in_flight, partitions, paused) = {
             let ledger = shared.ledger();
-            (ledger.running(), ledger.partitions())
+            (ledger.running(), ledger.partitions(), ledger.outage.pause_number().is_some())
         };
         let standing = Standing {
             done,
@@ -71,6 +75,7 @@ pub(super) async fn show(live: &'static Live, shared: Arc<Shared>) {
             rate,
             in_flight,
             lag: partitions.iter().filter_map(|status| status.lag).reduce(|a, b| a + b),
+            paused,
             ending: shared.stopping().is_some(),
         };
         live.show(&standing.line());
@@ -87,7 +92,8 @@ mod tests {
         assert_eq!(standing.line(), "12,345 done, 100/s, 8 in flight");
         standing.failed = 2;
         standing.lag = Some(1_000);
+        standing.paused = true;
         standing.ending = true;
-        assert_eq!(standing.line(), "12,345 done, 2 failed, 100/s, 8 in flight, lag 1,000, ending");
+        assert_eq!(standing.line(), "12,345 done, 2 failed, 100/s, 8 in flight, lag 1,000, paused, ending");
     }
 }

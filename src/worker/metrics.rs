@@ -88,6 +88,12 @@ impl Collector for Worker {
         load.encode(encoder)?;
         gauge(
             encoder,
+            "kq_worker_paused",
+            "Whether an outage of what the command needs is waited for, one record at a time",
+            f64::from(u8::from(load.is_paused)),
+        )?;
+        gauge(
+            encoder,
             "kq_worker_connected",
             "Whether a broker of the cluster can be reached",
             f64::from(u8::from(self.watch.away_since().is_none())),
@@ -136,11 +142,17 @@ struct Load {
     running: usize,
     queued: usize,
     oldest_start: Option<Instant>,
+    is_paused: bool,
 }
 
 impl Load {
     fn of(ledger: &Ledger) -> Self {
-        Self { running: ledger.running(), queued: ledger.queued(), oldest_start: ledger.oldest_start() }
+        Self {
+            running: ledger.running(),
+            queued: ledger.queued(),
+            oldest_start: ledger.oldest_start(),
+            is_paused: ledger.outage.pause_number().is_some(),
+        }
     }
 
     fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -181,6 +193,17 @@ fn encode_partitions(encoder: &mut DescriptorEncoder<'_>, partitions: &[Partitio
         "kq_worker_span_records",
         "How far an assigned partition is read ahead of its oldest record that is not done",
         partitions.iter().map(|status| (labels(&status.name), status.span as f64)),
+    )?;
+    let now = Instant::now();
+    let held = |status: &PartitionStatus| {
+        status.held_since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64())
+    };
+    family(
+        encoder,
+        "kq_worker_oldest_unresolved_seconds",
+        "How long an assigned partition has waited for its oldest record that is not done, also while that \
+         waits for a retry; 0 where nothing is open",
+        partitions.iter().map(|status| (labels(&status.name), held(status))),
     )
 }
 

@@ -26,11 +26,13 @@ mod consumer;
 mod dead_letter;
 mod deadline;
 mod delay;
+mod deploy;
 mod dispatch;
 mod ending;
 mod endpoint;
 mod environment;
 mod filtering;
+mod health;
 mod lanes;
 mod ledger;
 mod live;
@@ -54,6 +56,7 @@ pub(crate) mod settings;
 mod shared;
 mod subscription;
 mod tally;
+mod trouble;
 
 use std::collections::HashMap;
 use std::net::TcpListener;
@@ -100,7 +103,8 @@ use shared::{Shared, StopReason};
 pub(crate) use batch::Batching;
 pub(crate) use endpoint::Address;
 pub(crate) use lanes::Order;
-pub(crate) use policy::{ExitMap, OnFailure, Policy};
+pub(crate) use ledger::OnOutage;
+pub(crate) use policy::{ExitMap, OnFailure, Policy, Retries};
 pub(crate) use rate::Rate;
 pub(crate) use settings::Settings;
 
@@ -268,11 +272,11 @@ impl Core {
     ) -> anyhow::Result<()> {
         let limits = process::TimeLimits { timeout: running.command_timeout, grace: GRACE, slow: SLOW };
         let command = launcher.program().shown.clone();
-        let max_attempts = failing.policy.max_attempts();
         let lines = running.delimiter.clone().map_or(Lines::Json, Lines::Delimited);
+        let policy = failing.policy.clone();
         let dispatcher = Dispatcher {
             shared: Arc::clone(&self.shared),
-            runner: Arc::new(Runner { launcher, limits, max_attempts, decoder: reading.decoder, lines }),
+            runner: Arc::new(Runner { launcher, limits, policy, decoder: reading.decoder, lines }),
             printer: Arc::new(Printer::start(&self.shared)?),
             dead_letters: senders.dead_letters,
             output: senders.output,

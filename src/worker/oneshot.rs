@@ -13,7 +13,7 @@ use super::batch::input::Lines;
 use super::completion::Attempt;
 use super::environment;
 use super::ledger::Job;
-use super::policy::Ended;
+use super::policy::{Ended, Policy};
 use super::shared::Shared;
 use crate::process::{
     self, Ending, Finished, Input, Launcher, MAX_OUTPUT, News, Owner, Task, TimeLimits, Variables,
@@ -25,7 +25,7 @@ use crate::record::decode::{Decoded, Decoder, Form, Scratch};
 pub(super) struct Runner {
     pub launcher: Launcher,
     pub limits: TimeLimits,
-    pub max_attempts: Option<u64>,
+    pub policy: Policy,
     pub decoder: Decoder,
     /// How the records of a batch follow each other on its stdin.
     pub lines: Lines,
@@ -69,8 +69,12 @@ impl Runner {
     fn run_process(&self, job: &Job, value: &[u8], form: Form, shared: &Shared) -> io::Result<Finished> {
         let record = &*job.record;
         let headers = form.owned_headers(&record.headers);
-        let mut variables = environment::of_record(record, headers, job.attempt, self.max_attempts);
-        let wants_it = || shared.ledger().is_live(job.ticket);
+        let mut variables = environment::of_record(record, headers, job.attempt, self.policy.max_attempts());
+        let wants_it = || {
+            // It has started.
+            shared.health.started();
+            shared.ledger().is_live(job.ticket)
+        };
         let owner = Owner { id: job.ticket.epoch, wants_it: &wants_it };
         let mut hear = |news: News<'_>| pass_on(&record.place(), &news, shared);
         let mut run = |variables: &Variables| {
@@ -129,14 +133,15 @@ fn ended(ending: Ending) -> Ended {
     }
 }
 
-/// What it means that a command did not start: that it never will, or that the machine lacks
-/// something now (descriptors, processes, memory; the file is being written).
+/// What it means that a command did not start: that its program can't be run, or that the machine lacks
+/// something now (descriptors, processes, memory).
 pub(super) fn not_started(why: String, e: &io::Error) -> Ended {
     let Some(errno) = Errno::from_io_error(e) else { return Ended::CannotRun(why) };
-    let lasting = [
+    let of_the_program = [
         Errno::NOENT,
         Errno::ACCESS,
         Errno::NOEXEC,
+        Errno::STALE,
         Errno::NOTDIR,
         Errno::LOOP,
         Errno::NAMETOOLONG,
@@ -144,5 +149,30 @@ pub(super) fn not_started(why: String, e: &io::Error) -> Ended {
         Errno::ISDIR,
         Errno::TOOBIG,
     ];
-    if lasting.contains(&errno) { Ended::CannotRun(why) } else { Ended::NotStarted(why) }
+    match errno {
+        Errno::TXTBSY => Ended::BeingWritten(why),
+        // No program is looked at yet.
+        Errno::AGAIN | Errno::NOMEM => Ended::NotStarted(format!("fork: {e}")),
+        errno if of_the_program.contains(&errno) => Ended::CannotRun(why),
+        _ => Ended::NotStarted(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_lacks_is_told_from_what_the_machine_lacks() {
+        let of = |errno: Errno| not_started("./handler".into(), &errno.into());
+        for errno in [Errno::NOENT, Errno::ACCESS, Errno::NOEXEC, Errno::STALE] {
+            assert_eq!(of(errno), Ended::CannotRun("./handler".into()));
+        }
+        assert_eq!(of(Errno::TXTBSY), Ended::BeingWritten("./handler".into()));
+        assert_eq!(of(Errno::MFILE), Ended::NotStarted("./handler".into()));
+        let Ended::NotStarted(why) = of(Errno::AGAIN) else { panic!("it passes") };
+        assert!(why.starts_with("fork: Resource temporarily unavailable"), "{why}");
+        let missing = io::Error::other("its first line names /no/such, which does not exist");
+        assert!(matches!(not_started("./handler".into(), &missing), Ended::CannotRun(_)));
+    }
 }

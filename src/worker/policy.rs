@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
+use super::ledger::GivenUp;
 use crate::named::Named;
 
 /// How one run of the command ended.
@@ -21,6 +23,8 @@ pub(crate) enum Ended {
     NotStarted(String),
     /// It could not be started: not found, not executable, no such interpreter.
     CannotRun(String),
+    /// The same, since its file is being written, which ends by itself.
+    BeingWritten(String),
     /// A persistent command said that this record can't be handled, or broke the protocol over it.
     Protocol(String),
     /// A persistent command asked for the record again, or ended without an answer and with status 0.
@@ -34,7 +38,7 @@ impl fmt::Display for Ended {
             Self::Signal(signal) => write!(f, "killed by signal {signal}"),
             Self::Timeout => write!(f, "timed out"),
             Self::Terminated => write!(f, "terminated"),
-            Self::CannotRun(why) => write!(f, "can't be run: {why}"),
+            Self::CannotRun(why) | Self::BeingWritten(why) => write!(f, "can't be run: {why}"),
             Self::NotStarted(why) => write!(f, "can't be started: {why}"),
             Self::Protocol(why) | Self::Again(why) => write!(f, "{why}"),
         }
@@ -138,12 +142,38 @@ pub(crate) enum Next {
     Broken,
 }
 
+/// How long a record is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retries {
+    /// So many attempts after the first.
+    Count(u32),
+    /// For so long from its first attempt on.
+    For(Duration),
+}
+
+impl Retries {
+    /// Whether the attempt numbered `attempt`, `tried_for` after the first began, is the last.
+    fn are_spent(self, attempt: u32, tried_for: Duration) -> bool {
+        match self {
+            Self::Count(count) => attempt > count,
+            Self::For(limit) => tried_for >= limit,
+        }
+    }
+
+    /// The wait before the next attempt: the last one is not later than asked for.
+    pub(super) fn wait(self, delay: Duration, tried_for: Duration) -> Duration {
+        match self {
+            Self::Count(_) => delay,
+            Self::For(limit) => delay.min(limit.saturating_sub(tried_for)),
+        }
+    }
+}
+
 /// The failure policy of one worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
     pub exit_map: ExitMap,
-    /// Further attempts after the first.
-    pub retries: u32,
+    pub retries: Retries,
     pub on_failure: OnFailure,
 }
 
@@ -169,7 +199,27 @@ impl Policy {
             | Ended::NotStarted(_)
             | Ended::Again(_) => Meaning::Retry,
             Ended::Protocol(_) => Meaning::Permanent,
-            Ended::CannotRun(_) => Meaning::Broken,
+            Ended::CannotRun(_) | Ended::BeingWritten(_) => Meaning::Broken,
+        }
+    }
+
+    /// Whether the exit map, and not the table, says what an end means.
+    pub(super) fn is_mapped(&self, ended: &Ended) -> bool {
+        let Ended::Exit(code) = ended else { return false };
+        u8::try_from(*code).is_ok_and(|code| self.exit_map.0.contains_key(&code))
+    }
+
+    /// Whether an end says that the command itself is broken, by the table: it may be a deploy.
+    pub(super) fn cannot_run(&self, ended: &Ended) -> bool {
+        self.meaning(ended) == Meaning::Broken && !self.is_mapped(ended)
+    }
+
+    /// Why no further attempt follows on an end; `None` where `--exit-map` says to skip it.
+    pub(super) fn given_up(&self, ended: &Ended) -> Option<GivenUp> {
+        match self.meaning(ended) {
+            Meaning::Skip => None,
+            Meaning::Permanent => Some(GivenUp::BadData),
+            Meaning::Ok | Meaning::Retry | Meaning::Broken => Some(GivenUp::Exhausted),
         }
     }
 
@@ -182,16 +232,18 @@ impl Policy {
                 mapped.map_or(matches!(code, 75 | 111), |meaning| *meaning == Meaning::Retry)
             }
             Ended::Terminated | Ended::NotStarted(_) | Ended::Again(_) => true,
-            Ended::Signal(_) | Ended::Timeout | Ended::CannotRun(_) | Ended::Protocol(_) => false,
+            Ended::Signal(_)
+            | Ended::Timeout
+            | Ended::CannotRun(_)
+            | Ended::BeingWritten(_)
+            | Ended::Protocol(_) => false,
         }
     }
 
     /// Why an end that means [`Meaning::Broken`] does, and what a person can do about it.
     pub(crate) fn why_broken(&self, ended: &Ended) -> &'static str {
         match ended {
-            Ended::Exit(code)
-                if u8::try_from(*code).is_ok_and(|code| self.exit_map.0.contains_key(&code)) =>
-            {
+            Ended::Exit(_) if self.is_mapped(ended) => {
                 "--exit-map says stop: it is not committed, and the next start tries it again"
             }
             Ended::Exit(_) => {
@@ -202,13 +254,13 @@ impl Policy {
         }
     }
 
-    /// What to do after the attempt numbered `attempt` (from 1) ended.
-    pub(crate) fn next(&self, ended: &Ended, attempt: u32) -> Next {
+    /// What to do after the attempt numbered `attempt` (from 1) ended, `tried_for` after the first began.
+    pub(crate) fn next(&self, ended: &Ended, attempt: u32, tried_for: Duration) -> Next {
         match self.meaning(ended) {
             Meaning::Ok => Next::Resolved,
             Meaning::Skip => Next::Skipped,
             Meaning::Broken => Next::Broken,
-            Meaning::Retry if attempt <= self.retries => Next::Retry,
+            Meaning::Retry if !self.retries.are_spent(attempt, tried_for) => Next::Retry,
             Meaning::Retry | Meaning::Permanent => match self.on_failure {
                 OnFailure::Stop => Next::Stop,
                 OnFailure::Skip => Next::Skipped,
@@ -223,35 +275,12 @@ impl Policy {
         self.on_failure == OnFailure::Dlq
     }
 
-    /// How many attempts a record gets; `None` is without end.
+    /// How many attempts a record gets; `None` where that is without end, or a matter of time.
     pub(crate) fn max_attempts(&self) -> Option<u64> {
-        (self.on_failure != OnFailure::Retry).then_some(u64::from(self.retries) + 1)
-    }
-}
-
-/// Tells an outage from single bad records: counts those that failed for good with no success between them.
-#[derive(Clone, Debug)]
-pub(super) struct Breaker {
-    limit: u32,
-    in_a_row: u32,
-}
-
-impl Breaker {
-    /// Opens at `limit` failures in a row; 0 never opens.
-    pub(super) fn new(limit: u32) -> Self {
-        Self { limit, in_a_row: 0 }
-    }
-
-    /// A record succeeded.
-    pub(super) fn success(&mut self) {
-        self.in_a_row = 0;
-    }
-
-    /// A record failed for good. True where that opens the circuit: this record
-    /// is neither dead-lettered nor skipped any more.
-    pub(super) fn failure(&mut self) -> bool {
-        self.in_a_row = self.in_a_row.saturating_add(1);
-        self.limit > 0 && self.in_a_row >= self.limit
+        match self.retries {
+            Retries::Count(count) if self.on_failure != OnFailure::Retry => Some(u64::from(count) + 1),
+            _ => None,
+        }
     }
 }
 
@@ -262,7 +291,7 @@ mod tests {
 
     fn policy(on_failure: OnFailure, map: &str) -> Policy {
         let exit_map = if map.is_empty() { ExitMap::default() } else { map.parse().unwrap() };
-        Policy { exit_map, retries: 3, on_failure }
+        Policy { exit_map, retries: Retries::Count(3), on_failure }
     }
 
     #[test]
@@ -301,8 +330,8 @@ mod tests {
 
     #[test]
     fn a_permanent_failure_spends_no_retry() {
-        assert_eq!(policy(OnFailure::Dlq, "").next(&Ended::Exit(65), 1), Next::DeadLetter);
-        assert_eq!(policy(OnFailure::Dlq, "").next(&Ended::Exit(127), 1), Next::Broken);
+        assert_eq!(policy(OnFailure::Dlq, "").next(&Ended::Exit(65), 1, Duration::ZERO), Next::DeadLetter);
+        assert_eq!(policy(OnFailure::Dlq, "").next(&Ended::Exit(127), 1, Duration::ZERO), Next::Broken);
     }
 
     #[test]
@@ -315,29 +344,37 @@ mod tests {
     }
 
     #[test]
-    fn the_breaker_counts_failures_with_no_success_between() {
-        let mut breaker = Breaker::new(3);
-        assert!(!breaker.failure());
-        assert!(!breaker.failure());
-        breaker.success();
-        assert!(!breaker.failure());
-        assert!(!breaker.failure());
-        assert!(breaker.failure());
-        let mut never = Breaker::new(0);
-        assert!((0..1000).all(|_| !never.failure()));
+    fn a_record_is_tried_for_as_long_as_asked_for_and_its_last_attempt_is_not_later() {
+        let minute = Duration::from_mins(1);
+        let policy = Policy { retries: Retries::For(minute), ..policy(OnFailure::Dlq, "") };
+        let next = |tried_for| policy.next(&Ended::Exit(1), 99, tried_for);
+        assert_eq!(next(Duration::from_secs(59)), Next::Retry);
+        assert_eq!(next(minute), Next::DeadLetter);
+        assert_eq!(policy.max_attempts(), None);
+        assert_eq!(policy.retries.wait(minute, Duration::from_secs(50)), Duration::from_secs(10));
+        assert_eq!(Retries::Count(1).wait(minute, Duration::from_secs(50)), minute);
+    }
+
+    #[test]
+    fn what_may_be_a_deploy_is_what_the_table_calls_broken() {
+        let policy = policy(OnFailure::Dlq, "78=stop,126=retry");
+        let of = |code| policy.cannot_run(&Ended::Exit(code));
+        assert_eq!([78, 126, 127, 1].map(of), [false, false, true, false]);
+        assert!(policy.cannot_run(&Ended::BeingWritten(String::new())));
     }
 
     proptest! {
         #[test]
         fn a_record_gets_exactly_one_attempt_more_than_retries(retries in 0..20u32, code in 1..64i32) {
-            let policy = Policy { exit_map: ExitMap::default(), retries, on_failure: OnFailure::Dlq };
-            let attempts = (1..=100u32).find(|&n| policy.next(&Ended::Exit(code), n) != Next::Retry);
+            let policy = Policy { retries: Retries::Count(retries), ..policy(OnFailure::Dlq, "") };
+            let next = |n| policy.next(&Ended::Exit(code), n, Duration::ZERO);
+            let attempts = (1..=100u32).find(|&n| next(n) != Next::Retry);
             prop_assert_eq!(attempts.map(u64::from), policy.max_attempts());
         }
 
         #[test]
         fn retry_for_ever_never_gives_up(attempt in 1..u32::MAX, code in 1..64i32) {
-            prop_assert_eq!(policy(OnFailure::Retry, "").next(&Ended::Exit(code), attempt), Next::Retry);
+            prop_assert_eq!(policy(OnFailure::Retry, "").next(&Ended::Exit(code), attempt, Duration::MAX), Next::Retry);
         }
     }
 }

@@ -10,6 +10,7 @@ use super::observer::Watch;
 use super::rebalance::Rebalancer;
 use super::shared::{Shared, StopReason};
 use super::subscription::Subscription;
+use super::trouble;
 use crate::kafka::client::{ConsumerClient, Event, Events as _};
 use crate::kafka::errors::{self, Code};
 use crate::reading::contact::{self, Step};
@@ -69,6 +70,7 @@ pub(super) struct Poller<'a, C> {
     looked: Instant,
     /// How many paused partitions were asked about: each has its turn.
     asked_paused: usize,
+    trouble: trouble::Notes,
 }
 
 /// A partition whose next offset is not in its log, where it was to be read, and where the log was cut.
@@ -100,6 +102,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             came: false,
             looked: now,
             asked_paused: 0,
+            trouble: trouble::Notes::default(),
         }
     }
 
@@ -119,6 +122,7 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             self.check_contact();
             self.check_topics();
             self.look_at_ends();
+            self.trouble.look(self.rebalancer.clock.now(), &self.shared);
             // No write would tell while nothing is written.
             if stdout::is_closed(&io::stdout()) {
                 self.shared.stop(StopReason::Closed);

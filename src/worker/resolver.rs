@@ -1,6 +1,7 @@
 //! What becomes of a record once its command has ended: resolved, tried again, sent to the dead letters, left.
 
 mod batches;
+mod trouble;
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -8,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::completion::{Attempt, Printed};
 use super::dead_letter::{self, Failure};
-use super::ledger::{Job, Outcome};
-use super::policy::{Breaker, Ended, Meaning, Next, Policy};
+use super::deploy::Deploy;
+use super::ledger::{Job, Outage, Outcome};
+use super::policy::{Ended, Meaning, Next, Policy, Retries};
 use super::settings::Failing;
 use super::shared::{Shared, StopReason};
 use super::tally::{FailureReason, RecordResult};
@@ -38,7 +40,7 @@ pub(super) struct Resolver {
     shared: Arc<Shared>,
     policy: Policy,
     backoff: Backoff,
-    breaker: Lock<Breaker>,
+    deploy: Lock<Deploy>,
     dead_letter_topic: Option<Arc<str>>,
     group: String,
     /// The command as the user gave it, for errors.
@@ -59,11 +61,13 @@ enum Standing {
 impl Resolver {
     /// Resolves the records of this group by these settings; `command` is shown in errors.
     pub(super) fn new(shared: Arc<Shared>, failing: Failing, group: String, command: String) -> Self {
+        let limit = failing.max_consecutive_failures;
+        shared.ledger().outage = Outage::new(limit, failing.backoff, failing.on_outage);
         Self {
             shared,
             policy: failing.policy,
             backoff: failing.backoff,
-            breaker: Lock::new(Breaker::new(failing.max_consecutive_failures)),
+            deploy: Lock::default(),
             dead_letter_topic: failing.dead_letters.map(Arc::from),
             group,
             command,
@@ -77,8 +81,20 @@ impl Resolver {
     }
 
     /// Whether a record is tried again after an attempt that ended like this.
-    pub(super) fn is_retried(&self, ended: &Ended, attempt: u32) -> bool {
-        self.policy.next(ended, attempt) == Next::Retry
+    pub(super) fn is_retried(&self, job: &Job, ended: &Ended, now: Instant) -> bool {
+        self.next(job, ended, now) == Next::Retry
+    }
+
+    fn next(&self, job: &Job, ended: &Ended, now: Instant) -> Next {
+        self.policy.next(ended, job.attempt, self.tried_for(job, now))
+    }
+
+    /// How long a record has been tried, where that counts.
+    fn tried_for(&self, job: &Job, now: Instant) -> Duration {
+        match self.policy.retries {
+            Retries::Count(_) => Duration::ZERO,
+            Retries::For(_) => self.shared.ledger().tried_for(job.ticket, now),
+        }
     }
 
     /// A command ended now. Gives the dead letter where its record needs one.
@@ -93,7 +109,7 @@ impl Resolver {
             self.not_started(&job, why, now);
             return None;
         }
-        let next = self.policy.next(&attempt.ended, job.attempt);
+        let next = self.next(&job, &attempt.ended, now);
         match self.standing(&job, attempt, next, printed) {
             Standing::Counts => {}
             Standing::Void => return None,
@@ -103,15 +119,19 @@ impl Resolver {
                 return None;
             }
         }
+        if self.policy.cannot_run(&attempt.ended) {
+            self.cannot_run(&job, attempt, now);
+            return None;
+        }
+        self.note_run(attempt, now);
         self.count_attempt(attempt, next);
+        if next != Next::Resolved {
+            self.note_failure(&job, attempt, now);
+        }
         match next {
-            Next::Resolved => self.done(&job),
+            Next::Resolved => self.done(&job, now),
             Next::Retry => self.retry(&job, attempt, now),
-            Next::Broken => {
-                let why = self.policy.why_broken(&attempt.ended);
-                let why = format!("{}\n{why}", self.describe(&job, attempt));
-                self.stop(&job, StopReason::Broken(why));
-            }
+            Next::Broken => self.stop_as_broken(&job, attempt),
             Next::Stop => {
                 let why = self.describe(&job, attempt);
                 let why = format!(
@@ -120,14 +140,7 @@ impl Resolver {
                 );
                 self.stop(&job, StopReason::Policy(why));
             }
-            Next::Skipped | Next::DeadLetter if self.breaker_opens(&attempt.ended) => {
-                let why = self.describe(&job, attempt);
-                let why = format!(
-                    "too many records failed in a row (--max-consecutive-failures): it looks like an outage; \
-                     the last was {why}"
-                );
-                self.stop(&job, StopReason::Policy(why));
-            }
+            Next::Skipped | Next::DeadLetter if !self.follows_policy(&job, attempt, now) => {}
             Next::Skipped => self.skip(&job, &attempt.ended),
             Next::DeadLetter => return self.dead_letter(job, attempt),
         }
@@ -183,8 +196,8 @@ impl Resolver {
         }
     }
 
-    fn done(&self, job: &Job) {
-        self.breaker.lock().success();
+    fn done(&self, job: &Job, now: Instant) {
+        self.note_success(&job.record.place(), now);
         self.count(RecordResult::Done);
         self.shared.log.verbose(1, format_args!("{}: done", job.record.place()));
         self.finish(job, Outcome::Resolved);
@@ -192,7 +205,9 @@ impl Resolver {
 
     fn retry(&self, job: &Job, attempt: &Attempt, now: Instant) {
         let backoff = || self.backoff.delay(job.attempt - 1, random);
-        let delay = attempt.retry_after.unwrap_or_else(backoff);
+        let delay = attempt
+            .retry_after
+            .unwrap_or_else(|| self.policy.retries.wait(backoff(), self.tried_for(job, now)));
         let (place, ended, number) = (job.record.place(), &attempt.ended, job.attempt);
         let ms = delay.as_millis();
         self.shared.log.verbose(1, format_args!("{place}: {ended} (attempt {number}), again in {ms} ms"));
@@ -226,6 +241,8 @@ impl Resolver {
     /// A command could not be started for now: its record waits, and spends no attempt.
     fn not_started(&self, job: &Job, why: &str, now: Instant) {
         let delay = self.backoff.delay(job.attempt - 1, random).max(START_PAUSE);
+        self.shared.health.cannot_start(why);
+        self.shared.ledger().outage.attempt_failed(job.ticket, now, random());
         self.finish(job, Outcome::Again(now + delay));
         self.note_start(why, now);
     }
@@ -247,12 +264,6 @@ impl Resolver {
 
     fn finish(&self, job: &Job, outcome: Outcome) {
         self.shared.ledger().finish(job.ticket, outcome);
-    }
-
-    /// Counts a failure for good, unless `--exit-map` says to skip that status. True where the breaker opens.
-    fn breaker_opens(&self, ended: &Ended) -> bool {
-        let is_mapped = self.policy.meaning(ended) == Meaning::Skip;
-        !is_mapped && self.breaker.lock().failure()
     }
 
     /// What failed, where, how, and the last lines of its stderr.
@@ -279,3 +290,5 @@ impl Resolver {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trouble_tests;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::batch::Batching;
 use super::endpoint::Address;
 use super::lanes::Order;
+use super::ledger::OnOutage;
 use super::policy::Policy;
 use super::rate::Rate;
 use crate::clock::backoff::Backoff;
@@ -112,7 +113,9 @@ pub(crate) struct Failing {
     pub backoff: Backoff,
     /// The topic of dead letters.
     pub dead_letters: Option<String>,
+    /// So many records that fail for good in a row are an outage; 0 is never.
     pub max_consecutive_failures: u32,
+    pub on_outage: OnOutage,
 }
 
 /// How long ending may take.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::health::Health;
 use super::ledger::{Job, Ledger};
 use super::pulse::Pulse;
 use super::tally::{RecordResult, Tally};
@@ -77,6 +78,7 @@ pub(super) struct Shared {
     pub groups: Groups,
     pub tally: Tally,
     pub pulse: Pulse,
+    pub health: Health,
     pub log: Log,
 }
 
@@ -97,6 +99,7 @@ impl Shared {
             groups,
             tally: Tally::default(),
             pulse: Pulse::default(),
+            health: Health::default(),
             log,
         }
     }

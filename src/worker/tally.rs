@@ -70,9 +70,11 @@ impl FailureReason {
             Ended::Exit(_) => Self::Exit,
             Ended::Signal(_) | Ended::Terminated => Self::Signal,
             Ended::Timeout => Self::Timeout,
-            Ended::Protocol(_) | Ended::Again(_) | Ended::CannotRun(_) | Ended::NotStarted(_) => {
-                Self::Protocol
-            }
+            Ended::Protocol(_)
+            | Ended::Again(_)
+            | Ended::CannotRun(_)
+            | Ended::BeingWritten(_)
+            | Ended::NotStarted(_) => Self::Protocol,
         }
     }
 }

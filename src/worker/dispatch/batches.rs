@@ -42,10 +42,12 @@ impl Threads {
             if !std::mem::take(&mut is_first) {
                 shared.wait_for_start();
             }
-            // Once the worker is to stop, nothing is started.
-            if shared.stopping().is_some() {
+            // Once the worker is to stop, nothing is started; while it is paused, one record at a time is.
+            let is_stopped = shared.stopping().is_some();
+            if is_stopped || shared.ledger().is_held_back(&part) {
                 let tickets: Vec<_> = part.into_iter().chain(parts.rest()).map(|job| job.ticket).collect();
-                shared.ledger().finish_all(&tickets, Outcome::Abandoned);
+                let outcome = if is_stopped { Outcome::Abandoned } else { Outcome::Again(Instant::now()) };
+                shared.ledger().finish_all(&tickets, outcome);
                 return;
             }
             let part = shared.ledger().keep_startable(part);
@@ -72,8 +74,8 @@ impl Threads {
         };
         let printed = self.print_of_batch(&part, &mut attempt);
         self.settle(part, parts, &attempt, printed);
-        if let Ended::NotStarted(_) = attempt.ended {
-            // Whatever the machine lacks, the next batch lacks it too.
+        if self.dispatcher.resolver.could_not_run(&attempt.ended) {
+            // Whatever is lacking, the next batch lacks it too.
             std::thread::sleep(START_PAUSE);
         }
     }

@@ -52,12 +52,12 @@ impl Ledger {
     /// [`Ledger::end_batch`] follows, once all of them are finished.
     pub(in crate::worker) fn next_batch(&mut self, now: Instant) -> Option<Vec<Job>> {
         self.see_time(now);
-        if self.stopped {
+        if self.stopped || !self.may_start_now(now) {
             return None;
         }
         self.take_retries(now);
-        if !self.may_start_now(now) {
-            return None;
+        if self.outage.pause_number().is_some() {
+            return self.next_probing_batch(now);
         }
         for _ in 0..self.turns.len() {
             let epoch = self.turns.pop_front()?;
@@ -67,8 +67,32 @@ impl Ledger {
                 continue;
             }
             if self.partitions.get(&epoch).and_then(|p| self.batch_due(p)).is_none_or(|due| due <= now) {
-                return Some(self.take_batch(epoch, now));
+                return Some(self.take_batch(epoch, usize::MAX, now));
             }
+            self.turns.push_back(epoch);
+        }
+        None
+    }
+
+    /// The next record to try by itself, where one may be tried now: the first of the next partition.
+    fn next_probing_batch(&mut self, now: Instant) -> Option<Vec<Job>> {
+        if self.is_probing() || self.outage.next_probe().is_none_or(|due| due > now) {
+            return None;
+        }
+        for _ in 0..self.turns.len() {
+            let epoch = self.turns.pop_front()?;
+            let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
+            partition.in_turn = false;
+            let Some(first) = partition.lanes.first().filter(|_| !partition.busy) else { continue };
+            if first.due.is_none_or(|due| due <= now) {
+                let is_fresh = first.tried.is_none();
+                let jobs = self.take_batch(epoch, 1, now);
+                if let Some(job) = jobs.first() {
+                    self.outage.probe_started(job.ticket, is_fresh);
+                }
+                return Some(jobs);
+            }
+            partition.in_turn = true;
             self.turns.push_back(epoch);
         }
         None
@@ -132,7 +156,7 @@ impl Ledger {
         self.take_turn(epoch);
     }
 
-    fn take_batch(&mut self, epoch: u64, now: Instant) -> Vec<Job> {
+    fn take_batch(&mut self, epoch: u64, most: usize, now: Instant) -> Vec<Job> {
         let mut jobs = Vec::new();
         let Some(batches) = &mut self.batches else { return jobs };
         let Some(partition) = self.partitions.get_mut(&epoch) else { return jobs };
@@ -141,14 +165,16 @@ impl Ledger {
             rate.take(now);
         }
         let limits = batches.limits;
+        let most = most.min(limits.records);
+        let pause = self.outage.pause_number();
         partition.in_turn = false;
         partition.busy = self.order != Order::None;
-        jobs.reserve_exact(limits.records.min(partition.lanes.ready_len()));
+        jobs.reserve_exact(most.min(partition.lanes.ready_len()));
         let mut bytes = 0;
         while let Some(first) = partition.lanes.first() {
             bytes += size(&first.record);
             let is_last = first.is_alone;
-            let is_full = jobs.len() >= limits.records || bytes > limits.bytes;
+            let is_full = jobs.len() >= most || bytes > limits.bytes;
             if !jobs.is_empty() && (is_last || is_full || first.due.is_some_and(|due| due > now)) {
                 break;
             }
@@ -160,7 +186,7 @@ impl Ledger {
             partition.queued_bytes -= held;
             self.queued.remove(held);
             self.running += 1;
-            let (record, offset, attempt) = (item.record.clone(), item.record.offset, item.attempts + 1);
+            let (record, offset, attempt) = (item.record.clone(), item.record.offset, item.attempt(pause));
             partition.running.insert(offset, Running { item, lane, since: now });
             jobs.push(Job { ticket: Ticket { epoch, offset }, record, attempt, lane });
             if is_last {
@@ -207,7 +233,7 @@ impl Ledger {
         let goes_on = !self.stopped && !partition.draining;
         let mut counts = false;
         for ticket in tickets {
-            let Some(Running { mut item, lane, since: _ }) = partition.running.remove(&ticket.offset) else {
+            let Some(Running { mut item, lane, since }) = partition.running.remove(&ticket.offset) else {
                 continue;
             };
             counts = true;
@@ -227,7 +253,9 @@ impl Ledger {
                 }
                 Outcome::Retry(due) | Outcome::Again(due) if goes_on => {
                     let spends = matches!(outcome, Outcome::Retry(_));
-                    item.attempts += u32::from(spends);
+                    if spends {
+                        item.spend(since, &self.outage);
+                    }
                     let waits = !item.is_alone && partition.lanes.is_held(lane);
                     item.is_alone |= spends && tickets.len() == 1;
                     let bytes = weight(&item.record);
@@ -256,6 +284,12 @@ impl Ledger {
         }
         self.admit(epoch);
         counts
+    }
+
+    /// Whether a part of a batch is not run now: the worker is paused, and this is not what is tried meanwhile.
+    pub(in crate::worker) fn is_held_back(&self, part: &[Job]) -> bool {
+        let is_probe = self.outage.probe().is_some_and(|probe| part.iter().any(|job| job.ticket == probe));
+        self.outage.pause_number().is_some() && !is_probe
     }
 
     /// Of a part of a batch, what may still run. What waits for a record before it that is tried again is

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::tried::Tried;
 use crate::reading::tracker::Tracker;
 use crate::record::{Record, TopicPartition};
 use crate::worker::lanes::{Lane, Lanes};
@@ -13,8 +14,8 @@ use crate::worker::progress::{DoneAhead, LeaderEpoch};
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) record: Arc<Record>,
-    /// Attempts that ended.
-    pub(super) attempts: u32,
+    /// Its attempts, once one has failed.
+    pub(super) tried: Option<Box<Tried>>,
     /// When it was taken, where that is known.
     pub(super) since: Option<Instant>,
     /// Its command failed when it was alone in a batch: it is tried again alone.
@@ -26,7 +27,7 @@ pub(super) struct Item {
 impl Item {
     /// A record that has not run.
     pub(super) fn new(record: Arc<Record>, since: Option<Instant>) -> Self {
-        Self { record, attempts: 0, since, is_alone: false, due: None }
+        Self { record, tried: None, since, is_alone: false, due: None }
     }
 }
 
@@ -134,6 +135,16 @@ pub(super) struct Stored {
     pub(super) since: Option<Instant>,
 }
 
+/// The oldest record of a partition that is not done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Front {
+    pub(super) offset: i64,
+    /// Since when nothing before it is open.
+    pub(super) since: Instant,
+    /// When it is said that it holds its partition up.
+    pub(super) say_at: Instant,
+}
+
 /// One assigned partition, from assign to revoke.
 #[derive(Debug)]
 pub(super) struct Partition {
@@ -184,6 +195,8 @@ pub(super) struct Partition {
     pub(super) position: Option<i64>,
     /// The end of the partition, as it was last seen.
     pub(super) high: Option<i64>,
+    /// The record that holds it up.
+    pub(super) front: Option<Front>,
 }
 
 impl Partition {

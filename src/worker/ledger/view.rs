@@ -20,6 +20,10 @@ pub(crate) struct PartitionStatus {
     pub committable: Option<i64>,
     /// Done and past a record that is not, and not said in the last commit either.
     pub run_again: usize,
+    /// Done, and past a record that is not.
+    pub ahead: usize,
+    /// Since when its oldest record that is not done is that; `None` where nothing is open.
+    pub held_since: Option<Instant>,
 }
 
 impl Ledger {
@@ -95,6 +99,8 @@ impl Ledger {
                 span: partition.tracker.span(),
                 committable: partition.tracker.committable(),
                 run_again: partition.not_kept(),
+                ahead: partition.tracker.ahead(),
+                held_since: partition.front.map(|front| front.since),
             }
         };
         let mut partitions: Vec<PartitionStatus> = self.partitions.values().map(status).collect();

@@ -42,6 +42,10 @@ impl Ledger {
         if self.stopped || self.are_all_busy() {
             return None;
         }
+        if self.outage.pause_number().is_some() {
+            let free_at = self.rate.and_then(|rate| rate.free_at());
+            return self.next_retry().map(|due| free_at.map_or(due, |free_at| free_at.max(due)));
+        }
         let start = match self.batches {
             Some(_) => self.next_batch_due(),
             None => self.rate.filter(|_| !self.turns.is_empty()).and_then(|rate| rate.free_at()),

@@ -13,11 +13,14 @@ use super::deaths::MOST;
 use super::process::{Event, Phase, Pipe, Process};
 use super::{Surroundings, Timing};
 use crate::clock::backoff::Backoff;
+use crate::clock::random;
 use crate::process::Owners;
 use crate::worker::completion::Completion;
+use crate::worker::ledger::Fate;
 use crate::worker::oneshot::not_started;
 use crate::worker::policy::Ended;
 use crate::worker::protocol::{self, Answer, Verdict};
+use crate::worker::resolver::START_PAUSE;
 use crate::worker::shared::StopReason;
 
 /// Why an answer that names no record fails the oldest one: nobody would answer that otherwise.
@@ -90,13 +93,18 @@ impl Slot {
                 continue;
             }
             match Process::spawn(&self.around, &self.owners) {
-                Ok(process) => self.serve(process).await,
+                Ok(process) => {
+                    self.around.shared.health.started();
+                    self.serve(process).await;
+                }
                 Err(e) => {
                     let why = format!("{}: {e}", self.around.runner.launcher.program().path.display());
                     let ended = || not_started(why.clone(), &e);
                     let all = self.backlog.take_all().into_iter();
                     let all = all.map(|job| report(job, Duration::ZERO, ended(), Vec::new())).collect();
                     self.complete(all).await;
+                    // Whatever is lacking, the next record lacks it too.
+                    tokio::time::sleep(START_PAUSE).await;
                 }
             }
         }
@@ -356,6 +364,25 @@ impl Slot {
         fits
     }
 
+    /// Whether a command whose processes end again and again is no broken one: what it needs is away, or it is
+    /// being replaced.
+    fn is_waited_for(&self, process: &Process, how: &Ended) -> bool {
+        let Surroundings { shared, runner, .. } = &self.around;
+        if runner.policy.cannot_run(how) {
+            // The resolver bounds that once a record is alone with it.
+            return shared.ledger().outage.has_succeeded();
+        }
+        let fate = shared.ledger().outage.outlives_deaths(Instant::now(), random());
+        if fate == Some(Fate::Pause) {
+            let name = &process.name;
+            shared.log.note(format_args!(
+                "paused: the command ended {MOST} times without an answer, which looks like an outage of what it \
+                 needs; one record at a time is tried until one is done; the last was {name}: {how}"
+            ));
+        }
+        fate.is_some()
+    }
+
     /// A process ended: which record is guilty, and which are sent again.
     async fn bury(&mut self, process: &mut Process, status: io::Result<ExitStatus>, stderr: Vec<u8>) {
         self.owners.remove(self.backlog.in_flight.epochs());
@@ -377,7 +404,7 @@ impl Slot {
             return self.recall().await;
         }
         let guilty = self.backlog.died(&how);
-        if open > 0 && self.backlog.is_command_broken() {
+        if open > 0 && self.backlog.is_command_broken() && !self.is_waited_for(process, &how) {
             self.around.shared.stop(StopReason::Broken(format!(
                 "{}: it ended {MOST} times without an answer, at last: {how}",
                 self.around.runner.launcher.program().shown

@@ -8,7 +8,6 @@ use crate::worker::batch::place;
 use crate::worker::completion::{Attempt, Printed};
 use crate::worker::ledger::{Job, Outcome, Ticket};
 use crate::worker::policy::{Ended, Next};
-use crate::worker::shared::StopReason;
 use crate::worker::tally::RecordResult;
 
 /// What is done next with the records of a batch.
@@ -38,11 +37,12 @@ impl Resolver {
             After::Settled
         };
         if let Ended::NotStarted(why) = &attempt.ended {
+            self.shared.health.cannot_start(why);
             self.note_start(why, now);
             let delay = self.backoff.delay(highest - 1, random).max(START_PAUSE);
             return finish(Outcome::Again(now + delay));
         }
-        let next = self.policy.next(&attempt.ended, highest);
+        let next = self.policy.next(&attempt.ended, highest, self.tried_for(first, now));
         match self.standing(first, attempt, next, printed) {
             Standing::Counts => {}
             Standing::Void => return After::Settled,
@@ -51,24 +51,35 @@ impl Resolver {
                 return finish(Outcome::Abandoned);
             }
         }
+        let describe = || self.describe_at(&place, highest, attempt);
+        if self.policy.cannot_run(&attempt.ended) {
+            return match self.wait_for_command(&attempt.ended, describe, now) {
+                Some(delay) => finish(Outcome::Again(now + delay)),
+                None => {
+                    self.shared.stop(self.broken(describe(), &attempt.ended));
+                    finish(Outcome::Abandoned)
+                }
+            };
+        }
+        self.note_run(attempt, now);
         self.count_attempt(attempt, next);
         let log = self.shared.log;
         match next {
             Next::Resolved => {
-                self.breaker.lock().success();
+                self.note_success(&place, now);
                 self.shared.tally.records.add(RecordResult::Done, batch.len() as u64);
                 log.verbose(1, format_args!("{place}: {} done", batch.len()));
                 finish(Outcome::Resolved)
             }
             Next::Broken => {
-                let why = self.policy.why_broken(&attempt.ended);
-                let why = format!("{}\n{why}", self.describe_at(&place, highest, attempt));
-                self.shared.stop(StopReason::Broken(why));
+                self.shared.stop(self.broken(describe(), &attempt.ended));
                 finish(Outcome::Abandoned)
             }
             // The records do not cause it.
             Next::Retry if self.policy.is_temporary(&attempt.ended) => {
                 let delay = self.backoff.delay(highest - 1, random);
+                let delay = self.policy.retries.wait(delay, self.tried_for(first, now));
+                self.note_failure(first, attempt, now);
                 let (ended, ms) = (&attempt.ended, delay.as_millis());
                 log.verbose(1, format_args!("{place}: {ended} (attempt {highest}), again in {ms} ms"));
                 finish(Outcome::Retry(now + delay))

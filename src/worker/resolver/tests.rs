@@ -10,42 +10,67 @@ use crate::process::Groups;
 use crate::record::{Record, TopicPartition};
 use crate::terminal::notes::Log;
 use crate::worker::lanes::Order;
-use crate::worker::ledger::{Capacity, Ledger};
-use crate::worker::policy::OnFailure;
+use crate::worker::ledger::{Capacity, Ledger, OnOutage};
+use crate::worker::policy::{OnFailure, Retries};
 
 /// A worker with one partition, whose commands a test ends by hand.
-struct Worker {
-    shared: Arc<Shared>,
-    resolver: Resolver,
-    now: Instant,
+pub(super) struct Worker {
+    pub shared: Arc<Shared>,
+    pub resolver: Resolver,
+    pub now: Instant,
     stderr: File,
 }
 
 impl Worker {
     /// One that has been given these records: their keys differ.
-    fn new(on_failure: OnFailure, records: i64) -> Self {
+    pub(super) fn new(on_failure: OnFailure, records: i64) -> Self {
+        Self::with(on_failure, records, |_| {})
+    }
+
+    /// The same, with other settings.
+    pub(super) fn with(on_failure: OnFailure, records: i64, change: impl FnOnce(&mut Failing)) -> Self {
         let stderr = tempfile::tempfile().unwrap();
         let log = Log::default().to_file(stderr.try_clone().unwrap());
         let limits = Capacity { jobs: 8, max_span: 50, queue_len: 40, queue_bytes: 1 << 20, count: None };
         let shared = Arc::new(Shared::new(Ledger::new(Order::Key, limits), Groups::default(), log));
-        shared.ledger().assign(&name(), Some(0), None);
-        for offset in 0..records {
-            let key = Some(offset.to_string().into_bytes());
-            let record = Record { topic: "orders".into(), offset, key, ..Record::default() };
-            record.with_ref(|record| shared.ledger().receive(record));
-        }
-        let failing = Failing {
-            policy: Policy { exit_map: "3=skip".parse().unwrap(), retries: 1, on_failure },
+        let retries = Retries::Count(1);
+        let mut failing = Failing {
+            policy: Policy { exit_map: "3=skip".parse().unwrap(), retries, on_failure },
             backoff: "1s..1s".parse().unwrap(),
             dead_letters: (on_failure == OnFailure::Dlq).then(|| "dead".to_owned()),
             max_consecutive_failures: 3,
+            on_outage: OnOutage::Pause,
         };
+        change(&mut failing);
         let resolver = Resolver::new(Arc::clone(&shared), failing, "mine".into(), "./handler".into());
-        Self { shared, resolver, now: Instant::now(), stderr }
+        let worker = Self { shared, resolver, now: Instant::now(), stderr };
+        worker.assign(0..records);
+        worker
+    }
+
+    /// The partition is assigned, from these records on.
+    pub(super) fn assign(&self, offsets: std::ops::Range<i64>) {
+        self.shared.ledger().assign(&name(), Some(offsets.start), None);
+        for offset in offsets {
+            let key = Some(offset.to_string().into_bytes());
+            let record = Record { topic: "orders".into(), offset, key, ..Record::default() };
+            record.with_ref(|record| self.shared.ledger().receive(record));
+        }
+    }
+
+    /// The record ends like this, and where it needs a dead letter, that is acknowledged.
+    pub(super) fn give_up(&self, job: Job, ended: Ended) {
+        if let Some(letter) = self.end(job, ended) {
+            self.resolver.sent(&letter.job, Ok(()));
+        }
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.shared.ledger().outage.pause_number().is_some()
     }
 
     /// The next record, at this attempt: those before it ended with status 1.
-    fn job(&mut self, attempt: u32) -> Job {
+    pub(super) fn job(&mut self, attempt: u32) -> Job {
         let mut job = self.next().unwrap();
         while job.attempt < attempt {
             assert!(self.end(job, Ended::Exit(1)).is_none());
@@ -55,11 +80,11 @@ impl Worker {
         job
     }
 
-    fn next(&self) -> Option<Job> {
+    pub(super) fn next(&self) -> Option<Job> {
         self.shared.ledger().next(self.now)
     }
 
-    fn end(&self, job: Job, ended: Ended) -> Option<Undelivered> {
+    pub(super) fn end(&self, job: Job, ended: Ended) -> Option<Undelivered> {
         self.resolver.ran(job, &attempt(ended), Printed::Delivered, self.now)
     }
 
@@ -72,18 +97,18 @@ impl Worker {
         self.shared.ledger().running()
     }
 
-    fn counted(&self, result: RecordResult) -> u64 {
+    pub(super) fn counted(&self, result: RecordResult) -> u64 {
         self.shared.tally.records.of(result)
     }
 
-    fn policy_stop(&self) -> String {
+    pub(super) fn policy_stop(&self) -> String {
         match self.shared.stopping() {
             Some(StopReason::Policy(why)) => why,
             other => panic!("{other:?}"),
         }
     }
 
-    fn said(&mut self) -> String {
+    pub(super) fn said(&mut self) -> String {
         assert!(self.shared.log.flush());
         let mut said = String::new();
         self.stderr.rewind().unwrap();
@@ -92,7 +117,7 @@ impl Worker {
     }
 }
 
-fn name() -> TopicPartition {
+pub(super) fn name() -> TopicPartition {
     TopicPartition::new("orders", 0)
 }
 
@@ -275,14 +300,14 @@ fn a_record_that_is_returned_was_abandoned_only_where_its_command_was_terminated
 
 #[test]
 fn failures_in_a_row_look_like_an_outage_and_stop_the_worker_before_the_next_dead_letter() {
-    let mut worker = Worker::new(OnFailure::Dlq, 4);
+    let mut worker = Worker::with(OnFailure::Dlq, 4, |failing| failing.on_outage = OnOutage::Stop);
     for _ in 0..2 {
-        let job = worker.job(1);
-        let letter = worker.end(job, Ended::Exit(65)).unwrap();
+        let job = worker.job(2);
+        let letter = worker.end(job, Ended::Exit(1)).unwrap();
         worker.resolver.sent(&letter.job, Ok(()));
     }
-    let job = worker.job(1);
-    assert!(worker.end(job, Ended::Exit(65)).is_none(), "no dead letter");
+    let job = worker.job(2);
+    assert!(worker.end(job, Ended::Exit(1)).is_none(), "no dead letter");
     assert_eq!(worker.committable(), Some(2));
     assert!(worker.policy_stop().starts_with("too many records failed in a row"));
 }

@@ -16,6 +16,7 @@ use crate::terminal::notes::Log;
 
 mod delayed;
 mod ends;
+mod held_up;
 mod outage;
 mod rebalances;
 mod starts;

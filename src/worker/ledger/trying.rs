@@ -1,0 +1,50 @@
+//! The attempts at the records that run. Pure: time is passed in, no IO.
+
+use std::time::{Duration, Instant};
+
+use super::outage::Outage;
+use super::partition::Item;
+use super::tried::Tried;
+use super::{Ledger, Ticket};
+
+impl Item {
+    /// The number of its next attempt, from 1; `pause` is the one that lasts.
+    pub(super) fn attempt(&self, pause: Option<u64>) -> u32 {
+        1 + self.tried.as_ref().map_or(0, |tried| tried.spent(pause))
+    }
+
+    /// An attempt, which began at `since`, is spent.
+    pub(super) fn spend(&mut self, since: Instant, outage: &Outage) {
+        self.tried_since(since, outage).spend(outage);
+    }
+
+    fn tried_since(&mut self, since: Instant, outage: &Outage) -> &mut Tried {
+        self.tried.get_or_insert_with(|| Box::new(Tried::since(since, outage)))
+    }
+
+    /// How its last attempt ended, where that has failed.
+    pub(super) fn how(&self) -> Option<&str> {
+        self.tried.as_ref().map(|tried| tried.how.as_str()).filter(|how| !how.is_empty())
+    }
+}
+
+impl Ledger {
+    /// An attempt failed, and how.
+    pub(crate) fn note_failure(&mut self, ticket: Ticket, how: String) {
+        let Some(partition) = self.partitions.get_mut(&ticket.epoch) else { return };
+        if let Some(running) = partition.running.get_mut(&ticket.offset) {
+            let since = running.since;
+            running.item.tried_since(since, &self.outage).how = how;
+        }
+    }
+
+    /// How long a record that runs has been tried, from the start of its first attempt.
+    pub(crate) fn tried_for(&self, ticket: Ticket, now: Instant) -> Duration {
+        let running = self.partitions.get(&ticket.epoch).and_then(|of| of.running.get(&ticket.offset));
+        let Some(running) = running else { return Duration::ZERO };
+        match &running.item.tried {
+            Some(tried) => tried.lasts(&self.outage, now),
+            None => now.saturating_duration_since(running.since),
+        }
+    }
+}
