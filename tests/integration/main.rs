@@ -43,6 +43,7 @@ mod worker_batch;
 mod worker_ending;
 mod worker_group;
 mod worker_lanes;
+mod worker_outage;
 mod worker_output;
 mod worker_persistent;
 mod worker_protocol;

@@ -20,7 +20,7 @@ pub(super) fn address(worker: &Running) -> String {
 }
 
 /// GET by plain TCP, as Prometheus asks: status, headers, body. `None` where nothing listens any more.
-fn get(address: &str, path: &str) -> Option<(u16, String, String)> {
+pub(super) fn get(address: &str, path: &str) -> Option<(u16, String, String)> {
     get_as(address, path, "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.4")
 }
 

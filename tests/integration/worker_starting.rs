@@ -15,7 +15,7 @@ fn a_command_that_cannot_be_started_for_now_is_tried_again_and_spends_no_attempt
     // ETXTBSY: who deploys a command writes to it for a moment.
     let written = fs::File::options().append(true).open(&handler).unwrap();
     let worker = worker.spawn();
-    worker.wait_for_stderr("a command can't be started: ");
+    worker.wait_for_stderr("its file is being written, so it is tried again");
     drop(written);
     worker.wait().success().stdout("1\n1\n");
 }
