@@ -120,7 +120,7 @@ fn tombstones_are_handled_as_empty() {
 fn a_command_renamed_while_running_stops_the_worker() {
     for persistent in [false, true] {
         let name = if persistent { "the same, persistent" } else { "command renamed while running" };
-        let mut case = Case::new(name, "status 78, nothing committed past", 2, &[]);
+        let mut case = Case::new(name, "status 78 after 30 s, nothing committed past", 2, &[]);
         case.send(300, 40);
         let mut worker = case.worker(&["-j", "4", "--max-span", "20"]);
         let mut flags = vec!["--"];
@@ -145,6 +145,7 @@ fn a_command_renamed_while_running_stops_the_worker() {
         let worker = worker.spawn();
         case.wait_for_more(10);
         std::fs::rename(&handler, &moved).expect("rename the handler");
+        worker.wait_for_stderr("so it is tried again for 30 s");
         worker.wait().status(78);
         let done = case.handled();
         assert!(done < 300, "it ended before the handler was gone");
@@ -173,7 +174,7 @@ fn when_everything_fails_the_circuit_opens() {
     case.send(300, 300);
     let dlq = case.dlq(&[]);
     let flags = ["-j", "4", "--retries", "0", "--max-consecutive-failures", "10", "--dlq", &dlq];
-    let broken = case.worker(&flags).args(["--shell", "exit 1"]);
+    let broken = case.worker(&flags).args(["--on-outage", "stop", "--shell", "exit 1"]);
     broken.run().status(1).stderr_has("--max-consecutive-failures");
     let dead = case.dead().len();
     assert!(dead < 10, "{dead} dead letters");

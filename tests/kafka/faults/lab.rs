@@ -229,9 +229,15 @@ impl Case {
     /// Waits until the group has committed all there is.
     #[track_caller]
     pub(super) fn wait_for_no_lag(&self) {
+        self.wait_for_no_lag_within(LONG);
+    }
+
+    /// The same, which may take so long.
+    #[track_caller]
+    pub(super) fn wait_for_no_lag_within(&self, limit: Duration) {
         let client = client(self.cluster.brokers(), &self.group);
         let mut lags = Vec::new();
-        let deadline = Instant::now() + LONG;
+        let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             lags = lag(&client, &self.topic, self.partitions);
             if !lags.is_empty() && lags.iter().all(|lag| *lag == Some(0)) {

@@ -10,6 +10,7 @@ mod handlers;
 mod kills;
 mod lab;
 mod logs;
+mod needs;
 mod oracle;
 mod outages;
 mod stops;
