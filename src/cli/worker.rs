@@ -327,7 +327,8 @@ from the answer before. The first answer of a process has --start-timeout beside
 another has three times as long as that took, at least 5 s and at most --start-timeout.
 
 When a process dies, the records that it had are sent again one at a time: only the record that kills it spends \
-retries; five such records in a row, with no answer between them, stop the worker with 78. A process is \
+retries; five such records in a row, with no answer between them, stop the worker with 78, or pause it where the command has worked before \
+(--on-outage). A process is \
 terminated (TERM, then KILL) when a record takes too long, when it closes its stdin or stdout, and when it still \
 has records of a partition that is revoked.
 
