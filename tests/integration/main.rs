@@ -42,6 +42,8 @@ mod worker;
 mod worker_batch;
 mod worker_ending;
 mod worker_group;
+mod worker_handlers;
+mod worker_handlers_http;
 mod worker_lanes;
 mod worker_outage;
 mod worker_output;

@@ -17,8 +17,10 @@
 
 mod cluster;
 pub mod compose;
+mod http;
 mod kq;
 mod output;
+mod postgres;
 mod proxy;
 mod records;
 mod running;
@@ -26,8 +28,10 @@ mod wait;
 pub mod wire;
 
 pub use cluster::Cluster;
+pub use http::{HttpServer, Request};
 pub use kq::Kq;
 pub use output::Output;
+pub use postgres::Postgres;
 pub use proxy::{Link, Proxy};
 pub use records::{lines, numbers, once, topic_with, values};
 pub use running::{CONT, INT, Running, STOP, TERM, runs};
