@@ -33,6 +33,33 @@ def kafka():
             subprocess.run([cluster, "down", home], check=True)
 
 
+@contextlib.contextmanager
+def postgres():
+    """The variables of a PostgreSQL server: those that are set, else of one that is stopped at the end."""
+    if "PGHOST" in os.environ:
+        yield {}
+        return
+    programs = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+    if programs is None:
+        sys.exit("no PostgreSQL server: install Debian's postgresql, or set PGHOST, PGUSER, …")
+    with tempfile.TemporaryDirectory() as home:
+        data = pathlib.Path(home) / "data"
+        # Root may not run the server; nobody may.
+        drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+        if drop:
+            os.chmod(home, 0o755)
+            os.chown(home, 65534, 65534)
+        make = [*drop, programs / "initdb", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", data]
+        subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd="/")
+        control = [*drop, programs / "pg_ctl", "-s", "-w", "-D", data, "-l", pathlib.Path(home) / "log"]
+        on_a_socket = f"-c listen_addresses= -c unix_socket_directories={home}"
+        subprocess.run([*control, "-o", on_a_socket, "start"], check=True, cwd="/")
+        try:
+            yield {"PGHOST": home, "PGUSER": "postgres", "PGDATABASE": "postgres"}
+        finally:
+            subprocess.run([*control, "-m", "fast", "stop"], check=True, cwd="/")
+
+
 def measure(command, stdin=os.devnull, stdout=os.devnull):
     """Runs it to its end: seconds of wall and of CPU, peak MiB."""
     with open(stdin, "rb") as source, open(stdout, "wb") as sink:
