@@ -38,8 +38,8 @@ mod tests {
     const NOW: i64 = 1_700_000_000_000;
     const MINUTE: Delay = Delay(Duration::from_mins(1));
 
-    /// What is left of a minute for a record with this timestamp and these failures, in seconds.
-    fn left(timestamp: Option<i64>, failed: &[&str]) -> f64 {
+    /// What is left of a minute for a record with this timestamp and these failures, in ms.
+    fn left(timestamp: Option<i64>, failed: &[&str]) -> u128 {
         let headers: Vec<Header<'_>> = failed
             .iter()
             .map(|time| Header { name: FAILED_AT.as_bytes(), value: Some(time.as_bytes()) })
@@ -55,31 +55,31 @@ mod tests {
             value: None,
             headers: &headers,
         };
-        MINUTE.left(&record, NOW).map_or(0.0, |left| left.as_secs_f64())
+        MINUTE.left(&record, NOW).map_or(0, |left| left.as_millis())
     }
 
     #[test]
     fn a_record_waits_from_its_timestamp_on() {
-        assert_eq!(left(Some(NOW), &[]), 60.0);
-        assert_eq!(left(Some(NOW - 20_500), &[]), 39.5);
-        assert_eq!(left(Some(NOW - 60_000), &[]), 0.0);
-        assert_eq!(left(Some(0), &[]), 0.0);
+        assert_eq!(left(Some(NOW), &[]), 60_000);
+        assert_eq!(left(Some(NOW - 20_500), &[]), 39_500);
+        assert_eq!(left(Some(NOW - 60_000), &[]), 0);
+        assert_eq!(left(Some(0), &[]), 0);
     }
 
     #[test]
     fn a_time_in_the_future_and_none_at_all_count_as_now() {
-        assert_eq!(left(Some(i64::MAX), &[]), 60.0);
-        assert_eq!(left(None, &[]), 60.0);
-        assert_eq!(left(Some(0), &["9000-01-01T00:00:00Z"]), 60.0);
+        assert_eq!(left(Some(i64::MAX), &[]), 60_000);
+        assert_eq!(left(None, &[]), 60_000);
+        assert_eq!(left(Some(0), &["9000-01-01T00:00:00Z"]), 60_000);
     }
 
     #[test]
     fn a_dead_letter_waits_from_its_last_failure_on() {
         // 1_700_000_000 is 2023-11-14T22:13:20Z.
-        assert_eq!(left(Some(0), &["2023-11-14T22:13:20.000Z"]), 60.0);
-        assert_eq!(left(Some(NOW), &["2023-11-14T22:12:50.000Z"]), 30.0);
-        assert_eq!(left(Some(NOW), &["2023-11-14T22:13:20.000Z", "2023-11-14T22:12:30.000Z"]), 10.0);
-        assert_eq!(left(Some(NOW - 1000), &["yesterday"]), 59.0, "what is no time says nothing");
+        assert_eq!(left(Some(0), &["2023-11-14T22:13:20.000Z"]), 60_000);
+        assert_eq!(left(Some(NOW), &["2023-11-14T22:12:50.000Z"]), 30_000);
+        assert_eq!(left(Some(NOW), &["2023-11-14T22:13:20.000Z", "2023-11-14T22:12:30.000Z"]), 10_000);
+        assert_eq!(left(Some(NOW - 1000), &["yesterday"]), 59_000, "what is no time says nothing");
     }
 
     proptest! {

@@ -52,7 +52,7 @@ impl Output {
     pub(super) fn letters_of_answer<'a>(
         &self,
         record: &Record,
-        headers: impl Iterator<Item = &'a OwnedHeader> + Clone,
+        headers: &(impl Iterator<Item = &'a OwnedHeader> + Clone),
         out: &Value,
     ) -> Result<Vec<Letter>, String> {
         let records = of_answer(record, out, self.lines, &self.topic)?.into_iter();

@@ -132,7 +132,7 @@ mod tests {
         bucket.take(now);
         let free_at = bucket.free_at().unwrap();
         assert_eq!(free_at, now + Duration::from_millis(250));
-        assert!(!bucket.is_free(free_at - Duration::from_nanos(1)) && bucket.is_free(free_at));
+        assert!(!bucket.is_free(now + Duration::from_millis(249)) && bucket.is_free(free_at));
     }
 
     proptest! {

@@ -137,7 +137,13 @@ fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
         }
         let line = if line == ".SH EXTRA" { ".SH EXAMPLES" } else { line };
         match line.strip_suffix(':').filter(|heading| above.is_empty() && is_heading(heading)) {
-            Some(heading) => writeln!(text, ".SH \"{}\"", heading.to_uppercase())?,
+            Some(heading) => {
+                let upper = |word: &str| {
+                    if word.starts_with("\\-") { word.to_owned() } else { word.to_uppercase() }
+                };
+                let words: Vec<String> = heading.split(' ').map(upper).collect();
+                writeln!(text, ".SH \"{}\"", words.join(" "))?;
+            }
             None => writeln!(text, "{}", if line.is_empty() { ".PP" } else { line })?,
         }
     }
@@ -146,7 +152,7 @@ fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
 
 /// Whether a line that ends with a colon is the heading of a section: it is short, and no sentence.
 fn is_heading(line: &str) -> bool {
-    line.len() < 40 && line.starts_with(char::is_alphabetic) && !line.contains([',', '.', ':'])
+    line.len() < 40 && line.starts_with(char::is_alphabetic) && !line.contains([',', '.', ':', '('])
 }
 
 #[test]

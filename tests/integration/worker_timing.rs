@@ -23,7 +23,7 @@ done"#;
 #[test]
 fn commands_start_no_more_often_than_the_rate_retries_included() {
     let cluster = Cluster::get();
-    let topic = topic_with(&cluster, "rate", 1, &"x\n".repeat(8));
+    let topic = topic_with(&cluster, "rate", 1, "x\n".repeat(8));
     let again = topic_with(&cluster, "again", 1, "x\n");
     // Of eight starts at four a second the last is 1.75 s after the first.
     let least = Duration::from_millis(1700);
@@ -107,7 +107,7 @@ fn what_waits_for_its_delay_is_left_to_the_next_worker() {
     let flags = ["--metrics", "127.0.0.1:0", "--delay", "1h", "--", "cat"];
     let worker = cluster.kq(["worker", &topic]).args(flags).limit(LONG).spawn();
     let address = address(&worker);
-    wait_until("a record that waits", LONG, || scrape(&address)["kq_worker_queued_records"] == 1.0);
+    wait_until("a record that waits", LONG, || scrape(&address)["kq_worker_queued_records"] > 0.5);
     worker.terminate();
     worker.wait().success().stdout("").stderr_has("kq: 0 done");
     once(&cluster, &topic, &[], &["cat"]).run().success().stdout("a");

@@ -41,7 +41,7 @@ impl Answers {
             (Verdict::Ok(out), Some(output)) => {
                 let headers =
                     output.copy_headers.then(|| form(&job, around).owned_headers(&job.record.headers));
-                match output.letters_of_answer(&job.record, headers.into_iter().flatten(), &out) {
+                match output.letters_of_answer(&job.record, &headers.into_iter().flatten(), &out) {
                     Ok(records) => {
                         letters = records;
                         Verdict::Ok(out)

@@ -94,7 +94,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
     const TIMING: Timing =
-        Timing { timeout: Some(SECOND), slow: Duration::from_secs(60), start: Duration::from_secs(30) };
+        Timing { timeout: Some(SECOND), slow: Duration::from_mins(1), start: Duration::from_secs(30) };
 
     /// A process that has so many records from `start` on.
     fn process(records: i64, start: Instant) -> Backlog {

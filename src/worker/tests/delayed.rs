@@ -54,7 +54,7 @@ fn a_partition_whose_records_are_due_later_is_paused_until_shortly_before() {
 fn a_record_of_the_past_has_waited_already() {
     let (_, consumer) = subscribed();
     // The records are of the first milliseconds.
-    consumer.clock().sleep(Duration::from_secs(60));
+    consumer.clock().sleep(Duration::from_mins(1));
     let worker = Worker::new();
     delayed(&worker, &consumer, 60, None).poll(Duration::ZERO, 500);
     assert_eq!(run_due(&worker, &consumer), [0]);

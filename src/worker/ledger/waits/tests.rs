@@ -260,17 +260,14 @@ proptest! {
         }
         // Who sleeps until `next_due` misses nothing.
         while !ledger.is_complete() {
-            match ledger.next(now) {
-                Some(job) => {
-                    ledger.finish(job.ticket, Outcome::Resolved);
-                    ran.push(job.ticket.offset);
-                }
-                None => {
-                    let due = ledger.next_due();
-                    prop_assert!(due.is_some_and(|due| due > now), "{:?} at {:?}", due, now);
-                    now = due.unwrap();
-                }
+            if let Some(job) = ledger.next(now) {
+                ledger.finish(job.ticket, Outcome::Resolved);
+                ran.push(job.ticket.offset);
+                continue;
             }
+            let due = ledger.next_due();
+            prop_assert!(due.is_some_and(|due| due > now), "{:?} at {:?}", due, now);
+            now = due.unwrap();
         }
         for key in 0..4 {
             let of_key: Vec<_> = ran.iter().filter(|offset| records[**offset as usize].0 == key).collect();
