@@ -1,4 +1,5 @@
-//! File descriptors: which were closed at the start, which a command inherits, and how all bytes get into one.
+//! File descriptors: which were closed at the start, which a command inherits, and how all bytes get into one; and
+//! which signals are ignored, since only unsafe code can ask for that.
 //!
 //! A command gets the descriptors that kq was started with, and none of kq's own. exec does not close
 //! librdkafka's pipes, and each broker thread opens one when it starts.
@@ -60,6 +61,18 @@ pub(crate) fn stdout_was_closed() -> bool {
     STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
 }
 
+/// Whether this process ignores a signal: from its start, as `nohup` and a shell's `trap '' HUP` arrange, or since.
+pub(crate) fn ignores(signal: c_int) -> bool {
+    use nix::libc;
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action the call changes nothing; it fills in the present one, which is plain numbers
+    // and valid where all of them are zero.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
 /// Writes all of it, without a buffer and without a lock. Another process may have made the shared descriptor
 /// non-blocking: then this waits until it is writable.
 pub(crate) fn write_all(to: &(impl AsFd + ?Sized), mut bytes: &[u8]) -> io::Result<()> {
@@ -119,6 +132,12 @@ fn gaps(kept: impl Iterator<Item = u32>) -> Vec<RangeInclusive<u32>> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_runtime_of_rust_ignores_pipe_and_nothing_else() {
+        assert!(ignores(nix::libc::SIGPIPE));
+        assert!(!ignores(nix::libc::SIGUSR1));
+    }
 
     #[test]
     fn without_any_it_is_all_from_three_on() {

@@ -11,6 +11,7 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
 
+use crate::descriptors;
 use crate::exit::{self, Exit};
 use crate::stderr;
 use crate::threads;
@@ -35,6 +36,8 @@ struct Inner {
     /// Whether there is something to drain.
     begun: AtomicBool,
     notify: tokio::sync::Notify,
+    /// The names of signals that are left ignored.
+    ignored: Vec<&'static str>,
     /// What the first signal starts, on its own thread.
     first_act: Mutex<Option<FirstAct>>,
     /// Whether the second signal is ending the process.
@@ -43,15 +46,14 @@ struct Inner {
     last_act: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
+/// Signals that stop kq where they were not ignored when it started. TERM always does.
+const UNLESS_IGNORED: [(i32, &str); 2] = [(SIGHUP, "HUP"), (SIGINT, "INT")];
+
 /// Replaces an inherited "ignore" of SIGCHLD: with it the kernel reaps children by itself, and kq can't
 /// read the status of a command. It sets a handler and not the default action, which only unsafe code
 /// could set. A program that kq starts has the default action in both cases.
 fn hear_of_children() -> std::io::Result<()> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    // Where that is not known, a handler is safe too.
-    if ignored.is_none_or(|mask| mask >> (SIGCHLD - 1) & 1 == 1) {
+    if descriptors::ignores(SIGCHLD) {
         signal_hook::flag::register(SIGCHLD, Arc::default())?;
     }
     Ok(())
@@ -61,12 +63,16 @@ impl Shutdown {
     /// Catches INT, TERM and HUP from here on, on a thread of its own. Until [`Shutdown::begin`] the
     /// first one ends the process.
     ///
-    /// A signal that was ignored when kq started (`nohup`, or a background job
-    /// of a shell without job control) is caught too: a request to stop always stops kq.
+    /// HUP and INT stay ignored where they were when kq started, and so they are in what it starts: `nohup` promises
+    /// that kq outlives its terminal, and a background job of a shell without job control is not meant by Ctrl-C.
     pub(crate) fn install() -> anyhow::Result<Self> {
-        let this = Self::default();
         hear_of_children().context("catch SIGCHLD")?;
-        let signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP]);
+        let (ignored, heard): (Vec<_>, Vec<_>) =
+            UNLESS_IGNORED.into_iter().partition(|(signal, _)| descriptors::ignores(*signal));
+        let ignored = ignored.into_iter().map(|(_, name)| name).collect();
+        let this = Self { inner: Arc::new(Inner { ignored, ..Inner::default() }) };
+        let heard = heard.into_iter().map(|(signal, _)| signal);
+        let signals = SignalsInfo::<WithOrigin>::new(heard.chain([SIGTERM]));
         let mut signals = signals.context("catch signals")?;
         let inner = Arc::clone(&this.inner);
         threads::start("signals", move || {
@@ -99,6 +105,17 @@ impl Shutdown {
             }
         })?;
         Ok(this)
+    }
+
+    /// Tells which signals stay ignored, where there are any: a line for `-v`.
+    pub(crate) fn tell_ignored(&self, tell: impl FnOnce(String)) {
+        let are = match self.inner.ignored.len() {
+            0 => return,
+            1 => "is",
+            _ => "are",
+        };
+        let names = self.inner.ignored.join(" and ");
+        tell(format!("{names} {are} ignored, as when kq was started; TERM stops it"));
     }
 
     /// From now on there is something to drain: the first signal no longer ends the process.

@@ -236,7 +236,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", default_value = "18s", value_parser = duration::parse, help_heading = "Ending")]
     pub drain: Duration,
 
-    /// How long ending may take in all, on TERM, INT or HUP
+    /// How long ending may take in all, on TERM, INT or HUP (INT and HUP unless they were ignored before, as by nohup)
     #[arg(long, value_name = "DURATION", default_value = "28s", value_parser = positive, help_heading = "Ending")]
     pub shutdown_timeout: Duration,
 

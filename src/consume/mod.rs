@@ -51,6 +51,7 @@ const LEAVING: Duration = Duration::from_millis(500);
 /// Consumes until a stop condition is reached, stdout is closed, or a signal comes.
 pub(crate) fn run(settings: &Settings, sink: Sink, output: Output, config: &Config) -> anyhow::Result<Exit> {
     let shutdown = Shutdown::install()?;
+    shutdown.tell_ignored(|line| config.log.verbose(1, line));
     let connected = connect(settings, config)?;
     if let (Some(group), Some(from)) = (&settings.group, settings.reset) {
         crate::reading::group::seek(

@@ -43,6 +43,7 @@ pub(crate) struct Settings {
 /// Runs the broker until its command ends, or until a signal.
 pub(crate) fn run(settings: &Settings, log: Log) -> anyhow::Result<Exit> {
     let shutdown = Shutdown::install()?;
+    shutdown.tell_ignored(|line| log.verbose(1, line));
     shutdown.begin();
     threads::ensure(THREADS)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -62,8 +62,9 @@ impl Launcher {
         )?;
         attributes.set_pgroup(nix::unistd::Pid::from_raw(0))?;
         attributes.set_sigmask(&SigSet::empty())?;
-        // This process ignores it, as Rust's runtime does: a command must not.
-        attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
+        // This process ignores PIPE, as Rust's runtime does, and may have been started ignoring TERM: a command must
+        // not. HUP and INT it gets as kq found them: where they were ignored, kq has left that so.
+        attributes.set_sigdefault(&SigSet::from_iter([Signal::SIGPIPE, Signal::SIGTERM]))?;
         Ok(Self { program, seen, variables, environment, attributes, own })
     }
 

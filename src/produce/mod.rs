@@ -56,6 +56,7 @@ const READER: Duration = Duration::from_secs(5);
 pub(crate) fn run(settings: &Settings, shape: Shape, config: &Config) -> anyhow::Result<Exit> {
     let reporter = Reporter::new(settings.report, &settings.inputs)?;
     let shutdown = Shutdown::install()?;
+    shutdown.tell_ignored(|line| config.log.verbose(1, line));
     let connected = connect(settings, config)?;
     shutdown.begin();
     let framer = Framer::new(&settings.delimiter);

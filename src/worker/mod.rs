@@ -227,6 +227,7 @@ impl Core {
         }
         let shared = Arc::new(Shared::new(ledger, groups.clone(), config.log));
         let shutdown = Shutdown::install()?;
+        shutdown.tell_ignored(|line| config.log.verbose(1, line));
         let live = config.log.live();
         shutdown.on_second_signal(move || {
             groups.kill_all();

@@ -22,6 +22,7 @@ const LAYERS: [&[&str]; 7] = [
 /// The exceptions: what a module may use beside it or above it, and why.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("commands", "cli", "a command turns the flags of its subcommand into settings"),
+    ("shutdown", "descriptors", "which signals were ignored at the start"),
     ("shutdown", "exit", "the signal that stopped kq decides its exit status"),
     ("shutdown", "stderr", "the second signal's last words"),
     ("shutdown", "threads", "the thread of the signals"),

@@ -16,6 +16,7 @@ mod decode;
 mod dev;
 mod dev_lacking;
 mod dev_limits;
+mod hangup;
 mod harness;
 mod layout;
 mod leaving;
