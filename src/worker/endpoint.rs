@@ -1,5 +1,6 @@
 //! `--metrics ADDR`: `/metrics`, `/livez` and `/readyz` over HTTP, for as long as the worker runs.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::str::FromStr;
@@ -14,14 +15,15 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
 use super::ledger::Standing;
 use super::metrics;
 use super::observer::Watch;
 use super::shared::Shared;
+use crate::lock::Lock;
 
-/// Connections served at the same time; more wait.
+/// Connections that are open at the same time. One more closes the one that has asked for nothing for longest.
 const CONNECTIONS: usize = 64;
 /// How long a client may take to send a request's head.
 const HEAD: Duration = Duration::from_secs(10);
@@ -80,9 +82,8 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, watch: Arc
     };
     let registry = metrics::registry(&shared, &watch);
     let state = Arc::new(State { registry, shared, watch, patience });
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections = Arc::new(Lock::new(Connections::default()));
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(e) => {
@@ -92,9 +93,12 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, watch: Arc
                 continue;
             }
         };
-        let state = Arc::clone(&state);
+        let (state, connections) = (Arc::clone(&state), Arc::clone(&connections));
+        let (entry, closed) = connections.lock().open(CONNECTIONS);
         tokio::spawn(async move {
+            let entry = Lock::new(entry);
             let answer = service_fn(|request| {
+                connections.lock().asked(&mut entry.lock());
                 let response = state.answer(&request);
                 async { Ok::<_, Infallible>(response) }
             });
@@ -103,9 +107,49 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, watch: Arc
                 .header_read_timeout(HEAD)
                 .serve_connection(TokioIo::new(stream), answer);
             // A client may disconnect: there is nothing to do.
-            let _ = connection.await;
-            drop(permit);
+            tokio::select! {
+                _ = connection => {}
+                _ = closed => {}
+            }
+            connections.lock().closed(*entry.lock());
         });
+    }
+}
+
+/// The open connections, in the order in which they last asked for something or were opened.
+#[derive(Default)]
+struct Connections {
+    next: u64,
+    /// By place in that order; what is dropped closes its connection.
+    open: BTreeMap<u64, oneshot::Sender<()>>,
+}
+
+impl Connections {
+    /// A new connection, and what ends when it is to be closed; the first in order is closed where there are `most`.
+    fn open(&mut self, most: usize) -> (u64, oneshot::Receiver<()>) {
+        if self.open.len() >= most {
+            self.open.pop_first();
+        }
+        let (sender, closed) = oneshot::channel();
+        (self.enter(sender), closed)
+    }
+
+    /// A connection asks for something: it goes to the end.
+    fn asked(&mut self, entry: &mut u64) {
+        if let Some(sender) = self.open.remove(entry) {
+            *entry = self.enter(sender);
+        }
+    }
+
+    fn closed(&mut self, entry: u64) {
+        self.open.remove(&entry);
+    }
+
+    fn enter(&mut self, sender: oneshot::Sender<()>) -> u64 {
+        let entry = self.next;
+        self.next += 1;
+        self.open.insert(entry, sender);
+        entry
     }
 }
 
@@ -186,6 +230,23 @@ fn verdict(outcome: Result<(), String>) -> (StatusCode, &'static str, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_connection_that_asked_for_nothing_for_longest_is_closed_for_a_new_one() {
+        let mut connections = Connections::default();
+        let (mut first, mut first_closed) = connections.open(2);
+        let (second, mut second_closed) = connections.open(2);
+        connections.asked(&mut first);
+        let (third, mut third_closed) = connections.open(2);
+        assert!(second_closed.try_recv().is_err_and(|e| e == oneshot::error::TryRecvError::Closed));
+        for open in [&mut first_closed, &mut third_closed] {
+            assert_eq!(open.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        }
+        connections.closed(second);
+        connections.closed(first);
+        connections.closed(third);
+        assert!(connections.open.is_empty());
+    }
 
     #[test]
     fn an_address_is_a_host_and_a_port() {

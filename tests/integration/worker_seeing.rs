@@ -230,6 +230,27 @@ fn an_address_in_use_is_an_error_before_anything_is_consumed() {
     cluster.kq(["worker", &topic, "-e", "--", "cat"]).run().success().stdout("a");
 }
 
+#[test]
+fn connections_that_ask_for_nothing_do_not_keep_a_probe_out() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("idle", 1);
+    let worker = cluster.kq(["worker", &topic, "--metrics", "127.0.0.1:0", "--", "cat"]).spawn();
+    let address = address(&worker);
+    // So many that it would take longer than the probe waits, were each kept for the time of a request's head.
+    let mut idle: Vec<_> = (0..300).map(|_| TcpStream::connect(&address).expect("a connection")).collect();
+    assert_eq!(status(&address, "/livez"), Some(200));
+    for stream in &idle {
+        stream.set_read_timeout(Some(LONG)).expect("a time-out");
+    }
+    assert_eq!(idle[0].read(&mut [0]).expect("it is closed"), 0, "the oldest gives way");
+    // The newest is open, and is served.
+    let newest = idle.last_mut().expect("a connection");
+    write!(newest, "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("send a request");
+    let mut answer = String::new();
+    newest.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
 /// What a terminal shows after these bytes: its rows, from the first one ever written.
 fn screen(bytes: &[u8]) -> Vec<String> {
     let mut rows = vec![Vec::new()];
