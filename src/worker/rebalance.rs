@@ -11,6 +11,7 @@ use super::ledger::Ledger;
 use super::progress::DoneAhead;
 use super::shared::{Shared, StopReason};
 use super::tally::{RebalanceKind, RecordResult};
+use crate::clock::duration;
 use crate::clock::source::Clock;
 use crate::kafka::client::{Assigned, Committed, ConsumerClient, Rebalance, StartAt};
 use crate::kafka::errors::Causes;
@@ -32,6 +33,8 @@ pub(super) struct Patience {
     drain: Duration,
     grace: Duration,
     after_kill: Duration,
+    /// `drain` is shorter than it was asked for.
+    is_cut: bool,
 }
 
 impl Patience {
@@ -41,7 +44,15 @@ impl Patience {
         let all = max_poll_interval.mul_f64(0.6);
         let grace = super::GRACE.min(all / 4);
         let after_kill = Duration::from_secs(1).min(all / 8);
-        Self { drain: drain.min(all.saturating_sub(grace + after_kill)), grace, after_kill }
+        let most = all.saturating_sub(grace + after_kill);
+        Self { drain: drain.min(most), grace, after_kill, is_cut: drain > most }
+    }
+
+    /// After how long commands get TERM, and what sets that, for a note.
+    fn limit(self) -> String {
+        let after = duration::format(self.drain);
+        let setting = if self.is_cut { "max.poll.interval.ms lets --drain" } else { "--drain lets them" };
+        format!(" after {after}, as long as {setting}")
     }
 
     /// What a revoke may take.
@@ -209,7 +220,9 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
         if idle(self.patience.drain, Stage::Drain) {
             return;
         }
-        shared.log.note(format_args!("commands of {} still run: sending TERM", shown(names)));
+        // Where the worker ends meanwhile, --shutdown-timeout is what bounds it.
+        let limit = if shared.stopping().is_some() { String::new() } else { self.patience.limit() };
+        shared.log.note(format_args!("commands of {} still run{limit}: sending TERM", shown(names)));
         shared.ledger().terminate(names);
         shared.groups.terminate(of_these);
         shared.recall();
@@ -324,6 +337,13 @@ mod tests {
     fn a_drain_is_as_long_as_asked_for_where_the_poll_interval_lets_it() {
         let patience = Patience::new(Duration::from_secs(18), Duration::from_mins(5));
         assert_eq!(patience.in_all(), Duration::from_secs(18 + 4 + 1));
+        assert_eq!(patience.limit(), " after 18s, as long as --drain lets them");
+    }
+
+    #[test]
+    fn a_drain_that_the_poll_interval_cuts_short_says_so() {
+        let patience = Patience::new(Duration::from_secs(18), Duration::from_secs(10));
+        assert_eq!(patience.limit(), " after 3750ms, as long as max.poll.interval.ms lets --drain");
     }
 
     proptest! {

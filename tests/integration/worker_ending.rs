@@ -158,6 +158,7 @@ fn a_revoke_keeps_to_the_poll_interval_that_was_given() {
     first.terminate();
     // Longer than the interval, and the partitions would be lost.
     let first = first.wait().stderr_lacks("partitions lost");
+    let first = first.stderr_has("as long as max.poll.interval.ms lets --drain: sending TERM");
     first.demand(&format!("a revoke of 3.6 s and not of 24, as by default; it took {took:?}"), |_| {
         took < SOON
     });
