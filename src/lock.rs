@@ -41,6 +41,11 @@ impl<T> Lock<T> {
 pub(crate) struct Condition(Condvar);
 
 impl Condition {
+    /// A condition that nobody waits for.
+    pub(crate) const fn new() -> Self {
+        Self(Condvar::new())
+    }
+
     /// Releases the lock until the condition is notified, and takes it again. May return earlier:
     /// the caller checks the value in a loop.
     pub(crate) fn wait<'a, T>(&self, guard: Guard<'a, T>) -> Guard<'a, T> {

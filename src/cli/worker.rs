@@ -121,7 +121,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ORDER", default_value = "key", value_parser = values::order(), help_heading = "Running")]
     pub order: Order,
 
-    /// A command that takes longer is terminated (TERM), then killed; its record has failed
+    /// A command that takes longer is terminated (TERM), then killed, with all that it started; its record has failed
     #[arg(long, value_name = "DURATION", value_parser = positive, help_heading = "Running")]
     pub command_timeout: Option<Duration>,
 

@@ -11,12 +11,14 @@ use tokio::process::{Child, Command};
 
 use super::files::Files;
 use crate::exit::{self, Exit};
+use crate::process::children::{self, Own};
 use crate::shutdown::Shutdown;
 
 /// A command that runs, with the broker's address in its environment.
 pub(crate) struct Running {
     program: OsString,
     child: Child,
+    _own: Own,
     pub pid: Option<Pid>,
 }
 
@@ -37,13 +39,14 @@ impl Running {
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_another_cluster(name)) {
             command.env_remove(name);
         }
-        let child = files.as_found(|| command.spawn()).map_err(|e| {
+        let pid = |child: &Child| child.id().map_or(0, |pid| pid as i32);
+        let (child, own) = children::start(|| files.as_found(|| command.spawn()), pid).map_err(|e| {
             let code = if e.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
             let cause = anyhow::Error::new(e).context(format!("run {}", program.display()));
             exit::with(Exit::Command(code), cause)
         })?;
-        let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        Ok(Self { program: program.to_owned(), child, pid })
+        let pid = Pid::from_raw(pid(&child));
+        Ok(Self { program: program.to_owned(), child, _own: own, pid })
     }
 
     /// Waits until the command ends; forwards a signal to it.

@@ -16,6 +16,7 @@ use super::files::Files;
 use super::folder::Folder;
 use super::server;
 use crate::exit::Exit;
+use crate::process::Reaper;
 use crate::shutdown::Shutdown;
 use crate::terminal::notes::Log;
 use crate::terminal::stdout;
@@ -46,6 +47,7 @@ pub(crate) fn run(settings: &Settings, log: Log) -> anyhow::Result<Exit> {
     shutdown.tell_ignored(|line| log.verbose(1, line));
     shutdown.begin();
     threads::ensure(THREADS)?;
+    Reaper::start_if_first()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .enable_all()

@@ -16,6 +16,7 @@ use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid, waitpid};
 
 use super::Program;
+use super::children::{self, Own};
 use super::looking::Seen;
 use crate::descriptors::OwnDescriptors;
 
@@ -38,6 +39,8 @@ pub(crate) struct Launcher {
 #[derive(Debug)]
 pub(crate) struct Child {
     pub pid: Pid,
+    /// Dropped once it is reaped.
+    pub own: Own,
     pub stdout: OwnedFd,
     pub stderr: OwnedFd,
 }
@@ -92,10 +95,13 @@ impl Launcher {
             actions.add_dup2(from, to)?;
         }
         let exec = self.seen.now()?;
-        let pid = posix_spawn(exec.path.as_c_str(), &actions, &self.attributes, &exec.args, &environment)
-            .map_err(|e| self.seen.explain(e.into()))?;
+        let spawn = || {
+            posix_spawn(exec.path.as_c_str(), &actions, &self.attributes, &exec.args, &environment)
+                .map_err(|e| self.seen.explain(e.into()))
+        };
+        let (pid, own) = children::start(spawn, |pid| pid.as_raw())?;
         let pid = Pid::from_raw(pid.as_raw()).ok_or_else(|| io::Error::other("a child without a pid"))?;
-        Ok(Child { pid, stdout: stdout.into(), stderr: stderr.into() })
+        Ok(Child { pid, own, stdout: stdout.into(), stderr: stderr.into() })
     }
 
     /// The same child as a [`Command`], with all three pipes. An error says why its program can't be run.

@@ -4,6 +4,7 @@
 //! heap): an absolute program, a process group and variables; no hook, no
 //! uid or gid, and PATH is left alone.
 
+pub(crate) mod children;
 pub(crate) mod groups;
 pub(crate) mod guard;
 pub(crate) mod input;
@@ -11,6 +12,8 @@ pub(crate) mod launcher;
 mod looking;
 mod pipes;
 pub(crate) mod program;
+pub(crate) mod reaper;
+mod tree;
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -20,6 +23,7 @@ pub(crate) use groups::{Group, Groups, Owners};
 pub(crate) use launcher::{Launcher, Variables};
 pub(crate) use pipes::Lines;
 pub(crate) use program::Program;
+pub(crate) use reaper::Reaper;
 
 use rustix::process::Pid;
 
@@ -32,6 +36,9 @@ pub(crate) const PIPES_AFTER_END: Duration = Duration::from_millis(200);
 pub(crate) const MAX_OUTPUT: usize = 64 << 20;
 /// How much of the end of stderr is kept.
 pub(crate) const STDERR_TAIL: usize = 4096;
+
+/// The first argument of the orphan guard.
+const GUARD: &str = "__guard";
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +157,10 @@ pub(crate) fn run(
         forced: None,
     };
     supervision.run(&Exit::of(child.pid), &mut hear);
-    supervision.reap(child.pid, &mut hear)
+    let finished = supervision.reap(child.pid, &mut hear);
+    // Only now that its status was taken.
+    drop(child.own);
+    finished
 }
 
 /// How far a child has come.
@@ -208,7 +218,7 @@ impl Supervision<'_> {
                     self.note_slow(now, hear);
                 }
                 Stage::Exited { until } if now >= until => {
-                    self.group.kill();
+                    self.group.sweep();
                     self.stage = Stage::Killed { until: now + PIPES_AFTER_END };
                 }
                 Stage::Killed { until } if now >= until => return,
@@ -257,7 +267,7 @@ impl Supervision<'_> {
     fn reap(self, pid: Pid, hear: &mut impl FnMut(News<'_>)) -> io::Result<Finished> {
         let is_signalled = self.group.was_signalled();
         // Before the leader is reaped, which frees the number of the group for another.
-        self.group.kill();
+        self.group.sweep();
         drop(self.group);
         let status = launcher::reap(pid)?;
         let Pipes { printed, mut said, .. } = self.pipes;

@@ -70,6 +70,7 @@ pub(super) fn end<C: ConsumerClient>(
 /// Another member has the partitions: nothing is stored and nothing is finished.
 fn give_up(shared: &Shared) {
     shared.groups.kill_all();
+    shared.groups.kill_adopted();
     let mut ledger = shared.ledger();
     for name in &ledger.assigned() {
         ledger.end(name);
@@ -107,7 +108,8 @@ fn drain<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) -> b
     }
 }
 
-/// Ends the input of persistent commands, which then end, and kills those that do not.
+/// Ends the input of persistent commands, which then end, and kills those that do not; then ends what commands
+/// left behind.
 fn close_commands<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) {
     poller.shared.close();
     let until = Instant::now() + deadline.parts(2).min(deadline.left(Stage::Kill));
@@ -115,6 +117,23 @@ fn close_commands<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadl
         poller.poll(POLL, BATCH);
     }
     poller.shared.groups.kill_all();
+    end_adopted(poller, deadline);
+}
+
+/// Ends the processes that commands left behind, in sessions of their own: TERM, then KILL.
+fn end_adopted<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) {
+    let groups = poller.shared.groups.clone();
+    if !groups.has_adopted() {
+        return;
+    }
+    groups.terminate_adopted();
+    let until = Instant::now() + deadline.parts(2).min(deadline.left(Stage::Kill));
+    while groups.has_adopted() {
+        if Instant::now() >= until {
+            return groups.kill_adopted();
+        }
+        poller.poll(POLL, BATCH);
+    }
 }
 
 /// Leaves the group.

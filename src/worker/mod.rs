@@ -73,7 +73,7 @@ use crate::exit::Exit;
 use crate::kafka::client::{ConsumerClient, Observer};
 use crate::kafka::ffi::Consumer;
 use crate::process::guard::{self, Guard};
-use crate::process::{self, Groups, Launcher, Variables};
+use crate::process::{self, Groups, Launcher, Reaper, Variables};
 use crate::reading::membership::Joining;
 use crate::reading::start::Ends;
 use crate::reading::topics::Selection;
@@ -190,7 +190,8 @@ impl Ground {
         stdout::is_there()?;
         let own = OwnDescriptors::from_now_on();
         let listener = metrics.map(Address::bind).transpose()?;
-        let guard = Guard::start()?;
+        let guard = Arc::new(Guard::start()?);
+        let reaper = Reaper::start(Arc::clone(&guard))?;
         let connection = environment::of_connection(config, running.credentials);
         if config.lacks_authorities(&connection) {
             config.log.note(
@@ -200,7 +201,9 @@ impl Ground {
         }
         let mut variables = environment::of_worker(connection, &reading.group);
         variables.push((guard::MARK.into(), Some(guard.mark().into())));
-        Ok(Self { own, listener, variables, groups: Groups::guarded(guard) })
+        let log = config.log;
+        let groups = Groups::guarded(guard, reaper, move |refused| log.note(refused));
+        Ok(Self { own, listener, variables, groups })
     }
 }
 
@@ -231,6 +234,7 @@ impl Core {
         let live = config.log.live();
         shutdown.on_second_signal(move || {
             groups.kill_all();
+            groups.kill_adopted();
             live.map(Live::end);
         });
         let stall = reading.stops().then_some(ending.stall_timeout);

@@ -12,7 +12,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use crate::support::{Cluster, Running, lines, runs, topic_with, wait_for, wait_until};
 
 /// What a wait is given at most.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// A shell on a terminal, and the terminal's other end: closing that hangs up.
 struct Terminal {

@@ -46,6 +46,7 @@ mod worker_group;
 mod worker_handlers;
 mod worker_handlers_http;
 mod worker_lanes;
+mod worker_orphans;
 mod worker_outage;
 mod worker_output;
 mod worker_persistent;

@@ -10,16 +10,23 @@ use crate::support::{Cluster, Kq, TERM, topic_with};
 const ENOUGH: u32 = 16;
 
 /// A copy of kq that every user can run.
-fn copy_for_all() -> (Kq, std::path::PathBuf) {
+pub(super) fn copy_for_all() -> (Kq, std::path::PathBuf) {
     let holder = Kq::program("true", [""; 0]);
     let copy = holder.script("kq", std::fs::read(env!("CARGO_BIN_EXE_kq")).expect("read the program"));
     std::fs::set_permissions(holder.dir(), std::fs::Permissions::from_mode(0o755)).expect("open the folder");
     (holder, copy)
 }
 
-/// `kq ARGS…` that may have so many threads. The limit counts all of a user's, and root has none: root takes
-/// the number of a user who runs nothing else, anyone else a namespace of their own.
+/// `kq ARGS…` that may have so many threads.
 fn limited(cluster: &Cluster, kq: &Path, threads: u32, args: &[&str]) -> Kq {
+    let limits = limits(threads);
+    let kq = kq.to_str().expect("a path that is text");
+    cluster.program(&limits[0], &limits[1..]).arg(kq).args(args)
+}
+
+/// The words before a program that may have so many threads and processes. The limit counts all of a user's, and
+/// root has none: root takes the number of a user who runs nothing else, anyone else a namespace of their own.
+pub(super) fn limits(threads: u32) -> Vec<String> {
     static USERS: AtomicU32 = AtomicU32::new(0);
     let user = 0x4000_0000 + (std::process::id() << 6) + USERS.fetch_add(1, Ordering::Relaxed) % 64;
     let user = format!("--reuid={user}");
@@ -29,8 +36,7 @@ fn limited(cluster: &Cluster, kq: &Path, threads: u32, args: &[&str]) -> Kq {
         &["unshare", "--user"]
     };
     let limit = format!("--nproc={threads}");
-    let kq = kq.to_str().expect("a path that is text");
-    cluster.program(alone[0], alone[1..].iter().chain(&["prlimit", &limit, kq])).args(args)
+    alone.iter().chain(&["prlimit", &limit]).map(|word| (*word).to_owned()).collect()
 }
 
 #[test]

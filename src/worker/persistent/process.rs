@@ -11,6 +11,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::Surroundings;
 use super::backlog::Handover;
+use crate::process::children::{self, Own};
 use crate::process::{Group, Lines, Owners, PIPES_AFTER_END, Program};
 use crate::record::RecordRef;
 use crate::record::decode::Scratch;
@@ -60,6 +61,7 @@ impl fmt::Display for Pipe {
 /// A process that runs.
 pub(super) struct Process {
     child: Child,
+    _own: Own,
     pub group: Group,
     stdin: Option<Sender>,
     stdout: Option<ChildStdout>,
@@ -101,13 +103,16 @@ impl Process {
     pub(super) fn spawn(around: &Surroundings, owners: &Owners) -> io::Result<Self> {
         let runner = &around.runner;
         let mut command = Command::from(runner.launcher.command()?);
-        let mut child = command.kill_on_drop(true).spawn().map_err(|e| runner.launcher.explain(e))?;
-        let pid = child.id().map_or(0, |pid| pid as i32);
+        let pid = |child: &Child| child.id().map_or(0, |pid| pid as i32);
+        let spawn = || command.kill_on_drop(true).spawn().map_err(|e| runner.launcher.explain(e));
+        let (mut child, own) = children::start(spawn, pid)?;
+        let pid = pid(&child);
         Ok(Self {
             stdin: child.stdin.take().map(to_sender).transpose()?,
             stdout: child.stdout.take(),
             stderr: child.stderr.take(),
             child,
+            _own: own,
             group: around.shared.groups.add_shared(pid, owners),
             unwritten: Vec::new(),
             is_last_input: false,
@@ -307,7 +312,7 @@ impl Process {
             tokio::time::timeout(PIPES_AFTER_END, rest_of_stdout),
             tokio::time::timeout(PIPES_AFTER_END, rest_of_stderr),
         );
-        self.group.kill();
+        self.group.sweep();
         if self.unread.last().is_some_and(|&last| last != b'\n') {
             // A last line without a newline is a line.
             self.unread.push(b'\n');
