@@ -102,6 +102,7 @@ fn check(sources: &[Source]) -> Vec<Violation> {
         if !source.is_tests() {
             violations.extend(outside_crates(source));
             violations.extend(impure(source));
+            violations.extend(unknown_children(source));
             violations.extend(too_long(source));
         }
     }
@@ -220,6 +221,20 @@ fn unsafe_code(source: &Source) -> Vec<Violation> {
             Violation::new("unsafe", source, token.line, "unsafe outside kafka/ffi and descriptors.rs")
         })
         .collect()
+}
+
+/// A child process that kq may take for one that it adopted: it would take its status.
+fn unknown_children(source: &Source) -> Vec<Violation> {
+    if source.tokens.iter().any(|token| token.text == "children") {
+        return Vec::new();
+    }
+    let starts = |segments: &[String]| {
+        let end: Vec<&str> = segments.iter().rev().take(2).map(String::as_str).collect();
+        matches!(end[..], ["Command", "process"] | ["posix_spawn", "spawn"])
+    };
+    let found = source.paths().into_iter().filter(|path| starts(&path.segments));
+    let what = "a process that is not started by process::children";
+    found.map(|path| Violation::new("children", source, path.line, what)).collect()
 }
 
 /// A clock or IO in a file that says that it has none.

@@ -91,6 +91,15 @@ fn each_outside_crate_is_found_outside_its_place() {
 }
 
 #[test]
+fn a_child_that_is_not_entered_as_kqs_own_is_found() {
+    let text = "use std::process::{Child, Command};\nuse nix::spawn::posix_spawn;\nuse clap::Command;\n";
+    let rule = "children src/commands/a.rs";
+    assert_eq!(found(&[("src/commands/a.rs", text)]), [2, 3].map(|line| format!("{rule}:{line}")));
+    let entered = format!("{text}use crate::process::children;\n");
+    assert_eq!(found(&[("src/commands/a.rs", &entered)]), [""; 0]);
+}
+
+#[test]
 fn a_clock_or_io_is_found_in_a_pure_file_alone() {
     let text = "use std::{fs::read, env};\nfn f() { Instant::now(); }\nfn g() { println!(); stdin(); }\n";
     let pure = format!("//! Pure: no clock, no IO.\n{text}");
