@@ -145,7 +145,7 @@ pub(crate) fn end(outcome: anyhow::Result<Exit>) -> ! {
         if is_broken_pipe(&e) {
             return Exit::Done;
         }
-        stderr::writer().keep(format!("kq: {e:#}\n").into_bytes());
+        stderr::last_error(format!("{e:#}"));
         of_error(&e)
     });
     let is_told = stderr::finish();

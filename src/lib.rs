@@ -42,9 +42,13 @@ mod worker;
 
 pub use cli::command_line;
 
+use std::ffi::OsString;
+
 use anyhow::Context as _;
+use config::environment;
 use exit::Exit;
 use kafka::properties::Librdkafka;
+use stderr::{LogFormat, Runs};
 
 /// For librdkafka too (feature `override`): each record is allocated on one thread and freed on
 /// another, for which glibc's malloc takes a lock.
@@ -56,10 +60,17 @@ pub fn main() -> ! {
     if std::env::args_os().nth(1).is_some_and(|arg| arg == process::guard::ARGUMENT) {
         exit::end(process::guard::main().map(|()| Exit::Done));
     }
-    exit::end(match cli::parse(std::env::args_os()) {
-        Ok(cli) => run(&cli),
-        Err(e) => cli::answer(&e),
+    let args: Vec<OsString> = std::env::args_os().collect();
+    exit::end(match cli::parse(args.iter().cloned()) {
+        Ok(cli) => set_log(cli.connection.log_format, cli.command.runs()).and_then(|()| run(&cli)),
+        Err(e) => set_log(cli::log_format(&args), Runs::Once).and_then(|()| cli::answer(&e)),
     })
+}
+
+/// Settles the form of notes and errors, before the first of them.
+fn set_log(flag: Option<LogFormat>, runs: Runs) -> anyhow::Result<()> {
+    stderr::set_form(environment::log_format(flag, &environment::process)?, runs);
+    Ok(())
 }
 
 /// Runs one parsed command line to its end and returns how it ended.

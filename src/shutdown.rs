@@ -100,6 +100,7 @@ impl Shutdown {
                 if let Some(act) = inner.last_act.lock().ok().and_then(|mut act| act.take()) {
                     act();
                 }
+                stderr::tell_counts();
                 stderr::flush();
                 exit::at_once(Exit::Signal(signal));
             }

@@ -1,5 +1,10 @@
 //! Lines to stderr from a thread of its own, so that no other thread blocks where stderr is not read.
 
+mod form;
+mod line;
+mod place;
+mod repeats;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -10,8 +15,13 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::clock::now_ms;
 use crate::descriptors::write_all;
 use crate::lock::{Condition, Guard, Lock};
+use repeats::{Fate, Repeats};
+
+pub(crate) use form::{LogFormat, Runs};
+pub(crate) use line::{Form, Level, Line};
 
 /// How much may wait to be written.
 const LINES: usize = 1024;
@@ -26,9 +36,29 @@ static STDERR: OnceLock<&'static Writer> = OnceLock::new();
 /// Whether the process is to end soon.
 static HURRIED: AtomicBool = AtomicBool::new(false);
 
+/// How this process's lines are written.
+static FORM: OnceLock<Form> = OnceLock::new();
+
+/// Settles the form of this process's lines, before the first one.
+pub(crate) fn set_form(format: LogFormat, runs: Runs) {
+    let journal = std::env::var("JOURNAL_STREAM").ok();
+    let _ = FORM.set(form::of_command(format, runs, &io::stderr(), journal.as_deref()));
+}
+
+/// Whether this process's lines are for a program: then nothing else may be on stderr.
+pub(crate) fn is_json() -> bool {
+    FORM.get() == Some(&Form::Json)
+}
+
 /// This process's stderr.
 pub(crate) fn writer() -> &'static Writer {
-    STDERR.get_or_init(|| Writer::start(io::stderr()))
+    let form = || FORM.get().copied().unwrap_or_default();
+    STDERR.get_or_init(|| Writer::start(io::stderr(), form(), Equal::Count))
+}
+
+/// Writes the error that ends the process.
+pub(crate) fn last_error(message: String) {
+    writer().keep(&Line::new(Level::Error, message));
 }
 
 /// Waits, for a moment at most, until the lines so far are written: they stand before what follows on stdout.
@@ -48,10 +78,28 @@ pub(crate) fn hurry() {
     }
 }
 
+/// Says how many lines were counted and not written, for an end that does not [`finish`].
+pub(crate) fn tell_counts() {
+    if let Some(writer) = STDERR.get() {
+        writer.tell_counts();
+    }
+}
+
 /// Waits until all lines are written: for as long as that takes, until [`hurry`] bounds the wait. False where
 /// some are not written.
 pub(crate) fn finish() -> bool {
+    tell_counts();
     STDERR.get().is_none_or(|writer| writer.wait_until_written(Waits::UntilHurried))
+}
+
+/// What becomes of equal lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Equal {
+    /// Those of the last seconds are counted.
+    Count,
+    /// Each is written: for a test that moves the clock by which they are said.
+    #[cfg(test)]
+    Write,
 }
 
 /// Writes one whole line past what else is on the terminal.
@@ -60,6 +108,8 @@ type Past = Box<dyn Fn(&[u8]) -> io::Result<()> + Send + Sync>;
 /// The queue of lines for stderr, and the thread that writes them.
 pub(crate) struct Writer {
     to: Box<dyn AsFd + Send + Sync>,
+    form: Form,
+    equal: Equal,
     past: OnceLock<Past>,
     queue: Lock<Queue>,
     changed: Condition,
@@ -78,6 +128,7 @@ struct Queue {
     /// Lines taken and lines written, from the start on.
     taken: u64,
     written: u64,
+    repeats: Repeats,
 }
 
 /// How long the written lines are waited for.
@@ -104,9 +155,14 @@ impl Queue {
         self.lines.push_back(line);
     }
 
-    fn pop(&mut self) -> Option<Vec<u8>> {
+    fn pop(&mut self, form: Form) -> Option<Vec<u8>> {
         if self.has_room() {
-            self.tell_dropped();
+            self.tell_dropped(form);
+            let now = Instant::now();
+            if self.repeats.due().is_some_and(|due| now >= due) {
+                let counts = self.repeats.tell(now);
+                self.push_all(&counts, form);
+            }
         }
         let line = self.lines.pop_front()?;
         self.bytes -= line.len();
@@ -114,10 +170,17 @@ impl Queue {
     }
 
     /// Says how many lines were dropped, after the lines that were queued before those.
-    fn tell_dropped(&mut self) {
+    fn tell_dropped(&mut self, form: Form) {
         if self.dropped > 0 {
             let count = std::mem::take(&mut self.dropped);
-            self.push(format!("kq: {count} lines left out: stderr was not read\n").into_bytes());
+            let line = Line::new(Level::Error, format!("{count} lines left out: stderr was not read"));
+            self.push(line.bytes(form, now_ms()));
+        }
+    }
+
+    fn push_all(&mut self, lines: &[Line], form: Form) {
+        for line in lines {
+            self.push(line.bytes(form, now_ms()));
         }
     }
 
@@ -129,9 +192,11 @@ impl Queue {
 
 impl Writer {
     /// A writer to this descriptor, with its thread. Both live as long as the process.
-    pub(crate) fn start(to: impl AsFd + Send + Sync + 'static) -> &'static Self {
+    pub(crate) fn start(to: impl AsFd + Send + Sync + 'static, form: Form, equal: Equal) -> &'static Self {
         let writer: &'static Self = Box::leak(Box::new(Self {
             to: Box::new(to),
+            form,
+            equal,
             past: OnceLock::new(),
             queue: Lock::default(),
             changed: Condition::default(),
@@ -156,8 +221,11 @@ impl Writer {
     fn serve(&self) -> ! {
         let mut queue = self.queue.lock();
         loop {
-            let Some(line) = queue.pop() else {
-                queue = self.changed.wait(queue);
+            let Some(line) = queue.pop(self.form) else {
+                queue = match queue.repeats.due() {
+                    Some(due) => self.wait(queue, due),
+                    None => self.changed.wait(queue),
+                };
                 continue;
             };
             queue.writing = Some(Instant::now());
@@ -179,8 +247,29 @@ impl Writer {
         };
     }
 
-    /// Takes a line that is dropped, and counted, while stderr is not read.
-    pub(crate) fn offer(&self, line: Vec<u8>) {
+    /// Takes a line of kq that is dropped, and counted, while stderr is not read. One that equals a line of the
+    /// last seconds is counted too, and not written.
+    pub(crate) fn say(&self, line: &Line) {
+        let fate = match self.equal {
+            Equal::Count => self.queue.lock().repeats.take(line, Instant::now()),
+            #[cfg(test)]
+            Equal::Write => Fate::Write,
+        };
+        match fate {
+            Fate::Write => self.offer(line.bytes(self.form, now_ms())),
+            // The thread wakes when the count is due.
+            Fate::CountFirst => self.changed.notify_all(),
+            Fate::Count => {}
+        }
+    }
+
+    /// Takes a line of a command, after the place of its record or the name of its process, once there is room
+    /// for it: see [`Writer::send`].
+    pub(crate) fn pass_on(&self, source: &str, said: &[u8]) {
+        self.send(line::passed_on(source, said, self.form, now_ms()));
+    }
+
+    fn offer(&self, line: Vec<u8>) {
         let mut queue = self.queue.lock();
         while !queue.has_room() {
             let deadline = queue.writing.unwrap_or_else(Instant::now) + PATIENCE;
@@ -195,7 +284,7 @@ impl Writer {
 
     /// Takes a line once there is room for it. After a [`hurry`] it is dropped, and counted, while stderr is not
     /// read.
-    pub(crate) fn send(&self, line: Vec<u8>) {
+    fn send(&self, line: Vec<u8>) {
         let mut queue = self.queue.lock();
         while !queue.has_room() {
             if !HURRIED.load(Ordering::SeqCst) {
@@ -211,11 +300,21 @@ impl Writer {
         self.push(queue, line);
     }
 
-    /// Takes one of the few last lines of a command, with room or without: it is never dropped.
-    pub(crate) fn keep(&self, line: Vec<u8>) {
+    /// Takes one of the few last lines of a command, with room or without: it is never dropped, and never counted
+    /// with others like it.
+    pub(crate) fn keep(&self, line: &Line) {
+        self.tell_counts();
         let mut queue = self.queue.lock();
-        queue.tell_dropped();
-        self.push(queue, line);
+        queue.tell_dropped(self.form);
+        self.push(queue, line.bytes(self.form, now_ms()));
+    }
+
+    /// Says how many lines were counted and not written, with room or without.
+    fn tell_counts(&self) {
+        let counts = self.queue.lock().repeats.tell_all(Instant::now());
+        for line in counts {
+            self.push(self.queue.lock(), line.bytes(self.form, now_ms()));
+        }
     }
 
     /// Takes a picture that the next one replaces: it is left out while stderr is not read.
@@ -263,7 +362,7 @@ impl Writer {
         let mut bounded_since = None;
         let mut queue = self.queue.lock();
         if waits == Waits::UntilHurried {
-            queue.tell_dropped();
+            queue.tell_dropped(self.form);
         }
         let taken = queue.taken;
         while queue.written < taken {
@@ -283,84 +382,4 @@ impl Writer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{BufRead as _, BufReader};
-
-    #[test]
-    fn lines_that_are_not_read_are_dropped_and_counted_and_the_rest_keeps_its_order() {
-        let (reader, stderr) = io::pipe().unwrap();
-        let writer = Writer::start(stderr);
-        writer.send(b"0\n".to_vec());
-        assert!(writer.flush());
-        let long = "x".repeat(1000);
-        let mut sent = 0;
-        while writer.queue.lock().dropped < 3 {
-            sent += 1;
-            writer.offer(format!("{sent} {long}\n").into_bytes());
-        }
-        assert!(!writer.flush());
-        let lines = BufReader::new(reader).lines().map(Result::unwrap);
-        let read: Vec<String> = lines.take(sent - 3 + 2).collect();
-        let numbers: Vec<usize> =
-            read[..sent - 2].iter().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
-        assert_eq!(numbers, (0..=sent - 3).collect::<Vec<_>>());
-        assert_eq!(read.last().unwrap(), "kq: 3 lines left out: stderr was not read");
-    }
-
-    /// A writer that had to drop lines, the end that is to be read, and how many lines it dropped.
-    fn overfull() -> (io::PipeReader, &'static Writer, u64) {
-        let (reader, stderr) = io::pipe().unwrap();
-        let writer = Writer::start(stderr);
-        writer.draw(vec![b'x'; 1 << 20]);
-        while writer.queue.lock().writing.is_none() {
-            std::thread::yield_now();
-        }
-        writer.draw(vec![b'y'; BYTES]);
-        while writer.queue.lock().dropped < 3 {
-            writer.offer(b"more\n".to_vec());
-        }
-        let dropped = writer.queue.lock().dropped;
-        (reader, writer, dropped)
-    }
-
-    #[test]
-    fn a_last_line_is_taken_without_room_and_the_end_waits_for_it() {
-        let (reader, writer, dropped) = overfull();
-        writer.keep(b"kq: why\n".to_vec());
-        let end = std::thread::spawn(|| writer.wait_until_written(Waits::UntilHurried));
-        let lines = BufReader::new(reader).lines().map(Result::unwrap);
-        let last: Vec<String> = lines.skip_while(|line| !line.contains("left out")).take(2).collect();
-        let count = format!("{dropped} lines left out: stderr was not read");
-        assert!(last[0].ends_with(&count) && last[1] == "kq: why", "{last:?}");
-        assert!(end.join().unwrap());
-    }
-
-    #[test]
-    fn the_end_waits_for_the_count_of_the_lines_that_are_left_out() {
-        let (mut reader, writer, _) = overfull();
-        let end = std::thread::spawn(|| {
-            let is_told = writer.wait_until_written(Waits::UntilHurried);
-            let queue = writer.queue.lock();
-            (is_told, queue.dropped, queue.taken, queue.written)
-        });
-        while writer.queue.lock().dropped > 0 {
-            std::thread::yield_now();
-        }
-        std::thread::spawn(move || io::copy(&mut reader, &mut io::sink()));
-        assert_eq!(end.join().unwrap(), (true, 0, 3, 3));
-    }
-
-    #[test]
-    fn a_picture_is_left_out_while_the_one_before_is_not_taken() {
-        let (reader, stderr) = io::pipe().unwrap();
-        let writer = Writer::start(stderr);
-        writer.draw(vec![b'x'; 1 << 20]);
-        while !writer.queue.lock().is_stuck() {
-            std::thread::yield_now();
-        }
-        writer.draw(b"y".to_vec());
-        assert_eq!(writer.queue.lock().taken, 1);
-        drop(reader);
-    }
-}
+mod tests;

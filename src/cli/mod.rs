@@ -30,6 +30,8 @@ use crate::config::secret::Secret;
 use crate::exit::{self, Exit};
 use crate::kafka::version;
 use crate::lock::Lock;
+use crate::named::Named as _;
+use crate::stderr::{self, LogFormat, Runs};
 
 /// kq: put records into Kafka, get them out, run a command for each.
 #[derive(clap::Parser, Debug)]
@@ -82,6 +84,17 @@ pub(crate) enum Command {
     Properties,
 }
 
+impl Command {
+    /// Whether it runs until it is stopped.
+    pub(crate) fn runs(&self) -> Runs {
+        match self {
+            Self::Worker(_) | Self::Dev(_) => Runs::On,
+            Self::Consume(args) if args.reading.follows() => Runs::On,
+            _ => Runs::Once,
+        }
+    }
+}
+
 /// kq's command line and its help, from which completions and manual pages are made.
 pub fn command_line() -> clap::Command {
     Cli::command()
@@ -91,7 +104,8 @@ pub fn command_line() -> clap::Command {
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let args: Vec<OsString> = args.into_iter().collect();
     if asks_for_properties(&args) {
-        return Ok(Cli { connection: ConnectionArgs::default(), command: Command::Properties });
+        let connection = ConnectionArgs { log_format: log_format(&args), ..ConnectionArgs::default() };
+        return Ok(Cli { connection, command: Command::Properties });
     }
     // Where a global flag stands before and after the subcommand, clap keeps only the values
     // after it. Of `-X` every value counts, so each is noted when it is read.
@@ -121,6 +135,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
 /// Prints what the parser says instead of a command line: help and the version are answers, anything
 /// else is a usage error.
 pub(crate) fn answer(e: &clap::Error) -> anyhow::Result<Exit> {
+    if e.use_stderr() && stderr::is_json() {
+        let text = e.render().to_string();
+        stderr::last_error(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned());
+        return Ok(Exit::Usage);
+    }
     let printed = e.print().and_then(|()| std::io::stdout().flush());
     if e.use_stderr() {
         return Ok(Exit::Usage);
@@ -159,16 +178,24 @@ fn asks_for_properties(args: &[OsString]) -> bool {
 
 /// `--color`, read before anything is parsed: it decides the colours of the parser's own errors too.
 fn color(args: &[OsString]) -> ColorChoice {
-    let mut before = "";
-    let mut choice = ColorChoice::Auto;
+    unparsed(args, "--color", |given| given.parse().ok()).unwrap_or(ColorChoice::Auto)
+}
+
+/// `--log-format` of a command line that can't be parsed: it decides how that is said.
+pub(crate) fn log_format(args: &[OsString]) -> Option<LogFormat> {
+    unparsed(args, "--log-format", LogFormat::named)
+}
+
+/// The last value of this flag that is one.
+fn unparsed<T>(args: &[OsString], flag: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let (mut before, mut last) = ("", None);
     for arg in own(args) {
-        let given = if before == "--color" { Some(arg) } else { arg.strip_prefix("--color=") };
-        if let Some(given) = given {
-            choice = given.parse().unwrap_or(choice);
-        }
+        let beside = arg.strip_prefix(flag).and_then(|rest| rest.strip_prefix('='));
+        let given = if before == flag { Some(arg) } else { beside };
+        last = given.and_then(&parse).or(last);
         before = arg;
     }
-    choice
+    last
 }
 
 /// The error for one of kcat's mode flags: which subcommand it is here.
@@ -230,7 +257,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{self, Config};
     use crate::kafka::properties::Librdkafka;
     use crate::record::codec::Codec;
 
@@ -301,6 +328,7 @@ mod tests {
             None
         };
         Config::resolve_with(&ConnectionArgs::default(), &environment, &Librdkafka).unwrap();
+        config::environment::log_format(None, &environment).unwrap();
         assert_eq!(named, read.into_inner());
     }
 

@@ -69,6 +69,15 @@ pub(crate) struct ReadingArgs {
     pub idle: Option<Duration>,
 }
 
+impl ReadingArgs {
+    /// Whether it reads on until it is stopped.
+    pub(crate) fn follows(&self) -> bool {
+        // As with kcat, -o names an end too.
+        let ends = self.end || self.until.is_some() || self.from.iter().any(|from| from.starts_with("e@"));
+        !ends && self.count.is_none() && self.idle.is_none()
+    }
+}
+
 /// Which topics of a pattern are not read.
 #[derive(clap::Args, Debug)]
 pub(crate) struct ExclusionArgs {

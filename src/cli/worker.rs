@@ -283,6 +283,7 @@ Examples:
   kq worker foo.dlq -g redrive -e --output-topic foo --copy-headers -- cat
   kq worker '^foo' -g g --exclude-topic '\\.dlq$' -- ./handler.sh
   kq worker foo --metrics :9100 -- ./handler.sh    /metrics, /livez, /readyz
+  kq worker foo --log-format json -- ./handler.sh  an object a line on stderr
   kq worker foo --exit-map 3=skip --on-failure retry -- ./handler.sh
 
 WHERE, TIME and DURATION are explained in `kq consume --help`. A time is a position in each partition: reading \

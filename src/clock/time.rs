@@ -50,6 +50,11 @@ pub(crate) fn shown(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| format!("{ms} ms"), |time| time.to_string())
 }
 
+/// A time for a log: RFC 3339 in UTC, always with three digits after the second.
+pub(crate) fn stamp(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| format!("{ms} ms"), |time| format!("{time:.3}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +97,13 @@ mod tests {
         for bad in ["s", "ms", "1.5s", "-1s", "1 s", "1S", "1m", "1us", "1sms"] {
             assert!(parse(bad).unwrap_err().to_string().contains("is not a time"), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_times_of_a_log_are_equally_long() {
+        assert_eq!(stamp(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(stamp(1_795_865_417_040), "2026-11-28T11:30:17.040Z");
+        assert_eq!(stamp(i64::MAX), format!("{} ms", i64::MAX));
     }
 
     proptest! {

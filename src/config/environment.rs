@@ -3,6 +3,8 @@
 use anyhow::bail;
 
 use super::properties::{Catalogue, Property};
+use crate::named::Named as _;
+use crate::stderr::LogFormat;
 
 /// How kq looks a variable up: injected, so that precedence is tested without a
 /// process-wide environment.
@@ -71,6 +73,17 @@ pub(super) fn switch(env: Lookup<'_>, variable: &'static str) -> anyhow::Result<
     }
 }
 
+/// `--log-format`, else `KQ_LOG_FORMAT`.
+pub(crate) fn log_format(flag: Option<LogFormat>, env: Lookup<'_>) -> anyhow::Result<LogFormat> {
+    let Some(value) = env("KQ_LOG_FORMAT").filter(|value| !value.is_empty()) else {
+        return Ok(flag.unwrap_or_default());
+    };
+    match flag.or_else(|| LogFormat::named(&value)) {
+        Some(format) => Ok(format),
+        None => bail!("KQ_LOG_FORMAT={value} is no form of a log (write text or json)"),
+    }
+}
+
 /// Splits `KQ_X` into its properties: only at a comma that `name=` follows, since
 /// values may hold commas. `\,` is a comma that never splits.
 pub(super) fn split_x(text: &str, catalogue: &dyn Catalogue) -> anyhow::Result<Vec<Property>> {
@@ -134,6 +147,17 @@ mod tests {
     fn a_switch_that_is_neither_yes_nor_no_is_named() {
         let env = |name: &str| (name == "KQ_TLS").then(|| "perhaps".to_owned());
         assert!(switch(&env, "KQ_TLS").unwrap_err().to_string().contains("KQ_TLS=perhaps"));
+    }
+
+    #[test]
+    fn the_form_of_the_log_is_that_of_the_flag_else_that_of_the_variable() {
+        let with = |value: &str, flag| log_format(flag, &|_| Some(value.to_owned()));
+        assert_eq!(with("json", None).unwrap(), LogFormat::Json);
+        assert_eq!(with("json", Some(LogFormat::Text)).unwrap(), LogFormat::Text);
+        assert_eq!(with("", None).unwrap(), LogFormat::Text);
+        assert_eq!(with("xml", Some(LogFormat::Json)).unwrap(), LogFormat::Json);
+        let error = with("xml", None).unwrap_err().to_string();
+        assert!(LogFormat::ALL.iter().all(|format| error.contains(format.name())), "{error}");
     }
 
     proptest! {

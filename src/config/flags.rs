@@ -5,8 +5,11 @@
 )]
 
 use clap::ColorChoice;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::config::secret::Secret;
+use crate::named::Named as _;
+use crate::stderr::LogFormat;
 
 /// Flags that every command takes, as typed; `config` resolves them with the environment.
 ///
@@ -88,7 +91,33 @@ pub(crate) struct ConnectionArgs {
     /// Print more notes; repeat it for librdkafka's own log
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
+    /// How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]
+    ///
+    /// In both forms, equal notes within 10 s are counted and not repeated. What the COMMAND of `kq dev` writes to
+    /// stderr is its own
+    #[arg(
+        long, global = true, value_name = "FORMAT", help_heading = "Output", hide_short_help = true,
+        value_parser = log_format()
+    )]
+    pub log_format: Option<LogFormat>,
     /// Colours in help and errors; NO_COLOR is honoured [default: auto]
     #[arg(long, global = true, value_name = "WHEN", help_heading = "Output", hide_short_help = true)]
     pub color: Option<ColorChoice>,
+}
+
+/// `--log-format`
+fn log_format() -> impl TypedValueParser<Value = LogFormat> {
+    let values = LogFormat::ALL.iter().map(|format| {
+        PossibleValue::new(format.name()).help(match format {
+            LogFormat::Text => {
+                "Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC \
+                 3339, UTC) where stderr is neither a terminal nor systemd's journal"
+            }
+            LogFormat::Json => {
+                "One JSON object a line: time, level (error, info, debug, trace; command for what a worker's COMMAND \
+                 wrote), message, and topic, partition, offset where it is about one; repeated where it counts"
+            }
+        })
+    });
+    PossibleValuesParser::new(values).try_map(|name| LogFormat::named(&name).ok_or("not in the list"))
 }

@@ -41,7 +41,7 @@ impl Progress {
     pub(super) fn new(inputs: &[Input], log: Log) -> Self {
         // A bar would disturb a person who types the records.
         let typed = inputs.iter().any(|input| input.name == "stdin") && io::stdin().is_terminal();
-        let never = log.is_quiet() || !io::stderr().is_terminal() || typed;
+        let never = log.is_quiet() || stderr::is_json() || !io::stderr().is_terminal() || typed;
         let total = if never { None } else { inputs.iter().map(Input::size).sum::<Option<u64>>() };
         let total = total.filter(|total| *total > 0);
         Self {

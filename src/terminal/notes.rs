@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::fs::File;
 
 use crate::descriptors::write_all;
-use crate::stderr::{self, Writer};
+use crate::stderr::{self, Level, Line, Writer};
 use crate::terminal::live::Live;
 
 /// Where notes go and how many of them: a plain value that is passed down.
@@ -41,7 +41,8 @@ impl Log {
     /// are wanted. Made once a process: the line lives as long as that does.
     #[must_use]
     pub(crate) fn with_live_line(self) -> Self {
-        let Some(live) = (!self.is_quiet()).then(Live::on_stderr).flatten() else { return self };
+        let wanted = !self.is_quiet() && !stderr::is_json();
+        let Some(live) = wanted.then(Live::on_stderr).flatten() else { return self };
         let live: &'static Live = Box::leak(Box::new(live));
         self.writer().write_past(Box::new(|line| live.line(|| write_all(&std::io::stderr(), line))));
         Self { live: Some(live), ..self }
@@ -57,7 +58,7 @@ impl Log {
     #[cfg(test)]
     #[must_use]
     pub(crate) fn to_file(self, file: File) -> Self {
-        Self { writer: Some(Writer::start(file)), ..self }
+        Self { writer: Some(Writer::start(file, stderr::Form::Text, stderr::Equal::Write)), ..self }
     }
 
     fn writer(self) -> &'static Writer {
@@ -86,40 +87,40 @@ impl Log {
 
     /// Something that went wrong for a part of the input: shown even with `-q`.
     pub(crate) fn error(self, message: impl Display) {
-        self.line(message);
+        self.line(Level::Error, message);
     }
 
     /// Something a person should know: hidden by `-q`.
     pub(crate) fn note(self, message: impl Display) {
         if self.level >= 0 {
-            self.line(message);
+            self.line(Level::Info, message);
         }
     }
 
-    /// A line that a command of the user wrote to its stderr, byte for byte.
-    pub(crate) fn passed_on(self, bytes: &[u8]) {
-        let line = [bytes, b"\n"].concat();
-        let writer = self.writer();
+    /// A line that a command of the user wrote to its stderr, byte for byte, after `source`: the place of its
+    /// record, or the name of a process that has many.
+    pub(crate) fn passed_on(self, source: impl Display, said: &[u8]) {
+        let (writer, source) = (self.writer(), source.to_string());
         if tokio::runtime::Handle::try_current().is_ok() && !writer.has_room() {
             // The other tasks continue meanwhile.
-            return tokio::task::block_in_place(|| writer.send(line));
+            return tokio::task::block_in_place(|| writer.pass_on(&source, said));
         }
-        writer.send(line);
+        writer.pass_on(&source, said);
     }
 
     /// Something that only `-v` (1), `-vv` (2) or `-vvv` (3) shows.
     pub(crate) fn verbose(self, level: u8, message: impl Display) {
         if self.shows(level) {
-            self.line(message);
+            self.line(if level > 1 { Level::Trace } else { Level::Debug }, message);
         }
     }
 
-    /// One whole line.
-    fn line(self, message: impl Display) {
-        let line = format!("kq: {message}\n").into_bytes();
+    /// One whole line. Its message names the place that it is about first, as `topic[partition]@offset`.
+    fn line(self, level: Level, message: impl Display) {
+        let line = Line::new(level, message.to_string());
         match self.unread {
-            Unread::Drop => self.writer().offer(line),
-            Unread::Keep => self.writer().keep(line),
+            Unread::Drop => self.writer().say(&line),
+            Unread::Keep => self.writer().keep(&line),
         }
     }
 }

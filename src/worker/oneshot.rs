@@ -109,10 +109,7 @@ impl Runner {
 /// Passes on what is heard of a record's command while it runs.
 fn pass_on(place: &dyn fmt::Display, news: &News<'_>, shared: &Shared) {
     match news {
-        News::Stderr(said) => {
-            let line = [format!("{place}: ").as_bytes(), said].concat();
-            shared.log.passed_on(&line);
-        }
+        News::Stderr(said) => shared.log.passed_on(place, said),
         News::StillRunning(time) => {
             shared.log.note(format_args!("{place}: still running after {} s", time.as_secs()));
         }

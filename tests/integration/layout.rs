@@ -28,6 +28,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("shutdown", "threads", "the thread of the signals"),
     ("threads", "lock", "what holds threads until all are there"),
     ("exit", "stderr", "the error that ends kq"),
+    ("stderr", "clock", "the time of a line"),
+    ("stderr", "named", "the values of --log-format"),
     ("stderr", "descriptors", "how all bytes of a line get into stderr"),
     ("stderr", "lock", "the queue of lines"),
 ];

@@ -20,6 +20,7 @@ mod hangup;
 mod harness;
 mod layout;
 mod leaving;
+mod notes;
 /// The oracle of the fault lab can fail: its own tests, which need no cluster.
 #[path = "../kafka/faults/oracle.rs"]
 mod oracle;

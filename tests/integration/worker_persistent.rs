@@ -46,7 +46,7 @@ fn lines(path: &Path) -> usize {
 /// The pid of a process that said ` here`.
 fn hanging(worker: &Running) -> String {
     let said = worker.wait_for_stderr(" here");
-    said.split_once('[').and_then(|(_, rest)| rest.split_once(']')).expect("a pid").0.to_owned()
+    said.split_once("[pid ").and_then(|(_, rest)| rest.split_once(']')).expect("a pid").0.to_owned()
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn a_time_out_is_said() {
     once(&cluster, &topic, &flags, &script)
         .run()
         .success()
-        .stderr_has(&format!("kq: {topic}[0]@1: no answer after 0.5 s: sending TERM to sh["))
+        .stderr_has(&format!("kq: {topic}[0]@1: no answer after 0.5 s: sending TERM to sh[pid "))
         .stderr_has("timed out, skipped")
         .stderr_has("2 done, 1 skipped");
 }
@@ -366,7 +366,7 @@ fn what_a_command_says_comes_under_its_short_name() {
         once(&cluster, &topic, &[], &each(&format!("echo hello >&2; echo no answer; {OK}"))).run().success();
     for said in ["hello", "no answer"] {
         let line = ended.stderr.lines().find(|line| line.ends_with(said)).expect("it is passed on");
-        let pid = line.strip_prefix("sh[").and_then(|rest| rest.strip_suffix(&format!("]: {said}")));
+        let pid = line.strip_prefix("sh[pid ").and_then(|rest| rest.strip_suffix(&format!("]: {said}")));
         assert!(pid.is_some_and(|pid| pid.bytes().all(|b| b.is_ascii_digit())), "{line}");
     }
 }

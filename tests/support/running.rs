@@ -120,10 +120,15 @@ impl Running {
         self.wait_for(&self.stdout, "stdout", part)
     }
 
-    /// Waits for a whole line of stderr that holds `part`, and gives it without its newline.
+    /// Waits for a whole line of stderr that holds `part`, and gives it without its newline, and without the time
+    /// that is before the lines of a command that runs on.
     #[track_caller]
     pub fn wait_for_stderr(&self, part: &str) -> String {
-        self.wait_for(&self.stderr, "stderr", part)
+        let line = self.wait_for(&self.stderr, "stderr", part);
+        match line.split_once(' ') {
+            Some((time, rest)) if rest.starts_with("kq: ") && time.ends_with('Z') => rest.to_owned(),
+            _ => line,
+        }
     }
 
     /// Waits until all of stdout so far satisfies the condition; `what` names it in the failure.

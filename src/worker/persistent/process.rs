@@ -125,7 +125,8 @@ impl Process {
             phase: Phase::Working,
             reason: None,
             grace: runner.limits.grace,
-            name: format!("{}[{pid}]", name(runner.launcher.program())),
+            // Not `name[1234]`, which is how a partition is written.
+            name: format!("{}[pid {pid}]", name(runner.launcher.program())),
             log: around.shared.log,
         })
     }
@@ -325,7 +326,7 @@ impl Process {
 
 /// Passes a line on under a process's name.
 fn pass_on(log: Log, name: &str, line: &[u8]) {
-    log.passed_on(&[name.as_bytes(), b": ", line].concat());
+    log.passed_on(name, line);
 }
 
 /// The program's name alone: that of the script where the shell reads one.
