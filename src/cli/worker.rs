@@ -10,12 +10,13 @@ use crate::cli::{sizes, values};
 use crate::clock::backoff::Backoff;
 use crate::clock::{duration, now_ms};
 use crate::reading::bounds::{self, End, Start};
-use crate::worker::{Address, ExitMap, OnFailure, OnOutage, Order, Rate};
+use crate::worker::{Address, ExitMap, OnFailure, OnOutage, Order, Rate, Stdin};
 
 /// Run a command for each record
 ///
-/// Runs COMMAND for each record, with the record's value on its stdin (as it is: no newline is
-/// added), and commits the record once it is done.
+/// Runs COMMAND for each record, with the record's value on its stdin, and commits the record once it
+/// is done. The value comes as it is, without a newline at its end. -D '\n' adds one, which `while read`
+/// of a shell needs; --stdin json gives the whole record.
 ///
 /// Guarantee: at least once. A record's offset is committed only after its command has succeeded,
 /// or the cluster has acknowledged its dead letter, or --on-failure skip has skipped it. What is done
@@ -139,6 +140,23 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Running")]
     pub max_span: u64,
 
+    /// Write this string after each value on a command's stdin, as in `-D '\n'`; nothing after a tombstone, but with
+    /// --batch, where a null value is an empty one. May contain \n \t \0 \xNN [default: nothing]
+    #[arg(
+        short = 'D',
+        long,
+        value_name = "STR",
+        allow_hyphen_values = true,
+        conflicts_with = "persistent",
+        help_heading = "Running"
+    )]
+    pub delimiter: Option<String>,
+
+    /// What a command reads: the record's value, or the whole record in a line of JSON, as `kq consume -J` writes
+    /// it, with the value decompressed [default: value; with --batch json, but with -D value]
+    #[arg(long, value_name = "FORM", value_parser = values::one_of::<Stdin>(), conflicts_with = "persistent", help_heading = "Running")]
+    pub stdin: Option<Stdin>,
+
     /// The commands keep running and answer record after record, as JSON lines: see "The protocol of
     /// --persistent" in --help
     #[arg(long, help_heading = "Running")]
@@ -164,17 +182,6 @@ pub(crate) struct Args {
     /// With --batch: the keys, values and headers of a batch have so many bytes at most; a larger record goes alone
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = sizes::parse, requires = "batch", help_heading = "Running")]
     pub batch_bytes: usize,
-
-    /// With --batch: the values alone, with STR after each (escapes as in consume); a null value is an empty one
-    #[arg(
-        short = 'D',
-        long,
-        value_name = "STR",
-        allow_hyphen_values = true,
-        requires = "batch",
-        help_heading = "Running"
-    )]
-    pub delimiter: Option<String>,
 
     /// Send what a command printed, once it succeeded, to this topic, under the record's key and without one
     /// newline at its end. Where it printed nothing, nothing is sent, except for an empty value. With
@@ -277,6 +284,8 @@ Examples:
   kq worker foo -- ./handler.sh
   kq worker foo -j16 --dlq foo.dlq -- curl -fsS --data-binary @- localhost:8080
   kq worker foo -- 'jq -r .name | tee -a names.txt'
+  kq worker foo -D '\\n' -- 'while read -r line; do echo \"$line\"; done'
+  kq worker foo --stdin json -- jq -r '.key + \" \" + .value'
   kq worker foo -g once -e -- ./handler.sh         what is there now, then end
   kq worker foo -j 4 --persistent -- ./handler.py  a line: 1 µs, a process: 1 ms
   kq worker foo --batch 1000 -- ./load.sh          1,000 records a command

@@ -17,7 +17,7 @@ use crate::record::decode::Decode;
 use crate::record::escape::unescape;
 use crate::stderr;
 use crate::worker::settings::{Credentials, Ending, Failing, Mode, OutputTopic, Reading, Running};
-use crate::worker::{self, Batching, OnFailure, OnOutage, Policy, Retries, Settings};
+use crate::worker::{self, Batching, Input, OnFailure, OnOutage, Policy, Retries, Settings, Stdin};
 
 /// Runs the worker to its end, which does not wait for a stderr that is not read.
 pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
@@ -38,6 +38,7 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
     let policy = policy(args, &topics)?;
     let output = output(args, &topics)?;
     let ends = args.end || args.until.is_some() || args.count.is_some() || args.idle.is_some();
+    let input = input(args)?;
     Ok(Settings {
         program,
         topics,
@@ -62,8 +63,8 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
             order: args.order,
             command_timeout: args.command_timeout,
             rate: args.rate,
+            input,
             max_span: args.max_span,
-            delimiter: delimiter(args)?,
             output,
             credentials: if args.pass_credentials { Credentials::Pass } else { Credentials::Withhold },
         },
@@ -113,14 +114,6 @@ fn mode(args: &Args) -> anyhow::Result<Mode> {
          and --copy-headers out"
     );
     Ok(Mode::Batch(Batching { records: records.get(), bytes: args.batch_bytes, wait: args.batch_wait }))
-}
-
-/// What follows each value.
-fn delimiter(args: &Args) -> anyhow::Result<Option<Vec<u8>>> {
-    let Some(text) = &args.delimiter else { return Ok(None) };
-    let delimiter = unescape(text).context("-D")?;
-    ensure!(!delimiter.is_empty(), "-D is empty: nothing would tell where a value ends");
-    Ok(Some(delimiter))
 }
 
 fn cores() -> usize {
@@ -189,6 +182,27 @@ fn check_unread(flag: &str, topic: &str, topics: &Selection, what: &str) -> anyh
     bail!(
         "{flag} {topic}: the worker reads that topic itself: it would read its own {what} again and again{other}"
     )
+}
+
+/// What a command that gets one record reads.
+fn input(args: &Args) -> anyhow::Result<Input> {
+    let end = args.delimiter.as_deref().map(unescape).transpose().context("-D")?;
+    let default = if args.batch.is_some() && end.is_none() { Stdin::Json } else { Stdin::Value };
+    let form = args.stdin.unwrap_or(default);
+    if form == Stdin::Value {
+        let end = end.unwrap_or_default();
+        ensure!(
+            args.batch.is_none() || !end.is_empty(),
+            "with --batch nothing would tell where a value ends: give what follows each, as in -D '\\n', or \
+             --stdin json"
+        );
+        return Ok(Input::Value { end });
+    }
+    ensure!(
+        end.is_none(),
+        "--stdin json ends each record with a newline, so -D has no use: leave one of them out"
+    );
+    Ok(Input::Json)
 }
 
 /// Where the commands' output goes.

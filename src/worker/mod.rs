@@ -54,6 +54,7 @@ mod rebalance;
 mod resolver;
 pub(crate) mod settings;
 mod shared;
+mod stdin;
 mod subscription;
 mod tally;
 mod trouble;
@@ -84,7 +85,6 @@ use crate::terminal::live::Live;
 use crate::terminal::stdout;
 use crate::threads;
 
-use batch::input::Lines;
 use committer::Committer;
 use delay::Delay;
 use dispatch::{Dispatcher, Runs, Threads};
@@ -107,6 +107,7 @@ pub(crate) use ledger::OnOutage;
 pub(crate) use policy::{ExitMap, OnFailure, Policy, Retries};
 pub(crate) use rate::Rate;
 pub(crate) use settings::Settings;
+pub(crate) use stdin::{Input, Stdin};
 
 /// Records queued, in all.
 const QUEUE_LEN: usize = 8192;
@@ -277,11 +278,11 @@ impl Core {
     ) -> anyhow::Result<()> {
         let limits = process::TimeLimits { timeout: running.command_timeout, grace: GRACE, slow: SLOW };
         let command = launcher.program().shown.clone();
-        let lines = running.delimiter.clone().map_or(Lines::Json, Lines::Delimited);
         let policy = failing.policy.clone();
+        let (decoder, input) = (reading.decoder, running.input.clone());
         let dispatcher = Dispatcher {
             shared: Arc::clone(&self.shared),
-            runner: Arc::new(Runner { launcher, limits, policy, decoder: reading.decoder, lines }),
+            runner: Arc::new(Runner { launcher, limits, policy, decoder, input }),
             printer: Arc::new(Printer::start(&self.shared)?),
             dead_letters: senders.dead_letters,
             output: senders.output,

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::batch::input::Lines;
 use super::completion::Attempt;
 use super::environment;
 use super::ledger::Job;
 use super::policy::{Ended, Policy};
 use super::shared::Shared;
+use super::stdin::Input;
 use crate::process::{
-    self, Ending, Finished, Input, Launcher, MAX_OUTPUT, News, Owner, Task, TimeLimits, Variables,
+    self, Ending, Finished, Launcher, MAX_OUTPUT, News, Owner, Task, TimeLimits, Variables,
 };
 use crate::record::Record;
 use crate::record::decode::{Decoded, Decoder, Form, Scratch};
@@ -27,8 +27,7 @@ pub(super) struct Runner {
     pub limits: TimeLimits,
     pub policy: Policy,
     pub decoder: Decoder,
-    /// How the records of a batch follow each other on its stdin.
-    pub lines: Lines,
+    pub input: Input,
 }
 
 /// One run of the command.
@@ -43,8 +42,9 @@ impl Runner {
     pub(super) fn run(&self, job: &Job, shared: &Shared) -> Run {
         let started = Instant::now();
         let mut scratch = Scratch::default();
-        let Decoded { value, form, .. } = self.decoded(&job.record, &mut scratch, shared);
-        let finished = self.run_process(job, value.unwrap_or_default(), form, shared);
+        let decoded = self.decoded(&job.record, &mut scratch, shared);
+        let (input, form) = (self.input.of_record(&job.record, &decoded), decoded.form);
+        let finished = self.run_process(job, &input, form, shared);
         Run { attempt: self.attempt(finished, started.elapsed()), form }
     }
 
@@ -64,9 +64,9 @@ impl Runner {
         }
     }
 
-    /// Starts a process with this value on its stdin, and waits for its end. Where the record's variables
+    /// Starts a process with these bytes on its stdin, and waits for its end. Where the record's variables
     /// are too much for exec, the long ones are left out.
-    fn run_process(&self, job: &Job, value: &[u8], form: Form, shared: &Shared) -> io::Result<Finished> {
+    fn run_process(&self, job: &Job, input: &[u8], form: Form, shared: &Shared) -> io::Result<Finished> {
         let record = &*job.record;
         let headers = form.owned_headers(&record.headers);
         let mut variables = environment::of_record(record, headers, job.attempt, self.policy.max_attempts());
@@ -78,7 +78,7 @@ impl Runner {
         let owner = Owner { id: job.ticket.epoch, wants_it: &wants_it };
         let mut hear = |news: News<'_>| pass_on(&record.place(), &news, shared);
         let mut run = |variables: &Variables| {
-            let task = Task { variables, input: Input::Bytes(value), owner };
+            let task = Task { variables, input: process::Input::Bytes(input), owner };
             process::run(&self.launcher, task, self.limits, &shared.groups, &mut hear)
         };
         match run(&variables) {

@@ -23,6 +23,12 @@ pub(super) fn append_request(id: u64, attempt: u32, record: &RecordRef<'_>, out:
     out.push(b'\n');
 }
 
+/// Appends the line of a record whose command reads it alone: nothing is answered.
+pub(super) fn append_record(record: &RecordRef<'_>, out: &mut Vec<u8>) {
+    append_json(record, out);
+    out.push(b'\n');
+}
+
 /// What a command said of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {

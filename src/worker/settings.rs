@@ -8,6 +8,7 @@ use super::lanes::Order;
 use super::ledger::OnOutage;
 use super::policy::Policy;
 use super::rate::Rate;
+use super::stdin::Input;
 use crate::clock::backoff::Backoff;
 use crate::process::Program;
 use crate::reading::bounds::{End, Start};
@@ -71,10 +72,10 @@ pub(crate) struct Running {
     pub command_timeout: Option<Duration>,
     /// How often commands may start, retries included.
     pub rate: Option<Rate>,
+    /// What a command reads.
+    pub input: Input,
     /// How far a partition is read ahead of its oldest record that is not done.
     pub max_span: u64,
-    /// What follows each value on their stdin: `-D`.
-    pub delimiter: Option<Vec<u8>>,
     /// Where their output goes instead of stdout.
     pub output: Option<OutputTopic>,
     pub credentials: Credentials,

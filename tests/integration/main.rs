@@ -54,5 +54,6 @@ mod worker_persistent;
 mod worker_protocol;
 mod worker_seeing;
 mod worker_starting;
+mod worker_stdin;
 mod worker_stops;
 mod worker_timing;

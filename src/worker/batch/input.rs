@@ -3,23 +3,15 @@
 use memchr::memmem;
 
 use crate::record::decode::Decoded;
-use crate::record::json::append_json;
 use crate::record::{Record, RecordRef};
-
-/// How records follow each other on the command's stdin: `-D`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Lines {
-    /// Each record a line of JSON, as `kq consume -J` writes it.
-    Json,
-    /// The values alone, with these bytes after each.
-    Delimited(Vec<u8>),
-}
+use crate::worker::protocol;
+use crate::worker::stdin::Input;
 
 /// Why a record can't be handed over: its value holds the delimiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::worker) struct HoldsDelimiter;
 
-impl Lines {
+impl Input {
     /// Appends a record, whose value is as it was decoded. With an error nothing is appended.
     pub(in crate::worker) fn append(
         &self,
@@ -31,11 +23,13 @@ impl Lines {
             Self::Json => {
                 record.with_ref(|shown| {
                     let headers = decoded.form.headers(shown.headers);
-                    append_json(&RecordRef { value: decoded.value, headers: &headers, ..shown }, out);
+                    protocol::append_record(
+                        &RecordRef { value: decoded.value, headers: &headers, ..shown },
+                        out,
+                    );
                 });
-                out.push(b'\n');
             }
-            Self::Delimited(delimiter) => {
+            Self::Value { end: delimiter } => {
                 let value = decoded.value.unwrap_or_default();
                 let start = out.len();
                 out.extend_from_slice(value);
@@ -58,7 +52,7 @@ mod tests {
     use crate::record::json::parse_json;
     use proptest::prelude::*;
 
-    fn appended(lines: &Lines, record: &Record) -> Option<Vec<u8>> {
+    fn appended(lines: &Input, record: &Record) -> Option<Vec<u8>> {
         let mut out = b"before".to_vec();
         let decoded = Decoded { value: record.value.as_deref(), form: Form::AsItCame, failure: None };
         let outcome = lines.append(record, &decoded, &mut out);
@@ -73,7 +67,7 @@ mod tests {
     #[test]
     fn a_line_is_the_record_in_json() {
         let json = |value: Option<&[u8]>| {
-            String::from_utf8(appended(&Lines::Json, &record(value)).unwrap()).unwrap()
+            String::from_utf8(appended(&Input::Json, &record(value)).unwrap()).unwrap()
         };
         let start = r#"{"topic":"t","partition":0,"offset":7,"key":null,"#;
         assert_eq!(json(Some(b"a\nb")), format!("{start}\"value\":\"a\\nb\",\"headers\":[]}}\n"));
@@ -84,14 +78,14 @@ mod tests {
     #[test]
     fn a_value_that_holds_the_delimiter_is_refused() {
         let delimited = |delimiter: &[u8], value: &[u8]| {
-            appended(&Lines::Delimited(delimiter.to_vec()), &record(Some(value)))
+            appended(&Input::Value { end: delimiter.to_vec() }, &record(Some(value)))
         };
         assert_eq!(delimited(b"\n", b"a"), Some(b"a\n".to_vec()));
         assert_eq!(delimited(b"\n", b""), Some(b"\n".to_vec()));
         assert_eq!(delimited(b"\n", b"a\nb"), None);
         assert_eq!(delimited(b"\r\n", b"a\n"), Some(b"a\n\r\n".to_vec()));
         assert_eq!(delimited(b"--", b"a-"), None, "it would be read as \"a\" and \"-\"");
-        assert_eq!(appended(&Lines::Delimited(b"\n".to_vec()), &record(None)), Some(b"\n".to_vec()));
+        assert_eq!(appended(&Input::Value { end: b"\n".to_vec() }, &record(None)), Some(b"\n".to_vec()));
     }
 
     proptest! {
@@ -100,7 +94,7 @@ mod tests {
             values in prop::collection::vec("[ab]{0,4}", 0..8),
             delimiter in "[ab;]{1,3}",
         ) {
-            let lines = Lines::Delimited(delimiter.clone().into_bytes());
+            let lines = Input::Value { end: delimiter.clone().into_bytes() };
             let (mut out, mut taken) = (String::new(), Vec::new());
             for value in &values {
                 if let Some(bytes) = appended(&lines, &record(Some(value.as_bytes()))) {
@@ -119,7 +113,7 @@ mod tests {
             value in prop::option::of(prop::collection::vec(any::<u8>(), 0..16)),
         ) {
             let record = Record { key: key.clone(), value: value.clone(), ..record(None) };
-            let line = appended(&Lines::Json, &record).unwrap();
+            let line = appended(&Input::Json, &record).unwrap();
             prop_assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
             let read = parse_json(&line).unwrap();
             prop_assert_eq!(read.key.as_deref(), key.as_deref());

@@ -27,7 +27,7 @@ impl Runner {
         let mut scratch = Scratch::default();
         for (at, job) in batch.iter().enumerate() {
             let decoded = self.decoded(&job.record, &mut scratch, shared);
-            if let Err(HoldsDelimiter) = self.lines.append(&job.record, &decoded, input) {
+            if let Err(HoldsDelimiter) = self.input.append(&job.record, &decoded, input) {
                 return Err(at);
             }
         }
