@@ -17,7 +17,7 @@ use crate::record::decode::Decode;
 use crate::record::escape::unescape;
 use crate::stderr;
 use crate::worker::settings::{Credentials, Ending, Failing, Mode, OutputTopic, Reading, Running};
-use crate::worker::{self, Batching, Input, OnFailure, OnOutage, Policy, Retries, Settings, Stdin};
+use crate::worker::{self, Batching, Input, OnFailure, OnOutage, Policy, Retries, Settings, Stdin, hint};
 
 /// Runs the worker to its end, which does not wait for a stderr that is not read.
 pub(crate) fn run(args: &Args, config: &Config) -> anyhow::Result<Exit> {
@@ -39,6 +39,10 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
     let output = output(args, &topics)?;
     let ends = args.end || args.until.is_some() || args.count.is_some() || args.idle.is_some();
     let input = input(args)?;
+    let needs_newline = args.delimiter.is_none() && !args.persistent && input != Input::Json;
+    if let Some(note) = needs_newline.then(|| hint::of(&program)).flatten() {
+        config.log.note(note);
+    }
     Ok(Settings {
         program,
         topics,

@@ -33,6 +33,7 @@ mod endpoint;
 mod environment;
 mod filtering;
 mod health;
+pub(crate) mod hint;
 mod lanes;
 mod ledger;
 mod live;

@@ -1,13 +1,19 @@
-//! What a worker's command reads on its stdin, and what ends it.
+//! What a worker's command reads on its stdin, what ends it, and the note on a shell's loop that would miss it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, Kq, once};
+use crate::support::{Cluster, Kq, once, topic_with};
 
 /// Prints in hexadecimal what it reads, in one line.
 const HEX: &str = "od -An -v -tx1 | tr -d ' \n'; echo";
+
+/// What the note says.
+const NOTE: &str = "`while read` leaves out a last line that no newline ends";
+
+/// A loop that needs a newline at the end of the last line.
+const LOOP: &str = "while IFS= read -r line; do echo \"<$line>\"; done";
 
 /// A topic of one partition with these records, in kq's JSON form.
 fn topic_of(cluster: &Cluster, records: &[Value]) -> String {
@@ -108,4 +114,70 @@ fn what_does_not_fit_together_is_refused() {
         let kq = cluster.kq(["worker", "stdin"]).args(flags).args(["--", "cat"]);
         kq.run().status(2).stderr_has(part);
     }
+}
+
+#[test]
+fn a_loop_that_needs_a_newline_is_named_and_gets_it_with_a_delimiter() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "loop", 1, "a\nb\n");
+    let ended = worker(&cluster, &topic, &[], LOOP).run().success().stdout("");
+    ended.stderr_has(NOTE).stderr_has("-D '\\n'").stderr_has("|| [ -n \"$line\" ]");
+    worker(&cluster, &topic, &["-D", "\\n"], LOOP).run().success().stdout("<a>\n<b>\n").stderr_lacks(NOTE);
+    let right = LOOP.replace("read -r line", "read -r line || [ -n \"$line\" ]");
+    worker(&cluster, &topic, &[], &right).run().success().stdout("<a>\n<b>\n").stderr_lacks(NOTE);
+}
+
+#[test]
+fn the_note_comes_for_a_string_and_a_script_and_not_where_a_flag_settles_it() {
+    let cluster = Cluster::get();
+    // It is said before anything else is tried.
+    let run = |kq: Kq| kq.env("KQ_BROKERS", "127.0.0.1:1").env("KQ_TIMEOUT", "200ms").run().status(2);
+    let worker = || Kq::new(["worker", "stdin", "-g", "g"]);
+    run(worker().args(["--", LOOP])).stderr_has(NOTE);
+    run(worker().args(["--shell", LOOP])).stderr_has(NOTE);
+    let script = |start: &str| {
+        let kq = worker();
+        let path = kq.script("handler", format!("{start}{LOOP}\n"));
+        kq.arg("--").arg(path)
+    };
+    for start in ["#!/bin/sh\n", "", "#!/bin/sh\n# a comment\nset -eu\n"] {
+        run(script(start)).stderr_has(NOTE).stderr_has("/handler: ");
+    }
+    run(script("#!/usr/bin/env awk -f\n")).stderr_lacks(NOTE);
+    for flags in [&["-D", "\\n"][..], &["-D", ""], &["--persistent"], &["--stdin", "json"], &["-q"]] {
+        run(worker().args(flags).args(["--", LOOP])).stderr_lacks(NOTE);
+    }
+    for other in
+        ["cat | while read -r line; do :; done", "while read -r line; do :; done < /etc/hostname", "cat"]
+    {
+        run(worker().args(["--", other])).stderr_lacks(NOTE);
+    }
+    drop(cluster);
+}
+
+#[test]
+fn the_example_that_reads_lines_gets_the_last_one() {
+    let cluster = Cluster::get();
+    let topic =
+        topic_of(&cluster, &[json!({"value": "a\nb"}), json!({"value": ""}), json!({"value": "c\n\n"})]);
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/handlers/lines.sh");
+    let lines = [(0, 1, "a"), (0, 2, "b"), (2, 1, "c"), (2, 2, "")];
+    let expected = lines.map(|(offset, number, line)| format!("{topic}/0/{offset} line {number}: {line}\n"));
+    once(&cluster, &topic, &["-j1"], &[example]).run().success().stdout(expected.concat()).stderr_lacks(NOTE);
+}
+
+#[test]
+fn the_examples_lose_no_last_line() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/handlers");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).expect("read the folder") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "sh") {
+            seen += 1;
+            let kq =
+                Kq::new(["worker", "t", "-b", "127.0.0.1:1", "--timeout", "200ms", "--", "sh"]).arg(&path);
+            kq.run().status(2).stderr_lacks(NOTE);
+        }
+    }
+    assert!(seen > 1, "scripts in {folder}");
 }
