@@ -127,9 +127,10 @@ impl Notes {
         if level == Level::Note && self.log.is_quiet() {
             return;
         }
+        let line = line.to_string();
         let mut bounds = self.bounds.lock();
         let bound = bounds.entry(kind).or_insert_with(|| Bound::new(kind.first(), Instant::now()));
-        if bound.takes() {
+        if bound.takes(&line) {
             drop(bounds);
             self.write(level, line);
         } else {
@@ -145,9 +146,11 @@ impl Notes {
     }
 }
 
-/// The bound of one kind: so many lines, then one line a window that counts the others.
+/// The bound of one kind: so many different lines, then one line a window that counts the others.
 struct Bound {
     left: u32,
+    /// The line that was written last: those that equal it are counted by the log.
+    written: Option<String>,
     since: Instant,
     left_out: u64,
     last: Option<(Level, String)>,
@@ -155,19 +158,25 @@ struct Bound {
 
 impl Bound {
     fn new(left: u32, now: Instant) -> Self {
-        Self { left, since: now, left_out: 0, last: None }
+        Self { left, written: None, since: now, left_out: 0, last: None }
     }
 
-    fn takes(&mut self) -> bool {
+    fn takes(&mut self, line: &str) -> bool {
+        if self.written.as_deref() == Some(line) {
+            return true;
+        }
         let takes = self.left > 0;
-        self.left = self.left.saturating_sub(1);
+        if takes {
+            self.left -= 1;
+            self.written = Some(line.to_owned());
+        }
         takes
     }
 
-    fn leave_out(&mut self, level: Level, line: impl Display) {
+    fn leave_out(&mut self, level: Level, line: String) {
         self.left_out += 1;
-        // One of them is enough as an example: the others cost no memory, and little time.
-        self.last.get_or_insert_with(|| (level, line.to_string()));
+        // One of them is enough as an example: the others cost no memory.
+        self.last.get_or_insert((level, line));
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -221,11 +230,11 @@ mod tests {
     fn a_window_with_lines_left_out_is_followed_by_one_that_counts_and_a_quiet_one_by_a_fresh_start() {
         let start = Instant::now();
         let mut bound = Bound::new(1, start);
-        assert!(bound.takes() && !bound.takes());
-        bound.leave_out(Level::Note, "a");
+        assert!(bound.takes("a") && !bound.takes("b") && bound.takes("a"));
+        bound.leave_out(Level::Note, "b".into());
         assert!(!bound.is_over(start + WINDOW / 2) && bound.is_over(start + WINDOW));
-        assert_eq!(bound.next_window(), Some((Level::Note, "a".into())));
-        assert!(!bound.is_over(start + WINDOW) && !bound.takes());
+        assert_eq!(bound.next_window(), Some((Level::Note, "b".into())));
+        assert!(!bound.is_over(start + WINDOW) && !bound.takes("b"));
         assert_eq!(bound.next_window(), None);
     }
 
