@@ -17,28 +17,38 @@ const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ksh", "zsh", "ash", "mksh"];
 
 /// What to say of a command that gets values without a newline, if it loses them.
 pub(crate) fn of(program: &Program) -> Option<String> {
-    let script = script(program)?;
-    unread::leaves_out_the_last_line(&script).then(|| {
+    let Script { name, text } = script(program)?;
+    unread::leaves_out_the_last_line(&text).then(|| {
         format!(
-            "{}: `while read` leaves out a last line that no newline ends, and a value has none there: give -D '\\n', \
-             or write `|| [ -n \"$line\" ]` after `read line` (-D '' if that is meant)",
-            program.shown.lines().next().unwrap_or_default()
+            "{name}: its `while read` leaves out a last line without a newline, and no newline ends a value: give \
+             -D '\\n', or write `while read -r line || [ -n \"$line\" ]` (-D '' hides this note)"
         )
     })
 }
 
+/// A shell's commands.
+struct Script {
+    /// The file, in an error's words.
+    name: String,
+    text: String,
+}
+
 /// The shell's commands that a program runs: a string, or the start of a script.
-fn script(program: &Program) -> Option<String> {
+fn script(program: &Program) -> Option<Script> {
     let words: Vec<&OsStr> =
         std::iter::once(program.path.as_os_str()).chain(program.args.iter().map(AsRef::as_ref)).collect();
+    let of_file = |path: &Path| Some(Script { name: path.display().to_string(), text: start(path)? });
     // It may stand behind another program, such as `env` or `timeout`.
     if let Some(at) = words.iter().position(|word| is_shell(Path::new(word))) {
         return match operand(&words[at + 1..])? {
-            Operand::Commands(text) => Some(text.to_string_lossy().into_owned()),
-            Operand::File(path) => start(path),
+            Operand::Commands(text) => {
+                Some(Script { name: "the command".to_owned(), text: text.to_string_lossy().into_owned() })
+            }
+            Operand::File(path) => of_file(path),
         };
     }
-    start(&program.path).filter(|text| interpreter(text).is_some_and(|name| is_shell(Path::new(name))))
+    of_file(&program.path)
+        .filter(|script| interpreter(&script.text).is_some_and(|name| is_shell(Path::new(name))))
 }
 
 fn is_shell(path: &Path) -> bool {
@@ -163,9 +173,11 @@ mod tests {
     }
 
     #[test]
-    fn a_note_names_the_command_in_one_line() {
-        let note = of(&Program::shell(OsStr::new("while read line\ndo echo $line\ndone"))).unwrap();
-        assert!(note.starts_with("while read line: "), "{note}");
-        assert_eq!(note.lines().count(), 1);
+    fn a_note_names_the_script_and_not_a_string() {
+        let of_string = of(&Program::shell(OsStr::new("while read line\ndo echo $line\ndone"))).unwrap();
+        assert!(of_string.starts_with("the command: "), "{of_string}");
+        let dir = tempfile::tempdir().unwrap();
+        let path = write(dir.path(), "handler", LOSES);
+        assert!(note(&["sh", &path], dir.path()).unwrap().starts_with(&format!("{path}: ")));
     }
 }

@@ -10,7 +10,7 @@ use crate::support::{Cluster, Kq, once, topic_with};
 const HEX: &str = "od -An -v -tx1 | tr -d ' \n'; echo";
 
 /// What the note says.
-const NOTE: &str = "`while read` leaves out a last line that no newline ends";
+const NOTE: &str = "`while read` leaves out a last line without a newline";
 
 /// A loop that needs a newline at the end of the last line.
 const LOOP: &str = "while IFS= read -r line; do echo \"<$line>\"; done";
