@@ -3,7 +3,8 @@
 //! One thread owns the consumer and polls without end ([`poller`]); it waits for a
 //! command only inside a revoke ([`rebalance`]). The records that it took in are in the
 //! [`ledger`], whose [`lanes`] say which may run. The [`dispatch`]er starts commands for
-//! them, and the [`resolver`] decides what becomes of each record by the [`policy`].
+//! them, and the [`resolver`] decides what becomes of each record by the [`policy`]. The [`committer`]
+//! commits what is done, and with it what is done past a record that is not ([`progress`]).
 //!
 //! The words of ending, each for one thing:
 //!
