@@ -9,17 +9,24 @@ use super::shared::Shared;
 const PAUSED: Duration = Duration::from_mins(1);
 /// How many partitions are named at once.
 const NAMED: usize = 10;
+/// How often partitions are looked at: as often as a poll that brings nothing.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The notes of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     /// The pause that lasts, and how many of its minutes have been noted.
     minutes: Option<(u64, u32)>,
+    looked: Option<Instant>,
 }
 
 impl Notes {
     /// Says what it is time to say.
     pub(super) fn look(&mut self, now: Instant, shared: &Shared) {
+        if self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < LOOK) {
+            return;
+        }
+        self.looked = Some(now);
         let (held_up, pause) = {
             let mut ledger = shared.ledger();
             let pause = ledger.outage.pause_number().zip(ledger.outage.standing(now));

@@ -79,12 +79,12 @@ mod tests {
             let end = began + 90 * SECOND;
             assert_eq!(
                 tried.lasts(&outage, end),
-                end - start - 90 * SECOND * pause,
+                end - (start + 90 * SECOND * pause),
                 "it counts while it lasts"
             );
             outage.succeeded(end);
             assert_eq!(spent(&tried, &outage), 1);
-            assert_eq!(tried.lasts(&outage, end), end - start - 90 * SECOND * (pause + 1));
+            assert_eq!(tried.lasts(&outage, end), end - (start + 90 * SECOND * (pause + 1)));
         }
     }
 }

@@ -280,6 +280,7 @@ fn a_command_that_could_not_be_started_spends_no_attempt_and_is_noted_once() {
         worker.now = due;
     }
     assert_eq!((notes(&mut worker), worker.shared.tally.failed_attempts.total()), (1, 0));
+    assert_eq!(worker.shared.health.lack().as_deref(), Some("./handler: no descriptor is left"));
     worker.now += START_NOTE;
     let job = worker.job(1);
     assert!(worker.end(job, lacking()).is_none());

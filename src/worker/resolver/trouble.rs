@@ -108,7 +108,10 @@ impl Resolver {
         let fate = self.shared.ledger().outage.failed_for_good(job.ticket, why, now, random());
         match fate {
             Fate::Policy => return true,
-            Fate::Keep => {}
+            Fate::Keep => {
+                let (place, ended) = (job.record.place(), &attempt.ended);
+                self.shared.log.verbose(1, format_args!("{place}: {ended}, kept while the worker is paused"));
+            }
             Fate::Pause => self.shared.log.note(format_args!(
                 "paused: too many records failed in a row (--max-consecutive-failures), which looks like an \
                  outage of what the command needs; one at a time is tried until one is done; the last was {}",

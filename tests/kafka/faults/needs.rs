@@ -11,6 +11,8 @@ use crate::support::{Running, wait_for};
 
 /// How many records one process may give up in an outage of a few minutes.
 const GIVEN_UP: usize = 20;
+/// Commands at the same time, where the server is away for a short while.
+const JOBS: usize = 4;
 
 /// A server that accepts connections, or is away.
 struct Server {
@@ -94,7 +96,9 @@ fn short(name: &'static str, flags: &[&str], command: impl Fn(&Server) -> [Strin
     let mut server = Server::start();
     let dlq = case.dlq(&[]);
     case.send(100, 100);
-    let worker = case.worker(flags).args(["--dlq", &dlq]).args(command(&server)).spawn();
+    let jobs = JOBS.to_string();
+    let flags = [&["-j", &jobs, "--dlq", &dlq], flags].concat();
+    let worker = case.worker(&flags).args(command(&server)).spawn();
     case.wait_for_more(20);
     server.go_away();
     case.send(200, 200);
@@ -103,23 +107,24 @@ fn short(name: &'static str, flags: &[&str], command: impl Fn(&Server) -> [Strin
     case.wait_for_no_lag();
     case.end(worker);
     let dead = case.dead().len();
-    assert!(dead <= GIVEN_UP, "{dead} dead letters");
+    // Of the commands that ran as it went away, some failed before the last one succeeded.
+    assert!(dead <= GIVEN_UP + JOBS, "{dead} dead letters");
     case.pass(0, "15 s");
 }
 
 #[test]
 fn a_server_away_for_as_long_as_the_retries_last() {
-    short("a server away 15 s", &["-j", "4"], Server::handler);
+    short("a server away 15 s", &[], Server::handler);
 }
 
 #[test]
 fn a_server_away_for_longer_than_the_retries_last() {
-    short("the same, without retries", &["-j", "4", "--retries", "0"], Server::handler);
+    short("the same, without retries", &["--retries", "0"], Server::handler);
 }
 
 #[test]
 fn a_server_away_from_a_command_that_stays() {
-    let flags = ["--persistent", "-j", "2", "--window", "8", "--retries", "2"];
+    let flags = ["--persistent", "--window", "1", "--retries", "2"];
     short("the same, persistent", &flags, Server::handler_that_stays);
 }
 
