@@ -291,6 +291,7 @@ Examples:
   kq worker foo --batch 1000 -- ./load.sh          1,000 records a command
   kq worker foo.dlq -g redrive -e --output-topic foo --copy-headers -- cat
   kq worker '^foo' -g g --exclude-topic '\\.dlq$' -- ./handler.sh
+  kq worker foo.retry --delay 10m --rate 5/s --dlq foo.dlq -- ./handler.sh
   kq worker foo --metrics :9100 -- ./handler.sh    /metrics, /livez, /readyz
   kq worker foo --log-format json -- ./handler.sh  an object a line on stderr
   kq worker foo --exit-map 3=skip --on-failure retry -- ./handler.sh
@@ -325,7 +326,7 @@ python3 -u, fflush): done, to be tried again after so many ms, or failed for goo
 
 \"out\" may be left out. kq prints it: a list is several lines; a string is printed as it is, any other value as \
 JSON. With --output-topic \"out\" is a string, an object, or a list of these. A string is a value, under the key \
-of the answered record. An object is a record: it has \"value\" or \"value_base64\", and may have \"key\" or \
+of the answered record; with --output-lines each of its lines is. An object is a record: it has \"value\" or \"value_base64\", and may have \"key\" or \
 \"key_base64\", \"headers\" and \"timestamp\".
 
 An \"id\" may come back as \"7\" or 7.0. A bad answer fails its record. An object that has no other keys than \
@@ -342,6 +343,6 @@ retries; five such records in a row, with no answer between them, stop the worke
 terminated (TERM, then KILL) when a record takes too long, when it closes its stdin or stdout, and when it still \
 has records of a partition that is revoked.
 
-At the end of the worker, once nothing more is to be sent and no answer came for a second, kq ends the process's \
+At the end of the worker (-e, -n, --until, --idle, a signal), once nothing more is to be sent and no answer came for a second, kq ends the process's \
 stdin. The process answers what it has, then ends. For a record that is tried again after that, a process is \
 started again.";

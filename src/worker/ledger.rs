@@ -82,6 +82,8 @@ pub(super) struct Ledger {
     unresolved: u64,
     /// Nothing new is taken or started.
     stopped: bool,
+    /// Nothing came for so long that the worker would end if nothing ran.
+    is_quiet: bool,
     all_paused: bool,
     /// Where commands take many records at once.
     batches: Option<Batches>,
@@ -112,6 +114,7 @@ impl Ledger {
             has_metadata: true,
             unresolved: 0,
             stopped: false,
+            is_quiet: false,
             all_paused: false,
             batches: None,
             outage: Outage::default(),

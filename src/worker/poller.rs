@@ -257,14 +257,19 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
 
     /// Whether all that was asked for is done.
     fn check_end(&mut self) {
+        let now = self.rebalancer.clock.now();
+        let is_quiet =
+            self.limits.idle.is_some_and(|limit| now.saturating_duration_since(self.heard) >= limit);
         let (complete, idle, assigned) = {
             let mut ledger = self.shared.ledger();
+            if ledger.note_quiet(is_quiet) {
+                self.shared.wake();
+            }
             ledger.reach_time(self.rebalancer.clock.now_ms());
             // What the brokers still have, and can't send for now, is no idleness.
             let is_idle = ledger.is_idle() && ledger.behind().is_empty();
             (ledger.is_complete(), is_idle, ledger.has_partitions())
         };
-        let now = self.rebalancer.clock.now();
         if !idle {
             self.busy_at = now;
         }

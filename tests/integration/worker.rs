@@ -699,7 +699,7 @@ fn output_goes_to_a_topic_under_the_records_key() {
     let script = "tr ' ' '\\n'; echo; [ $KQ_RECORD_ATTEMPT = 2 ]";
     let flags = ["--output-topic", &whole, "--copy-headers", "--backoff", "1ms"];
     once(&cluster, &topic, &flags, &["sh", "-c", script]).run().success().stdout("");
-    cluster.kq(["consume", &whole, "-e", "-f", "%k %h [%s]"]).run().success().stdout("k h=v [a\nb\n]");
+    cluster.kq(["consume", &whole, "-e", "-f", "%k %h [%s]"]).run().success().stdout("k h=v [a\nb]");
     let flags = ["-g", "lines", "--output-topic", &parts, "--output-lines", "--backoff", "1ms"];
     once(&cluster, &topic, &flags, &["sh", "-c", script]).run().success().stdout("");
     cluster.kq(["consume", &parts, "-e", "-f", "%k [%s]"]).run().success().stdout("k [a]k [b]");

@@ -97,7 +97,11 @@ fn an_answer_that_comes_twice_counts_once_and_is_noted() {
 fn a_handler_that_answers_when_its_input_ends_is_not_waited_for_in_vain() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "buffered", "a\nb\nc\n");
-    for (group, until, done) in [("end", &["-e"][..], "3 done"), ("count", &["-n", "2"], "2 done")] {
+    for (group, until, done) in [
+        ("end", &["-e"][..], "3 done"),
+        ("count", &["-n", "2"], "2 done"),
+        ("idle", &["--idle", "2s"], "3 done"),
+    ] {
         let flags = [&["-g", group], until].concat();
         worker(&cluster, &topic, &flags, BUFFERED).run().success().stderr_has(done);
     }

@@ -148,7 +148,7 @@ impl Ledger {
         let is_all_taken = || {
             self.limits.count.is_some_and(|count| self.resolved + self.unresolved >= count)
                 || (self.parked.records == 0
-                    && self.partitions.values().all(|p| p.ended && p.until.is_some()))
+                    && (self.is_quiet || self.partitions.values().all(|p| p.ended && p.until.is_some())))
         };
         self.stopped || is_all_taken()
     }

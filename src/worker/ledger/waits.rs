@@ -36,6 +36,12 @@ impl Ledger {
         }
     }
 
+    /// Takes note of whether anything came lately, where the worker ends when nothing does. True where it is
+    /// quiet and was not.
+    pub(crate) fn note_quiet(&mut self, is_quiet: bool) -> bool {
+        !std::mem::replace(&mut self.is_quiet, is_quiet) && is_quiet
+    }
+
     /// When there may be something to run that there is not now: a retry or the end of a delay is due, or the
     /// next start is free. `None` where a completion or a record must come first.
     pub(crate) fn next_due(&self) -> Option<Instant> {

@@ -228,6 +228,18 @@ fn the_last_of_a_count_is_given_out_with_more_behind_it_and_at_a_stop_any_is_the
     assert!(ledger.is_last_given_out());
 }
 
+#[test]
+fn where_nothing_came_for_long_what_runs_is_the_last() {
+    let mut ledger = ledger(Order::Key, None);
+    deliver(&mut ledger, 0, 1, None);
+    let job = ledger.next(Instant::now()).unwrap();
+    assert!(!ledger.is_last_given_out());
+    assert!(ledger.note_quiet(true) && !ledger.note_quiet(true), "said once");
+    assert!(ledger.is_last_given_out());
+    ledger.finish(job.ticket, Outcome::Resolved);
+    assert!(!ledger.is_last_given_out() && !ledger.note_quiet(false));
+}
+
 proptest! {
     #[test]
     fn each_record_runs_once_not_before_its_time_and_those_of_a_key_in_order(
