@@ -178,7 +178,8 @@ fn a_failure_stops_the_worker_and_says_what_and_where() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "stop", 1, "good\nbad\nlater\n");
     let script = "read v; echo $v; if [ $v = bad ]; then echo oh no >&2; exit 3; fi";
-    let flags = ["-j", "1", "--retries", "1", "--backoff", "1ms"];
+    // In this order nothing runs while the bad one waits for its retry.
+    let flags = ["-j", "1", "--retries", "1", "--backoff", "1ms", "--order", "partition"];
     once(&cluster, &topic, &flags, &["sh", "-c", script])
         .run()
         .status(1)
