@@ -298,6 +298,8 @@ fn life() -> impl Strategy<Value = Life> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn over_any_number_of_lives_an_open_record_runs_and_a_committed_one_does_not(
         holes in prop::collection::btree_set(0..100i64, 0..30),
