@@ -5,6 +5,7 @@ mod batches;
 mod commits;
 mod flow;
 mod front;
+mod giving;
 mod job;
 mod leaving;
 mod outage;
@@ -348,101 +349,6 @@ impl Ledger {
         {
             partition.in_turn = true;
             self.turns.push_back(epoch);
-        }
-    }
-
-    /// The next record to run, if one may run now.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Job> {
-        if self.stopped || self.running >= self.limits.jobs {
-            return None;
-        }
-        if self.outage.pause_number().is_some() {
-            return if self.may_start_now(now) { self.next_probe(now) } else { None };
-        }
-        while let Some(due) = self.retries.first_entry().filter(|due| due.key().0 <= now) {
-            let (epoch, lane, item) = due.remove();
-            if let Some(partition) = self.partitions.get_mut(&epoch) {
-                partition.retrying -= 1;
-                let bytes = weight(&item.record);
-                partition.waiting.remove(bytes);
-                self.waiting.remove(bytes);
-                partition.lanes.push_again(lane, item.record.offset, item);
-                self.take_turn(epoch);
-            }
-        }
-        if !self.may_start_now(now) {
-            return None;
-        }
-        self.next_in_turn(now)
-    }
-
-    /// The next record of the next partition that has one which may run.
-    fn next_in_turn(&mut self, now: Instant) -> Option<Job> {
-        while let Some(epoch) = self.turns.pop_front() {
-            let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
-            partition.in_turn = false;
-            let Some((lane, item)) = partition.lanes.pop() else { continue };
-            if item.due.is_some_and(|due| due > now) {
-                self.delay(epoch, lane, item);
-                continue;
-            }
-            return Some(self.start(epoch, lane, item, now));
-        }
-        None
-    }
-
-    /// Gives out a record that was taken out of its queue.
-    fn start(&mut self, epoch: u64, lane: Option<Lane>, mut item: Item, now: Instant) -> Job {
-        if let Some(rate) = &mut self.rate {
-            rate.take(now);
-        }
-        let bytes = weight(&item.record);
-        self.queued.remove(bytes);
-        self.running += 1;
-        let record = Arc::clone(&item.record);
-        let (offset, attempt) = (record.offset, item.attempt(self.outage.pause_number()));
-        if let Some(partition) = self.partitions.get_mut(&epoch) {
-            partition.queued_bytes -= bytes;
-            if let Some(due) = item.due.take() {
-                partition.delayed.remove(&(due, offset));
-            }
-            partition.running.insert(offset, Running { item, lane, since: now });
-            self.take_turn(epoch);
-        }
-        // Room was made: what is parked may come in.
-        if self.partitions.get(&epoch).is_some_and(|partition| !partition.parked.is_empty()) {
-            self.admit(epoch);
-        }
-        Job { ticket: Ticket { epoch, offset }, record, attempt, lane }
-    }
-
-    /// Whether [`Ledger::next`] would give another one out, leaving retries aside.
-    pub(super) fn can_start(&self) -> bool {
-        let is_paused = self.outage.pause_number().is_some();
-        !self.stopped && !is_paused && !self.are_all_busy() && !self.turns.is_empty()
-    }
-
-    /// Whether as many commands run as may.
-    fn are_all_busy(&self) -> bool {
-        self.batches.as_ref().map_or(self.running, Batches::running) >= self.limits.jobs
-    }
-
-    /// When the next retry is due, or the next probe of an outage. `None` while as many run as may.
-    pub(super) fn next_retry(&self) -> Option<Instant> {
-        if self.are_all_busy() {
-            return None;
-        }
-        let retry = self.retries.first_key_value().map(|((due, _), _)| *due);
-        match self.outage.next_probe() {
-            None => retry,
-            Some(_) if self.is_probing() => None,
-            Some(probe) => {
-                if self.has_ready() {
-                    Some(probe)
-                } else {
-                    retry.map(|due| due.max(probe))
-                }
-            }
         }
     }
 
