@@ -204,8 +204,9 @@ impl Reader<'_> {
                 }
                 Token::Close => depth -= 1,
                 Token::From(0) if depth == 0 => {
+                    // As in `"${1:-/dev/stdin}"` too.
                     let is_stdin =
-                        |word: &str| matches!(word.trim_matches('"'), "/dev/stdin" | "/dev/fd/0" | "0");
+                        |word: &str| word.contains("/dev/stdin") || word.contains("/dev/fd/0") || word == "0";
                     let leads_back =
                         matches!(self.tokens.get(at + 1), Some(Token::Word(word)) if is_stdin(word));
                     if !leads_back {
@@ -285,6 +286,7 @@ mod tests {
             "while read -r line; do :; done 3< other",
             "while read -r line; do :; done < /dev/stdin",
             "while read -r line; do :; done <&0",
+            "while read -r line; do :; done < \"${1:-/dev/stdin}\"",
             "cat <<EOF\nx | y\nEOF\nwhile read -r line; do :; done",
             "while read -r line; do :; done < file\nwhile read -r line; do :; done",
             "while true; do sleep 1; break; done; while read -r line; do :; done",
