@@ -51,7 +51,7 @@ pub(crate) struct Line {
     pub message: String,
     /// So many further lines like this one are not written.
     pub repeated: Option<Repeated>,
-    /// What wrote a line of [`Level::Command`]: a record's place, or the command's name.
+    /// What wrote a line of [`Level::Command`]: the command of this record, or this process.
     source: Option<String>,
 }
 
@@ -76,7 +76,7 @@ struct Object<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    command: Option<&'a str>,
+    source: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     repeated: Option<u64>,
 }
@@ -112,7 +112,11 @@ impl Line {
 
     fn json(&self, now: i64) -> Vec<u8> {
         let source = self.source.as_deref();
-        let place = source.map_or_else(|| place::of_message(&self.message), place::exactly);
+        let (place, is_record) = match source {
+            Some(source) => place::of_source(source).unzip(),
+            None => (place::of_message(&self.message), Some(true)),
+        };
+        let is_record = is_record == Some(true);
         let object = Object {
             time: time::stamp(now),
             level: self.level.name(),
@@ -120,7 +124,7 @@ impl Line {
             topic: place.map(|Named { topic, .. }| topic),
             partition: place.map(|Named { partition, .. }| partition),
             offset: place.and_then(|Named { offset, .. }| offset),
-            command: source.filter(|_| place.is_none()),
+            source: source.filter(|_| !is_record),
             repeated: self.repeated.map(|repeated| repeated.times),
         };
         let mut bytes = serde_json::to_vec(&object).expect("text and numbers");
@@ -191,8 +195,17 @@ mod tests {
         );
         let of_process = object(&passed_on("handler.py[pid 7]", b"ready", Form::Json, NOW));
         assert_eq!(
-            (&of_process["command"], &of_process["topic"]),
+            (&of_process["source"], &of_process["topic"]),
             (&json!("handler.py[pid 7]"), &Value::Null)
+        );
+    }
+
+    #[test]
+    fn a_line_of_a_command_that_has_many_records_names_all_of_them_and_the_first() {
+        let of_batch = object(&passed_on("t[0]@7..9", b"x", Form::Json, NOW));
+        assert_eq!(
+            (&of_batch["topic"], &of_batch["offset"], &of_batch["source"]),
+            (&json!("t"), &json!(7), &json!("t[0]@7..9"))
         );
     }
 

@@ -22,10 +22,10 @@ pub(super) fn of_message(message: &str) -> Option<Named<'_>> {
     first(&message[end..]).is_none().then_some(named)
 }
 
-/// The place that this text is, and nothing else.
-pub(super) fn exactly(text: &str) -> Option<Named<'_>> {
-    let (named, start, end) = first(text)?;
-    (start == 0 && end == text.len()).then_some(named)
+/// The place at the start of what wrote a line, and whether there is nothing else in it.
+pub(super) fn of_source(source: &str) -> Option<(Named<'_>, bool)> {
+    let (named, start, end) = first(source)?;
+    (start == 0).then_some((named, end == source.len()))
 }
 
 /// The first place in the text, where it starts and where it ends.
@@ -91,10 +91,12 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_a_place_only_as_a_whole() {
-        assert_eq!(exactly("orders[0]@17"), Some(named("orders", 0, Some(17))));
-        for text in ["handler.sh", "orders[0]@17 ", "at orders[0]"] {
-            assert_eq!(exactly(text), None, "{text}");
+    fn a_source_begins_with_its_place() {
+        let place = named("orders", 0, Some(17));
+        assert_eq!(of_source("orders[0]@17"), Some((place, true)));
+        assert_eq!(of_source("orders[0]@17..19"), Some((place, false)));
+        for text in ["handler.sh[pid 7]", "at orders[0]"] {
+            assert_eq!(of_source(text), None, "{text}");
         }
     }
 

@@ -256,7 +256,7 @@ fn an_object_names_the_record_that_it_is_about() {
     let ended = once(&cluster, &topic, &flags, &["sh", "-c", script]).run().success();
     let said = objects(&ended.stderr);
     let ready = with(&said, "ready");
-    assert!(ready["command"].as_str().is_some_and(|name| name.starts_with("sh[pid ")), "{ended}");
+    assert!(ready["source"].as_str().is_some_and(|name| name.starts_with("sh[pid ")), "{ended}");
     assert_eq!(ready.get("topic"), None, "{ended}");
 }
 
