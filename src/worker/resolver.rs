@@ -197,10 +197,16 @@ impl Resolver {
     }
 
     fn done(&self, job: &Job, now: Instant) {
-        self.note_success(&job.record.place(), now);
         self.count(RecordResult::Done);
         self.shared.log.verbose(1, format_args!("{}: done", job.record.place()));
-        self.finish(job, Outcome::Resolved);
+        let paused = {
+            let mut ledger = self.shared.ledger();
+            ledger.finish(job.ticket, Outcome::Resolved);
+            ledger.outage.succeeded(now)
+        };
+        if let Some(lasted) = paused {
+            self.note_end_of_pause(&job.record.place(), lasted);
+        }
     }
 
     fn retry(&self, job: &Job, attempt: &Attempt, now: Instant) {

@@ -66,7 +66,10 @@ impl Resolver {
         let log = self.shared.log;
         match next {
             Next::Resolved => {
-                self.note_success(&place, now);
+                let lasted = self.shared.ledger().outage.succeeded(now);
+                if let Some(lasted) = lasted {
+                    self.note_end_of_pause(&place, lasted);
+                }
                 self.shared.tally.records.add(RecordResult::Done, batch.len() as u64);
                 log.verbose(1, format_args!("{place}: {} done", batch.len()));
                 finish(Outcome::Resolved)

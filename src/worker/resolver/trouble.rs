@@ -92,14 +92,11 @@ impl Resolver {
         ledger.outage.attempt_failed(job.ticket, now, random());
     }
 
-    /// What is there is done, which ends a pause.
-    pub(super) fn note_success(&self, place: &dyn Display, now: Instant) {
-        let lasted = self.shared.ledger().outage.succeeded(now);
-        if let Some(lasted) = lasted {
-            let seconds = lasted.as_secs();
-            self.shared.log.note(format_args!("the pause is over after {seconds} s: {place} is done"));
-            self.shared.wake();
-        }
+    /// What is there is done, which ended the pause.
+    pub(super) fn note_end_of_pause(&self, place: &dyn Display, lasted: Duration) {
+        let seconds = lasted.as_secs();
+        self.shared.log.note(format_args!("the pause is over after {seconds} s: {place} is done"));
+        self.shared.wake();
     }
 
     /// A record failed for good. True where `--on-failure` decides; else it was kept, or the worker stops.
