@@ -10,7 +10,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, waitid};
 
@@ -20,12 +20,13 @@ use super::tree::{Links, Refused, Seen};
 use crate::lock::Lock;
 use crate::threads;
 
-/// The time between two looks while commands start and end: a look costs about as much as a command.
+/// The time between two looks while commands start and end.
 const BUSY: Duration = Duration::from_millis(100);
 /// The same after a look that found something to reap: where commands leave much behind, zombies are most of what
 /// counts against a limit of processes.
 const EAGER: Duration = Duration::from_millis(10);
-/// The time between two looks while no command starts or ends.
+/// The time between two looks while no command starts or ends, and the longest between two whole ones: a whole one
+/// costs about as much as a command.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Reaps what kq adopts, for as long as kq runs. Clones share one.
@@ -75,9 +76,16 @@ impl Reaper {
     fn run(self) -> anyhow::Result<Self> {
         let reaper = self.clone();
         threads::start("reaper", move || {
+            let mut looked: Option<Instant> = None;
             loop {
                 let seen = children::changes();
-                if reaper.look() {
+                let is_due = looked.is_none_or(|looked| looked.elapsed() >= IDLE);
+                let mut has_reaped = false;
+                if is_due || is_anything_new() {
+                    looked = Some(Instant::now());
+                    has_reaped = reaper.look();
+                }
+                if has_reaped {
                     std::thread::sleep(EAGER);
                 } else {
                     std::thread::sleep(BUSY);
@@ -129,6 +137,11 @@ impl Reaper {
         let refused: Vec<Refused> = all.filter_map(|process| process.signal(signal).err()).collect();
         refused.into_iter().filter(|refused| adopted.refused.insert(refused.process)).collect()
     }
+}
+
+/// Whether the first thread has a child that kq did not start: the kernel gives orphans to that one.
+fn is_anything_new() -> bool {
+    !children::foreign(&Links::now().children_of_first_thread(getpid().as_raw_pid())).is_empty()
 }
 
 /// The children of this process.

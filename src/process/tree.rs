@@ -143,17 +143,21 @@ impl Links {
                 let mut list = Vec::with_capacity(LIST);
                 let mut children = Vec::new();
                 for thread in threads {
-                    list.clear();
-                    if read(&thread.path().join("children"), &mut list).is_ok() {
-                        let pids = list.split(|byte| *byte == b' ');
-                        children.extend(
-                            pids.filter_map(|pid| std::str::from_utf8(pid).ok()?.parse::<i32>().ok()),
-                        );
-                    }
+                    append_list(&thread.path(), &mut list, &mut children);
                 }
                 children
             }
         }
+    }
+
+    /// The children that the first thread of a process has; where the kernel lists none, those of all threads.
+    pub(super) fn children_of_first_thread(&self, pid: i32) -> Vec<i32> {
+        if let Self::Walked(_) = self {
+            return self.children(pid);
+        }
+        let mut children = Vec::new();
+        append_list(Path::new(&format!("/proc/{pid}/task/{pid}")), &mut Vec::new(), &mut children);
+        children
     }
 
     /// The children of these processes, their children, and so on, with what is known of each. A parent comes
@@ -172,6 +176,15 @@ impl Links {
             }
         }
         found
+    }
+}
+
+/// Appends the children of a thread; `list` is what its list is read into.
+fn append_list(thread: &Path, list: &mut Vec<u8>, children: &mut Vec<i32>) {
+    list.clear();
+    if read(&thread.join("children"), list).is_ok() {
+        let pids = list.split(|byte| *byte == b' ').filter_map(|pid| std::str::from_utf8(pid).ok());
+        children.extend(pids.filter_map(|pid| pid.parse::<i32>().ok()));
     }
 }
 
