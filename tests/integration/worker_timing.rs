@@ -70,10 +70,11 @@ fn what_waits_for_the_rate_is_held_from_no_stop_and_no_other_member() {
     }
 }
 
-/// A record in kq's JSON form that is an hour old.
-fn an_hour_old(key: &str, value: &str) -> String {
+/// A record in kq's JSON form, with a timestamp so many minutes from now.
+fn timed(minutes: i64, key: &str, value: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the time").as_millis();
-    format!("{{\"key\":\"{key}\",\"value\":\"{value}\",\"timestamp\":{}}}\n", now - 3_600_000)
+    let timestamp = i64::try_from(now).expect("milliseconds") + minutes * 60_000;
+    format!("{{\"key\":\"{key}\",\"value\":\"{value}\",\"timestamp\":{timestamp}}}\n")
 }
 
 #[test]
@@ -83,12 +84,13 @@ fn a_record_runs_so_long_after_its_own_time() {
     for (flags, command) in [oneshot, (&["--persistent"], &["sh", "-c", ECHO])] {
         let topic = cluster.create("delay", 1);
         let start = Instant::now();
-        cluster.kq(["produce", &topic, "-k", "a"]).stdin("new\n").run().success();
-        cluster.kq(["produce", &topic, "-J"]).stdin(an_hour_old("b", "old")).run().success();
+        // A time that is still to come is the time at which the record is received.
+        let records = timed(10, "a", "new") + &timed(-60, "b", "old");
+        cluster.kq(["produce", &topic, "-J"]).stdin(records).run().success();
         // The second is old enough: it runs while the first waits.
-        let flags = [&["--delay", "5s"], flags].concat();
+        let flags = [&["--delay", "3s"], flags].concat();
         once(&cluster, &topic, &flags, command).run().success().stdout("old\nnew\n");
-        assert!(start.elapsed() >= Duration::from_secs(5), "{:?}", start.elapsed());
+        assert!(start.elapsed() >= Duration::from_secs(3), "{:?}", start.elapsed());
     }
 }
 
@@ -117,7 +119,7 @@ fn what_waits_for_its_delay_is_left_to_the_next_worker() {
 fn a_second_worker_with_a_delay_makes_a_topic_of_retries() {
     let cluster = Cluster::get();
     let [topic, retry, dead] = ["orders", "retry", "dead"].map(|hint| cluster.create(hint, 1));
-    cluster.kq(["produce", &topic, "-J"]).stdin(an_hour_old("k", "a")).run().success();
+    cluster.kq(["produce", &topic, "-J"]).stdin(timed(-60, "k", "a")).run().success();
     let start = Instant::now();
     once(&cluster, &topic, &["--retries", "0", "--dlq", &retry], &["false"])
         .run()
