@@ -150,10 +150,13 @@ impl Resolver {
     /// A record comes back whose command did not fail: it was not started, or did not finish.
     pub(super) fn returned(&self, job: &Job) {
         let mut ledger = self.shared.ledger();
-        if ledger.is_live(job.ticket) && ledger.is_terminated(job.ticket) {
+        let is_terminated = ledger.is_terminated(job.ticket);
+        if ledger.is_live(job.ticket) && is_terminated {
             self.count(RecordResult::Abandoned);
         }
-        ledger.finish(job.ticket, Outcome::Abandoned);
+        // Where its partition and the worker stay, it was given back since that is paused.
+        let outcome = if is_terminated { Outcome::Abandoned } else { Outcome::Again(Instant::now()) };
+        ledger.finish(job.ticket, outcome);
     }
 
     /// A dead letter was acknowledged, or can't be sent.

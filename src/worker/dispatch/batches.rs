@@ -44,7 +44,7 @@ impl Threads {
             }
             // Once the worker is to stop, nothing is started; while it is paused, one record at a time is.
             let is_stopped = shared.stopping().is_some();
-            if is_stopped || shared.ledger().is_held_back(&part) {
+            if is_stopped || part.first().is_some_and(|job| shared.ledger().is_held_back(job.ticket)) {
                 let tickets: Vec<_> = part.into_iter().chain(parts.rest()).map(|job| job.ticket).collect();
                 let outcome = if is_stopped { Outcome::Abandoned } else { Outcome::Again(Instant::now()) };
                 shared.ledger().finish_all(&tickets, outcome);

@@ -286,12 +286,6 @@ impl Ledger {
         counts
     }
 
-    /// Whether a part of a batch is not run now: the worker is paused, and this is not what is tried meanwhile.
-    pub(in crate::worker) fn is_held_back(&self, part: &[Job]) -> bool {
-        let is_probe = self.outage.probe().is_some_and(|probe| part.iter().any(|job| job.ticket == probe));
-        self.outage.pause_number().is_some() && !is_probe
-    }
-
     /// Of a part of a batch, what may still run. What waits for a record before it that is tried again is
     /// given back; where the partition leaves or the worker stops, all of it is given up.
     pub(in crate::worker) fn keep_startable(&mut self, mut part: Vec<Job>) -> Vec<Job> {

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::time::Instant;
 
 use super::partition::weight;
-use super::{Job, Ledger};
+use super::{Job, Ledger, Ticket};
 
 impl Ledger {
     /// The next record to try, where one may be tried now.
@@ -32,6 +32,12 @@ impl Ledger {
     /// Whether a probe runs.
     pub(super) fn is_probing(&self) -> bool {
         self.outage.probe().is_some_and(|probe| self.is_live(probe))
+    }
+
+    /// Whether a record that was given out, and not started, is to come back: the worker is paused, and another
+    /// one is the probe.
+    pub(crate) fn is_held_back(&self, ticket: Ticket) -> bool {
+        self.outage.pause_number().is_some() && self.outage.probe() != Some(ticket)
     }
 
     /// Whether a record waits for nothing but its turn.

@@ -16,7 +16,7 @@ use crate::clock::backoff::Backoff;
 use crate::clock::random;
 use crate::process::Owners;
 use crate::worker::completion::Completion;
-use crate::worker::ledger::Fate;
+use crate::worker::ledger::{Fate, Job};
 use crate::worker::oneshot::not_started;
 use crate::worker::policy::Ended;
 use crate::worker::protocol::{self, Answer, Verdict};
@@ -120,7 +120,7 @@ impl Slot {
         self.around.shared.stopping().is_some()
     }
 
-    /// Gives back what may not be started any more: its partition is revoked, or the worker stops.
+    /// Gives back what may not be started any more: its partition is revoked, or the worker stops or is paused.
     async fn recall(&mut self) {
         self.recalls.mark_unchanged();
         while let Ok(given) = self.inbox.try_recv() {
@@ -129,7 +129,8 @@ impl Slot {
         let is_stopping = self.is_stopping();
         let recalled = {
             let ledger = self.around.shared.ledger();
-            self.backlog.recall(|job| !is_stopping && ledger.may_start(job.ticket))
+            let may_start = |job: &Job| ledger.may_start(job.ticket) && !ledger.is_held_back(job.ticket);
+            self.backlog.recall(|job| !is_stopping && may_start(job))
         };
         self.complete(recalled.into_iter().map(|job| Completion::Returned { job }).collect()).await;
     }
@@ -379,6 +380,7 @@ impl Slot {
                 "paused: the command ended {MOST} times without an answer, which looks like an outage of what it \
                  needs; one record at a time is tried until one is done; the last was {name}: {how}"
             ));
+            shared.recall();
         }
         fate.is_some()
     }

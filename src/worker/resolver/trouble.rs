@@ -109,11 +109,14 @@ impl Resolver {
                 let (place, ended) = (job.record.place(), &attempt.ended);
                 self.shared.log.verbose(1, format_args!("{place}: {ended}, kept while the worker is paused"));
             }
-            Fate::Pause => self.shared.log.note(format_args!(
-                "paused: too many records failed in a row (--max-consecutive-failures), which looks like an \
-                 outage of what the command needs; one at a time is tried until one is done; the last was {}",
-                self.describe(job, attempt)
-            )),
+            Fate::Pause => {
+                self.shared.log.note(format_args!(
+                    "paused: too many records failed in a row (--max-consecutive-failures), which looks like an \
+                     outage of what the command needs; one at a time is tried until one is done; the last was {}",
+                    self.describe(job, attempt)
+                ));
+                self.shared.recall();
+            }
             Fate::Stop => {
                 let why = self.describe(job, attempt);
                 let why = format!(

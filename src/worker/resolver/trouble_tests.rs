@@ -89,6 +89,24 @@ fn what_runs_when_the_pause_begins_is_kept_and_spends_nothing() {
 }
 
 #[test]
+fn what_a_process_gives_back_since_the_worker_is_paused_comes_again_in_its_turn() {
+    let mut worker = Worker::new(OnFailure::Dlq, 9);
+    let waiting = worker.job(1);
+    assert!(!worker.shared.ledger().is_held_back(waiting.ticket));
+    for _ in 0..3 {
+        let job = worker.job(2);
+        worker.give_up(job, Ended::Exit(1));
+    }
+    assert!(worker.shared.ledger().is_held_back(waiting.ticket));
+    worker.resolver.returned(&waiting);
+    let job = probe(&mut worker);
+    assert!(!worker.shared.ledger().is_held_back(job.ticket));
+    worker.end(job, Ended::Exit(0));
+    worker.now += SECOND;
+    assert_eq!(worker.next().map(|job| (job.ticket, job.attempt)), Some((waiting.ticket, 1)));
+}
+
+#[test]
 fn the_state_survives_that_all_partitions_leave_and_come_again() {
     let mut worker = paused(OnFailure::Skip, 5, |_| {});
     let lost = probe(&mut worker);
