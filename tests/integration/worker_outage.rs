@@ -90,6 +90,15 @@ fn an_outage_is_waited_for_with_one_record_at_a_time() {
 }
 
 #[test]
+fn a_command_of_many_records_is_waited_for_with_one_record_at_a_time() {
+    let flags = ["--batch", "10", "--batch-wait", "10ms", "-D", "\\n", "-j", "2"];
+    for status in [1, 75] {
+        let script = format!("[ -e up ] || exit {status}; cat >>handled");
+        waits_it_out(&format!("batches-{status}"), &flags, &script);
+    }
+}
+
+#[test]
 fn a_command_that_stays_and_asks_for_its_records_again_is_waited_for() {
     let script = that_stays(r#"echo "{\"id\":$id,\"retry_ms\":10}""#);
     waits_it_out("asks", &["--persistent", "-j", "2", "--window", "4"], &script);

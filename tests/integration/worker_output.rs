@@ -26,6 +26,23 @@ fn output_is_sent_where_the_status_means_success() {
 }
 
 #[test]
+fn with_a_newline_at_the_end_of_its_input_cat_sends_each_value_as_it_was() {
+    let cluster = Cluster::get();
+    let (topic, output) = (cluster.create("bytes", 1), cluster.create("output", 1));
+    let records = "{\"value\":\"a\"}\n{\"value\":\"a\\n\"}\n{\"value\":\"\"}\n{\"value\":\"\\n\\n\"}\n\
+                   {\"value\":null}\n{\"value_base64\":\"/wAK\"}\n";
+    cluster.kq(["produce", &topic, "-J"]).stdin(records).run().success();
+    let values = |topic: &str| {
+        let form = ["-e", "-f", "%S %s;"];
+        cluster.kq(["consume", topic]).args(form).run().success().stdout
+    };
+    sends(&cluster, &topic, &output, &["-D", "\\n", "-j", "1", "--order", "partition"], "cat")
+        .run()
+        .success();
+    assert_eq!(values(&output), values(&topic));
+}
+
+#[test]
 fn a_value_that_was_decompressed_loses_its_content_encoding() {
     let cluster = Cluster::get();
     let (topic, output) = (cluster.create("packed", 1), cluster.create("output", 1));

@@ -1,5 +1,6 @@
 //! The ledger under random deliveries, completions, revokes and epochs.
 
+mod batch_waits;
 mod batches;
 
 use std::collections::{BTreeMap, BTreeSet};
