@@ -215,7 +215,7 @@ fn a_time_out_ends_what_the_command_started_in_other_sessions() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "late", 1, "a\n");
     let flags = ["--command-timeout", "500ms", "--retries", "0", "--on-failure", "skip"];
-    for mode in [&[][..], &["--persistent"]] {
+    for mode in [&[][..], &["--persistent", "--start-timeout", "0s"]] {
         let group = cluster.topic("group");
         let worker = cluster.kq(["worker", &topic, "-g", &group]).args(flags).args(mode);
         let worker = worker.args(["--", "sh", "-c", LATE]).spawn();
