@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_kq_global_optspecs
-    string join \n b/brokers= client-id= timeout= X= F/config-file= tls no-tls tls-ca= tls-cert= tls-key= tls-key-password= tls-insecure sasl-mechanism= sasl-username= sasl-password= sasl-password-file= q/quiet v/verbose color= h/help V/version
+    string join \n b/brokers= client-id= timeout= X= F/config-file= tls no-tls tls-ca= tls-cert= tls-key= tls-key-password= tls-insecure sasl-mechanism= sasl-username= sasl-password= sasl-password-file= q/quiet v/verbose log-format= color= h/help V/version
 end
 
 function __fish_kq_needs_command
@@ -37,6 +37,8 @@ complete -c kq -n "__fish_kq_needs_command" -l sasl-mechanism -d 'PLAIN, SCRAM-S
 complete -c kq -n "__fish_kq_needs_command" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
 complete -c kq -n "__fish_kq_needs_command" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
 complete -c kq -n "__fish_kq_needs_command" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_needs_command" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
 complete -c kq -n "__fish_kq_needs_command" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -67,6 +69,8 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcomm
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
 complete -c kq -n "__fish_kq_using_subcommand topic; and not __fish_seen_subcommand_from create list ls describe alter delete rm help" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -102,6 +106,8 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from create" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -126,6 +132,8 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from list" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -151,6 +159,8 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from ls" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -177,6 +187,8 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from describe" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -205,6 +217,8 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from alter" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -229,6 +243,8 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from delete" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -253,6 +269,8 @@ complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
 complete -c kq -n "__fish_kq_using_subcommand topic; and __fish_seen_subcommand_from rm" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -310,6 +328,8 @@ complete -c kq -n "__fish_kq_using_subcommand produce" -l sasl-mechanism -d 'PLA
 complete -c kq -n "__fish_kq_using_subcommand produce" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
 complete -c kq -n "__fish_kq_using_subcommand produce" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -373,6 +393,8 @@ complete -c kq -n "__fish_kq_using_subcommand consume" -l sasl-mechanism -d 'PLA
 complete -c kq -n "__fish_kq_using_subcommand consume" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
 complete -c kq -n "__fish_kq_using_subcommand consume" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -399,6 +421,7 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -l until -d 'End there (ex
 complete -c kq -n "__fish_kq_using_subcommand worker" -s n -s c -l count -d 'End after COUNT records are done, one way or another' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l idle -d 'End when nothing came and nothing ran for this long' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l instance-id -d 'Static membership: a member with this name keeps its partitions over a short restart' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l commit-interval -d 'How often what is done is committed, 10ms to 1m: after kq was killed, what was done since runs again' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l decode -d 'How to decompress values that were compressed one by one: auto follows the header content-encoding, and recognises Snappy streams (framed, and Java\'s) by their first bytes [default: auto; with consume -J none]' -r -f -a "auto\t''
 none\t''
 snappy\t''
@@ -420,22 +443,34 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -s j -l jobs -d 'Commands 
 complete -c kq -n "__fish_kq_using_subcommand worker" -l order -d 'Which records wait for each other' -r -f -a "key\t'Records of one key in one partition run one after the other'
 partition\t'Records of one partition run one after the other'
 none\t'Any record runs at any time'"
-complete -c kq -n "__fish_kq_using_subcommand worker" -l command-timeout -d 'A command that takes longer is terminated (TERM), then killed; its record has failed' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l command-timeout -d 'A command that takes longer is terminated (TERM), then killed, with all that it started; its record has failed' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l rate -d 'Start so many commands at most in each second, minute, hour or day (10/s, 90/m, 1000/h, 5000/d), retries included. With --persistent: hand out so many records' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l delay -d 'Run each record this long after its timestamp, and a dead letter this long after it failed. Both count from now where they are in the future. Records of one key keep their order' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l max-span -d 'How far a partition may be read ahead of its oldest record that is not done' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -s D -l delimiter -d 'Write this string after each value on a command\'s stdin, as in `-D \'\\n\'`; nothing after a tombstone, but with --batch, where a null value is an empty one. May contain \\n \\t \\0 \\xNN [default: nothing]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l stdin -d 'What a command reads: the record\'s value, or the whole record in a line of JSON, as `kq consume -J` writes it, with the value decompressed [default: value; with --batch json, but with -D value]' -r -f -a "value\t''
+json\t''"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l window -d 'With --persistent: records in flight in each process' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l output-topic -d 'Send what a command printed, once it succeeded, to this topic, under the record\'s key. Where it printed nothing, nothing is sent, except for an empty value. Not with --persistent' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l start-timeout -d 'With --persistent: what the first answer of each process may take besides --command-timeout' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l batch -d 'Up to N records of one partition to one command, in offset order: lines of JSON, or values with -D. COMMAND must be all-or-nothing, or bear a second run of what it has done (see below)' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l batch-wait -d 'With --batch: how long a batch that is not full waits for more records' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l batch-bytes -d 'With --batch: the keys, values and headers of a batch have so many bytes at most; a larger record goes alone' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l output-topic -d 'Send what a command printed, once it succeeded, to this topic, under the record\'s key and without one newline at its end. Where it printed nothing, nothing is sent, except for an empty value. With --persistent: the "out" of its answers' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l retries -d 'Further attempts after the first' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l backoff -d 'The wait before a retry: up to FIRST, doubled each time, at most MAX' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l retry-for -d 'Instead of --retries: a record is tried for so long from its first attempt on' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l backoff -d 'The wait before a retry: half of FIRST to FIRST, doubled each time, at most MAX' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l exit-map -d 'What exit statuses mean instead: ok, retry, fail, skip, stop' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l on-failure -d 'What becomes of a record that failed for good [default: dlq with --dlq, else stop]' -r -f -a "stop\t'Stop the worker; the record is not committed'
 skip\t'Continue; the record is committed as if it had succeeded'
 retry\t'Try again without a limit, with the longest backoff'
 dlq\t'Send it to --dlq, then continue'"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l dlq -d 'Send records that failed for good to this topic, with headers that say why' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l max-consecutive-failures -d 'Stop when so many records failed for good with no success between them; 0 never stops' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l max-consecutive-failures -d 'So many records that failed for good with no success between them are an outage of what the command needs; 0 is never. Records that can never be done (65, 100, "fail") do not count' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l on-outage -d 'What follows on such an outage [default: pause; stop with -n, -e, --until or --idle]' -r -f -a "pause\t'Try one record at a time until one is done; meanwhile at most one is given up in each longest --backoff'
+stop\t'Stop the worker; the record is not committed'"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l metrics -d 'Serve /metrics (Prometheus), /livez and /readyz there; `:9100` is all of this machine\'s addresses' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l drain -d 'When partitions move to another member: how long their commands may still run' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l shutdown-timeout -d 'How long ending may take in all, on TERM, INT or HUP' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l shutdown-timeout -d 'How long ending may take in all, on TERM, INT or HUP (INT and HUP unless they were ignored before, as by nohup)' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l stall-timeout -d 'With -n, -e, --until or --idle: give up after so long without contact to the cluster' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
@@ -450,12 +485,14 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -l sasl-mechanism -d 'PLAI
 complete -c kq -n "__fish_kq_using_subcommand worker" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c kq -n "__fish_kq_using_subcommand worker" -l reset -d 'With --from: the whole group starts there, whatever it has committed; refused where it has members'
 complete -c kq -n "__fish_kq_using_subcommand worker" -s e -l end -d 'End at the end, as it is when a partition is first assigned'
-complete -c kq -n "__fish_kq_using_subcommand worker" -l persistent -d 'The commands keep running and answer record after record, as JSON lines (see below)'
+complete -c kq -n "__fish_kq_using_subcommand worker" -l persistent -d 'The commands keep running and answer record after record, as JSON lines: see "The protocol of --persistent" in --help'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l output-lines -d 'With --output-topic: each line is a record'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l copy-headers -d 'With --output-topic: the record\'s headers are sent too'
 complete -c kq -n "__fish_kq_using_subcommand worker" -l pass-credentials -d 'Pass passwords in the command\'s environment too (KQ_SASL_PASSWORD, KQ_TLS_KEY_PASSWORD). The private key of a key store or of ssl.key.pem is passed in KQ_X: that of a key store is not encrypted there'
@@ -479,6 +516,8 @@ complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcom
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -504,6 +543,8 @@ complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -524,6 +565,7 @@ complete -c kq -n "__fish_kq_using_subcommand dev" -l topic -d 'Create this topi
 complete -c kq -n "__fish_kq_using_subcommand dev" -l partitions -d 'Partitions of a new topic whose number of partitions is not given' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l retention-bytes -d 'Delete the oldest records of a partition above this size in bytes' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l retention-ms -d 'Delete records older than this many milliseconds' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l offset-metadata-max-bytes -d 'Refuse commits with longer metadata [default: 4096]: for tests of what clients make of that' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
@@ -537,6 +579,8 @@ complete -c kq -n "__fish_kq_using_subcommand dev" -l sasl-mechanism -d 'PLAIN, 
 complete -c kq -n "__fish_kq_using_subcommand dev" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
 complete -c kq -n "__fish_kq_using_subcommand dev" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
