@@ -53,13 +53,11 @@ impl Resolver {
         }
         let describe = || self.describe_at(&place, highest, attempt);
         if self.policy.cannot_run(&attempt.ended) {
-            return match self.wait_for_command(&attempt.ended, describe, now) {
-                Some(delay) => finish(Outcome::Again(now + delay)),
-                None => {
-                    self.shared.stop(self.broken(describe(), &attempt.ended));
-                    finish(Outcome::Abandoned)
-                }
+            let Some(delay) = self.wait_for_command(&attempt.ended, describe, now) else {
+                self.shared.stop(self.broken(describe(), &attempt.ended));
+                return finish(Outcome::Abandoned);
             };
+            return finish(Outcome::Again(now + delay));
         }
         self.note_run(attempt, now);
         self.count_attempt(attempt, next);
