@@ -289,7 +289,7 @@ Examples:
   kq worker foo -g once -e -- ./handler.sh         what is there now, then end
   kq worker foo -j 4 --persistent -- ./handler.py  a line: 1 µs, a process: 1 ms
   kq worker foo --batch 1000 -- ./load.sh          1,000 records a command
-  kq worker foo.dlq -g redrive -e --output-topic foo --copy-headers -D '\\n' -- cat
+  kq worker foo.dlq -g redo -e --output-topic foo --copy-headers -D '\\n' -- cat
   kq worker '^foo' -g g --exclude-topic '\\.dlq$' -- ./handler.sh
   kq worker foo.retry --delay 10m --rate 5/s --dlq foo.dlq -- ./handler.sh
   kq worker foo --metrics :9100 -- ./handler.sh    /metrics, /livez, /readyz
