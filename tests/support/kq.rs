@@ -3,9 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Once, PoisonError, RwLock};
 use std::time::Duration;
 
+use signal_hook::consts::{SIGHUP, SIGINT};
 use tempfile::TempDir;
 
 use super::output::Output;
@@ -177,6 +178,7 @@ impl Kq {
             .stdout(self.stdout.unwrap_or_else(Stdio::piped))
             .stderr(self.stderr.unwrap_or_else(Stdio::piped));
         let line = command_line(&self.env, &self.program, &self.args);
+        do_not_pass_ignored_signals_on();
         let started = {
             let _no_script_is_written = SCRIPTS.read().unwrap_or_else(PoisonError::into_inner);
             command.spawn()
@@ -186,6 +188,23 @@ impl Kq {
         drop(command);
         Running::new(child, line, input, self.limit, self.dir)
     }
+}
+
+/// What is started here has the default of INT and HUP, also where the tests ignore them, as in the background of a
+/// shell: kq would leave them ignored. A signal that a process handles is the default again in what it starts.
+fn do_not_pass_ignored_signals_on() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let ignored =
+            ignored.map_or(0, |mask| u64::from_str_radix(mask.trim(), 16).expect("a mask of signals"));
+        for signal in [SIGHUP, SIGINT] {
+            if ignored & (1 << (signal - 1)) != 0 {
+                signal_hook::flag::register(signal, Arc::default()).expect("handle a signal");
+            }
+        }
+    });
 }
 
 /// PATH for runs: kq's own folder, then this process's PATH.
