@@ -160,11 +160,12 @@ impl Retries {
         }
     }
 
-    /// The wait before the next attempt: the last one is not later than asked for.
+    /// The wait before the next attempt: the last one is not later than asked for. Where attempts go on after that,
+    /// by `--on-failure retry`, it is the backoff again.
     pub(super) fn wait(self, delay: Duration, tried_for: Duration) -> Duration {
         match self {
-            Self::Count(_) => delay,
-            Self::For(limit) => delay.min(limit.saturating_sub(tried_for)),
+            Self::For(limit) if tried_for < limit => delay.min(limit - tried_for),
+            Self::For(_) | Self::Count(_) => delay,
         }
     }
 }
@@ -352,6 +353,7 @@ mod tests {
         assert_eq!(next(minute), Next::DeadLetter);
         assert_eq!(policy.max_attempts(), None);
         assert_eq!(policy.retries.wait(minute, Duration::from_secs(50)), Duration::from_secs(10));
+        assert_eq!(policy.retries.wait(minute, minute), minute, "--on-failure retry goes on");
         assert_eq!(Retries::Count(1).wait(minute, Duration::from_secs(50)), minute);
     }
 
