@@ -37,7 +37,6 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
     let group = group(args, config, &topics)?;
     let policy = policy(args, &topics)?;
     let output = output(args, &topics)?;
-    let ends = args.end || args.until.is_some() || args.count.is_some() || args.idle.is_some();
     let input = input(args)?;
     let needs_newline = args.delimiter.is_none() && !args.persistent && input != Input::Json;
     if let Some(note) = needs_newline.then(|| hint::of(&program)).flatten() {
@@ -73,11 +72,11 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
             credentials: if args.pass_credentials { Credentials::Pass } else { Credentials::Withhold },
         },
         failing: Failing {
+            on_outage: on_outage(args, &policy),
             policy,
             backoff: args.backoff,
             dead_letters: args.dlq.clone(),
             max_consecutive_failures: args.max_consecutive_failures,
-            on_outage: args.on_outage.unwrap_or(if ends { OnOutage::Stop } else { OnOutage::Pause }),
         },
         ending: Ending {
             drain: args.drain,
@@ -86,6 +85,13 @@ fn settings(args: &Args, config: &Config) -> anyhow::Result<Settings> {
         },
         metrics: args.metrics.clone(),
     })
+}
+
+/// What an outage is answered with. A worker that stops at the first record that fails is never paused.
+fn on_outage(args: &Args, policy: &Policy) -> OnOutage {
+    let ends = args.end || args.until.is_some() || args.count.is_some() || args.idle.is_some();
+    let default = if ends { OnOutage::Stop } else { OnOutage::Pause };
+    if policy.on_failure == OnFailure::Stop { OnOutage::Stop } else { args.on_outage.unwrap_or(default) }
 }
 
 /// How often what is done is committed.
