@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 
 use super::completion::Completion;
+use super::lanes::Lane;
 use super::ledger::{Job, Ledger, Ticket};
 use super::oneshot::Runner;
 use super::output::Output;
@@ -99,7 +100,9 @@ impl Pool {
     pub(super) fn give(&mut self, jobs: impl Iterator<Item = Job>) {
         let mut shares: Vec<Vec<Given>> = self.slots.iter().map(|_| Vec::new()).collect();
         for job in jobs {
-            let at = job.lane.map_or(self.turn, |lane| lane.0 as usize);
+            // With `--order partition` each partition has the same lane.
+            let place = |lane: Lane| lane.0.wrapping_add(job.record.partition as u64) as usize;
+            let at = job.lane.map_or(self.turn, place);
             self.turn = self.turn.wrapping_add(usize::from(job.lane.is_none()));
             let is_suspect = !self.suspects.is_empty() && self.suspects.remove(&job.ticket);
             shares[at % self.slots.len()].push(Given { job, is_suspect });
