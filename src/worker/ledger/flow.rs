@@ -75,11 +75,16 @@ impl Ledger {
                 && partition.tracker.span() <= self.limits.max_span / 2
                 && (partition.waiting.records == 0 || room.admits(self.waiting, partition.waiting))
         };
+        // What would come is not taken: it would be parked, and dropped by the next pause.
+        let is_all_taken = self.limits.count.is_some_and(|count| self.resolved + self.unresolved >= count);
         let due = |(_, partition): &(&u64, &Partition)| {
             let is_paused = partition.paused == Some(true);
             let is_new = partition.paused.is_none();
             let stays = (starves || is_full) && !partition.parked.is_empty();
-            !partition.draining && !partition.is_far && !stays && (is_new || (is_paused && is_low(partition)))
+            !partition.draining
+                && !partition.is_far
+                && !stays
+                && (is_new || (is_paused && !is_all_taken && is_low(partition)))
         };
         let epochs: Vec<u64> = self.partitions.iter().filter(due).map(|(epoch, _)| *epoch).collect();
         for epoch in epochs {
