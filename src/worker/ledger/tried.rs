@@ -14,7 +14,7 @@ pub(super) struct Tried {
     pause: u64,
     /// When the first attempt began.
     first: Instant,
-    /// How long the worker had been paused by then.
+    /// How long the worker had been paused by then, in all.
     paused_before: Duration,
     /// How the last attempt ended.
     pub(super) how: String,
@@ -23,7 +23,8 @@ pub(super) struct Tried {
 impl Tried {
     /// None is spent; the first began at `first`.
     pub(super) fn since(first: Instant, outage: &Outage) -> Self {
-        let paused_before = outage.paused_before();
+        let lasts = outage.standing(first).map_or(Duration::ZERO, |pause| pause.lasts);
+        let paused_before = outage.paused_before() + lasts;
         Self { attempts: 0, probes: 0, pause: 0, first, paused_before, how: String::new() }
     }
 
