@@ -46,6 +46,11 @@ impl Partition {
             self.front = None;
             return None;
         };
+        if self.delayed.iter().any(|(_, delayed)| *delayed == offset) {
+            // It waits as it is asked to.
+            self.front = None;
+            return None;
+        }
         if self.front.is_none_or(|front| front.offset != offset) {
             self.front = Some(Front { offset, since: now, say_at: now + HELD_UP });
         }
