@@ -19,6 +19,7 @@ use super::ledger::Job;
 use super::oneshot::{Run, Runner};
 use super::output::{Output, deliver};
 use super::persistent::{Common, Pool, Surroundings, Timing};
+use super::policy::Ended;
 use super::printer::Printer;
 use super::resolver::{Resolver, START_PAUSE, Undelivered};
 use super::shared::{Shared, Taken};
@@ -207,7 +208,9 @@ impl Dispatcher {
             Completion::Ran { job, attempt, printed } => {
                 // A record that is tried again, and did not ask for it, ended its process.
                 let now = Instant::now();
-                if attempt.retry_after.is_none() && self.resolver.is_retried(&job, &attempt.ended, now) {
+                let has_started =
+                    attempt.retry_after.is_none() && !matches!(attempt.ended, Ended::NotStarted(_));
+                if has_started && self.resolver.is_retried(&job, &attempt.ended, now) {
                     pool.suspect(job.ticket, &self.shared.ledger());
                 }
                 let letter = self.resolver.ran(job, &attempt, printed, now);
