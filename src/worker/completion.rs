@@ -18,6 +18,13 @@ pub(super) struct Attempt {
     pub took: Duration,
 }
 
+impl Attempt {
+    /// Whether a command had the record: one that was never started took no time.
+    pub(super) fn was_started(&self) -> bool {
+        !self.took.is_zero()
+    }
+}
+
 /// Whether what a command printed has arrived: on stdout, or in the output topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Printed {

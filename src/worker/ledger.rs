@@ -138,6 +138,7 @@ impl Ledger {
             parked: VecDeque::new(),
             lanes: Lanes::default(),
             running: HashMap::new(),
+            misses: HashMap::new(),
             retrying: 0,
             queued_bytes: 0,
             delayed: BTreeSet::new(),
@@ -183,13 +184,17 @@ impl Ledger {
 
     /// Ends the partitions whose time has come and of which all was read: what is written from now on is
     /// of a later one.
-    pub(super) fn reach_time(&mut self, now_ms: i64) {
+    /// Says whether there was one.
+    pub(super) fn reach_time(&mut self, now_ms: i64) -> bool {
+        let mut has_ended = false;
         for partition in self.partitions.values_mut() {
             let is_over = partition.until_time.is_some_and(|time| now_ms >= time);
             if is_over && partition.at_end && !partition.ended && partition.parked.is_empty() {
                 (partition.until, partition.ended) = (partition.read_to(), true);
+                has_ended = true;
             }
         }
+        has_ended
     }
 
     /// Takes a delivered record in. Records of a partition that is not assigned,
@@ -362,6 +367,7 @@ impl Ledger {
             return false;
         };
         self.running -= 1;
+        partition.note_run(ticket.offset, outcome);
         match outcome {
             Outcome::Resolved => {
                 partition.tracker.resolve(ticket.offset);

@@ -265,7 +265,10 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
             if ledger.note_quiet(is_quiet) {
                 self.shared.wake();
             }
-            ledger.reach_time(self.rebalancer.clock.now_ms());
+            if ledger.reach_time(self.rebalancer.clock.now_ms()) {
+                // A batch of it waits for nothing more.
+                self.shared.wake();
+            }
             // What the brokers still have, and can't send for now, is no idleness.
             let is_idle = ledger.is_idle() && ledger.behind().is_empty();
             (ledger.is_complete(), is_idle, ledger.has_partitions())

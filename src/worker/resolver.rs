@@ -123,7 +123,9 @@ impl Resolver {
             self.cannot_run(&job, attempt, now);
             return None;
         }
-        self.note_run(attempt, now);
+        if attempt.was_started() {
+            self.note_run(attempt, now);
+        }
         self.count_attempt(attempt, next);
         if next != Next::Resolved {
             self.note_failure(&job, attempt, now);

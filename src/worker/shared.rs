@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::health::Health;
-use super::ledger::{Job, Ledger};
+use super::ledger::{Job, Ledger, Ticket};
 use super::pulse::Pulse;
 use super::tally::{RecordResult, Tally};
 use crate::kafka::errors;
@@ -168,15 +168,18 @@ impl Shared {
         }
     }
 
-    /// Waits until one more command may start by the rate, or the worker is to stop.
-    pub(super) fn wait_for_start(&self) {
+    /// Waits until one more command may start by the rate, for the record of this ticket. It ends early where that
+    /// is not to start any more, or not now.
+    pub(super) fn wait_for_start(&self, ticket: Ticket) {
         loop {
-            // Not held while this waits.
-            let started = self.ledger().take_start(Instant::now());
+            let started = {
+                let mut ledger = self.ledger();
+                if self.is_stopped() || !ledger.may_start(ticket) || ledger.is_held_back(ticket) {
+                    return;
+                }
+                ledger.take_start(Instant::now())
+            };
             let Err(free_at) = started else { return };
-            if self.is_stopped() {
-                return;
-            }
             let left = free_at.saturating_duration_since(Instant::now());
             std::thread::sleep(left.min(Duration::from_millis(50)));
         }

@@ -39,8 +39,10 @@ impl Threads {
         let mut is_first = true;
         while let Some(part) = parts.next() {
             // The start of a batch was counted when it was given out.
-            if !std::mem::take(&mut is_first) {
-                shared.wait_for_start();
+            if !std::mem::take(&mut is_first)
+                && let Some(job) = part.first()
+            {
+                shared.wait_for_start(job.ticket);
             }
             // Once the worker is to stop, nothing is started; while it is paused, one record at a time is.
             let is_stopped = shared.stopping().is_some();
@@ -54,6 +56,8 @@ impl Threads {
             if !part.is_empty() {
                 self.run_part(part, &mut parts, input);
                 shared.notify_completed();
+                // A retry may be due before this batch is over.
+                shared.wake();
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The queue of a partition whose records run in batches: a lane is held only by a record that is to be tried
 //! again. Pure: no clock, no IO.
 
+use std::collections::HashSet;
+
 use super::{Lane, Lanes};
 
 impl<T> Lanes<T> {
@@ -58,6 +60,19 @@ impl<T> Lanes<T> {
     /// The item with the smallest offset that may run.
     pub(in crate::worker) fn first(&self) -> Option<&T> {
         self.ready.first_key_value().map(|(_, (_, item))| item)
+    }
+
+    /// The offset of the first item that may run, is wanted, and has none of its lane before it.
+    pub(in crate::worker) fn find(&self, wanted: impl Fn(&T) -> bool) -> Option<i64> {
+        let mut seen = HashSet::new();
+        let mut is_first = |lane: Option<Lane>| lane.is_none_or(|lane| seen.insert(lane));
+        let found = self.ready.iter().find(|(_, (lane, item))| is_first(*lane) && wanted(item));
+        found.map(|(offset, _)| *offset)
+    }
+
+    /// Takes the item with this offset out, which may run.
+    pub(in crate::worker) fn take(&mut self, offset: i64) -> Option<(Option<Lane>, T)> {
+        self.ready.remove(&offset)
     }
 
     /// How many items may run.

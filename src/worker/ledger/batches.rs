@@ -52,10 +52,14 @@ impl Ledger {
     /// [`Ledger::end_batch`] follows, once all of them are finished.
     pub(in crate::worker) fn next_batch(&mut self, now: Instant) -> Option<Vec<Job>> {
         self.see_time(now);
-        if self.stopped || !self.may_start_now(now) {
+        if self.stopped {
             return None;
         }
+        // First: a retry that is due and stays there would have who waits for it look again at once.
         self.take_retries(now);
+        if !self.may_start_now(now) {
+            return None;
+        }
         if self.outage.pause_number().is_some() {
             return self.next_probing_batch(now);
         }
@@ -67,35 +71,57 @@ impl Ledger {
                 continue;
             }
             if self.partitions.get(&epoch).and_then(|p| self.batch_due(p)).is_none_or(|due| due <= now) {
-                return Some(self.take_batch(epoch, usize::MAX, now));
+                return Some(self.take_batch(epoch, now));
             }
             self.turns.push_back(epoch);
         }
         None
     }
 
-    /// The next record to try by itself, where one may be tried now: the first of the next partition.
+    /// The next record to try by itself, where one may be tried now: every second one, if there is one, has not
+    /// failed yet, so that no bad record hides that the outage is over. The others are the first of their partition.
     fn next_probing_batch(&mut self, now: Instant) -> Option<Vec<Job>> {
         if self.is_probing() || self.outage.next_probe().is_none_or(|due| due > now) {
             return None;
         }
+        let may_run = |item: &Item| item.due.is_none_or(|due| due <= now);
+        let is_fresh = |item: &Item| item.tried.is_none() && may_run(item);
+        let fresh = self.outage.wants_fresh().then(|| self.turn_with(is_fresh)).flatten();
+        let (epoch, offset) = fresh.or_else(|| self.turn_with(may_run))?;
+        let (jobs, was_tried) = self.take_probe(epoch, offset, now)?;
+        if let Some(job) = jobs.first() {
+            self.outage.probe_started(job.ticket, !was_tried);
+        }
+        Some(jobs)
+    }
+
+    /// The next partition that has such a record which may be the next of its lane, and that record's offset.
+    fn turn_with(&mut self, wanted: impl Fn(&Item) -> bool) -> Option<(u64, i64)> {
         for _ in 0..self.turns.len() {
             let epoch = self.turns.pop_front()?;
             let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
-            partition.in_turn = false;
-            let Some(first) = partition.lanes.first().filter(|_| !partition.busy) else { continue };
-            if first.due.is_none_or(|due| due <= now) {
-                let is_fresh = first.tried.is_none();
-                let jobs = self.take_batch(epoch, 1, now);
-                if let Some(job) = jobs.first() {
-                    self.outage.probe_started(job.ticket, is_fresh);
-                }
-                return Some(jobs);
+            if partition.busy || !partition.lanes.is_ready() {
+                partition.in_turn = false;
+                continue;
             }
-            partition.in_turn = true;
+            let found = partition.lanes.find(&wanted);
             self.turns.push_back(epoch);
+            if let Some(offset) = found {
+                return Some((epoch, offset));
+            }
         }
         None
+    }
+
+    /// Gives a record out by itself, and says whether it was tried before.
+    fn take_probe(&mut self, epoch: u64, offset: i64, now: Instant) -> Option<(Vec<Job>, bool)> {
+        let batches = self.batches.as_mut()?;
+        let partition = self.partitions.get_mut(&epoch)?;
+        let (lane, item) = partition.lanes.take(offset)?;
+        batches.running += 1;
+        partition.busy = self.order != Order::None;
+        let was_tried = item.tried.is_some();
+        Some((vec![self.start(epoch, lane, item, now)], was_tried))
     }
 
     /// When the first of the batches that wait for more records, for the end of a delay or for a free start is to
@@ -156,7 +182,7 @@ impl Ledger {
         self.take_turn(epoch);
     }
 
-    fn take_batch(&mut self, epoch: u64, most: usize, now: Instant) -> Vec<Job> {
+    fn take_batch(&mut self, epoch: u64, now: Instant) -> Vec<Job> {
         let mut jobs = Vec::new();
         let Some(batches) = &mut self.batches else { return jobs };
         let Some(partition) = self.partitions.get_mut(&epoch) else { return jobs };
@@ -165,16 +191,15 @@ impl Ledger {
             rate.take(now);
         }
         let limits = batches.limits;
-        let most = most.min(limits.records);
         let pause = self.outage.pause_number();
         partition.in_turn = false;
         partition.busy = self.order != Order::None;
-        jobs.reserve_exact(most.min(partition.lanes.ready_len()));
+        jobs.reserve_exact(limits.records.min(partition.lanes.ready_len()));
         let mut bytes = 0;
         while let Some(first) = partition.lanes.first() {
             bytes += size(&first.record);
             let is_last = first.is_alone;
-            let is_full = jobs.len() >= most || bytes > limits.bytes;
+            let is_full = jobs.len() >= limits.records || bytes > limits.bytes;
             if !jobs.is_empty() && (is_last || is_full || first.due.is_some_and(|due| due > now)) {
                 break;
             }
@@ -238,6 +263,7 @@ impl Ledger {
             };
             counts = true;
             self.running -= 1;
+            partition.note_run(ticket.offset, outcome);
             match outcome {
                 Outcome::Resolved => {
                     partition.tracker.resolve(ticket.offset);

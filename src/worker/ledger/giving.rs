@@ -95,11 +95,15 @@ impl Ledger {
             None => retry,
             Some(_) if self.is_probing() => None,
             Some(probe) => {
-                if self.has_ready() {
-                    Some(probe)
-                } else {
-                    retry.map(|due| due.max(probe))
-                }
+                let first = |epoch| self.partitions.get(epoch)?.lanes.first();
+                let ready = self.turns.iter().filter_map(first);
+                // In batches, what is delayed is among what is ready.
+                let delay = |item: &Item| item.due.filter(|_| self.batches.is_some());
+                ready
+                    .map(delay)
+                    .chain(retry.map(Some))
+                    .map(|due| due.map_or(probe, |due| due.max(probe)))
+                    .min()
             }
         }
     }

@@ -4,9 +4,11 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::job::Outcome;
 use super::tried::Tried;
 use crate::reading::tracker::Tracker;
 use crate::record::{Record, TopicPartition};
+use crate::worker::deploy::Misses;
 use crate::worker::lanes::{Lane, Lanes};
 use crate::worker::progress::{DoneAhead, LeaderEpoch};
 
@@ -154,6 +156,8 @@ pub(super) struct Partition {
     pub(super) parked: VecDeque<Parked>,
     pub(super) lanes: Lanes<Item>,
     pub(super) running: HashMap<i64, Running>,
+    /// Of the records for which the command can't be run, by offset.
+    pub(super) misses: HashMap<i64, Misses>,
     /// Queued, and not in the lanes: they wait for their retry, or for the end of their delay.
     pub(super) retrying: usize,
     pub(super) queued_bytes: usize,
@@ -226,6 +230,15 @@ impl Partition {
                 self.tracker.reach_end(self.until.map_or(end, |until| until.min(end)));
             }
             self.ended |= self.until.is_some_and(|until| end >= until);
+        }
+    }
+}
+
+impl Partition {
+    /// An attempt at a record is over: where it spent one, the command could be run.
+    pub(super) fn note_run(&mut self, offset: i64, outcome: Outcome) {
+        if !self.misses.is_empty() && !matches!(outcome, Outcome::Again(_)) {
+            self.misses.remove(&offset);
         }
     }
 }

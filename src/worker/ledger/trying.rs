@@ -6,6 +6,7 @@ use super::outage::Outage;
 use super::partition::Item;
 use super::tried::Tried;
 use super::{Ledger, Ticket};
+use crate::worker::deploy::Misses;
 
 impl Item {
     /// The number of its next attempt, from 1; `pause` is the one that lasts.
@@ -36,6 +37,15 @@ impl Ledger {
             let since = running.since;
             running.item.tried_since(since, &self.outage).how = how;
         }
+    }
+
+    /// An attempt at a record found that the command can't be run. Gives since when each one did.
+    pub(crate) fn miss(&mut self, ticket: Ticket, now: Instant) -> Instant {
+        let Some(partition) = self.partitions.get_mut(&ticket.epoch) else { return now };
+        let mut misses = partition.misses.remove(&ticket.offset);
+        let since = Misses::count(&mut misses, now);
+        partition.misses.extend(misses.map(|misses| (ticket.offset, misses)));
+        since
     }
 
     /// How long a record that runs has been tried, from the start of its first attempt.

@@ -49,7 +49,11 @@ impl Runner {
         let variables = environment::of_batch(&first.record, &last.record, batch.len(), attempt);
         // Whole before the command starts: were this process killed, no part would be taken for the whole.
         let file = process::input::whole(input)?;
-        let wants_it = || shared.ledger().is_live(first.ticket);
+        let wants_it = || {
+            // It has started.
+            shared.health.started();
+            shared.ledger().is_live(first.ticket)
+        };
         let owner = Owner { id: first.ticket.epoch, wants_it: &wants_it };
         let place = place(&first.record, &last.record);
         let mut hear = |news: News<'_>| pass_on(&place, &news, shared);

@@ -53,7 +53,7 @@ impl Resolver {
         }
         let describe = || self.describe_at(&place, highest, attempt);
         if self.policy.cannot_run(&attempt.ended) {
-            let Some(delay) = self.wait_for_command(&attempt.ended, describe, now) else {
+            let Some(delay) = self.wait_for_command(first.ticket, &attempt.ended, describe, now) else {
                 self.shared.stop(self.broken(describe(), &attempt.ended));
                 return finish(Outcome::Abandoned);
             };

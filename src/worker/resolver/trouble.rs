@@ -8,7 +8,7 @@ use super::{Resolver, START_PAUSE};
 use crate::clock::random;
 use crate::worker::completion::Attempt;
 use crate::worker::deploy::{DEPLOY, Verdict};
-use crate::worker::ledger::{Fate, Job, Outcome};
+use crate::worker::ledger::{Fate, Job, Outcome, Ticket};
 use crate::worker::policy::Ended;
 use crate::worker::shared::StopReason;
 
@@ -24,24 +24,29 @@ impl Resolver {
     /// The command can't be run. One that has worked before is being replaced, mostly: its record waits, and
     /// spends no attempt.
     pub(super) fn cannot_run(&self, job: &Job, attempt: &Attempt, now: Instant) {
-        let Some(delay) = self.wait_for_command(&attempt.ended, || self.describe(job, attempt), now) else {
+        let describe = || self.describe(job, attempt);
+        let Some(delay) = self.wait_for_command(job.ticket, &attempt.ended, describe, now) else {
             return self.stop_as_broken(job, attempt);
         };
         self.shared.ledger().outage.attempt_failed(job.ticket, now, random());
         self.finish(job, Outcome::Again(now + delay));
     }
 
-    /// How long what the command can't be run for now waits; `None` where the command is broken. `describe` says
-    /// what failed.
+    /// How long what the command can't be run for now waits; `None` where the command is broken, or always is for
+    /// the record of this ticket. `describe` says what failed.
     pub(super) fn wait_for_command(
         &self,
+        ticket: Ticket,
         ended: &Ended,
         describe: impl FnOnce() -> String,
         now: Instant,
     ) -> Option<Duration> {
-        let has_worked = self.shared.ledger().outage.has_succeeded();
+        let (has_worked, own) = {
+            let mut ledger = self.shared.ledger();
+            (ledger.outage.has_succeeded(), ledger.miss(ticket, now))
+        };
         let may_wait = has_worked || matches!(ended, Ended::BeingWritten(_));
-        let verdict = self.deploy.lock().cannot_run(may_wait, now);
+        let verdict = self.deploy.lock().cannot_run(own, may_wait, now);
         let Verdict::Wait { is_first } = verdict else { return None };
         self.shared.health.cannot_start(&format!("{}: {ended}", self.command));
         if is_first {

@@ -232,6 +232,36 @@ fn after_half_a_minute_for_the_whole_worker_it_is_broken() {
 }
 
 #[test]
+fn a_record_that_the_command_always_says_it_cannot_run_for_is_no_deploy_though_others_are_done() {
+    let mut worker = Worker::new(OnFailure::Dlq, 99);
+    let job = worker.job(1);
+    worker.end(job, Ended::Exit(0));
+    let start = worker.now;
+    while worker.shared.stopping().is_none() && worker.now < start + 2 * DEPLOY {
+        let (bad, good) = (worker.next().unwrap(), worker.next().unwrap());
+        assert_eq!(bad.ticket.offset, 1);
+        worker.end(bad, Ended::Exit(127));
+        worker.end(good, Ended::Exit(0));
+        worker.now += SECOND;
+    }
+    assert!(matches!(worker.shared.stopping(), Some(StopReason::Broken(_))));
+    assert_eq!(worker.now - start, DEPLOY + SECOND);
+}
+
+#[test]
+fn misses_that_are_far_apart_are_not_of_one_deploy() {
+    let mut worker = Worker::new(OnFailure::Dlq, 9);
+    let job = worker.job(1);
+    worker.end(job, Ended::Exit(0));
+    for _ in 0..3 {
+        let job = worker.job(1);
+        worker.end(job, Ended::Exit(127));
+        worker.now += 10 * DEPLOY;
+    }
+    assert_eq!(worker.shared.stopping(), None);
+}
+
+#[test]
 fn a_status_that_the_map_calls_broken_is_no_deploy() {
     let map = |failing: &mut Failing| failing.policy.exit_map = "9=stop,127=retry".parse().unwrap();
     let mut worker = Worker::with(OnFailure::Dlq, 3, map);

@@ -68,6 +68,55 @@ fn a_batch_ends_before_a_record_that_is_delayed() {
 }
 
 #[test]
+fn a_retry_that_is_due_waits_for_the_rate_and_nobody_looks_for_it_before() {
+    let mut ledger = pairs().at_most(Some("1/s".parse().unwrap()));
+    deliver(&mut ledger, 0, 0, None);
+    let now = Instant::now();
+    let first = ledger.next_batch(now).unwrap();
+    end(&mut ledger, &first, Outcome::Retry(now + SECOND / 4));
+    let later = now + SECOND / 2;
+    assert!(ledger.next_batch(later).is_none());
+    assert_eq!(ledger.next_due(), Some(now + SECOND));
+    assert_eq!(offsets(ledger.next_batch(now + SECOND).as_ref()), [0]);
+}
+
+#[test]
+fn every_second_record_that_is_tried_in_a_pause_has_not_failed_yet() {
+    let (mut ledger, start) = (pairs(), Instant::now());
+    ledger.outage = Outage::new(1, Backoff::new(SECOND, SECOND), OnOutage::Pause);
+    for offset in 0..4 {
+        deliver(&mut ledger, 0, offset, None);
+    }
+    let batch = ledger.next_batch(start).unwrap();
+    ledger.outage.failed_for_good(batch[0].ticket, GivenUp::Exhausted, start, 1.0);
+    end(&mut ledger, &batch, Outcome::Retry(start));
+    let mut tried = Vec::new();
+    for _ in 0..4 {
+        let now = ledger.next_due().unwrap();
+        let probe = ledger.next_batch(now).unwrap();
+        tried.push(probe[0].ticket.offset);
+        ledger.outage.attempt_failed(probe[0].ticket, now, 1.0);
+        end(&mut ledger, &probe, Outcome::Retry(now));
+    }
+    assert_eq!(tried, [2, 0, 3, 0]);
+}
+
+#[test]
+fn what_is_delayed_is_not_looked_for_in_a_pause_before_it_is_due() {
+    let (mut ledger, now) = (pairs(), Instant::now());
+    ledger.outage = Outage::new(1, Backoff::new(SECOND, SECOND), OnOutage::Pause);
+    deliver(&mut ledger, 1, 0, None);
+    let record = Record { topic: "t".into(), ..Record::default() };
+    record.with_ref(|record| ledger.receive_delayed(record, now + 9 * SECOND));
+    let batch = ledger.next_batch(now).unwrap();
+    ledger.outage.failed_for_good(batch[0].ticket, GivenUp::Exhausted, now, 1.0);
+    end(&mut ledger, &batch, Outcome::Retry(now + 20 * SECOND));
+    assert!(ledger.next_batch(now + SECOND).is_none());
+    assert_eq!(ledger.next_due(), Some(now + 9 * SECOND));
+    assert_eq!(offsets(ledger.next_batch(now + 9 * SECOND).as_ref()), [0]);
+}
+
+#[test]
 fn while_the_worker_is_paused_one_record_at_a_time_is_tried() {
     let (mut ledger, now) = (pairs(), Instant::now());
     ledger.outage = Outage::new(1, Backoff::new(SECOND, SECOND), OnOutage::Pause);
