@@ -164,7 +164,7 @@ impl Retries {
     /// by `--on-failure retry`, it is the backoff again.
     pub(super) fn wait(self, delay: Duration, tried_for: Duration) -> Duration {
         match self {
-            Self::For(limit) if tried_for < limit => delay.min(limit - tried_for),
+            Self::For(limit) if tried_for < limit => delay.min(limit.saturating_sub(tried_for)),
             Self::For(_) | Self::Count(_) => delay,
         }
     }
