@@ -233,7 +233,8 @@ mod tests {
             let found: Vec<i32> = found.iter().map(|(seen, _)| seen.pid).collect();
             assert_eq!(found, [child, grandchild]);
         }
-        for pid in [grandchild, child] {
+        // The child waits for the grandchild, so it would be gone after that.
+        for pid in [child, grandchild] {
             Seen::now(pid).unwrap().signal(Signal::KILL).unwrap();
         }
         shell.wait().unwrap();
@@ -241,11 +242,16 @@ mod tests {
 
     #[test]
     fn children_are_found_whichever_thread_started_them() {
-        // The thread ends: its child is listed with another one then.
+        // The thread ends: its child is listed with another one then, a moment after the thread was joined.
         let started = std::thread::spawn(|| Command::new("sleep").arg("60").spawn().unwrap());
         let mut child = started.join().unwrap();
         let own = std::process::id() as i32;
-        assert!(Links::now().children(own).contains(&(child.id() as i32)));
+        let is_found = || Links::now().children(own).contains(&(child.id() as i32));
+        let start = std::time::Instant::now();
+        while !is_found() && start.elapsed().as_secs() < 10 {
+            std::thread::yield_now();
+        }
+        assert!(is_found());
         child.kill().unwrap();
         child.wait().unwrap();
     }
