@@ -22,8 +22,10 @@ fn nameless() -> io::Result<File> {
 }
 
 fn unlinked() -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
     let path = std::env::temp_dir().join(format!("kq-batch-{}", uuid::Uuid::new_v4()));
-    let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+    // It has a name for a moment, in a folder that others may read.
+    let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
     std::fs::remove_file(&path)?;
     Ok(file)
 }
@@ -43,8 +45,9 @@ mod tests {
     }
 
     #[test]
-    fn a_file_on_the_disk_has_no_name_either() {
+    fn a_file_on_the_disk_has_no_name_either_and_is_nobody_elses() {
         use std::os::unix::fs::MetadataExt as _;
-        assert_eq!(unlinked().unwrap().metadata().unwrap().nlink(), 0);
+        let metadata = unlinked().unwrap().metadata().unwrap();
+        assert_eq!((metadata.nlink(), metadata.mode() & 0o777), (0, 0o600));
     }
 }
