@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::record::json::parse_json;
+use crate::record::shape::keepable;
 use crate::record::{OwnedHeader, Record};
 
 /// One record for the output topic, besides its topic.
@@ -81,19 +82,21 @@ fn plain(record: &Record, value: &str) -> OutputRecord {
 /// An object of an answer, as the record that it is. What it does not say is as for a string.
 fn of_object(record: &Record, object: &Value, topic: &str) -> Result<OutputRecord, String> {
     let json = object.to_string();
-    let parsed = parse_json(json.as_bytes()).map_err(|e| format!("a record in \"out\": {e:#}"))?;
+    let why = |e: anyhow::Error| format!("a record in \"out\": {e:#}");
+    let parsed = parse_json(json.as_bytes()).map_err(why)?;
     if let Some(other) = parsed.topic.filter(|named| named != topic && **named != *record.topic) {
         return Err(format!(
             "a record in \"out\" names the topic {other}: --output-topic sends all to {topic}"
         ));
     }
+    let timestamp = parsed.timestamp.map(keepable).transpose().map_err(why)?;
     let has = |names: &[&str]| names.iter().any(|name| object.get(name).is_some());
     let key = if has(&["key", "key_base64"]) { parsed.key.map(Into::into) } else { record.key.clone() };
     Ok(OutputRecord {
         key,
         value: parsed.value.map(Into::into),
         headers: has(&["headers"]).then_some(parsed.headers),
-        timestamp: parsed.timestamp,
+        timestamp,
     })
 }
 
@@ -204,6 +207,8 @@ mod tests {
             (json!({"value": {"a": 1}}), "string"),
             (json!({"value": "v", "value_base64": "dg=="}), "both"),
             (json!({"value_base64": "?"}), "base64"),
+            (json!({"value": "v", "timestamp": 0}), "a record in \"out\": timestamp 0 can't be kept"),
+            (json!({"value": "v", "timestamp": -7}), "a record in \"out\": timestamp -7: "),
             (
                 json!({"topic": "other", "value": "v"}),
                 "names the topic other: --output-topic sends all to out",
