@@ -14,8 +14,9 @@
 # Variables: WEBHOOK_URL; CONTENT_TYPE, application/json if it is not set. Users, tokens and certificates belong
 # in the file .curlrc of CURL_HOME or HOME, which curl reads and ps does not show.
 #
-# Status: 75 for 408, 425, 429, 5xx and no answer: kq tries again. 78 for a redirection, 401 and 407: the address or
-# the login is wrong. 65 for any other 4xx: the server does not want this record.
+# Status: 75 for 408, 425, 429, 5xx and no answer: kq tries again. 78 for a redirection, 401, 403, 404, 405, 407 and
+# 410: the address, the login or its rights are wrong, for all records. 65 for any other 4xx: the server does not
+# want this record.
 set -u
 export LC_ALL=C # For [:print:], which is ASCII then.
 [ -n "${WEBHOOK_URL-}" ] || {
@@ -48,7 +49,7 @@ status=${answer##*
 case $status in
 2??) exit 0 ;;
 408 | 425 | 429 | 5??) code=75 ;;
-3?? | 401 | 407) code=78 ;;
+3?? | 401 | 403 | 404 | 405 | 407 | 410) code=78 ;;
 *) code=65 ;;
 esac
 # A dead letter keeps the end of stderr.
