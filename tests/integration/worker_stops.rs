@@ -13,20 +13,17 @@ use crate::support::{Cluster, Output, Running, lines, numbers, once, topic_with,
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_mins(1);
-/// Answers each line once it has appended its offset to a file. The record at 0 is never done.
-const PYTHON: &str = "\
-import json, sys
-for line in sys.stdin:
-    record = json.loads(line)
-    if record['offset'] == 0:
-        answer = {'id': record['id'], 'retry_ms': 300}
-    else:
-        open(sys.argv[1], 'a').write('%d\\n' % record['offset'])
-        answer = {'id': record['id'], 'ok': True}
-    print(json.dumps(answer), flush=True)
-";
+/// Answers each line once it has appended its offset to the file that it is called. The record at 0 is never done.
+const STAYS: &str = r#"while IFS= read -r line; do
+    id=${line#*:}; id=${id%%,*}; offset=${line#*'"offset":'}; offset=${offset%%,*}
+    if [ "$offset" = 0 ]; then
+        echo "{\"id\":$id,\"retry_ms\":300}"
+    else
+        echo "$offset" >>"$0"; echo "{\"id\":$id,\"ok\":true}"
+    fi
+done"#;
 /// The same with a process a record.
-const SHELL: &str = "[ $KQ_RECORD_OFFSET != 0 ] || exit 75; echo $KQ_RECORD_OFFSET >> ";
+const ONE_SHOT: &str = "[ $KQ_RECORD_OFFSET != 0 ] || exit 75; echo $KQ_RECORD_OFFSET >> ";
 
 /// What the group has committed of partition 0: the offset and its metadata.
 fn committed(cluster: &Cluster, topic: &str) -> (i64, String) {
@@ -58,13 +55,13 @@ fn held_up(cluster: &Cluster, topic: &str, log: &Path) -> Running {
     let log = log.to_str().expect("a path");
     cluster
         .kq(["worker", topic, "-j", "1", "--persistent", "-v", "--on-failure", "retry"])
-        .args(["--", "python3", "-c", PYTHON, log])
+        .args(["--", "sh", "-c", STAYS, log])
         .spawn()
 }
 
 /// The same with a process a record.
 fn held_up_singly(cluster: &Cluster, topic: &str, log: &Path) -> Running {
-    let script = format!("{SHELL}{}", log.display());
+    let script = format!("{ONE_SHOT}{}", log.display());
     cluster
         .kq(["worker", topic, "-j", "2", "--on-failure", "retry", "--backoff", "100ms..1s"])
         .args(["--shell", &script])
@@ -145,7 +142,7 @@ fn a_kill_repeats_nothing_that_was_committed_before_it() {
         let worker = cluster
             .kq(["worker", &topic, "--persistent", "--on-failure", "retry"])
             .args(session)
-            .args(["--", "python3", "-c", PYTHON, log])
+            .args(["--", "sh", "-c", STAYS, log])
             .limit(LONG * 2)
             .spawn();
         // The offset stays: only metadata that is sent by itself says so.
