@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::worker_seeing::{address, scrape};
-use crate::support::{Cluster, Kq, topic_with, wait_until};
+use crate::support::{Cluster, Kq, Output, topic_with, wait_until};
 
 /// What a wait is given at most.
 const LONG: Duration = Duration::from_secs(45);
@@ -23,23 +23,36 @@ done"#;
 #[test]
 fn commands_start_no_more_often_than_the_rate_retries_included() {
     let cluster = Cluster::get();
-    let topic = topic_with(&cluster, "rate", 1, "x\n".repeat(8));
+    let topic = topic_with(&cluster, "rate", 1, "x\n".repeat(6));
     let again = topic_with(&cluster, "again", 1, "x\n");
-    // Of eight starts at four a second the last is 1.75 s after the first.
-    let least = Duration::from_millis(1700);
-    let retries = ["--retries", "7", "--backoff", "1ms", "--on-failure", "skip"];
-    for (topic, flags, command, outcome) in [
-        (&topic, &["-g", "oneshot", "-j", "4"][..], &["cat"][..], "8 done"),
-        (&topic, &["-g", "stays", "-j", "2", "--persistent"], &["sh", "-c", ECHO], "8 done"),
-        (&again, &retries, &["false"], "1 skipped, 8 failed attempts"),
+    // Of six starts at two a second the last is 2.5 s after the first; at twice the rate, 1.25 s. The first may be
+    // late to say that it has started.
+    let least = Duration::from_millis(1500);
+    let started = ": >started.$KQ_RECORD_OFFSET.$KQ_RECORD_ATTEMPT";
+    let fails = format!("{started}; exit 1");
+    let stays = ECHO.replacen("echo", ": >started.$$.$id; echo", 1);
+    let retries = ["--retries", "5", "--backoff", "1ms", "--on-failure", "skip"];
+    for (topic, flags, script, outcome) in [
+        (&topic, &["-g", "oneshot", "-j", "4"][..], started, "6 done"),
+        (&topic, &["-g", "stays", "-j", "2", "--persistent"], &stays, "6 done"),
+        (&again, &retries, &fails, "1 skipped, 6 failed attempts"),
     ] {
-        let start = Instant::now();
-        once(&cluster, topic, &[&["--rate", "4/s"], flags].concat(), command)
-            .run()
-            .success()
-            .stderr_has(outcome);
-        assert!(start.elapsed() >= least, "{flags:?}: {:?}", start.elapsed());
+        let worker = once(&cluster, topic, &[&["--rate", "2/s"], flags].concat(), &["sh", "-c", script]);
+        let times = started_times(&worker.run().success().stderr_has(outcome));
+        assert_eq!(times.len(), 6, "{flags:?}");
+        let took = times[5].duration_since(times[0]).expect("sorted times");
+        assert!(took >= least, "{flags:?}: {took:?}");
     }
+}
+
+/// When the files `started.…` in the worker's folder were made, the first one first.
+fn started_times(ended: &Output) -> Vec<SystemTime> {
+    let files = fs::read_dir(ended.dir()).expect("read the folder").map(|file| file.expect("a file"));
+    let files = files.filter(|file| file.file_name().to_string_lossy().starts_with("started."));
+    let mut times: Vec<_> =
+        files.map(|file| file.metadata().and_then(|file| file.modified()).expect("its time")).collect();
+    times.sort_unstable();
+    times
 }
 
 #[test]
