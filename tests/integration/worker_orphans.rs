@@ -207,6 +207,9 @@ fn a_killed_worker_leaves_none_of_what_its_commands_left_behind() {
     wait_until("the guard has found the other by its mark", LONG, || !runs(&marked));
 }
 
+/// A time-out by which a command has started what is below it, on a slow machine too.
+const STARTED: &str = "3s";
+
 /// What a command that is late has started: a process in a session of its own, below it.
 const LATE: &str = "setsid sh -c 'echo $$ below >&2; exec sleep 600' >/dev/null & wait";
 
@@ -214,7 +217,7 @@ const LATE: &str = "setsid sh -c 'echo $$ below >&2; exec sleep 600' >/dev/null 
 fn a_time_out_ends_what_the_command_started_in_other_sessions() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "late", 1, "a\n");
-    let flags = ["--command-timeout", "500ms", "--retries", "0", "--on-failure", "skip"];
+    let flags = ["--command-timeout", STARTED, "--retries", "0", "--on-failure", "skip"];
     for mode in [&[][..], &["--persistent", "--start-timeout", "0s"]] {
         let group = cluster.topic("group");
         let worker = cluster.kq(["worker", &topic, "-g", &group]).args(flags).args(mode);
@@ -234,7 +237,7 @@ fn a_time_out_kills_what_does_not_heed_term_in_another_session() {
     let topic = topic_with(&cluster, "deaf", 1, "a\n");
     let deaf = "trap '' TERM; echo $$ below >&2; while :; do sleep 0.1; done";
     let script = format!("trap '' TERM; setsid sh -c \"{}\" & wait; wait", deaf.replace('$', "\\$"));
-    let flags = ["--command-timeout", "500ms", "--retries", "0", "--on-failure", "skip"];
+    let flags = ["--command-timeout", STARTED, "--retries", "0", "--on-failure", "skip"];
     let worker = cluster.kq(["worker", &topic]).args(flags).args(["--", "sh", "-c", &script]).spawn();
     let below = said(&worker, "below");
     worker.wait_for_stderr("timed out");
@@ -253,7 +256,8 @@ fn a_process_that_may_not_be_signalled_is_named() {
     let topic = topic_with(&cluster, "refused", 1, "a\n");
     let script =
         "setpriv --reuid=1073000000 --clear-groups setsid sleep 600 >/dev/null & echo $! below >&2; wait";
-    let flags = ["--command-timeout", "1s", "--retries", "0", "--on-failure", "skip"];
+    // Two programs more than elsewhere.
+    let flags = ["--command-timeout", "5s", "--retries", "0", "--on-failure", "skip"];
     // Root that may signal its own processes only.
     let kq = ["setpriv", "--bounding-set=-kill", "--inh-caps=-all", "kq"];
     let worker =
