@@ -57,6 +57,7 @@ fn leaves_no_zombies(worker: &Running, kq: u32, records: usize) {
 }
 
 #[test]
+#[ignore = "needs root and namespaces: .ci/run examples"]
 fn as_pid_1_kq_reaps_what_commands_leave_behind() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "first", 1, numbers(0, 300));
@@ -80,6 +81,7 @@ fn as_a_subreaper_kq_gets_and_reaps_what_commands_leave_behind() {
 }
 
 #[test]
+#[ignore = "needs root and namespaces: .ci/run examples"]
 fn a_broker_around_a_command_reaps_as_pid_1_too() {
     let script = "for i in 1 2 3; do (sleep 0.05 >/dev/null &); done; echo begun; exec sleep 600";
     let cluster = Cluster::embedded();
@@ -92,6 +94,7 @@ fn a_broker_around_a_command_reaps_as_pid_1_too() {
 }
 
 #[test]
+#[ignore = "needs root and namespaces: .ci/run examples"]
 fn a_limit_of_processes_is_not_used_up_by_what_commands_leave_behind() {
     let cluster = Cluster::get();
     let (_holder, kq) = copy_for_all();
@@ -257,6 +260,7 @@ fn a_time_out_kills_what_does_not_heed_term_in_another_session() {
 }
 
 #[test]
+#[ignore = "needs root and namespaces: .ci/run examples"]
 fn a_process_that_may_not_be_signalled_is_named() {
     assert!(
         rustix::process::geteuid().is_root(),
