@@ -100,14 +100,20 @@ impl Reaper {
     fn look(&self) -> bool {
         let Inner { adopted, guard, .. } = &*self.inner;
         let foreign = children::foreign(&listed());
-        let found = foreign.len();
-        let foreign: Vec<Seen> = foreign.into_iter().filter(|process| !reap(process.pid)).collect();
-        let has_reaped = foreign.len() < found;
         let mut adopted = adopted.lock();
         let is_adopted = |process: &Seen| adopted.alive.contains(process) || self.is_of_a_command(*process);
-        let alive: HashSet<Seen> = foreign.into_iter().filter(is_adopted).collect();
+        let mut alive: HashSet<Seen> = foreign.iter().copied().filter(is_adopted).collect();
         if let Some(guard) = guard {
+            // Before anything else, which takes its time: kq may be killed at any moment.
             alive.difference(&adopted.alive).for_each(|process| guard.watch_process(*process));
+        }
+        adopted.alive.extend(&alive);
+        let mut has_reaped = false;
+        for process in foreign.into_iter().filter(|process| reap(process.pid)) {
+            has_reaped = true;
+            alive.remove(&process);
+        }
+        if let Some(guard) = guard {
             adopted.alive.difference(&alive).for_each(|process| guard.forget_process(*process));
         }
         adopted.alive = alive;
