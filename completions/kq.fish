@@ -421,7 +421,7 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -l until -d 'End there (ex
 complete -c kq -n "__fish_kq_using_subcommand worker" -s n -s c -l count -d 'End after COUNT records are done, one way or another' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l idle -d 'End when nothing came and nothing ran for this long' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l instance-id -d 'Static membership: a member with this name keeps its partitions over a short restart' -r
-complete -c kq -n "__fish_kq_using_subcommand worker" -l commit-interval -d 'How often what is done is committed, 10ms to 1m: after kq was killed, what was done since runs again' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l commit-interval -d 'How often what is done is committed (a second where much is done past an open record), 10ms to 1m: after kq was killed, what was done since runs again' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l decode -d 'How to decompress values that were compressed one by one: auto follows the header content-encoding, and recognises Snappy streams (framed, and Java\'s) by their first bytes [default: auto; with consume -J none]' -r -f -a "auto\t''
 none\t''
 snappy\t''

@@ -101,7 +101,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", help_heading = "Reading")]
     pub instance_id: Option<String>,
 
-    /// How often what is done is committed, 10ms to 1m: after kq was killed, what was done since runs again
+    /// How often what is done is committed (a second where much is done past an open record), 10ms to 1m: after kq
+    /// was killed, what was done since runs again
     #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = commit_interval, help_heading = "Reading")]
     pub commit_interval: Duration,
 
@@ -289,7 +290,9 @@ Examples:
   kq worker foo -g once -e -- ./handler.sh         what is there now, then end
   kq worker foo -j 4 --persistent -- ./handler.py  a line: 1 µs, a process: 1 ms
   kq worker foo --batch 1000 -- ./load.sh          1,000 records a command
-  kq worker foo.dlq -g redo -e --output-topic foo --copy-headers -D '\\n' -- cat
+  kq worker foo.dlq -g again -e --output-topic foo --copy-headers -D '\\n' -- cat
+  kq worker foo --batch 500 --batch-bytes 1MiB --commit-interval 1s -- ./load.sh
+  kq worker foo --retry-for 10m --on-outage stop --dlq foo.dlq -- ./handler.sh
   kq worker '^foo' -g g --exclude-topic '\\.dlq$' -- ./handler.sh
   kq worker foo.retry --delay 10m --rate 5/s --dlq foo.dlq -- ./handler.sh
   kq worker foo --metrics :9100 -- ./handler.sh    /metrics, /livez, /readyz
@@ -302,8 +305,9 @@ follows the offsets from there, whatever the timestamps of the records are.
 --batch: a command gets up to N records of one partition on stdin, which is a file that holds all of them: each a line, the JSON of `kq consume -J`. KQ_BATCH_RECORDS, KQ_BATCH_TOPIC, KQ_BATCH_PARTITION, KQ_BATCH_FIRST_OFFSET and KQ_BATCH_LAST_OFFSET describe them; of KQ_RECORD_* there are _GROUP and _ATTEMPT (the highest). Status 0: all of them are done. 75 or 111: all of them are tried again, and have spent an attempt. After any other status that means a failure, a signal or a time-out the batch runs again in halves, down to the record that fails alone; it alone spends retries and is dead-lettered, and later records of its key wait for it. So what a failed command has done of a batch is done again: let it do all or nothing (a transaction), or let a second run do no harm (an upsert by topic, partition and offset). But for --order none, one batch of a partition runs at a time. With --output-topic, a line of output is a record, in the form of its input.
 
 Exit status: 0 a signal stopped it and all commands finished, the stop condition was reached, or the reader of \
-stdout has gone; 1 a record failed for good, records were lost to retention, or the last commit failed (records \
-that were done since the commit before run again); 2 usage, connection, missing topic; 75 commands still ran \
+stdout has gone; 1 a record failed for good and --on-failure is stop, too many failed in a row with --on-outage \
+stop, records were lost to retention, or the last commit failed (records that were done since the commit before run \
+again); 2 usage, connection, missing topic; 75 commands still ran \
 when the time to end was up; 76 fenced; 78 the command can't be run; 128+n signal n came before the stop \
 condition.";
 
