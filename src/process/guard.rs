@@ -296,9 +296,10 @@ mod tests {
         // The environment is empty for a moment whenever a program takes the place of another: here first setsid,
         // then sleep.
         let name = format!("/proc/{}/comm", child.id());
-        let is_sleep = || std::fs::read(&name).is_ok_and(|name| name == b"sleep\n");
+        let is_begun =
+            || std::fs::read(&name).is_ok_and(|name| name == b"sleep\n") && !marked("test-1").is_empty();
         let start = std::time::Instant::now();
-        while !(is_sleep() && !marked("test-1").is_empty()) && start.elapsed().as_secs() < 30 {
+        while !is_begun() && start.elapsed().as_secs() < 30 {
             std::thread::yield_now();
         }
         assert_eq!(marked("test-1"), HashSet::from([Seen::now(child.id() as i32).unwrap()]));
