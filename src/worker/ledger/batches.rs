@@ -63,19 +63,11 @@ impl Ledger {
         if self.outage.pause_number().is_some() {
             return self.next_probing_batch(now);
         }
-        for _ in 0..self.turns.len() {
-            let epoch = self.turns.pop_front()?;
-            let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
-            if partition.busy || !partition.lanes.is_ready() {
-                partition.in_turn = false;
-                continue;
-            }
-            if self.partitions.get(&epoch).and_then(|p| self.batch_due(p)).is_none_or(|due| due <= now) {
-                return Some(self.take_batch(epoch, now));
-            }
-            self.turns.push_back(epoch);
-        }
-        None
+        let is_due = |ledger: &Self, partition: &Partition| {
+            ledger.batch_due(partition).is_none_or(|due| due <= now).then_some(())
+        };
+        let (epoch, ()) = self.turn_with(is_due)?;
+        Some(self.take_batch(epoch, now))
     }
 
     /// The next record to try by itself, where one may be tried now: every second one, if there is one, has not
@@ -86,8 +78,10 @@ impl Ledger {
         }
         let may_run = |item: &Item| item.due.is_none_or(|due| due <= now);
         let is_fresh = |item: &Item| item.tried.is_none() && may_run(item);
-        let fresh = self.outage.wants_fresh().then(|| self.turn_with(is_fresh)).flatten();
-        let (epoch, offset) = fresh.or_else(|| self.turn_with(may_run))?;
+        let find_fresh = |_: &Self, partition: &Partition| partition.lanes.find(is_fresh);
+        let fresh = if self.outage.wants_fresh() { self.turn_with(find_fresh) } else { None };
+        let (epoch, offset) =
+            fresh.or_else(|| self.turn_with(|_, partition| partition.lanes.find(may_run)))?;
         let (jobs, was_tried) = self.take_probe(epoch, offset, now)?;
         if let Some(job) = jobs.first() {
             self.outage.probe_started(job.ticket, !was_tried);
@@ -95,19 +89,22 @@ impl Ledger {
         Some(jobs)
     }
 
-    /// The next partition that has such a record which may be the next of its lane, and that record's offset.
-    fn turn_with(&mut self, wanted: impl Fn(&Item) -> bool) -> Option<(u64, i64)> {
+    /// Takes the next partition that has what is wanted out of its turn, and says what that is.
+    fn turn_with<T>(&mut self, wanted: impl Fn(&Self, &Partition) -> Option<T>) -> Option<(u64, T)> {
         for _ in 0..self.turns.len() {
             let epoch = self.turns.pop_front()?;
-            let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
-            if partition.busy || !partition.lanes.is_ready() {
-                partition.in_turn = false;
+            let Some(partition) = self.partitions.get(&epoch) else { continue };
+            let has_some = !partition.busy && partition.lanes.is_ready();
+            let found = if has_some { wanted(self, partition) } else { None };
+            if has_some && found.is_none() {
+                self.turns.push_back(epoch);
                 continue;
             }
-            let found = partition.lanes.find(&wanted);
-            self.turns.push_back(epoch);
-            if let Some(offset) = found {
-                return Some((epoch, offset));
+            if let Some(partition) = self.partitions.get_mut(&epoch) {
+                partition.in_turn = false;
+            }
+            if let Some(found) = found {
+                return Some((epoch, found));
             }
         }
         None
@@ -192,7 +189,6 @@ impl Ledger {
         }
         let limits = batches.limits;
         let pause = self.outage.pause_number();
-        partition.in_turn = false;
         partition.busy = self.order != Order::None;
         jobs.reserve_exact(limits.records.min(partition.lanes.ready_len()));
         let mut bytes = 0;
