@@ -41,7 +41,7 @@ impl<T> Lock<T> {
 pub(crate) struct Condition(Condvar);
 
 impl Condition {
-    /// A condition that nobody waits for.
+    /// A condition without a waiting thread.
     pub(crate) const fn new() -> Self {
         Self(Condvar::new())
     }

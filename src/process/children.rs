@@ -2,7 +2,7 @@
 //!
 //! The system lists a child before the call that started it has returned its number. So each start is announced,
 //! and who finds an unknown child waits until all starts from before that are over. No lock is held meanwhile: a
-//! program on a file system that hangs holds up nobody but who starts it.
+//! program on a file system that hangs delays only its own start.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;

@@ -97,7 +97,7 @@ impl Commits {
 /// The answer to any commit, also of those that the client makes by itself.
 ///
 /// With this callback librdkafka does not log a commit that failed (`rd_kafka_cgrp_propagate_commit_result`).
-/// So it is told to the observer as that line would have been.
+/// So the observer gets the failure in the form of that log line.
 pub(super) unsafe extern "C" fn on_commit(
     rk: *mut sys::rd_kafka_t,
     err: RDKafkaRespErr,

@@ -23,7 +23,7 @@ use crate::worker::protocol::{self, Answer, Verdict};
 use crate::worker::resolver::START_PAUSE;
 use crate::worker::shared::StopReason;
 
-/// Why an answer that names no record fails the oldest one: nobody would answer that otherwise.
+/// Why an answer that names no record fails the oldest one: that record would stay open otherwise.
 const STRANGE_ID: &str = "its \"id\" is none that this process was sent, so it fails the oldest record there";
 /// What a process may lack that answers nothing.
 const FLUSH: &str = "does it flush after each line?";
