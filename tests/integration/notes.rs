@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use regex::Regex;
@@ -140,10 +141,8 @@ fn the_journal_gets_no_time_and_another_stream_does() {
     none_dated(&text);
 }
 
-#[test]
-fn a_terminal_gets_no_time() {
-    let cluster = Cluster::get();
-    let topic = topic_with(&cluster, "tty", 1, "a\n");
+/// The end of a terminal that a program writes to, and what reads all that it writes.
+fn read_terminal() -> (File, JoinHandle<String>) {
     let (terminal, path) = terminal(80);
     let other = OpenOptions::new().read(true).write(true).open(path).expect("open its other end");
     let reader = std::thread::spawn(move || {
@@ -152,6 +151,14 @@ fn a_terminal_gets_no_time() {
         let _ = File::from(terminal).read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     });
+    (other, reader)
+}
+
+#[test]
+fn a_terminal_gets_no_time() {
+    let cluster = Cluster::get();
+    let topic = topic_with(&cluster, "tty", 1, "a\n");
+    let (other, reader) = read_terminal();
     once(&cluster, &topic, &[], &["cat"]).stderr_to(other).run().success();
     none_dated(&reader.join().expect("the reader"));
 }
@@ -286,13 +293,7 @@ fn the_form_comes_from_the_flag_else_from_the_variable() {
 fn a_terminal_that_gets_json_gets_nothing_else() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "tty-json", 1, "a\nb\nc\n");
-    let (terminal, path) = terminal(80);
-    let other = OpenOptions::new().read(true).write(true).open(path).expect("open its other end");
-    let reader = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = File::from(terminal).read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    });
+    let (other, reader) = read_terminal();
     let terminal_of = |kq: Kq| kq.env("TERM", "xterm").stderr_to(other.try_clone().expect("the terminal"));
     let flags = ["--log-format", "json", "-j1"];
     // Longer than the live line and the bar take to appear.

@@ -59,7 +59,19 @@ fn held_up(cluster: &Cluster, topic: &str, log: &Path) -> Running {
         .spawn()
 }
 
-/// The same with a process a record.
+/// A topic of so many records, of which all but the open one were done when the worker was stopped.
+fn stopped_with_one_open(cluster: &Cluster, hint: &str, records: usize) -> String {
+    let topic = topic_with(cluster, hint, 1, numbers(0, records));
+    let folder = folder();
+    let log = folder.path().join("log");
+    let worker = held_up(cluster, &topic, &log);
+    wait_until("all but the open one are done", LONG, || lines(&log).len() == records - 1);
+    worker.terminate();
+    worker.wait().success();
+    topic
+}
+
+/// The same as [`held_up`], with a process a record.
 fn held_up_singly(cluster: &Cluster, topic: &str, log: &Path) -> Running {
     let script = format!("{ONE_SHOT}{}", log.display());
     cluster
@@ -211,13 +223,7 @@ fn what_another_client_commits_is_not_taken_for_done() {
 #[test]
 fn a_group_that_is_moved_runs_what_is_there_whatever_was_done() {
     let cluster = Cluster::get();
-    let topic = topic_with(&cluster, "moved", 1, numbers(0, 200));
-    let folder = folder();
-    let log = folder.path().join("log");
-    let worker = held_up(&cluster, &topic, &log);
-    wait_until("all but the open one are done", LONG, || lines(&log).len() == 199);
-    worker.terminate();
-    worker.wait().success();
+    let topic = stopped_with_one_open(&cluster, "moved", 200);
     let flags = ["--reset", "--from", "beginning", "-j", "1"];
     once(&cluster, &topic, &flags, &["true"]).run().success().stderr_has("kq: 200 done in");
 }
@@ -225,13 +231,7 @@ fn a_group_that_is_moved_runs_what_is_there_whatever_was_done() {
 #[test]
 fn what_retention_took_takes_what_was_done_beyond_it_along() {
     let cluster = Cluster::get();
-    let topic = topic_with(&cluster, "gone", 1, numbers(0, 100));
-    let folder = folder();
-    let log = folder.path().join("log");
-    let worker = held_up(&cluster, &topic, &log);
-    wait_until("all but the open one are done", LONG, || lines(&log).len() == 99);
-    worker.terminate();
-    worker.wait().success();
+    let topic = stopped_with_one_open(&cluster, "gone", 100);
     cluster.delete_records(&topic, 0, 40);
     let output = once(&cluster, &topic, &["-j", "1"], &["true"]).run().status(1);
     output.stderr_has("0..40 gone").stderr_has("kq: 60 done, 40 gone before");
@@ -240,13 +240,7 @@ fn what_retention_took_takes_what_was_done_beyond_it_along() {
 #[test]
 fn a_count_is_of_what_runs() {
     let cluster = Cluster::get();
-    let topic = topic_with(&cluster, "count", 1, numbers(0, 100));
-    let folder = folder();
-    let log = folder.path().join("log");
-    let worker = held_up(&cluster, &topic, &log);
-    wait_until("all but the open one are done", LONG, || lines(&log).len() == 99);
-    worker.terminate();
-    worker.wait().success();
+    let topic = stopped_with_one_open(&cluster, "count", 100);
     cluster.kq(["produce", &topic]).stdin("a\nb\nc\n").run().success();
     let counted = cluster.kq(["worker", &topic, "-n", "3", "-j", "1"]);
     let output = counted.args(["--", "sh", "-c", "echo $KQ_RECORD_OFFSET"]).run().success();
