@@ -12,6 +12,7 @@
 //! cli, commands                     flags and help; from flags to an engine's settings
 //! produce  consume  worker  dev     the engines: settings in, an exit status out
 //! reading  sending                  what two engines need: positions, groups, topics; one producer
+//! http                              where an endpoint listens
 //! kafka                             librdkafka, and its errors in words
 //! config                            the connection: flags, variables, files
 //! record  terminal  process         pure: bytes and records; stdout, notes on stderr; commands
@@ -26,6 +27,7 @@ mod consume;
 mod descriptors;
 mod dev;
 mod exit;
+mod http;
 mod kafka;
 mod lock;
 mod named;

@@ -8,9 +8,11 @@ use crate::cli::reading::{ExclusionArgs, GroupArgs};
 use crate::cli::selection::{DecodeArgs, FilterArgs};
 use crate::cli::{sizes, values};
 use crate::clock::backoff::Backoff;
+use crate::clock::rate::Rate;
 use crate::clock::{duration, now_ms};
+use crate::http::address::Address;
 use crate::reading::bounds::{self, End, Start};
-use crate::worker::{Address, ExitMap, OnFailure, OnOutage, Order, Rate, Stdin};
+use crate::worker::{ExitMap, OnFailure, OnOutage, Order, Stdin};
 
 /// Run a command for each record
 ///

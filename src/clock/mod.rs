@@ -2,6 +2,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod duration;
+pub(crate) mod rate;
 pub(crate) mod source;
 pub(crate) mod time;
 

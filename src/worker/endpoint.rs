@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::str::FromStr;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -27,41 +25,6 @@ use crate::lock::Lock;
 const CONNECTIONS: usize = 64;
 /// How long a client may take to send a request's head.
 const HEAD: Duration = Duration::from_secs(10);
-
-/// Where to listen: `HOST:PORT`, or `:PORT` for all of this machine's addresses, as
-/// Prometheus' exporters have it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
-    host: String,
-    port: u16,
-}
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not HOST:PORT (127.0.0.1:9100) or :PORT (all addresses)");
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let port = port.parse().map_err(|_| wrong())?;
-        Ok(Self { host: host.trim_start_matches('[').trim_end_matches(']').to_owned(), port })
-    }
-}
-
-impl Address {
-    /// Takes the address, so that one that is in use is known before anything is consumed.
-    pub(crate) fn bind(&self) -> anyhow::Result<TcpListener> {
-        let listener = if self.host.is_empty() {
-            let any: [SocketAddr; 2] =
-                [(Ipv6Addr::UNSPECIFIED, self.port).into(), (Ipv4Addr::UNSPECIFIED, self.port).into()];
-            TcpListener::bind(&any[..])
-        } else {
-            TcpListener::bind((self.host.as_str(), self.port))
-        };
-        let listener = listener.with_context(|| format!("--metrics {}:{}", self.host, self.port))?;
-        listener.set_nonblocking(true).context("--metrics")?;
-        Ok(listener)
-    }
-}
 
 /// What the answers are made of.
 struct State {
@@ -246,17 +209,5 @@ mod tests {
         connections.closed(first);
         connections.closed(third);
         assert!(connections.open.is_empty());
-    }
-
-    #[test]
-    fn an_address_is_a_host_and_a_port() {
-        let read = |text: &str| text.parse::<Address>().map(|a| (a.host, a.port)).ok();
-        assert_eq!(read("127.0.0.1:9100"), Some(("127.0.0.1".into(), 9100)));
-        assert_eq!(read("localhost:0"), Some(("localhost".into(), 0)));
-        assert_eq!(read("[::1]:9100"), Some(("::1".into(), 9100)));
-        assert_eq!(read(":9100"), Some((String::new(), 9100)));
-        for wrong in ["9100", "localhost", "localhost:", "localhost:65536", "http://localhost"] {
-            assert_eq!(read(wrong), None, "{wrong}");
-        }
     }
 }

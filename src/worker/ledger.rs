@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::lanes::{Lane, Lanes, Order};
-use super::rate::Bucket;
+use crate::clock::rate::Bucket;
 use crate::reading::start::Found;
 use crate::reading::tracker::Tracker;
 use crate::record::{Record, RecordRef, TopicPartition};

@@ -51,7 +51,6 @@ mod printer;
 mod progress;
 mod protocol;
 mod pulse;
-mod rate;
 mod rebalance;
 mod resolver;
 pub(crate) mod settings;
@@ -73,6 +72,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::descriptors::OwnDescriptors;
 use crate::exit::Exit;
+use crate::http::address::Address;
 use crate::kafka::client::{ConsumerClient, Observer};
 use crate::kafka::ffi::Consumer;
 use crate::process::guard::{self, Guard};
@@ -103,11 +103,9 @@ use settings::{Ending, Failing, Mode, Reading, Running};
 use shared::{Shared, StopReason};
 
 pub(crate) use batch::Batching;
-pub(crate) use endpoint::Address;
 pub(crate) use lanes::Order;
 pub(crate) use ledger::OnOutage;
 pub(crate) use policy::{ExitMap, OnFailure, Policy, Retries};
-pub(crate) use rate::Rate;
 pub(crate) use settings::Settings;
 pub(crate) use stdin::{Input, Stdin};
 
@@ -192,7 +190,7 @@ impl Ground {
     ) -> anyhow::Result<Self> {
         stdout::is_there()?;
         let own = OwnDescriptors::from_now_on();
-        let listener = metrics.map(Address::bind).transpose()?;
+        let listener = metrics.map(|address| address.bind("--metrics")).transpose()?;
         let guard = Arc::new(Guard::start()?);
         let reaper = Reaper::start(Arc::clone(&guard))?;
         let connection = environment::of_connection(config, running.credentials);

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::batch::Batching;
-use super::endpoint::Address;
 use super::lanes::Order;
 use super::ledger::OnOutage;
 use super::policy::Policy;
-use super::rate::Rate;
 use super::stdin::Input;
 use crate::clock::backoff::Backoff;
+use crate::clock::rate::Rate;
+use crate::http::address::Address;
 use crate::process::Program;
 use crate::reading::bounds::{End, Start};
 use crate::reading::isolation::Isolation;

@@ -9,10 +9,11 @@ use std::path::Path;
 use source::{Module, Source};
 
 /// From the top down. A module uses those of the lines below it, and none beside it.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["cli", "commands"],
     &["produce", "consume", "worker", "dev"],
     &["reading", "sending"],
+    &["http"],
     &["kafka"],
     &["config"],
     &["record", "terminal", "process"],

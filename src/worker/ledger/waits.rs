@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::Ledger;
 use super::partition::{Item, Partition, weight};
+use crate::clock::rate::{Bucket, Rate};
 use crate::record::RecordRef;
 use crate::worker::lanes::Lane;
-use crate::worker::rate::{Bucket, Rate};
 
 /// A partition whose next delayed record is due later is paused until then.
 const FAR: Duration = Duration::from_secs(5);

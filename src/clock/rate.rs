@@ -54,7 +54,7 @@ impl fmt::Display for Rate {
 /// The starts that are left: a bucket that gets a token every interval, and holds those of a tenth of a
 /// second, or one. So in any time there are at most as many starts as the rate says, and the bucket's content.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     interval: Duration,
     /// How far [`Bucket::full_at`] may lie ahead while a start is still free.
     ahead: Duration,
@@ -64,22 +64,22 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// A full bucket.
-    pub(super) fn new(Rate { interval }: Rate) -> Self {
+    pub(crate) fn new(Rate { interval }: Rate) -> Self {
         Self { interval, ahead: SAVED.saturating_sub(interval), full_at: None }
     }
 
     /// When the next start is free; `None`: at once, since none was before.
-    pub(super) fn free_at(&self) -> Option<Instant> {
+    pub(crate) fn free_at(&self) -> Option<Instant> {
         self.full_at.map(|full_at| full_at.checked_sub(self.ahead).unwrap_or(full_at))
     }
 
     /// Whether a start is free.
-    pub(super) fn is_free(&self, now: Instant) -> bool {
+    pub(crate) fn is_free(&self, now: Instant) -> bool {
         self.free_at().is_none_or(|free_at| free_at <= now)
     }
 
     /// A command starts.
-    pub(super) fn take(&mut self, now: Instant) {
+    pub(crate) fn take(&mut self, now: Instant) {
         self.full_at = Some(self.full_at.map_or(now, |full_at| full_at.max(now)) + self.interval);
     }
 }

@@ -1,0 +1,3 @@
+//! HTTP on kq's side: where an endpoint listens.
+
+pub(crate) mod address;
