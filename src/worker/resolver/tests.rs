@@ -121,7 +121,7 @@ pub(super) fn name() -> TopicPartition {
     TopicPartition::new("orders", 0)
 }
 
-fn attempt(ended: Ended) -> Attempt {
+pub(super) fn attempt(ended: Ended) -> Attempt {
     let stderr = b"first\nsecond\n".to_vec();
     Attempt { ended, stdout: vec![], stderr, retry_after: None, took: Duration::from_millis(5) }
 }

@@ -215,6 +215,27 @@ fn a_command_that_has_worked_and_cannot_be_run_is_waited_for_without_an_attempt(
 }
 
 #[test]
+fn a_record_that_no_command_had_says_nothing_of_the_command() {
+    let mut worker = Worker::new(OnFailure::Skip, 3);
+    let job = worker.job(1);
+    worker.end(job, Ended::Exit(0));
+    let job = worker.job(1);
+    assert!(worker.end(job, Ended::Exit(127)).is_none());
+    worker.now += SECOND;
+    // As where its value holds the delimiter of -D.
+    let unread = Attempt { took: Duration::ZERO, ..super::tests::attempt(Ended::Protocol("a delimiter".into())) };
+    let job = worker.job(1);
+    worker.resolver.ran(job, &unread, Printed::Delivered, worker.now);
+    assert!(worker.shared.health.lack().is_some(), "the command is still away");
+    assert!(!worker.said().contains("it can be run again"));
+    worker.now += SECOND;
+    let job = worker.job(1);
+    worker.end(job, Ended::Exit(0));
+    assert_eq!(worker.shared.health.lack(), None);
+    assert!(worker.said().contains("./handler: it can be run again, after 2.0 s"));
+}
+
+#[test]
 fn after_half_a_minute_for_the_whole_worker_it_is_broken() {
     let mut worker = Worker::new(OnFailure::Dlq, 9);
     let job = worker.job(1);
