@@ -223,7 +223,8 @@ fn a_record_that_no_command_had_says_nothing_of_the_command() {
     assert!(worker.end(job, Ended::Exit(127)).is_none());
     worker.now += SECOND;
     // As where its value holds the delimiter of -D.
-    let unread = Attempt { took: Duration::ZERO, ..super::tests::attempt(Ended::Protocol("a delimiter".into())) };
+    let unread =
+        Attempt { took: Duration::ZERO, ..super::tests::attempt(Ended::Protocol("a delimiter".into())) };
     let job = worker.job(1);
     worker.resolver.ran(job, &unread, Printed::Delivered, worker.now);
     assert!(worker.shared.health.lack().is_some(), "the command is still away");

@@ -281,47 +281,28 @@ fn outputs_wait_until_enough_copies_are_in_sync() {
 #[ignore = "brokers restart: tests/kafka/run faults"]
 fn a_log_that_an_unclean_election_cut_is_read_from_where_it_was_cut() {
     let mut brokers = Brokers::get();
-    let cluster = Cluster::get();
-    let (topic, group) = (cluster.topic("fault"), cluster.topic("group"));
-    let unclean =
-        ["--rf", "2", "--config", "unclean.leader.election.enable=true", "--config", "min.insync.replicas=1"];
-    cluster.kq(["topic", "create", &topic, "-p", "1"]).args(unclean).limit(LONG).run().success();
-    let name = "an unclean election cuts the log";
-    let case = Case::of(name, "said; all that is there is handled", cluster, topic, 1, group);
-    let send = |lines: std::ops::Range<u32>| {
-        let lines: String = lines.map(|n| format!("{n}\n")).collect();
-        case.cluster.kq(["produce", &case.topic]).stdin(lines).limit(LONG).run().success();
-    };
-    send(0..90);
+    let case = of_two_copies("an unclean election cuts the log", "said; all that is there is handled");
+    send(&case, 0..90);
     let worker =
         case.worker(&["-j", "1", "--shell", "echo $KQ_RECORD_OFFSET:$(cat)"]).limit(3 * LONG).spawn();
     worker.wait_for_stdout("89:89");
-    let leader = brokers.leader(&case.topic, 0);
-    let copies = replicas(&case.cluster, &case.topic);
-    let other = copies.into_iter().find(|id| *id != leader).expect("another copy");
-    brokers.kill(other);
-    wait_until("one copy is in sync", LONG, || in_sync(&case.cluster, &case.topic) == Some(1));
+    let (leader, other) = leave_one_copy(&mut brokers, &case);
     // These are in the leader's log alone.
-    send(90..100);
+    send(&case, 90..100);
     worker.wait_for_stdout("99:99");
     let client = client(case.cluster.brokers(), &case.group);
     wait_until("all of it is committed", LONG, || {
         committed(&client, &case.topic, 1).is_some_and(|offsets| offsets.get(&0) == Some(&100))
     });
-    brokers.kill(leader);
-    brokers.start(other);
-    wait_until("the other leads", 2 * LONG, || brokers.leader(&case.topic, 0) == other);
+    elect_the_other(&mut brokers, &case, leader, other);
     // More than were lost, so that the group's offset lies within the log again.
-    send(200..215);
+    send(&case, 200..215);
     worker.wait_for_stdout("104:214");
     brokers.heal();
     case.wait_for_no_lag();
     worker.terminate();
     let output = worker.wait();
-    for n in 0..15 {
-        let line = format!("{}:{}", 90 + n, 200 + n);
-        assert!(output.lines().contains(&line.as_str()), "{line} is missing\n{output}");
-    }
+    has_what_replaced_the_cut(&output);
     let output = output.stderr_has("its log was cut at 90");
     case.pass_unjudged(&format!("status {}; 15 of 15 that replaced what was cut", output.code()));
 }
@@ -330,39 +311,23 @@ fn a_log_that_an_unclean_election_cut_is_read_from_where_it_was_cut() {
 #[ignore = "brokers restart: tests/kafka/run faults"]
 fn records_in_the_place_of_done_ones_run_after_a_cut_above_the_commit() {
     let mut brokers = Brokers::get();
-    let cluster = Cluster::get();
-    let (topic, group) = (cluster.topic("fault"), cluster.topic("group"));
-    let unclean =
-        ["--rf", "2", "--config", "unclean.leader.election.enable=true", "--config", "min.insync.replicas=1"];
-    cluster.kq(["topic", "create", &topic, "-p", "1"]).args(unclean).limit(LONG).run().success();
-    let name = "a log is cut above the commit";
-    let case = Case::of(name, "what replaced done records runs", cluster, topic, 1, group);
-    let send = |lines: std::ops::Range<u32>| {
-        let lines: String = lines.map(|n| format!("{n}\n")).collect();
-        case.cluster.kq(["produce", &case.topic]).stdin(lines).limit(LONG).run().success();
-    };
+    let case = of_two_copies("a log is cut above the commit", "what replaced done records runs");
     let script = "[ $KQ_RECORD_OFFSET != 5 ] || [ -e $GO ] || exit 75; echo $KQ_RECORD_OFFSET:$(cat)";
     let go = case.log().with_extension("go");
     let start = || {
         let flags = ["-j", "1", "--on-failure", "retry", "--backoff", "100ms", "--shell", script];
         case.worker(&flags).env("GO", &go).limit(3 * LONG).spawn()
     };
-    send(0..90);
+    send(&case, 0..90);
     let worker = start();
     worker.wait_for_stdout("89:89");
-    let leader = brokers.leader(&case.topic, 0);
-    let copies = replicas(&case.cluster, &case.topic);
-    let other = copies.into_iter().find(|id| *id != leader).expect("another copy");
-    brokers.kill(other);
-    wait_until("one copy is in sync", LONG, || in_sync(&case.cluster, &case.topic) == Some(1));
+    let (leader, other) = leave_one_copy(&mut brokers, &case);
     // These are in the leader's log alone.
-    send(90..100);
+    send(&case, 90..100);
     worker.wait_for_stdout("99:99");
     case.end(worker).stderr_lacks("will run again");
-    brokers.kill(leader);
-    brokers.start(other);
-    wait_until("the other leads", 2 * LONG, || brokers.leader(&case.topic, 0) == other);
-    send(200..215);
+    elect_the_other(&mut brokers, &case, leader, other);
+    send(&case, 200..215);
     std::fs::write(&go, "").expect("let the open record be done");
     let worker = start();
     worker.wait_for_stdout("104:214");
@@ -370,11 +335,50 @@ fn records_in_the_place_of_done_ones_run_after_a_cut_above_the_commit() {
     brokers.heal();
     case.wait_for_no_lag();
     let output = case.end(worker).stderr_has("kq: 16 done, 84 already done");
+    has_what_replaced_the_cut(&output);
+    case.pass_unjudged("15 of 15 that replaced what was done; 84 not again");
+}
+
+/// A case on one partition with two copies, of which any may become the leader, whatever it lacks.
+fn of_two_copies(name: &'static str, required: &'static str) -> Case {
+    let cluster = Cluster::get();
+    let (topic, group) = (cluster.topic("fault"), cluster.topic("group"));
+    let unclean =
+        ["--rf", "2", "--config", "unclean.leader.election.enable=true", "--config", "min.insync.replicas=1"];
+    cluster.kq(["topic", "create", &topic, "-p", "1"]).args(unclean).limit(LONG).run().success();
+    Case::of(name, required, cluster, topic, 1, group)
+}
+
+/// Sends these numbers to the case's topic.
+fn send(case: &Case, numbers: std::ops::Range<u32>) {
+    let lines: String = numbers.map(|n| format!("{n}\n")).collect();
+    case.cluster.kq(["produce", &case.topic]).stdin(lines).limit(LONG).run().success();
+}
+
+/// Kills the copy that does not lead, and gives the ids of the leader and of that other one: what is sent from here on
+/// is in the leader's log alone.
+fn leave_one_copy(brokers: &mut Brokers, case: &Case) -> (i32, i32) {
+    let leader = brokers.leader(&case.topic, 0);
+    let copies = replicas(&case.cluster, &case.topic);
+    let other = copies.into_iter().find(|id| *id != leader).expect("another copy");
+    brokers.kill(other);
+    wait_until("one copy is in sync", LONG, || in_sync(&case.cluster, &case.topic) == Some(1));
+    (leader, other)
+}
+
+/// Puts the copy that lacks records in the leader's place.
+fn elect_the_other(brokers: &mut Brokers, case: &Case, leader: i32, other: i32) {
+    brokers.kill(leader);
+    brokers.start(other);
+    wait_until("the other leads", 2 * LONG, || brokers.leader(&case.topic, 0) == other);
+}
+
+/// Demands the records 200 to 214 at the offsets from 90 on.
+fn has_what_replaced_the_cut(output: &Output) {
     for n in 0..15 {
         let line = format!("{}:{}", 90 + n, 200 + n);
         assert!(output.lines().contains(&line.as_str()), "{line} is missing\n{output}");
     }
-    case.pass_unjudged("15 of 15 that replaced what was done; 84 not again");
 }
 
 /// The brokers that hold partition 0 of a topic.
