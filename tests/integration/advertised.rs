@@ -1,9 +1,8 @@
 //! An address that the cluster advertises and that can't be used: each command names it, waits no longer than it may, and says nothing else.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
-use crate::support::{Cluster, Link, Output, Proxy, Running};
+use crate::support::{Cluster, Link, Output, Proxy, Refusing, Running};
 
 /// A host that does not resolve. With an empty label it is no name, so that no server is asked, which may
 /// take its time.
@@ -18,12 +17,6 @@ fn advertising(address: &str) -> (Cluster, Proxy, String) {
     let proxy = Proxy::to(cluster.brokers());
     proxy.advertise(address);
     (cluster, proxy, topic)
-}
-
-/// A port of this machine on which nobody listens.
-fn refusing() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").to_string()
 }
 
 /// Each command that needs more than a bootstrap address, with a limit of four seconds.
@@ -71,7 +64,8 @@ fn a_name_that_does_not_resolve_is_named_by_every_command() {
 
 #[test]
 fn an_address_that_refuses_is_named_by_every_command() {
-    let address = refusing();
+    let refusing = Refusing::bind();
+    let address = refusing.address().to_string();
     let (_cluster, proxy, topic) = advertising(&address);
     let fault = format!("{address}, which the cluster advertises for broker 1, refuses connections");
     for running in limited(&proxy, &topic) {

@@ -4,13 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use crate::support::{Kq, Output};
-
-/// A port of this machine on which nothing listens.
-fn closed_port() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-    listener.local_addr().expect("an address").to_string()
-}
+use crate::support::{Kq, Output, Refusing};
 
 /// A server that does this with each connection, until the test's process ends.
 fn server(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> String {
@@ -97,7 +91,8 @@ fn unreachable(broker: &str, timeout: &str, args: &[&str]) -> Output {
 
 #[test]
 fn a_dead_broker_is_named_with_the_cause_and_what_to_do() {
-    let broker = closed_port();
+    let closed = Refusing::bind();
+    let broker = closed.address().to_string();
     unreachable(&broker, "1s", &["-q"]).stderr(&format!(
         "kq: can't reach {broker}: connection refused (is a broker running there? `kq dev` starts one, \
          -b/KQ_BROKERS names yours)\n"
@@ -106,13 +101,15 @@ fn a_dead_broker_is_named_with_the_cause_and_what_to_do() {
 
 #[test]
 fn a_note_says_which_broker_kq_waits_for() {
-    let broker = closed_port();
+    let closed = Refusing::bind();
+    let broker = closed.address().to_string();
     unreachable(&broker, "2s", &[]).stderr_has(&format!("kq: {broker}: connection refused; trying for 2s\n"));
 }
 
 #[test]
 fn produce_and_consume_say_which_broker_they_wait_for_unless_quiet() {
-    let broker = closed_port();
+    let closed = Refusing::bind();
+    let broker = closed.address().to_string();
     let note = format!("kq: {broker}: connection refused; trying for 2s\n");
     for command in ["produce", "consume"] {
         let run = |args: &[&str]| {
@@ -125,7 +122,8 @@ fn produce_and_consume_say_which_broker_they_wait_for_unless_quiet() {
 
 #[test]
 fn librdkafka_speaks_with_vv_only() {
-    let broker = closed_port();
+    let closed = Refusing::bind();
+    let broker = closed.address().to_string();
     unreachable(&broker, "1s", &[]).stderr_lacks("librdkafka").stderr_lacks("thrd");
     unreachable(&broker, "1s", &["-vv"]).stderr_has("librdkafka: FAIL");
 }
@@ -137,7 +135,8 @@ fn a_name_that_does_not_resolve_is_named() {
 
 #[test]
 fn several_dead_brokers_are_all_named() {
-    let (one, two) = (closed_port(), closed_port());
+    let closed = [Refusing::bind(), Refusing::bind()];
+    let [one, two] = [0, 1].map(|n: usize| closed[n].address().to_string());
     Kq::new(["-b", &format!("{one},{two}"), "--timeout", "3s", "topic", "list", "-q"])
         .run()
         .status(2)
@@ -158,7 +157,8 @@ fn a_server_that_never_answers_is_no_hang() {
 /// librdkafka refuses a client whose requests may not take as long as a fetch waits.
 #[test]
 fn a_short_timeout_still_makes_a_client() {
-    let broker = closed_port();
+    let closed = Refusing::bind();
+    let broker = closed.address().to_string();
     let args = ["-b", &broker, "--timeout", "1ms", "consume", "foo", "-e", "--stall-timeout", "1s"];
     let run = Kq::new(args).env("KQ_X", "fetch.wait.max.ms=5000").run();
     run.status(2).stderr_has("can't reach").stderr_lacks("fetch.wait.max.ms");
@@ -350,7 +350,8 @@ fn settings_that_are_none_are_named_with_where_they_came_from() {
 
 #[test]
 fn empty_variables_count_as_unset() {
-    let broker = closed_port();
+    let closed = Refusing::bind();
+    let broker = closed.address().to_string();
     let mut kq = Kq::new(["topic", "list", "-q", "-b", &broker, "--timeout", "2"]);
     for name in
         ["KQ_BROKERS", "KQ_TIMEOUT", "KQ_TLS", "KQ_SASL_MECHANISM", "KQ_TLS_CA", "KQ_X", "KQ_CLIENT_ID"]
@@ -363,7 +364,8 @@ fn empty_variables_count_as_unset() {
 #[test]
 fn secrets_are_in_no_help_and_no_error() {
     let secret = "hunter2";
-    let broker = closed_port();
+    let closed = Refusing::bind();
+    let broker = closed.address().to_string();
     let sasl = ["--sasl-mechanism", "PLAIN", "--sasl-username", "me", "--timeout", "2s", "-vvv"];
     for args in [
         &["--help"][..],
