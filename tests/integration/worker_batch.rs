@@ -127,7 +127,7 @@ fn a_batch_that_takes_too_long_is_halved() {
     let topic = topic_with(&cluster, "slow", 1, numbers(0, 4));
     let dead = cluster.create("dead", 1);
     let flags =
-        ["--batch", "4", "--batch-wait", "1h", "--command-timeout", "2s", "--retries", "0", "--dlq", &dead];
+        ["--batch", "4", "--batch-wait", "1h", "--command-timeout", "6s", "--retries", "0", "--dlq", &dead];
     let script = "cat >$$; ! grep -q '\"value\":\"1\"' $$ || exec sleep 600";
     once(&cluster, &topic, &flags, &["sh", "-c", script])
         .run()
@@ -250,10 +250,10 @@ fn a_batch_that_is_not_full_starts_when_its_oldest_record_has_waited() {
     let worker =
         cluster.kq(["worker", &topic, "--batch", "1000", "--batch-wait", "200ms", "--", "wc", "-l"]).spawn();
     worker.wait_for_stdout("3");
-    cluster.kq(["produce", &topic]).stdin(numbers(0, 2)).run().success();
-    worker.wait_for_stdout("2");
+    cluster.kq(["produce", &topic]).stdin(numbers(0, 1)).run().success();
+    worker.wait_for_stdout("1");
     worker.terminate();
-    worker.wait().success().stderr_has("5 done");
+    worker.wait().success().stderr_has("4 done");
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn a_batch_that_is_terminated_at_the_end_is_abandoned_and_runs_again() {
     let topic = topic_with(&cluster, "terminated", 1, numbers(0, 10));
     let dir = folder();
     let log = dir.path().join("log");
-    let flags = ["--batch", "10", "--batch-wait", "1h", "-v", "--shutdown-timeout", "3s", "--retries", "0"];
+    let flags = ["--batch", "10", "--batch-wait", "1h", "-v", "--shutdown-timeout", "6s", "--retries", "0"];
     let script = r#"[ -e "$LOG.go" ] || { : >"$LOG.started"; exec sleep 600; }; grep -c . >>"$LOG""#;
     let first = batches(&cluster, &topic, &log, &flags, script).spawn();
     wait_until("a command", LONG, || dir.path().join("log.started").exists());
@@ -345,10 +345,13 @@ fn a_batch_that_a_rebalance_terminates_runs_elsewhere_and_spends_nothing() {
     for partition in ["0", "1"] {
         cluster.kq(["produce", &topic, "-p", partition]).stdin(numbers(0, 10)).run().success();
     }
+    // A member that is late to leave is waited for until its session ends.
+    let session = ["-X", "session.timeout.ms=6000"];
     let flags = ["-g", "torn", "-v", "-j", "2", "--batch", "10", "--drain", "200ms", "--retries", "0"];
+    let flags = [&flags[..], &session].concat();
     // The first worker's commands hang.
     let hangs = r#": >"$LOG.$KQ_BATCH_PARTITION"; exec sleep 600"#;
-    let first = batches(&cluster, &topic, &log, &flags, hangs).args(["--shutdown-timeout", "2s"]).spawn();
+    let first = batches(&cluster, &topic, &log, &flags, hangs).args(["--shutdown-timeout", "6s"]).spawn();
     wait_until("both commands", LONG, || {
         ["0", "1"].map(|n| dir.path().join(format!("log.{n}")).exists()) == [true; 2]
     });

@@ -46,7 +46,7 @@ impl Case {
 
     /// A worker of the case's group. The group soon notices that a member was killed.
     fn worker(&self, more: &[&str]) -> Kq {
-        let session = ["-X", "session.timeout.ms=1000", "-X", "heartbeat.interval.ms=200"];
+        let session = ["-X", "session.timeout.ms=3000", "-X", "heartbeat.interval.ms=500"];
         let kq = self.cluster.kq(["worker", &self.topic, "--dlq", &self.dlq, "--backoff", "10ms"]);
         let kq = kq.args(session).args(&self.flags).args(more).arg("--").arg(&self.handler).limit(LONG);
         self.env.iter().fold(kq, |kq, (name, value)| kq.env(name, value))

@@ -173,7 +173,8 @@ fn what_left_its_session_lives_as_long_as_the_worker() {
     assert!(runs(&daemon), "others may use it");
     worker.terminate();
     worker.wait().success().stderr_has("2 done");
-    assert!(!runs(&daemon));
+    // kq does not wait for what the kernel makes of a KILL.
+    wait_until("it has ended", LONG, || !runs(&daemon));
 }
 
 #[test]
@@ -221,7 +222,7 @@ fn a_killed_worker_leaves_none_of_what_its_commands_left_behind() {
 }
 
 /// A time-out by which a command has started what is below it, on a slow machine too.
-const STARTED: &str = "3s";
+const STARTED: &str = "10s";
 
 /// What a command that is late has started: a process in a session of its own, below it.
 const LATE: &str = "setsid sh -c 'echo $$ below >&2; exec sleep 600' >/dev/null & wait";

@@ -173,7 +173,7 @@ fn the_first_answer_of_a_process_may_take_longer_and_no_other() {
 fn a_handler_that_never_answers_is_asked_whether_it_flushes() {
     let cluster = Cluster::get();
     let topic = topic_with(&cluster, "unflushed", "a\nb\nc\nd\n");
-    let flags = ["-j", "2", "--start-timeout", "0s", "--shutdown-timeout", "3s"];
+    let flags = ["-j", "2", "--start-timeout", "0s"];
     let silent = cluster.kq(["worker", &topic, "--persistent"]).args(flags).limit(LONG);
     let silent = silent.args(["--", "sh", "-c", "cat >&2"]).spawn();
     silent.wait_for_stderr("records in hand: does it flush after each line?");
@@ -255,7 +255,8 @@ fn a_record_is_done_once_its_output_is_acknowledged() {
     let compacted = ["--config", "cleanup.policy=compact"];
     cluster.kq(["topic", "create", &output, "--partitions", "1"]).args(compacted).run().success();
     let script = each(r#"echo "{\"id\":$id,\"ok\":true,\"out\":\"x\"}""#);
-    let flags = ["--output-topic", &output, "--shutdown-timeout", "1s"];
+    // Time to leave the group: the next run would wait for the session of a member that is gone.
+    let flags = ["--output-topic", &output, "--shutdown-timeout", "6s", "-X", "session.timeout.ms=6000"];
     let refused = worker(&cluster, &topic, &flags, &script).spawn();
     refused.wait_for_stderr("one without a key in a compacted topic (cleanup.policy)");
     refused.terminate();

@@ -123,8 +123,8 @@ fn what_is_done_past_an_open_record_runs_once_over_any_number_of_stops() {
         let (folder, mut end) = (folder(), count);
         let log = folder.path().join("log");
         for _ in 0..3 {
-            let worker = start(&cluster, &topic, &log);
             let before = lines(&log).len();
+            let worker = start(&cluster, &topic, &log);
             wait_until("all but the open one are done", LONG, || lines(&log).len() >= end - 1);
             // What comes last is done once all before it has come.
             cluster.kq(["produce", &topic]).stdin(numbers(end, end + 20)).run().success();
@@ -149,6 +149,7 @@ fn a_kill_repeats_nothing_that_was_committed_before_it() {
     let topic = topic_with(&cluster, "killed", 1, numbers(0, 2000));
     let (folder, session) = (folder(), ["-X", "session.timeout.ms=6000"]);
     let log = folder.path().join("log");
+    let mut end = 2000;
     for _ in 0..2 {
         let log = log.to_str().expect("a path");
         let worker = cluster
@@ -158,10 +159,14 @@ fn a_kill_repeats_nothing_that_was_committed_before_it() {
             .limit(LONG * 2)
             .spawn();
         // The offset stays: only metadata that is sent by itself says so.
-        wait_for_commit(&cluster, &topic, 2000);
+        wait_for_commit(&cluster, &topic, end);
+        // What comes last is done once this worker has come to all before it.
+        cluster.kq(["produce", &topic]).stdin("more\n".repeat(20)).run().success();
+        end += 20;
+        wait_for_commit(&cluster, &topic, end);
         worker.kill();
     }
-    holds(&log, 1..2000);
+    holds(&log, 1..end as usize);
 }
 
 #[test]
