@@ -73,7 +73,7 @@ impl Ledger {
     /// The next record to try by itself, where one may be tried now: every second one, if there is one, has not
     /// failed yet, so that no bad record hides that the outage is over. The others are the first of their partition.
     fn next_probing_batch(&mut self, now: Instant) -> Option<Vec<Job>> {
-        if self.is_probing() || self.outage.next_probe().is_none_or(|due| due > now) {
+        if self.probe_due().is_none_or(|due| due > now) {
             return None;
         }
         let may_run = |item: &Item| item.due.is_none_or(|due| due <= now);
@@ -84,7 +84,7 @@ impl Ledger {
             fresh.or_else(|| self.turn_with(|_, partition| partition.lanes.find(may_run)))?;
         let (jobs, was_tried) = self.take_probe(epoch, offset, now)?;
         if let Some(job) = jobs.first() {
-            self.outage.probe_started(job.ticket, !was_tried);
+            self.probe_started(job.ticket, !was_tried, now);
         }
         Some(jobs)
     }

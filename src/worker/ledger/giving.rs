@@ -91,9 +91,8 @@ impl Ledger {
             return None;
         }
         let retry = self.retries.first_key_value().map(|((due, _), _)| *due);
-        match self.outage.next_probe() {
+        match self.probe_due() {
             None => retry,
-            Some(_) if self.is_probing() => None,
             Some(probe) => {
                 let first = |epoch| self.partitions.get(epoch)?.lanes.first();
                 let ready = self.turns.iter().filter_map(first);

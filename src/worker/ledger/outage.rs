@@ -75,16 +75,26 @@ pub(crate) struct Outage {
     paused: Duration,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Pause {
     since: Instant,
     next_probe: Instant,
     failed_probes: u32,
-    probe: Option<Ticket>,
+    /// Those that are under way, the youngest last.
+    probes: Vec<Probe>,
+    /// The one that `--on-failure` was left to last: its dead letter may be under way for long.
+    given_up: Option<Ticket>,
     /// Whether the last probe was at a record that had not failed before.
     was_fresh: bool,
     /// When a record was given up last, at first when the pause began.
     gave_up: Instant,
+}
+
+/// A record that is tried while the worker is paused.
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    ticket: Ticket,
+    since: Instant,
 }
 
 impl Default for Outage {
@@ -134,10 +144,10 @@ impl Outage {
         let longest = self.backoff.max();
         if let Some(pause) = &mut self.pause {
             let is_due = now.saturating_duration_since(pause.gave_up) >= longest;
-            if pause.probe != Some(ticket) || !is_due {
-                return Fate::Keep;
-            }
-            pause.gave_up = now;
+            let Some(at) = pause.probe(ticket).filter(|_| is_due) else { return Fate::Keep };
+            // It is no probe any more: what it waits for now is the dead letters' topic.
+            pause.probes.remove(at);
+            (pause.gave_up, pause.given_up) = (now, Some(ticket));
             return Fate::Policy;
         }
         if why == GivenUp::BadData {
@@ -173,7 +183,8 @@ impl Outage {
             since: now,
             next_probe: now + self.backoff.delay(0, || random),
             failed_probes: 0,
-            probe: None,
+            probes: Vec::new(),
+            given_up: None,
             was_fresh: false,
             gave_up: now,
         });
@@ -181,12 +192,12 @@ impl Outage {
 
     /// The pause that lasts, as a number that no other has.
     pub(crate) fn pause_number(&self) -> Option<u64> {
-        self.pause.map(|_| self.pauses)
+        self.pause.as_ref().map(|_| self.pauses)
     }
 
     /// How the pause stands, where there is one.
     pub(crate) fn standing(&self, now: Instant) -> Option<Standing> {
-        self.pause.map(|pause| Standing {
+        self.pause.as_ref().map(|pause| Standing {
             lasts: now.saturating_duration_since(pause.since),
             failed_probes: pause.failed_probes,
         })
@@ -197,223 +208,63 @@ impl Outage {
         self.paused
     }
 
-    /// The probe that was started last, in the pause that lasts.
-    pub(crate) fn probe(&self) -> Option<Ticket> {
-        self.pause.and_then(|pause| pause.probe)
+    /// Whether this record is, or was, tried as a probe, in the pause that lasts.
+    pub(crate) fn is_probe(&self, ticket: Ticket) -> bool {
+        self.pause.as_ref().is_some_and(|pause| pause.probe(ticket).is_some())
     }
 
-    /// When the next probe may start, where it is paused.
-    pub(crate) fn next_probe(&self) -> Option<Instant> {
-        self.pause.map(|pause| pause.next_probe)
+    /// The record that was given up last, in the pause that lasts.
+    pub(crate) fn given_up(&self) -> Option<Ticket> {
+        self.pause.as_ref()?.given_up
+    }
+
+    /// When the next probe may start, where it is paused; `runs` says which records still run.
+    ///
+    /// A probe that hangs, or whose output can't be sent, holds the others back no longer than the longest
+    /// backoff: what the command needs may be there again.
+    pub(crate) fn next_probe(&self, runs: impl Fn(Ticket) -> bool) -> Option<Instant> {
+        let pause = self.pause.as_ref()?;
+        let youngest = pause.probes.iter().rev().find(|probe| runs(probe.ticket));
+        let free_at = youngest.map(|probe| probe.since + self.backoff.max());
+        Some(pause.next_probe).max(free_at)
     }
 
     /// Whether the next probe is to be at a record that has not failed yet: every second one is, so
     /// that no bad record hides that the outage is over.
     pub(crate) fn wants_fresh(&self) -> bool {
-        self.pause.is_none_or(|pause| !pause.was_fresh)
+        self.pause.as_ref().is_none_or(|pause| !pause.was_fresh)
     }
 
-    /// A probe starts.
-    pub(crate) fn probe_started(&mut self, ticket: Ticket, is_fresh: bool) {
+    /// A probe starts; `runs` says which records still run.
+    pub(crate) fn probe_started(
+        &mut self,
+        ticket: Ticket,
+        is_fresh: bool,
+        now: Instant,
+        runs: impl Fn(Ticket) -> bool,
+    ) {
         if let Some(pause) = &mut self.pause {
-            (pause.probe, pause.was_fresh) = (Some(ticket), is_fresh);
+            pause.probes.retain(|probe| probe.ticket != ticket && runs(probe.ticket));
+            pause.probes.push(Probe { ticket, since: now });
+            pause.was_fresh = is_fresh;
         }
     }
 
-    /// An attempt failed: where that was the probe, the next one waits. `random` is from 0 up to 1.
+    /// An attempt failed: where that was a probe, the next one waits. `random` is from 0 up to 1.
     pub(crate) fn attempt_failed(&mut self, ticket: Ticket, now: Instant, random: f64) {
-        if let Some(pause) = self.pause.as_mut().filter(|pause| pause.probe == Some(ticket)) {
+        if let Some(pause) = self.pause.as_mut().filter(|pause| pause.probe(ticket).is_some()) {
             pause.failed_probes = pause.failed_probes.saturating_add(1);
             pause.next_probe = now + self.backoff.delay(pause.failed_probes, || random);
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-    const MINUTE: Duration = Duration::from_mins(1);
-
-    fn ticket(offset: i64) -> Ticket {
-        Ticket { epoch: 1, offset }
-    }
-
-    fn outage(limit: u32) -> Outage {
-        Outage::new(limit, Backoff::new(SECOND, MINUTE), OnOutage::Pause)
-    }
-
-    fn fail(outage: &mut Outage, offset: i64, now: Instant) -> Fate {
-        outage.failed_for_good(ticket(offset), GivenUp::Exhausted, now, 1.0)
-    }
-
-    #[test]
-    fn so_many_failures_with_no_success_between_them_begin_a_pause() {
-        let (mut outage, now) = (outage(3), Instant::now());
-        assert_eq!([0, 1].map(|offset| fail(&mut outage, offset, now)), [Fate::Policy; 2]);
-        assert_eq!(outage.succeeded(now), None);
-        assert_eq!([2, 3].map(|offset| fail(&mut outage, offset, now)), [Fate::Policy; 2]);
-        assert_eq!(fail(&mut outage, 4, now), Fate::Pause);
-        assert_eq!(fail(&mut outage, 5, now + 2 * MINUTE), Fate::Keep, "it is no probe");
-        assert_eq!(outage.succeeded(now + MINUTE), Some(MINUTE));
-        assert_eq!((outage.pause_number(), outage.paused_before()), (None, MINUTE));
-    }
-
-    #[test]
-    fn bad_data_neither_counts_nor_resets() {
-        let (mut outage, now) = (outage(3), Instant::now());
-        let bad = |outage: &mut Outage| outage.failed_for_good(ticket(9), GivenUp::BadData, now, 1.0);
-        for _ in 0..2 {
-            assert_eq!([(); 99].map(|()| bad(&mut outage)), [Fate::Policy; 99]);
-            assert_eq!(fail(&mut outage, 0, now), Fate::Policy);
-        }
-        assert_eq!(bad(&mut outage), Fate::Policy);
-        assert_eq!(fail(&mut outage, 0, now), Fate::Pause);
-    }
-
-    #[test]
-    fn zero_never_pauses_and_stop_stops() {
-        let now = Instant::now();
-        let mut never = outage(0);
-        assert!((0..1000).all(|offset| fail(&mut never, offset, now) == Fate::Policy));
-        let mut stops = Outage::new(2, Backoff::new(SECOND, MINUTE), OnOutage::Stop);
-        assert_eq!([0, 1].map(|offset| fail(&mut stops, offset, now)), [Fate::Policy, Fate::Stop]);
-        assert_eq!(stops.standing(now), None);
-    }
-
-    #[test]
-    fn probes_are_further_and_further_apart_up_to_the_longest_backoff() {
-        let (mut outage, start) = (outage(1), Instant::now());
-        assert_eq!(fail(&mut outage, 0, start), Fate::Pause);
-        let mut now = start;
-        let mut waits = Vec::new();
-        for probe in 0..9 {
-            let due = outage.next_probe().unwrap();
-            waits.push(due.duration_since(now).as_secs());
-            now = due;
-            outage.probe_started(ticket(probe), true);
-            outage.attempt_failed(ticket(probe + 100), now, 1.0);
-            assert_eq!(outage.next_probe(), Some(due), "that was another record");
-            outage.attempt_failed(ticket(probe), now, 1.0);
-        }
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        let standing = outage.standing(now).unwrap();
-        assert_eq!(standing, Standing { lasts: now.duration_since(start), failed_probes: 9 });
-    }
-
-    #[test]
-    fn every_second_probe_is_at_a_record_that_has_not_failed_yet() {
-        let (mut outage, now) = (outage(1), Instant::now());
-        fail(&mut outage, 0, now);
-        assert!(outage.wants_fresh());
-        outage.probe_started(ticket(1), true);
-        assert!(!outage.wants_fresh());
-        outage.probe_started(ticket(0), false);
-        assert!(outage.wants_fresh());
-    }
-
-    #[test]
-    fn processes_that_die_again_and_again_are_an_outage_only_once_the_command_has_worked() {
-        let (mut outage, now) = (outage(20), Instant::now());
-        assert_eq!(outage.outlives_deaths(now, 0.0), None);
-        outage.succeeded(now);
-        assert_eq!(outage.outlives_deaths(now, 0.0), Some(Fate::Pause));
-        assert_eq!(outage.outlives_deaths(now, 0.0), Some(Fate::Keep));
-    }
-
-    /// What happens to the worker.
-    #[derive(Clone, Copy, Debug)]
-    enum Event {
-        Success,
-        /// A record that is no probe.
-        Fails(GivenUp),
-        /// The next probe.
-        Probe(GivenUp),
-        Later(u64),
-    }
-
-    fn event() -> impl Strategy<Value = Event> {
-        let why = || prop_oneof![Just(GivenUp::Exhausted), Just(GivenUp::BadData)];
-        prop_oneof![
-            1 => Just(Event::Success),
-            8 => why().prop_map(Event::Fails),
-            8 => why().prop_map(Event::Probe),
-            4 => (0..90_000u64).prop_map(Event::Later),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn while_it_is_paused_one_record_is_given_up_in_each_longest_backoff_at_most(
-            events in prop::collection::vec(event(), 0..300), limit in 1..6u32, random in 0.0..1.0f64,
-        ) {
-            let (mut outage, mut now) = (outage(limit), Instant::now());
-            let (mut in_a_row, mut last): (u32, Option<Instant>) = (0, None);
-            for (offset, event) in events.into_iter().enumerate() {
-                let ticket = ticket(offset as i64);
-                let was_paused = outage.pause_number();
-                let (fate, why) = match event {
-                    Event::Later(ms) => {
-                        now += Duration::from_millis(ms);
-                        continue;
-                    }
-                    Event::Success => {
-                        prop_assert_eq!(outage.succeeded(now).is_some(), was_paused.is_some());
-                        prop_assert_eq!(outage.pause_number(), None, "a success ends it");
-                        (in_a_row, last) = (0, None);
-                        continue;
-                    }
-                    Event::Fails(why) => (outage.failed_for_good(ticket, why, now, random), why),
-                    Event::Probe(why) => {
-                        if let Some(due) = outage.next_probe() {
-                            now = now.max(due);
-                        }
-                        outage.probe_started(ticket, outage.wants_fresh());
-                        let fate = outage.failed_for_good(ticket, why, now, random);
-                        outage.attempt_failed(ticket, now, random);
-                        (fate, why)
-                    }
-                };
-                match (was_paused, fate) {
-                    (Some(_), Fate::Policy) => {
-                        prop_assert!(matches!(event, Event::Probe(_)));
-                        prop_assert!(last.is_none_or(|last| now - last >= MINUTE), "too soon");
-                        last = Some(now);
-                    }
-                    (Some(_), fate) => prop_assert_eq!(fate, Fate::Keep),
-                    (None, fate) => {
-                        in_a_row += u32::from(why == GivenUp::Exhausted);
-                        let begins = why == GivenUp::Exhausted && in_a_row == limit;
-                        prop_assert_eq!(fate, if begins { Fate::Pause } else { Fate::Policy });
-                        if begins {
-                            last = Some(now);
-                        }
-                    }
-                }
-            }
-        }
-
-        #[test]
-        fn a_probe_is_due_within_the_longest_backoff_and_one_of_two_may_be_given_up(
-            probes in 1..60u32, random in 0.0..1.0f64,
-        ) {
-            let (mut outage, mut now) = (outage(1), Instant::now());
-            fail(&mut outage, 0, now);
-            let mut given_up = now;
-            for _ in 0..probes {
-                let due = outage.next_probe().unwrap();
-                prop_assert!(due >= now && due - now <= MINUTE);
-                now = due;
-                outage.probe_started(ticket(7), false);
-                let fate = fail(&mut outage, 7, now);
-                prop_assert_eq!(fate == Fate::Policy, now - given_up >= MINUTE, "it always moves");
-                if fate == Fate::Policy {
-                    given_up = now;
-                }
-                outage.attempt_failed(ticket(7), now, random);
-            }
-        }
+impl Pause {
+    /// Which of the probes this record is.
+    fn probe(&self, ticket: Ticket) -> Option<usize> {
+        self.probes.iter().position(|probe| probe.ticket == ticket)
     }
 }
+
+#[cfg(test)]
+mod tests;

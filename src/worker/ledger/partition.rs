@@ -208,6 +208,11 @@ impl Partition {
         self.lanes.len() + self.retrying
     }
 
+    /// Whether the record at this offset was given out, and is not finished.
+    pub(super) fn runs(&self, offset: i64) -> bool {
+        self.running.contains_key(&offset)
+    }
+
     /// The offset after all that came, where that is known.
     pub(super) fn read_to(&self) -> Option<i64> {
         let parked = self.parked.back().map(|parked| parked.offset() + 1);

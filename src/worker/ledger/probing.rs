@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::time::Instant;
 
 use super::partition::weight;
-use super::{Job, Ledger, Ticket};
+use super::{Fate, GivenUp, Job, Ledger, Ticket};
 
 impl Ledger {
     /// The next record to try, where one may be tried now.
@@ -14,7 +14,7 @@ impl Ledger {
     /// hide that the outage is over. The others are at the one that has spent most attempts, so that
     /// it comes to its end one way or another. With no other lane left they take turns.
     pub(super) fn next_probe(&mut self, now: Instant) -> Option<Job> {
-        if self.is_probing() || self.outage.next_probe().is_none_or(|due| due > now) {
+        if self.probe_due().is_none_or(|due| due > now) {
             return None;
         }
         let has_fresh = self.has_ready();
@@ -25,19 +25,43 @@ impl Ledger {
             }
             _ => (self.next_in_turn(now)?, true),
         };
-        self.outage.probe_started(job.ticket, is_fresh);
+        self.probe_started(job.ticket, is_fresh, now);
         Some(job)
     }
 
-    /// Whether a probe runs.
-    pub(super) fn is_probing(&self) -> bool {
-        self.outage.probe().is_some_and(|probe| self.is_live(probe))
+    /// When the next probe may start, where the worker is paused.
+    pub(super) fn probe_due(&self) -> Option<Instant> {
+        self.outage.next_probe(|probe| self.is_live(probe))
     }
 
-    /// Whether a record that was given out, and not started, is to come back: the worker is paused, and another
-    /// one is the probe.
+    /// A record was given out as a probe.
+    pub(super) fn probe_started(&mut self, ticket: Ticket, is_fresh: bool, now: Instant) {
+        let partitions = &self.partitions;
+        let runs = |probe: Ticket| partitions.get(&probe.epoch).is_some_and(|of| of.runs(probe.offset));
+        self.outage.probe_started(ticket, is_fresh, now, runs);
+    }
+
+    /// A record failed for good. `random` is from 0 up to 1.
+    ///
+    /// While it is paused, no other is given up before the dead letter of the last one has left: what holds
+    /// that up would take one command after the other out of the search for the end of the outage.
+    pub(crate) fn failed_for_good(
+        &mut self,
+        ticket: Ticket,
+        why: GivenUp,
+        now: Instant,
+        random: f64,
+    ) -> Fate {
+        if self.outage.given_up().is_some_and(|last| self.is_live(last)) {
+            return Fate::Keep;
+        }
+        self.outage.failed_for_good(ticket, why, now, random)
+    }
+
+    /// Whether a record that was given out, and not started, is to come back: the worker is paused, and it is no
+    /// probe.
     pub(crate) fn is_held_back(&self, ticket: Ticket) -> bool {
-        self.outage.pause_number().is_some() && self.outage.probe() != Some(ticket)
+        self.outage.pause_number().is_some() && !self.outage.is_probe(ticket)
     }
 
     /// Whether a record waits for nothing but its turn.

@@ -130,9 +130,7 @@ impl Ledger {
 
     /// Whether a ticket still counts.
     pub(crate) fn is_live(&self, ticket: Ticket) -> bool {
-        self.partitions
-            .get(&ticket.epoch)
-            .is_some_and(|partition| partition.running.contains_key(&ticket.offset))
+        self.partitions.get(&ticket.epoch).is_some_and(|partition| partition.runs(ticket.offset))
     }
 
     /// Whether a record that was given out may still be started: its partition stays, and the worker does not stop.

@@ -93,7 +93,7 @@ impl Worker {
         self.shared.ledger().partitions()[0].committable
     }
 
-    fn running(&self) -> usize {
+    pub(super) fn running(&self) -> usize {
         self.shared.ledger().running()
     }
 

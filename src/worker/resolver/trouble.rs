@@ -107,9 +107,19 @@ impl Resolver {
     /// A record failed for good. True where `--on-failure` decides; else it was kept, or the worker stops.
     pub(super) fn follows_policy(&self, job: &Job, attempt: &Attempt, now: Instant) -> bool {
         let Some(why) = self.policy.given_up(&attempt.ended) else { return true };
-        let fate = self.shared.ledger().outage.failed_for_good(job.ticket, why, now, random());
+        let (fate, is_paused) = {
+            let mut ledger = self.shared.ledger();
+            let is_paused = ledger.outage.pause_number().is_some();
+            (ledger.failed_for_good(job.ticket, why, now, random()), is_paused)
+        };
         match fate {
-            Fate::Policy => return true,
+            Fate::Policy => {
+                if is_paused {
+                    // The next probe does not wait for this one's dead letter.
+                    self.shared.wake();
+                }
+                return true;
+            }
             Fate::Keep => {
                 let (place, ended) = (job.record.place(), &attempt.ended);
                 self.shared.log.verbose(1, format_args!("{place}: {ended}, kept while the worker is paused"));

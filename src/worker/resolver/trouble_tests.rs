@@ -30,7 +30,8 @@ fn probe(worker: &mut Worker) -> Job {
     }
     let job = worker.next().expect("a probe");
     assert!(worker.next().is_none(), "one at a time");
-    assert_eq!(worker.shared.ledger().next_retry(), None);
+    let next = worker.shared.ledger().next_retry();
+    assert!(next.is_none_or(|next| next >= worker.now + SECOND), "not before the longest backoff");
     job
 }
 
@@ -165,6 +166,43 @@ fn bad_data_is_no_outage_and_a_pause_gives_up_no_more_of_it_at_once() {
     worker.give_up(job, Ended::Exit(65));
     assert!(worker.is_paused(), "it does not reset either");
     assert_eq!(worker.counted(RecordResult::DeadLettered), 10);
+}
+
+#[test]
+fn a_dead_letter_that_does_not_leave_keeps_no_probe_from_being_tried() {
+    let mut worker = paused(OnFailure::Dlq, 9, |_| {});
+    worker.now += SECOND;
+    let given_up = loop {
+        let job = probe(&mut worker);
+        if let Some(letter) = worker.end(job, Ended::Exit(1)) {
+            break letter;
+        }
+    };
+    // The dead letters' topic can't be written: it is not resolved.
+    for _ in 0..4 {
+        let job = probe(&mut worker);
+        assert!(worker.end(job, Ended::Exit(65)).is_none(), "one dead letter at a time");
+    }
+    let job = probe(&mut worker);
+    worker.end(job, Ended::Exit(0));
+    assert!(!worker.is_paused(), "what the command needs is back");
+    assert_eq!(worker.running(), 1);
+    worker.resolver.sent(&given_up.job, Ok(()));
+    assert_eq!(worker.counted(RecordResult::DeadLettered), 3);
+}
+
+#[test]
+fn a_probe_that_hangs_holds_the_next_one_back_for_the_longest_backoff() {
+    let mut worker = paused(OnFailure::Dlq, 9, |failing| failing.backoff = "1s..20s".parse().unwrap());
+    let hangs = probe(&mut worker);
+    let since = worker.now;
+    assert_eq!(worker.shared.ledger().next_retry(), Some(since + 20 * SECOND));
+    let job = probe(&mut worker);
+    assert_eq!((worker.now - since, worker.running()), (20 * SECOND, 2));
+    assert_ne!(job.lane, hangs.lane);
+    assert!(!worker.shared.ledger().is_held_back(hangs.ticket), "it is a probe all the same");
+    worker.end(job, Ended::Exit(0));
+    assert!(!worker.is_paused());
 }
 
 #[test]

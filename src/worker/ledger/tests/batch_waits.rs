@@ -135,7 +135,7 @@ fn while_the_worker_is_paused_one_record_at_a_time_is_tried() {
     let probe = ledger.next_batch(due).unwrap();
     assert_eq!(probe.len(), 1);
     assert!(!ledger.is_held_back(probe[0].ticket));
-    assert!(ledger.next_batch(due + SECOND).is_none(), "one at a time");
+    assert!(ledger.next_batch(due + SECOND / 2).is_none(), "one at a time");
     ledger.outage.attempt_failed(probe[0].ticket, due, 1.0);
     end(&mut ledger, &probe, Outcome::Again(due + SECOND));
     let again = ledger.next_due().unwrap();
