@@ -167,21 +167,14 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
                 "partitions lost: {}; their records that are not committed run again",
                 shown(&names)
             ));
-            let mut ledger = self.shared.ledger();
-            ledger.terminate(&names);
-            for name in &names {
-                ledger.end(name);
-            }
-            drop(ledger);
+            self.shared.ledger().terminate(&names);
+            self.end(&names);
             self.shared.groups.kill(of_these);
             return;
         }
         self.drain(&names, &of_these);
         self.settle(&names);
-        let mut ledger = self.shared.ledger();
-        for name in &names {
-            ledger.end(name);
-        }
+        self.end(&names);
     }
 }
 
@@ -197,6 +190,18 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
         };
         self.shared.recall();
         epochs
+    }
+
+    /// Ends the epochs of these partitions.
+    fn end(&self, names: &[TopicPartition]) {
+        let mut ledger = self.shared.ledger();
+        for name in names {
+            ledger.end(name);
+        }
+        if ledger.is_idle() {
+            // What could not be started has left.
+            self.shared.health.forget();
+        }
     }
 
     /// Stores what can be committed of these partitions, for when they go.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::completion::{Attempt, Printed};
 use super::dead_letter::{self, Failure};
 use super::deploy::Deploy;
-use super::ledger::{Job, Outage, Outcome};
+use super::ledger::{Job, Outage, Outcome, Ticket};
 use super::policy::{Ended, Meaning, Next, Policy, Retries};
 use super::settings::Failing;
 use super::shared::{Shared, StopReason};
@@ -252,14 +252,20 @@ impl Resolver {
     /// A command could not be started for now: its record waits, and spends no attempt.
     fn not_started(&self, job: &Job, why: &str, now: Instant) {
         let delay = self.backoff.delay(job.attempt - 1, random).max(START_PAUSE);
-        self.shared.health.cannot_start(why);
+        self.note_start(job.ticket, why, now);
         self.shared.ledger().outage.attempt_failed(job.ticket, now, random());
         self.finish(job, Outcome::Again(now + delay));
-        self.note_start(why, now);
     }
 
-    /// Says that commands can't be started, and not too often.
-    fn note_start(&self, why: &str, now: Instant) {
+    /// Takes note that commands can't be started, here that of this record, and says so, not too often.
+    fn note_start(&self, ticket: Ticket, why: &str, now: Instant) {
+        {
+            let ledger = self.shared.ledger();
+            // What left with its partition is not started again, and would never show that it can be.
+            if ledger.is_live(ticket) {
+                self.shared.health.cannot_start(why, now);
+            }
+        }
         let mut noted = self.start_noted.lock();
         if noted.is_none_or(|noted| now.saturating_duration_since(noted) >= START_NOTE) {
             *noted = Some(now);

@@ -37,8 +37,7 @@ impl Resolver {
             After::Settled
         };
         if let Ended::NotStarted(why) = &attempt.ended {
-            self.shared.health.cannot_start(why);
-            self.note_start(why, now);
+            self.note_start(first.ticket, why, now);
             let delay = self.backoff.delay(highest - 1, random).max(START_PAUSE);
             return finish(Outcome::Again(now + delay));
         }

@@ -48,7 +48,11 @@ impl Resolver {
         let may_wait = has_worked || matches!(ended, Ended::BeingWritten(_));
         let verdict = self.deploy.lock().cannot_run(own, may_wait, now);
         let Verdict::Wait { is_first } = verdict else { return None };
-        self.shared.health.cannot_start(&format!("{}: {ended}", self.command));
+        let why = format!("{}: {ended}", self.command);
+        match ended {
+            Ended::Exit(_) => self.shared.health.cannot_run(&why, now),
+            _ => self.shared.health.cannot_start(&why, now),
+        }
         if is_first {
             let what = describe();
             let seconds = DEPLOY.as_secs();
@@ -63,8 +67,8 @@ impl Resolver {
 
     /// A command ran, however it ended.
     pub(super) fn note_run(&self, attempt: &Attempt, now: Instant) {
-        self.shared.health.started();
         let began = now.checked_sub(attempt.took).unwrap_or(now);
+        self.shared.health.ran(began);
         let gap = self.deploy.lock().ran(began, now);
         if let Some(gap) = gap {
             let seconds = gap.as_secs_f64();

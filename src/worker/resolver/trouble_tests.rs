@@ -253,6 +253,34 @@ fn a_command_that_has_worked_and_cannot_be_run_is_waited_for_without_an_attempt(
 }
 
 #[test]
+fn a_start_says_nothing_of_a_command_whose_status_was_that_it_cannot_be_run() {
+    for (ended, is_over) in [
+        (Ended::Exit(127), false),
+        (Ended::CannotRun("gone".into()), true),
+        (Ended::BeingWritten("Text file busy".into()), true),
+        (Ended::NotStarted("fork".into()), true),
+    ] {
+        let mut worker = Worker::new(OnFailure::Dlq, 4);
+        let job = worker.job(1);
+        worker.end(job, Ended::Exit(0));
+        let (older, job) = (worker.job(1), worker.job(1));
+        worker.now += SECOND;
+        worker.end(job, ended);
+        assert!(worker.shared.health.lack().is_some());
+        // It was started while nothing was lacking.
+        let done = Attempt { took: 2 * SECOND, ..super::tests::attempt(Ended::Exit(0)) };
+        worker.resolver.ran(older, &done, Printed::Delivered, worker.now);
+        assert!(worker.shared.health.lack().is_some());
+        worker.shared.health.started();
+        assert_eq!(worker.shared.health.lack().is_none(), is_over);
+        worker.now += 2 * SECOND;
+        let job = worker.job(1);
+        worker.end(job, Ended::Exit(1));
+        assert_eq!(worker.shared.health.lack(), None, "it ran");
+    }
+}
+
+#[test]
 fn a_record_that_no_command_had_says_nothing_of_the_command() {
     let mut worker = Worker::new(OnFailure::Skip, 3);
     let job = worker.job(1);

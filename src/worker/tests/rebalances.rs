@@ -102,3 +102,22 @@ fn a_join_that_takes_long_is_noted_once() {
     assert_eq!(poller.run(), StopReason::Signal(15));
     assert_eq!(worker.said(), format!("kq: {}\n", membership::JOINING));
 }
+
+#[test]
+fn what_could_not_be_started_leaves_with_its_partition() {
+    for leaves in [Step::Revoke(vec![("orders", 0)]), Step::Lose(vec![("orders", 0)])] {
+        let (cluster, consumer) = subscribed();
+        let worker = Worker::new();
+        let mut poller = worker.poller(&consumer, Start::Beginning, None);
+        poller.poll(Duration::ZERO, 500);
+        let now = Instant::now();
+        let job = worker.jobs().remove(0);
+        worker.shared.health.cannot_start("fork: no more processes", now);
+        worker.shared.ledger().finish(job.ticket, Outcome::Again(now));
+        cluster.then([leaves, Step::Nothing]);
+        poller.rebalancer.patience = Patience::new(Duration::from_millis(4), Duration::from_millis(40));
+        poller.poll(Duration::ZERO, 3);
+        assert!(!worker.shared.ledger().has_partitions());
+        assert_eq!(worker.shared.health.lack(), None, "nothing would be started that shows it");
+    }
+}
