@@ -14,6 +14,15 @@ use crate::kafka::errors::Code;
 use crate::reading::membership::GroupProtocol;
 use crate::record::TopicPartition;
 
+/// What goes, with what can be committed of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// Partitions: the group waits until the client has committed them.
+    Partitions,
+    /// The worker: its time may be up before the client commits on its way out of the group.
+    Worker,
+}
+
 /// What the polling thread knows of its commits.
 #[derive(Debug)]
 pub(super) struct Committer {
@@ -71,31 +80,51 @@ impl Committer {
 
     /// Stores all that can be committed of these partitions: the client commits it when they go. Metadata
     /// that is longer than any that the broker took is committed here, up to `timeout`: were it refused
-    /// later, the offset would be lost with it.
+    /// later, the offset would be lost with it. As the worker leaves, so is metadata that alone is new, which
+    /// the client commits no sooner than it leaves the group.
+    ///
+    /// Gives the partitions whose metadata is still left to that.
     pub(super) fn settle(
         &mut self,
         consumer: &impl ConsumerClient,
         shared: &Shared,
         names: &[TopicPartition],
+        leaving: Leaving,
         timeout: Duration,
-    ) {
+    ) -> Vec<TopicPartition> {
         self.hear(consumer, shared);
-        let Commits { store, .. } = shared.ledger().commits(Pace::Last(names));
+        let Commits { store, metadata_alone } = shared.ledger().commits(Pace::Last(names));
         self::store(consumer, shared, &store);
+        let (further, alone) = store.split_at(store.len() - metadata_alone);
         let length = |commit: &Commit| commit.metadata.as_ref().map_or(0, String::len);
-        let untried: Vec<Commit> = store.into_iter().filter(|commit| length(commit) > self.taken).collect();
-        if untried.is_empty() {
-            return;
+        let commits_alone = leaving == Leaving::Worker && !self.is_moving;
+        let is_explicit = |commit: &&Commit| length(commit) > self.taken;
+        let alone_explicit = alone.iter().filter(|commit| commits_alone || is_explicit(commit));
+        let explicit: Vec<Commit> =
+            further.iter().filter(is_explicit).chain(alone_explicit).cloned().collect();
+        let left = || alone.iter().map(|commit| commit.partition.clone()).collect();
+        if explicit.is_empty() {
+            return left();
         }
-        match consumer.commit(&untried, timeout) {
-            Ok(()) => self.taken = untried.iter().map(length).max().unwrap_or_default(),
+        match consumer.commit(&explicit, timeout) {
+            Ok(()) => {
+                self.taken = explicit.iter().map(length).max().max(Some(self.taken)).unwrap_or_default();
+                let is_left = |name: &TopicPartition| explicit.iter().all(|commit| commit.partition != *name);
+                let mut left: Vec<TopicPartition> = left();
+                left.retain(is_left);
+                left
+            }
             Err(Code::OffsetMetadataTooLarge) => {
                 refused(shared);
                 let Commits { store, .. } = shared.ledger().commits(Pace::Last(names));
                 self::store(consumer, shared, &store);
+                Vec::new()
             }
             // The client commits once more when the partitions go.
-            Err(code) => shared.log.verbose(1, format_args!("commit: {code}")),
+            Err(code) => {
+                shared.log.verbose(1, format_args!("commit: {code}"));
+                left()
+            }
         }
     }
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::committer::Leaving;
 use super::deadline::{Deadline, Stage};
 use super::ledger::PartitionStatus;
 use super::poller::Poller;
 use super::shared::{Shared, StopReason};
 use super::tally::RecordResult;
 use crate::exit::{self, Exit};
-use crate::kafka::client::ConsumerClient;
+use crate::kafka::client::{ConsumerClient, Departure};
 use crate::kafka::errors::{Code, words};
 use crate::reading::commit::{self, Then};
 use crate::reading::membership;
@@ -42,11 +43,16 @@ pub(super) fn end<C: ConsumerClient>(
     let abandoned = abandoned(&shared, is_drained) - before;
     poller.update_client();
     let assigned = shared.ledger().assigned();
-    poller.rebalancer.settle(&assigned);
-    let partitions = shared.ledger().partitions();
+    let left_to_client = poller.rebalancer.settle(&assigned, Leaving::Worker);
+    let mut partitions = shared.ledger().partitions();
     close_commands(poller, deadline);
     let committed = commit(poller, deadline);
-    leave(poller, deadline);
+    if let Departure::Unknown { .. } = leave(poller, deadline) {
+        // Nor is it known whether the client's last commit arrived.
+        for status in partitions.iter_mut().filter(|status| left_to_client.contains(&status.name)) {
+            status.run_again = status.ahead;
+        }
+    }
     // A revoke on the way out may have been a loss.
     let stop = match shared.stopping() {
         Some(fenced @ StopReason::Fenced(_)) => fenced,
@@ -136,14 +142,15 @@ fn end_adopted<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline
     }
 }
 
-/// Leaves the group.
-fn leave<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) {
+/// Leaves the group. Says whether it is known to have done so.
+fn leave<C: ConsumerClient>(poller: &mut Poller<'_, C>, deadline: Deadline) -> Departure {
     let patience = deadline.parts(4).min(deadline.left(Stage::Close));
     let departure = poller.consumer.close(patience, &mut poller.rebalancer);
     match membership::left_behind(departure) {
         Some(note) => poller.shared.log.of_the_end().note(note),
         None => poller.shared.log.verbose(1, "left the group"),
     }
+    departure
 }
 
 fn commit_failed(code: Code) -> anyhow::Error {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::committer::Committer;
+use super::committer::{Committer, Leaving};
 use super::deadline::{Deadline, Stage};
 use super::ledger::Ledger;
 use super::progress::DoneAhead;
@@ -173,7 +173,7 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
             return;
         }
         self.drain(&names, &of_these);
-        self.settle(&names);
+        self.settle(&names, Leaving::Partitions);
         self.end(&names);
     }
 }
@@ -204,10 +204,12 @@ impl<C: ConsumerClient> Rebalancer<'_, C> {
         }
     }
 
-    /// Stores what can be committed of these partitions, for when they go.
-    pub(super) fn settle(&mut self, names: &[TopicPartition]) {
+    /// Stores what can be committed of these partitions, for when they go. Gives those of which what is done
+    /// beyond their offsets is committed no sooner than that.
+    pub(super) fn settle(&mut self, names: &[TopicPartition], leaving: Leaving) -> Vec<TopicPartition> {
         let left = self.deadline().map_or(SETTLING, |deadline| deadline.left(Stage::Commit));
-        self.committer.settle(self.consumer, &self.shared, names, SETTLING.min(left).min(self.timeout));
+        let timeout = SETTLING.min(left).min(self.timeout);
+        self.committer.settle(self.consumer, &self.shared, names, leaving, timeout)
     }
 
     /// Finishes the records of a partition that run, and no others: its offsets have other records now.

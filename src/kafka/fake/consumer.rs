@@ -129,8 +129,8 @@ impl FakeConsumer {
         };
         let gone: Vec<Assigned> = partitions.iter().map(assigned).collect();
         handler.revoked(&gone, lost);
-        if !lost {
-            self.commit_what_is_stored();
+        if !lost && !self.cluster.state.borrow().leaves_lost {
+            self.commit_what_is_stored(|_| true);
         }
         for partition in partitions {
             self.positions.borrow_mut().remove(&partition);
@@ -138,9 +138,11 @@ impl FakeConsumer {
         }
     }
 
-    fn commit_what_is_stored(&self) {
+    fn commit_what_is_stored(&self, selected: impl Fn(&Commit) -> bool) {
         let stored: Vec<Commit> = std::mem::take(&mut *self.stored.borrow_mut()).into_values().collect();
-        let _ = self.commit_all(&stored);
+        let (selected, rest): (Vec<_>, Vec<_>) = stored.into_iter().partition(selected);
+        let _ = self.commit_all(&selected);
+        self.stored.borrow_mut().extend(rest.into_iter().map(|commit| (commit.partition.clone(), commit)));
     }
 
     /// The topics that were subscribed to become partitions.
@@ -330,7 +332,10 @@ impl ConsumerClient for FakeConsumer {
     fn commit_stored(&self, _: Duration) -> Result<(), Code> {
         self.note("commit_stored", []);
         self.cluster.answer(Question::Commit)?;
-        self.commit_what_is_stored();
+        // As librdkafka: what is not past the committed offset waits until the partition goes.
+        self.commit_what_is_stored(|Commit { partition, offset, .. }| {
+            self.cluster.committed(&partition.topic, partition.partition).is_none_or(|at| at < *offset)
+        });
         Ok(())
     }
 
@@ -397,12 +402,19 @@ impl ConsumerClient for FakeConsumer {
 
     fn close(&self, timeout: Duration, handler: &mut dyn Rebalance) -> Departure {
         self.note("close", []);
-        let held = self.cluster.state.borrow().joins_held;
+        let (held, is_lost) = {
+            let state = self.cluster.state.borrow();
+            (state.joins_held, state.leaves_lost)
+        };
         let all: Vec<TopicPartition> = self.positions.borrow().keys().cloned().collect();
         if !all.is_empty() {
             self.revoke(all, false, handler);
         }
         self.cluster.clock.sleep(held.min(timeout));
-        if held > timeout { Departure::Unknown { session: Some(SESSION) } } else { Departure::Known }
+        if held > timeout || is_lost {
+            Departure::Unknown { session: Some(SESSION) }
+        } else {
+            Departure::Known
+        }
     }
 }

@@ -117,6 +117,8 @@ struct State {
     members: usize,
     /// How long another member holds up the rebalance in which a consumer leaves.
     joins_held: Duration,
+    /// What a consumer commits as it leaves does not arrive, and its close is not answered.
+    leaves_lost: bool,
     script: VecDeque<Step>,
     refusals: BTreeMap<Question, VecDeque<Code>>,
     /// How often each question was asked.
@@ -270,6 +272,11 @@ impl Cluster {
     /// Has another member of the group hold up its rebalances for so long.
     pub(crate) fn hold_joins(&self, lasts: Duration) {
         self.state.borrow_mut().joins_held = lasts;
+    }
+
+    /// Has the coordinator be away when a consumer leaves: what it commits then is lost.
+    pub(crate) fn lose_leaves(&self) {
+        self.state.borrow_mut().leaves_lost = true;
     }
 
     /// Gives a topic a configuration.

@@ -177,6 +177,45 @@ fn what_the_last_commit_could_not_say_is_counted_at_the_end() {
     assert!(worker.said().contains("3 done records will run again"), "{}", worker.said());
 }
 
+/// A worker that has committed that the second of six records is done, does the third, and ends while the
+/// coordinator is away as it leaves, and refuses so many commits before. The first is the one that is not waited for.
+fn cut_short(cluster: &Cluster, consumer: &FakeConsumer, refused: usize) -> Worker {
+    let worker = Worker::with(Flags { ending: Some(Duration::from_millis(56)), ..Flags::default() });
+    let mut poller = worker.poller(consumer, Start::Beginning, None);
+    poller.poll(Duration::ZERO, 500);
+    let jobs = worker.jobs();
+    worker.shared.ledger().finish(jobs[1].ticket, Outcome::Resolved);
+    poller.update_client();
+    consumer.commit_stored(Duration::ZERO).unwrap();
+    assert_eq!(cluster.metadata_of("orders", 0), "kq1::0:0:bAg");
+    worker.shared.ledger().finish(jobs[2].ticket, Outcome::Resolved);
+    cluster.lose_leaves();
+    cluster.hold_answers(true);
+    cluster.refuse(Question::Commit, vec![Code::RebalanceInProgress; refused]);
+    worker.shared.stop(StopReason::Signal(15));
+    ending::end(&mut poller, StopReason::Signal(15), false).unwrap();
+    worker
+}
+
+#[test]
+fn what_is_done_beyond_an_offset_that_stays_is_committed_before_the_group_is_left() {
+    let (cluster, consumer) = subscribed();
+    let mut worker = cut_short(&cluster, &consumer, 1);
+    assert_eq!(
+        (cluster.committed("orders", 0), &*cluster.metadata_of("orders", 0)),
+        (Some(0), "kq1::0:0:bBg")
+    );
+    assert!(!worker.said().contains("will run again"), "{}", worker.said());
+}
+
+#[test]
+fn what_was_left_to_a_departure_that_is_not_answered_is_counted_at_the_end() {
+    let (cluster, consumer) = subscribed();
+    let mut worker = cut_short(&cluster, &consumer, 2);
+    assert_eq!(cluster.metadata_of("orders", 0), "kq1::0:0:bAg");
+    assert!(worker.said().contains("2 done records will run again"), "{}", worker.said());
+}
+
 #[test]
 fn what_is_not_of_this_commit_is_not_taken_for_done() {
     let all: Vec<i64> = (0..6).collect();
