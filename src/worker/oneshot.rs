@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::completion::Attempt;
 use super::environment;
-use super::ledger::Job;
+use super::ledger::{Job, Ticket};
 use super::policy::{Ended, Policy};
 use super::shared::Shared;
 use super::stdin::Input;
@@ -42,7 +42,7 @@ impl Runner {
     pub(super) fn run(&self, job: &Job, shared: &Shared) -> Run {
         let started = Instant::now();
         let mut scratch = Scratch::default();
-        let decoded = self.decoded(&job.record, &mut scratch, shared);
+        let decoded = self.decoded(job.ticket, &job.record, &mut scratch, shared);
         let (input, form) = (self.input.of_record(&job.record, &decoded), decoded.form);
         let finished = self.run_process(job, &input, form, shared);
         Run { attempt: self.attempt(finished, started.elapsed()), form }
@@ -90,15 +90,18 @@ impl Runner {
         }
     }
 
-    /// The value as the command gets it. One that can't be decompressed is counted.
+    /// The value as the command gets it. One that can't be decompressed is counted, once for its record.
     pub(super) fn decoded<'a>(
         &self,
+        ticket: Ticket,
         record: &'a Record,
         scratch: &'a mut Scratch,
         shared: &Shared,
     ) -> Decoded<'a> {
         let decoded = self.decoder.decode_owned(record, scratch);
-        if let Some(why) = &decoded.failure {
+        if let Some(why) = &decoded.failure
+            && shared.ledger().note_undecoded(ticket)
+        {
             shared.tally.undecoded.fetch_add(1, Relaxed);
             shared.log.error(format_args!("{}: {why}; passed on as it is", record.place()));
         }
@@ -157,7 +160,59 @@ pub(super) fn not_started(why: String, e: &io::Error) -> Ended {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
+    use crate::descriptors::OwnDescriptors;
+    use crate::process::{Groups, Program};
+    use crate::record::TopicPartition;
+    use crate::record::decode::CONTENT_ENCODING;
+    use crate::terminal::notes::Log;
+    use crate::worker::batch::Batching;
+    use crate::worker::lanes::Order;
+    use crate::worker::ledger::{Capacity, Ledger, Outcome};
+    use crate::worker::policy::{OnFailure, Retries};
+
+    const BATCHING: Batching = Batching { records: 9, bytes: 1 << 20, wait: Duration::ZERO };
+
+    #[test]
+    fn a_value_that_cannot_be_decoded_is_counted_once_however_often_its_record_runs() {
+        let limits = Capacity { jobs: 4, max_span: 9, queue_len: 9, queue_bytes: 1 << 20, count: None };
+        let mut ledger = Ledger::new(Order::Key, limits).in_batches(BATCHING);
+        ledger.assign(&TopicPartition::new("orders", 0), Some(0), None);
+        for offset in 0..2 {
+            let headers = vec![(CONTENT_ENCODING.to_vec(), Some(b"snappy".to_vec()))];
+            let value = Some(b"no block of snappy".to_vec());
+            let record = Record { topic: "orders".into(), offset, value, headers, ..Record::default() };
+            record.with_ref(|record| ledger.receive(record));
+        }
+        let shared =
+            Shared::new(ledger, Groups::default(), Log::default().to_file(tempfile::tempfile().unwrap()));
+        let program = Program::shell(OsStr::new("true"));
+        let runner = Runner {
+            launcher: Launcher::new(program, Variables::new(), OwnDescriptors::from_now_on()).unwrap(),
+            limits: TimeLimits { timeout: None, grace: Duration::ZERO, slow: Duration::MAX },
+            policy: Policy {
+                exit_map: "3=skip".parse().unwrap(),
+                retries: Retries::Count(1),
+                on_failure: OnFailure::Stop,
+            },
+            decoder: Decoder::default(),
+            input: Input::Json,
+        };
+        let (start, mut input) = (Instant::now(), Vec::new());
+        for attempt in 0..3 {
+            let now = start + Duration::from_secs(attempt);
+            let batch = shared.ledger().next_batch(now).unwrap();
+            for part in [&batch[..], &batch[..1], &batch[1..]] {
+                runner.write_batch(part, &mut input, &shared).unwrap_or_else(|at| panic!("{at}"));
+            }
+            assert_eq!(shared.tally.undecoded.load(Relaxed), 2);
+            let tickets: Vec<Ticket> = batch.iter().map(|job| job.ticket).collect();
+            shared.ledger().finish_all(&tickets, Outcome::Again(now));
+            shared.ledger().end_batch(tickets[0].epoch);
+        }
+    }
 
     #[test]
     fn what_a_program_lacks_is_told_from_what_the_machine_lacks() {

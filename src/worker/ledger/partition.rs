@@ -22,6 +22,8 @@ pub(super) struct Item {
     pub(super) since: Option<Instant>,
     /// Its command failed when it was alone in a batch: it is tried again alone.
     pub(super) is_alone: bool,
+    /// Its value could not be decoded for its command, which was said and counted.
+    pub(super) is_undecoded: bool,
     /// It does not run before, where it was to wait when it came.
     pub(super) due: Option<Instant>,
 }
@@ -29,7 +31,7 @@ pub(super) struct Item {
 impl Item {
     /// A record that has not run.
     pub(super) fn new(record: Arc<Record>, since: Option<Instant>) -> Self {
-        Self { record, tried: None, since, is_alone: false, due: None }
+        Self { record, tried: None, since, is_alone: false, is_undecoded: false, due: None }
     }
 }
 

@@ -39,6 +39,14 @@ impl Ledger {
         }
     }
 
+    /// The value of a record that runs could not be decoded. Says whether that is new: each attempt at it, and each
+    /// batch that it is in, finds it again.
+    pub(crate) fn note_undecoded(&mut self, ticket: Ticket) -> bool {
+        let partition = self.partitions.get_mut(&ticket.epoch);
+        let running = partition.and_then(|of| of.running.get_mut(&ticket.offset));
+        running.is_some_and(|running| !std::mem::replace(&mut running.item.is_undecoded, true))
+    }
+
     /// An attempt at a record found that the command can't be run. Gives since when each one did.
     pub(crate) fn miss(&mut self, ticket: Ticket, now: Instant) -> Instant {
         let Some(partition) = self.partitions.get_mut(&ticket.epoch) else { return now };

@@ -26,7 +26,7 @@ impl Runner {
         input.clear();
         let mut scratch = Scratch::default();
         for (at, job) in batch.iter().enumerate() {
-            let decoded = self.decoded(&job.record, &mut scratch, shared);
+            let decoded = self.decoded(job.ticket, &job.record, &mut scratch, shared);
             if let Err(HoldsDelimiter) = self.input.append(&job.record, &decoded, input) {
                 return Err(at);
             }

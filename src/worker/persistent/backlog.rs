@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::deaths::Deaths;
 use super::in_flight::InFlight;
 use crate::record::Record;
-use crate::worker::ledger::Job;
+use crate::worker::ledger::{Job, Ticket};
 use crate::worker::policy::Ended;
 
 /// A record for a process.
@@ -21,6 +21,7 @@ pub(super) struct Given {
 /// What is handed over to a process.
 pub(super) struct Handover {
     pub id: u64,
+    pub ticket: Ticket,
     pub attempt: u32,
     pub record: Arc<Record>,
 }
@@ -115,8 +116,8 @@ impl Backlog {
         let is_suspect = suspect.is_some();
         let job = suspect.or_else(|| self.waiting.pop_front())?;
         self.is_suspect_in_flight = is_suspect;
-        let (record, attempt) = (Arc::clone(&job.record), job.attempt);
-        Some(Handover { id: self.in_flight.push(job, now), attempt, record })
+        let (record, ticket, attempt) = (Arc::clone(&job.record), job.ticket, job.attempt);
+        Some(Handover { id: self.in_flight.push(job, now), ticket, attempt, record })
     }
 
     /// A record was answered: gives it, and how long it took. `None` where it is not in flight.
@@ -179,7 +180,6 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::ledger::Ticket;
     use crate::worker::persistent::deaths::MOST;
     use proptest::prelude::*;
 

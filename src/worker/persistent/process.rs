@@ -141,9 +141,9 @@ impl Process {
 
     /// Hands a record over: it is written as the process reads.
     pub(super) fn send(&mut self, handover: &Handover, around: &Surroundings) {
-        let Handover { id, attempt, record } = handover;
+        let Handover { id, ticket, attempt, record } = handover;
         let mut scratch = Scratch::default();
-        let decoded = around.runner.decoded(record, &mut scratch, &around.shared);
+        let decoded = around.runner.decoded(*ticket, record, &mut scratch, &around.shared);
         record.with_ref(|shown| {
             let headers = decoded.form.headers(shown.headers);
             let shown = RecordRef { value: decoded.value, headers: &headers, ..shown };
