@@ -9,11 +9,19 @@ use std::ffi::c_int;
 use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Has the runtime wait until this descriptor is readable, which nothing else reads.
+pub(crate) fn await_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: it owns the descriptor, which so stays open, and the same, until it is deregistered.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
+}
 
 /// Marks the file descriptors in this range so that exec closes them. Where the kernel can't do that
 /// (before Linux 5.11, and other systems) a command inherits them, and does not use them.

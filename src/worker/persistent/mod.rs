@@ -7,6 +7,7 @@
 mod answers;
 mod backlog;
 mod deaths;
+mod exit;
 mod in_flight;
 mod process;
 mod slot;

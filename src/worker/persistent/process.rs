@@ -5,12 +5,14 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
+use rustix::process::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _, Interest};
 use tokio::net::unix::pipe::Sender;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::Surroundings;
 use super::backlog::Handover;
+use super::exit::Exit;
 use crate::process::children::{self, Own};
 use crate::process::{Group, Lines, Owners, PIPES_AFTER_END, Program};
 use crate::record::RecordRef;
@@ -60,9 +62,13 @@ impl fmt::Display for Pipe {
 
 /// A process that runs.
 pub(super) struct Process {
+    /// Until it is reaped. It is dropped before `child` is, which reaps it.
+    group: Option<Group>,
+    /// Whether it was signalled from outside, as it was known when it was reaped.
+    was_signalled: bool,
     child: Child,
+    exit: Exit,
     _own: Own,
-    pub group: Group,
     stdin: Option<Sender>,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
@@ -90,7 +96,8 @@ pub(super) struct Process {
 
 /// What a process did, from [`Process::turn`].
 pub(super) enum Event {
-    Ended(io::Result<ExitStatus>),
+    /// It has ended, and is to be [finished](Process::finish) and [reaped](Process::reap).
+    Ended,
     /// It wrote to stdout: see [`Process::take_lines`].
     Wrote,
     /// Something else that moves it on.
@@ -107,13 +114,17 @@ impl Process {
         let spawn = || command.kill_on_drop(true).spawn().map_err(|e| runner.launcher.explain(e));
         let (mut child, own) = children::start(spawn, pid)?;
         let pid = pid(&child);
+        let group = around.shared.groups.add_shared(pid, owners);
+        let number = Pid::from_raw(pid).ok_or_else(|| io::Error::other("a process without a number"))?;
         Ok(Self {
+            group: Some(group),
+            was_signalled: false,
+            exit: Exit::of(number),
             stdin: child.stdin.take().map(to_sender).transpose()?,
             stdout: child.stdout.take(),
             stderr: child.stderr.take(),
             child,
             _own: own,
-            group: around.shared.groups.add_shared(pid, owners),
             unwritten: Vec::new(),
             is_last_input: false,
             is_repeat_noted: false,
@@ -173,7 +184,9 @@ impl Process {
     /// Sends TERM for this reason; KILL follows after the grace.
     pub(super) fn terminate(&mut self, reason: Ended) {
         self.reason = Some(reason);
-        self.group.terminate();
+        if let Some(group) = &self.group {
+            group.terminate();
+        }
         self.was_terminated();
     }
 
@@ -218,7 +231,9 @@ impl Process {
                 self.terminate(Ended::Again(format!("it closed its {closed}")));
             }
             Phase::Terminated { .. } => {
-                self.group.kill();
+                if let Some(group) = &self.group {
+                    group.kill();
+                }
                 self.phase = Phase::Killed;
             }
             Phase::Working | Phase::Killed => {}
@@ -228,7 +243,7 @@ impl Process {
     /// Waits until its pipes can be moved on or it has ended, and does it. Nothing is lost where this is dropped.
     pub(super) async fn turn(&mut self) -> Event {
         tokio::select! {
-            status = self.child.wait() => Event::Ended(status),
+            () = self.exit.come() => Event::Ended,
             written = write(self.stdin.as_ref(), &self.unwritten), if !self.unwritten.is_empty() => {
                 if let Ok(n) = written {
                     self.unwritten.drain(..n);
@@ -295,6 +310,8 @@ impl Process {
     }
 
     /// It has ended: reads what it wrote before, and kills what it left behind. Gives the end of its stderr.
+    ///
+    /// It is not reaped yet, so no other process has its number, which is that of the group that is killed.
     pub(super) async fn finish(&mut self) -> Vec<u8> {
         let Self { stdout, stderr, unread, heard, said, log, name, .. } = self;
         let rest_of_stdout = async {
@@ -313,7 +330,9 @@ impl Process {
             tokio::time::timeout(PIPES_AFTER_END, rest_of_stdout),
             tokio::time::timeout(PIPES_AFTER_END, rest_of_stderr),
         );
-        self.group.sweep();
+        if let Some(group) = &self.group {
+            group.sweep();
+        }
         if self.unread.last().is_some_and(|&last| last != b'\n') {
             // A last line without a newline is a line.
             self.unread.push(b'\n');
@@ -321,6 +340,18 @@ impl Process {
         let mut said = std::mem::take(&mut self.said);
         said.finish(|line| self.pass_on(line));
         said.tail
+    }
+
+    /// Gives its number back to the system, once nothing signals it any more. Gives how it ended.
+    pub(super) async fn reap(&mut self) -> io::Result<ExitStatus> {
+        self.was_signalled = self.was_signalled();
+        self.group = None;
+        self.child.wait().await
+    }
+
+    /// Whether it was sent TERM or KILL through [`Groups`](crate::process::Groups).
+    pub(super) fn was_signalled(&self) -> bool {
+        self.group.as_ref().map_or(self.was_signalled, Group::was_signalled)
     }
 }
 

@@ -154,7 +154,7 @@ impl Slot {
         self.backlog.process_started();
         self.timing.start = self.around.common.starts.lock().next();
         self.started_at = Instant::now();
-        let status = loop {
+        loop {
             self.hand_over(&mut process).await;
             if process.is_input_ended()
                 && self.backlog.in_flight.is_empty()
@@ -163,7 +163,7 @@ impl Slot {
                 process.await_end(Pipe::Stdin);
             }
             match self.turn(&mut process).await {
-                Turn::Process(Event::Ended(status)) => break status,
+                Turn::Process(Event::Ended) => break,
                 Turn::Process(Event::Moved) => {}
                 Turn::Process(Event::Wrote) => self.read_answers(&mut process).await,
                 Turn::Process(Event::Closed(pipe)) => process.await_end(pipe),
@@ -175,10 +175,11 @@ impl Slot {
                 Turn::Recalled => self.recall_from(&mut process).await,
                 Turn::Due => self.press(&mut process),
             }
-        };
+        }
         let stderr = process.finish().await;
         // What it wrote before its end still counts.
         self.take_lines(&mut process).await;
+        let status = process.reap().await;
         self.bury(&mut process, status, stderr).await;
     }
 
@@ -200,7 +201,7 @@ impl Slot {
     /// Gives back what may not be started any more; the process itself may have been terminated.
     async fn recall_from(&mut self, process: &mut Process) {
         self.recall().await;
-        if process.group.was_signalled() {
+        if process.was_signalled() {
             process.was_terminated();
         }
     }
@@ -394,7 +395,7 @@ impl Slot {
             .shared
             .log
             .verbose(1, format_args!("{}: {how}, with {open} records in flight", process.name));
-        if process.group.was_signalled() || self.is_stopping() {
+        if process.was_signalled() || self.is_stopping() {
             // No record caused it: what may still be started is started again, the rest is given back.
             self.backlog.terminated();
             return self.recall().await;
