@@ -13,6 +13,12 @@ pub(super) struct Filtering {
 }
 
 impl Filtering {
+    /// Whether values are looked at, which takes long enough for others to wait for: each is decompressed, and
+    /// searched.
+    pub(super) fn looks_at_values(&self) -> bool {
+        self.filter.grep.is_some()
+    }
+
     /// Whether the command runs for this record.
     pub(super) fn lets_through(&mut self, record: &RecordRef<'_>) -> bool {
         if !self.filter.takes_record(record) {

@@ -169,15 +169,28 @@ impl<'a, C: ConsumerClient> Poller<'a, C> {
         let (shared, filtering, came) = (&self.shared, &mut self.filtering, &mut self.came);
         let delay =
             self.delay.map(|delay| (delay, self.rebalancer.clock.now(), self.rebalancer.clock.now_ms()));
-        let mut ledger = shared.ledger();
-        ledger.see_time(Instant::now());
+        shared.ledger().see_time(Instant::now());
+        // What starts commands waits for the ledger: it is held for all records at once only where each takes
+        // next to no time.
+        let mut held = if filtering.looks_at_values() { None } else { Some(shared.ledger()) };
         let _ = batch.for_each(true, |event| {
+            let passes = match &event {
+                Event::Record(record) => filtering.lets_through(record),
+                Event::End { .. } | Event::Error { .. } => true,
+            };
+            let mut briefly;
+            let ledger = if let Some(held) = &mut held {
+                held
+            } else {
+                briefly = shared.ledger();
+                &mut briefly
+            };
             match event {
                 Event::Record(record) => {
                     *came = true;
                     let left =
                         delay.and_then(|(delay, now, now_ms)| Some(now + delay.left(&record, now_ms)?));
-                    if !filtering.lets_through(&record) {
+                    if !passes {
                         ledger.pass(&record);
                     } else if let Some(due) = left {
                         ledger.receive_delayed(record, due);
