@@ -108,14 +108,32 @@ impl Threads {
             let mut run = runner.run(&job, shared);
             let printed = self.print(&job.record, &mut run);
             if let Some(letter) = resolver.ran(job, &run.attempt, printed, Instant::now()) {
-                let (job, outcome) = self.runtime.block_on(self.dispatcher.send(letter));
-                resolver.sent(&job, outcome);
+                self.send(letter);
             }
             shared.notify_completed();
             if resolver.could_not_run(&run.attempt.ended) {
                 // Whatever is lacking, the next record lacks it too.
                 std::thread::sleep(START_PAUSE);
             }
+        }
+    }
+
+    /// Sends a dead letter, and waits until it is acknowledged; one of a pause leaves this thread to the next probe.
+    fn send(self: &Arc<Self>, letter: Undelivered) {
+        let is_of_a_pause = self.dispatcher.shared.ledger().outage.given_up() == Some(letter.job.ticket);
+        let threads = Arc::clone(self);
+        let send = async move {
+            let Dispatcher { shared, resolver, .. } = &threads.dispatcher;
+            let (job, outcome) = threads.dispatcher.send(letter).await;
+            resolver.sent(&job, outcome);
+            shared.notify_completed();
+            // Its lane may go on.
+            shared.wake();
+        };
+        if is_of_a_pause {
+            self.runtime.spawn(send);
+        } else {
+            self.runtime.block_on(send);
         }
     }
 

@@ -238,7 +238,7 @@ impl Ledger {
     /// Whether a command could be started, were there something to run.
     pub(super) fn has_free_commands(&self) -> bool {
         match &self.batches {
-            None => self.running < self.limits.jobs,
+            None => self.commands() < self.limits.jobs,
             // A partition whose batch runs has nothing to give, however much is there: then nothing starves.
             Some(batches) => batches.running == 0,
         }

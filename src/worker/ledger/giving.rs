@@ -11,7 +11,7 @@ use crate::worker::lanes::Lane;
 impl Ledger {
     /// The next record to run, if one may run now.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Job> {
-        if self.stopped || self.running >= self.limits.jobs {
+        if self.stopped || self.commands() >= self.limits.jobs {
             return None;
         }
         if self.outage.pause_number().is_some() {
@@ -82,7 +82,7 @@ impl Ledger {
 
     /// Whether as many commands run as may.
     pub(super) fn are_all_busy(&self) -> bool {
-        self.batches.as_ref().map_or(self.running, Batches::running) >= self.limits.jobs
+        self.batches.as_ref().map_or_else(|| self.commands(), Batches::running) >= self.limits.jobs
     }
 
     /// When the next retry is due, or the next probe of an outage. `None` while as many run as may.

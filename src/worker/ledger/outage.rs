@@ -69,6 +69,9 @@ pub(crate) struct Outage {
     in_a_row: u32,
     has_succeeded: bool,
     pause: Option<Pause>,
+    /// The record that `--on-failure` was left to last in a pause: its dead letter may be under way for long,
+    /// also when that is over.
+    given_up: Option<Ticket>,
     /// Pauses that have begun.
     pauses: u64,
     /// Of those that are over.
@@ -82,8 +85,6 @@ struct Pause {
     failed_probes: u32,
     /// Those that are under way, the youngest last.
     probes: Vec<Probe>,
-    /// The one that `--on-failure` was left to last: its dead letter may be under way for long.
-    given_up: Option<Ticket>,
     /// Whether the last probe was at a record that had not failed before.
     was_fresh: bool,
     /// When a record was given up last, at first when the pause began.
@@ -114,6 +115,7 @@ impl Outage {
             in_a_row: 0,
             has_succeeded: false,
             pause: None,
+            given_up: None,
             pauses: 0,
             paused: Duration::ZERO,
         }
@@ -147,7 +149,7 @@ impl Outage {
             let Some(at) = pause.probe(ticket).filter(|_| is_due) else { return Fate::Keep };
             // It is no probe any more: what it waits for now is the dead letters' topic.
             pause.probes.remove(at);
-            (pause.gave_up, pause.given_up) = (now, Some(ticket));
+            (pause.gave_up, self.given_up) = (now, Some(ticket));
             return Fate::Policy;
         }
         if why == GivenUp::BadData {
@@ -184,7 +186,6 @@ impl Outage {
             next_probe: now + self.backoff.delay(0, || random),
             failed_probes: 0,
             probes: Vec::new(),
-            given_up: None,
             was_fresh: false,
             gave_up: now,
         });
@@ -213,9 +214,9 @@ impl Outage {
         self.pause.as_ref().is_some_and(|pause| pause.probe(ticket).is_some())
     }
 
-    /// The record that was given up last, in the pause that lasts.
+    /// The record that was given up last in a pause.
     pub(crate) fn given_up(&self) -> Option<Ticket> {
-        self.pause.as_ref()?.given_up
+        self.given_up
     }
 
     /// When the next probe may start, where it is paused; `runs` says which records still run.

@@ -41,6 +41,17 @@ impl Ledger {
         self.outage.probe_started(ticket, is_fresh, now, runs);
     }
 
+    /// Whether the dead letter of a record that was given up in a pause is under way.
+    fn is_giving_up(&self) -> bool {
+        self.outage.given_up().is_some_and(|last| self.is_live(last))
+    }
+
+    /// How many records have a command, where each has one of its own. That of a dead letter of a pause is free:
+    /// with one command in all, none would be left to find out that the outage is over.
+    pub(super) fn commands(&self) -> usize {
+        self.running - usize::from(self.is_giving_up())
+    }
+
     /// A record failed for good. `random` is from 0 up to 1.
     ///
     /// While it is paused, no other is given up before the dead letter of the last one has left: what holds
@@ -52,7 +63,7 @@ impl Ledger {
         now: Instant,
         random: f64,
     ) -> Fate {
-        if self.outage.given_up().is_some_and(|last| self.is_live(last)) {
+        if self.outage.pause_number().is_some() && self.is_giving_up() {
             return Fate::Keep;
         }
         self.outage.failed_for_good(ticket, why, now, random)

@@ -192,6 +192,29 @@ fn a_dead_letter_that_does_not_leave_keeps_no_probe_from_being_tried() {
 }
 
 #[test]
+fn a_dead_letter_that_a_pause_lets_leave_takes_no_place_of_a_command() {
+    let mut worker = Worker::new(OnFailure::Dlq, 20);
+    let hang: Vec<Job> = (0..7).map(|_| worker.job(1)).collect(); // One command is left.
+    for _ in 0..3 {
+        let job = worker.job(2);
+        worker.give_up(job, Ended::Exit(1));
+    }
+    worker.now += SECOND;
+    let letter = loop {
+        let job = probe(&mut worker);
+        if let Some(letter) = worker.end(job, Ended::Exit(1)) {
+            break letter;
+        }
+    };
+    let job = probe(&mut worker);
+    worker.end(job, Ended::Exit(0));
+    assert!(!worker.is_paused());
+    assert!(worker.next().is_some() && worker.next().is_none(), "nor does it once the pause is over");
+    worker.resolver.sent(&letter.job, Ok(()));
+    assert_eq!((worker.running(), hang.len()), (8, 7));
+}
+
+#[test]
 fn a_probe_that_hangs_holds_the_next_one_back_for_the_longest_backoff() {
     let mut worker = paused(OnFailure::Dlq, 9, |failing| failing.backoff = "1s..20s".parse().unwrap());
     let hangs = probe(&mut worker);
