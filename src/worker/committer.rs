@@ -1,10 +1,14 @@
-//! How the worker's commits are sent: stored for the client's own, and by themselves where only the metadata
-//! is new.
+//! How the worker's commits are sent: one at a time, of partitions that this member holds.
 //!
-//! The client commits by itself only what is past the committed offset. So a set of done records that grows
-//! beyond an open one would never leave. It is sent as an explicit commit: of partitions that this member
-//! holds, one at a time, and never while the group rebalances, since a broker does not check who owns what.
+//! All is stored too: the client commits by itself what is stored of partitions that go, and at no other time. Its own
+//! timer would send one commit after the other without waiting for answers. Where the coordinator is away, those that
+//! failed are sent again after later ones that did not, and the group's offsets go back
+//! (`rd_kafka_cgrp_defer_offset_commit`, 2.12.1).
+//!
+//! What is done beyond an offset that stays is not sent while the group rebalances: a broker does not check who owns
+//! what.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::ledger::{Commits, Pace};
@@ -28,9 +32,12 @@ pub(super) enum Leaving {
 pub(super) struct Committer {
     interval: Duration,
     protocol: GroupProtocol,
-    /// When metadata was sent alone last.
+    /// When a commit was sent last.
     sent: Option<Instant>,
-    is_under_way: bool,
+    /// What was stored since then, the last of each partition.
+    unsent: BTreeMap<TopicPartition, Commit>,
+    /// The commit whose answer has not come, as far as its partitions are still held.
+    under_way: Option<Vec<Commit>>,
     /// Partitions were revoked, and the next assignment has not come: what is sent now is of a generation
     /// that may be over.
     is_moving: bool,
@@ -41,7 +48,15 @@ pub(super) struct Committer {
 impl Committer {
     /// Commits so often.
     pub(super) fn new(interval: Duration, protocol: GroupProtocol) -> Self {
-        Self { interval, protocol, sent: None, is_under_way: false, is_moving: false, taken: 0 }
+        Self {
+            interval,
+            protocol,
+            sent: None,
+            unsent: BTreeMap::new(),
+            under_way: None,
+            is_moving: false,
+            taken: 0,
+        }
     }
 
     /// How often it commits.
@@ -54,27 +69,52 @@ impl Committer {
         self.is_moving = false;
     }
 
-    /// The group takes partitions. The brokers' own protocol needs no other assignment after that.
-    pub(super) fn revoked(&mut self) {
+    /// The group takes partitions, of which nothing is sent from here on. The brokers' own protocol needs no other
+    /// assignment after that.
+    pub(super) fn revoked(&mut self, names: &[TopicPartition]) {
         self.is_moving = self.protocol == GroupProtocol::Classic;
+        self.leave_out(names);
+    }
+
+    /// Sends nothing of these partitions any more.
+    fn leave_out(&mut self, names: &[TopicPartition]) {
+        self.unsent.retain(|name, _| !names.contains(name));
+        if let Some(commits) = &mut self.under_way {
+            commits.retain(|commit| !names.contains(&commit.partition));
+        }
     }
 
     /// Commits what is due.
     pub(super) fn step(&mut self, consumer: &impl ConsumerClient, shared: &Shared, now: Instant) {
         self.hear(consumer, shared);
         let is_due = self.sent.is_none_or(|sent| now.saturating_duration_since(sent) >= self.interval);
-        let may_commit = is_due && !self.is_under_way && !self.is_moving;
-        let pace = Pace::Every { interval: self.interval, now, may_commit };
-        let Commits { store, metadata_alone } = shared.ledger().commits(pace);
+        let may_send = is_due && self.under_way.is_none();
+        let pace = Pace::Every { interval: self.interval, now, may_commit: may_send && !self.is_moving };
+        let Commits { store, .. } = shared.ledger().commits(pace);
         self::store(consumer, shared, &store);
-        let alone = &store[store.len() - metadata_alone..];
-        if alone.is_empty() {
+        self.unsent.extend(store.into_iter().map(|commit| (commit.partition.clone(), commit)));
+        if !may_send || self.unsent.is_empty() {
             return;
         }
         self.sent = Some(now);
-        match consumer.begin_commit(alone) {
-            Ok(()) => self.is_under_way = true,
-            Err(code) => missed(shared, code),
+        let commits: Vec<Commit> = std::mem::take(&mut self.unsent).into_values().collect();
+        match consumer.begin_commit(&commits) {
+            Ok(()) => self.under_way = Some(commits),
+            Err(code) => self.missed(shared, commits, code),
+        }
+    }
+
+    /// A commit did not arrive. The next one takes it along.
+    fn missed(&mut self, shared: &Shared, commits: Vec<Commit>, code: Code) {
+        shared.log.verbose(1, format_args!("commit: {code}"));
+        self.send_again(commits);
+        shared.ledger().send_again();
+    }
+
+    /// Sends these again, but for partitions of which something later is to be sent.
+    fn send_again(&mut self, commits: Vec<Commit>) {
+        for commit in commits {
+            self.unsent.entry(commit.partition.clone()).or_insert(commit);
         }
     }
 
@@ -95,6 +135,7 @@ impl Committer {
         self.hear(consumer, shared);
         let Commits { store, metadata_alone } = shared.ledger().commits(Pace::Last(names));
         self::store(consumer, shared, &store);
+        self.leave_out(names);
         let (further, alone) = store.split_at(store.len() - metadata_alone);
         let length = |commit: &Commit| commit.metadata.as_ref().map_or(0, String::len);
         let commits_alone = leaving == Leaving::Worker && !self.is_moving;
@@ -130,14 +171,18 @@ impl Committer {
 
     /// Takes note of what the broker answered.
     fn hear(&mut self, consumer: &impl ConsumerClient, shared: &Shared) {
-        if self.is_under_way
+        if self.under_way.is_some()
             && let Some(answer) = consumer.commit_answer()
         {
-            self.is_under_way = false;
+            let mut commits = self.under_way.take().unwrap_or_default();
             match answer {
                 Ok(()) => {}
-                Err(Code::OffsetMetadataTooLarge) => refused(shared),
-                Err(code) => missed(shared, code),
+                Err(Code::OffsetMetadataTooLarge) => {
+                    refused(shared);
+                    commits.retain(|commit| commit.metadata.is_none());
+                    self.send_again(commits);
+                }
+                Err(code) => self.missed(shared, commits, code),
             }
         }
         let verdict = consumer.metadata_verdict();
@@ -146,12 +191,6 @@ impl Committer {
             refused(shared);
         }
     }
-}
-
-/// A commit did not arrive. The next one takes it along.
-fn missed(shared: &Shared, code: Code) {
-    shared.log.verbose(1, format_args!("commit: {code}"));
-    shared.ledger().send_again();
 }
 
 /// The broker refused metadata for its length, and the offset with it.

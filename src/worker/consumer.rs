@@ -45,7 +45,8 @@ pub(super) fn properties(reading: &Reading, mode: Mode, config: &Config) -> anyh
         Mode::Persistent { .. } | Mode::Batch(_) => Fetching::ForPersistent,
     };
     let mut client = properties::of(Some(member), fetching, reading.isolation, config)?;
-    client.set("auto.commit.interval.ms", reading.commit_interval.as_millis().to_string());
+    // The worker sends its commits by itself; the client commits what is stored when partitions go.
+    client.set("auto.commit.interval.ms", "86400000".to_owned());
     Ok(client)
 }
 

@@ -151,8 +151,8 @@ impl<C: ConsumerClient> Rebalance for Rebalancer<'_, C> {
 
     fn revoked(&mut self, partitions: &[Assigned], lost: bool) {
         self.joining.revoked(self.clock.now());
-        self.committer.revoked();
         let names = names(partitions);
+        self.committer.revoked(&names);
         if names.is_empty() {
             return;
         }

@@ -73,7 +73,7 @@ fn what_is_done_past_an_open_record_does_not_run_again_after_a_stop() {
 }
 
 #[test]
-fn what_changed_under_an_offset_that_stays_is_sent_by_itself_and_one_at_a_time() {
+fn commits_are_sent_by_interval_and_one_at_a_time() {
     let (cluster, consumer) = subscribed();
     let worker = Worker::new();
     let mut poller = worker.poller(&consumer, Start::Beginning, None);
@@ -82,10 +82,9 @@ fn what_changed_under_an_offset_that_stays_is_sent_by_itself_and_one_at_a_time()
     let finish = |job: &Job| worker.shared.ledger().finish(job.ticket, Outcome::Resolved);
     finish(&jobs[1]);
     poller.update_client();
-    assert_eq!(cluster.calls_of("begin_commit"), [""; 0], "the offset is new: the client commits it");
-    consumer.commit_stored(Duration::ZERO).unwrap();
+    assert_eq!(cluster.calls_of("begin_commit"), ["begin_commit orders[0]@0"]);
     assert_eq!(cluster.metadata_of("orders", 0), "kq1::0:0:bAg");
-    for (after, sent) in [(150, 0), (49, 0), (1, 1)] {
+    for (after, sent) in [(150, 1), (49, 1), (1, 2)] {
         finish(&jobs[2]);
         cluster.clock().sleep(Duration::from_millis(after));
         poller.update_client();
@@ -98,13 +97,13 @@ fn what_changed_under_an_offset_that_stays_is_sent_by_itself_and_one_at_a_time()
     cluster.clock().sleep(Duration::from_millis(1));
     cluster.refuse(Question::Commit, [Code::RebalanceInProgress]);
     poller.update_client();
-    assert_eq!(cluster.calls_of("begin_commit").len(), 2);
+    assert_eq!(cluster.calls_of("begin_commit").len(), 3);
     assert_eq!(cluster.metadata_of("orders", 0), "kq1::0:0:bBg");
     cluster.clock().sleep(Duration::from_millis(200));
     poller.update_client();
     assert_eq!(cluster.metadata_of("orders", 0), "kq1::0:0:bDg", "what did not arrive is sent again");
     finish(&worker.jobs()[0]);
-    for (is_held, sent) in [(true, 3), (true, 3), (false, 4)] {
+    for (is_held, sent) in [(true, 4), (true, 4), (false, 5)] {
         cluster.hold_answers(is_held);
         cluster.clock().sleep(Duration::from_secs(1));
         poller.update_client();
@@ -113,7 +112,36 @@ fn what_changed_under_an_offset_that_stays_is_sent_by_itself_and_one_at_a_time()
 }
 
 #[test]
-fn no_metadata_is_sent_by_itself_between_a_revoke_and_the_next_assignment() {
+fn no_offset_is_sent_while_the_answer_to_one_before_is_waited_for() {
+    let (cluster, consumer) = subscribed();
+    let worker = Worker::new();
+    let mut poller = worker.poller(&consumer, Start::Beginning, None);
+    poller.poll(Duration::ZERO, 500);
+    let jobs = worker.jobs();
+    let finish = |poller: &mut Poller<'_, _>, at: usize| {
+        worker.shared.ledger().finish(jobs[at].ticket, Outcome::Resolved);
+        cluster.clock().sleep(Duration::from_secs(1));
+        poller.update_client();
+        cluster.calls_of("begin_commit").last().cloned()
+    };
+    cluster.refuse(Question::Commit, [Code::CoordinatorNotAvailable]);
+    cluster.hold_answers(true);
+    let first = Some("begin_commit orders[0]@1".to_owned());
+    assert_eq!(finish(&mut poller, 0), first);
+    // The client may still send it: after a later one it would take the group back.
+    assert_eq!(finish(&mut poller, 1), first);
+    cluster.hold_answers(false);
+    assert_eq!(
+        finish(&mut poller, 2),
+        Some("begin_commit orders[0]@3".to_owned()),
+        "and not the one that failed"
+    );
+    assert_eq!(cluster.calls_of("begin_commit").len(), 2);
+    assert_eq!(cluster.committed("orders", 0), Some(3));
+}
+
+#[test]
+fn nothing_is_sent_of_a_partition_that_went_nor_metadata_alone_before_the_next_assignment() {
     let cluster = Cluster::new().with_topic("orders", 2);
     for partition in [0, 1] {
         cluster.append("orders", partition, ["a", "b", "c"]);
@@ -125,16 +153,22 @@ fn no_metadata_is_sent_by_itself_between_a_revoke_and_the_next_assignment() {
     poller.poll(Duration::ZERO, 500);
     let jobs = worker.jobs();
     poller.update_client();
+    assert_eq!(cluster.calls_of("begin_commit"), ["begin_commit orders[0]@0 orders[1]@0"]);
+    let finish = |job: &Job| worker.shared.ledger().finish(job.ticket, Outcome::Resolved);
+    let of = |partition: i32| jobs.iter().filter(move |job| job.record.partition == partition);
+    // Stored, and not sent yet.
+    finish(of(1).next().unwrap());
+    poller.update_client();
     cluster.then([Step::Revoke(vec![("orders", 1)]), Step::Nothing]);
     poller.poll(Duration::from_secs(1), 500);
-    let last_of_first = jobs.iter().rfind(|job| job.record.partition == 0).unwrap();
-    worker.shared.ledger().finish(last_of_first.ticket, Outcome::Resolved);
+    finish(of(0).last().unwrap());
+    cluster.clock().sleep(Duration::from_secs(1));
     poller.update_client();
-    assert_eq!(cluster.calls_of("begin_commit"), [""; 0]);
+    assert_eq!(cluster.calls_of("begin_commit").len(), 1);
     cluster.then([Step::Assign(vec![]), Step::Nothing]);
     poller.poll(Duration::ZERO, 500);
     poller.update_client();
-    assert_eq!(cluster.calls_of("begin_commit"), ["begin_commit orders[0]@0"]);
+    assert_eq!(cluster.calls_of("begin_commit")[1..], ["begin_commit orders[0]@0"]);
 }
 
 #[test]
@@ -186,8 +220,9 @@ fn cut_short(cluster: &Cluster, consumer: &FakeConsumer, refused: usize) -> Work
     let jobs = worker.jobs();
     worker.shared.ledger().finish(jobs[1].ticket, Outcome::Resolved);
     poller.update_client();
-    consumer.commit_stored(Duration::ZERO).unwrap();
     assert_eq!(cluster.metadata_of("orders", 0), "kq1::0:0:bAg");
+    // It hears of it.
+    poller.update_client();
     worker.shared.ledger().finish(jobs[2].ticket, Outcome::Resolved);
     cluster.lose_leaves();
     cluster.hold_answers(true);
