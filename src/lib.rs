@@ -10,13 +10,13 @@
 //!
 //! ```text
 //! cli, commands                     flags and help; from flags to an engine's settings
-//! produce  consume  worker  dev     the engines: settings in, an exit status out
+//! produce consume worker serve dev  the engines: settings in, an exit status out
 //! reading  sending                  what two engines need: positions, groups, topics; one producer
-//! http                              where an endpoint listens
+//! http                              what listens: addresses, connections, TLS, probes
 //! kafka                             librdkafka, and its errors in words
 //! config                            the connection: flags, variables, files
 //! record  terminal  process         pure: bytes and records; stdout, notes on stderr; commands
-//! clock  named  lock  descriptors  threads  stderr  exit  shutdown
+//! clock  named  lock  memory  watched  descriptors  threads  stderr  exit  shutdown
 //! ```
 
 mod cli;
@@ -30,6 +30,7 @@ mod exit;
 mod http;
 mod kafka;
 mod lock;
+mod memory;
 mod named;
 mod process;
 mod produce;
@@ -40,6 +41,7 @@ mod shutdown;
 mod stderr;
 mod terminal;
 mod threads;
+mod watched;
 mod worker;
 
 pub use cli::command_line;

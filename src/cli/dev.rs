@@ -1,9 +1,11 @@
 //! Flags of `kq dev`.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+
+use super::sizes;
+use crate::http::address::Listen;
 
 const LONG_ABOUT: &str = "\
 Run an embedded Kafka-compatible broker, for development
@@ -38,8 +40,8 @@ pub(crate) struct Args {
     /// Port to listen on, 0 for a free one [default: 9092, with COMMAND a free one]
     #[arg(long)]
     pub port: Option<u16>,
-    /// Address to listen on; anyone who can reach it can read and write
-    #[arg(long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1")]
+    /// Address to listen on, `:9092` for all of this machine's; anyone who can reach it can read and write
+    #[arg(long, value_name = "[HOST][:PORT]", default_value = "127.0.0.1")]
     pub listen: Listen,
     /// Keep topics, records and offsets in this folder across restarts [default: a temporary folder]
     #[arg(long, value_name = "DIR")]
@@ -56,9 +58,9 @@ pub(crate) struct Args {
     /// Refuse what a single Kafka node refuses: a replication factor above 1
     #[arg(long)]
     pub strict: bool,
-    /// Delete the oldest records of a partition above this size in bytes
-    #[arg(long, value_name = "BYTES")]
-    pub retention_bytes: Option<u64>,
+    /// Delete the oldest records of a partition above this size, as in 100MiB
+    #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
+    pub retention_bytes: Option<usize>,
     /// Delete records older than this many milliseconds
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(i64).range(0..))]
     pub retention_ms: Option<i64>,
@@ -68,32 +70,6 @@ pub(crate) struct Args {
     /// Run this command with `KQ_BROKERS` set, and end with its status
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
-}
-
-/// Where to listen: an address, and perhaps a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Listen {
-    pub address: IpAddr,
-    pub port: Option<u16>,
-}
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(s: &str) -> Result<Self, String> {
-        let named = if s == "localhost" { "127.0.0.1" } else { s };
-        if let Ok(address) = named.trim_matches(['[', ']']).parse() {
-            return Ok(Self { address, port: None });
-        }
-        let named =
-            named.strip_prefix("localhost:").map_or(named.to_owned(), |port| format!("127.0.0.1:{port}"));
-        match named.parse::<SocketAddr>() {
-            Ok(both) => Ok(Self { address: both.ip(), port: Some(both.port()) }),
-            Err(_) => {
-                Err("expected an IP address, with or without :PORT, as in 127.0.0.1 or 0.0.0.0:9092".into())
-            }
-        }
-    }
 }
 
 /// A topic to create, and perhaps its number of partitions.
@@ -129,15 +105,6 @@ impl FromStr for NewTopic {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_is_taken_with_and_without_a_port() {
-        let listen = |s: &str| s.parse::<Listen>().map(|l| (l.address.to_string(), l.port)).ok();
-        assert_eq!(listen("0.0.0.0"), Some(("0.0.0.0".into(), None)));
-        assert_eq!(listen("localhost:9"), Some(("127.0.0.1".into(), Some(9))));
-        assert_eq!(listen("[::1]:9"), Some(("::1".into(), Some(9))));
-        assert_eq!(listen("example.org"), None);
-    }
 
     #[test]
     fn a_topic_is_taken_with_and_without_partitions() {

@@ -1,6 +1,6 @@
 //! Flags of what happens to a record before it is used: decompression, and filters.
 
-use crate::cli::values;
+use crate::cli::{sizes, values};
 use crate::record::decode::{Decode, MAX_DECODED};
 
 /// How values are decompressed.
@@ -13,8 +13,8 @@ pub(crate) struct DecodeArgs {
     #[arg(long, value_name = "CODEC", value_parser = values::decode())]
     pub decode: Option<Decode>,
 
-    /// The largest size of a decompressed value, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = MAX_DECODED, hide_short_help = true)]
+    /// The largest size of a decompressed value, as in 64MiB
+    #[arg(long, value_name = "SIZE", default_value_t = MAX_DECODED, value_parser = sizes::parse, hide_short_help = true)]
     pub max_decoded: usize,
 }
 

@@ -1,11 +1,10 @@
 //! `kq dev`: from flags to the settings of a run.
 
-use std::net::SocketAddr;
-
 use crate::cli::dev::Args;
 use crate::dev::run::{self, Settings};
 use crate::dev::{broker, configs};
 use crate::exit::Exit;
+use crate::http::address::Address;
 use crate::terminal::notes::Log;
 
 /// Runs the broker until its command ends, or until a signal.
@@ -17,7 +16,7 @@ pub(crate) fn run(args: &Args, log: Log) -> anyhow::Result<Exit> {
             strict: args.strict,
             max_metadata: args.offset_metadata_max_bytes,
             defaults: configs::Defaults {
-                retention_bytes: args.retention_bytes,
+                retention_bytes: args.retention_bytes.map(|size| size as u64),
                 retention_ms: args.retention_ms,
             },
         },
@@ -29,15 +28,14 @@ pub(crate) fn run(args: &Args, log: Log) -> anyhow::Result<Exit> {
     run::run(&settings, log)
 }
 
-fn address(args: &Args) -> anyhow::Result<SocketAddr> {
+/// Where to listen: `--port` and `--listen` name at most one port.
+fn address(args: &Args) -> anyhow::Result<Address> {
     let usual = if args.command.is_empty() { 9092 } else { 0 };
-    if let (Some(port), Some(other)) = (args.port, args.listen.port)
-        && port != other
-    {
-        anyhow::bail!(
-            "--port {port} and --listen {} name two ports; leave one out",
-            SocketAddr::new(args.listen.address, other)
-        );
+    let address = args.listen.with(args.port.unwrap_or(usual));
+    match args.port {
+        Some(port) if port != address.port() => {
+            anyhow::bail!("--port {port} and --listen {address} name two ports; leave one out")
+        }
+        _ => Ok(address),
     }
-    Ok(SocketAddr::new(args.listen.address, args.port.or(args.listen.port).unwrap_or(usual)))
 }

@@ -16,6 +16,7 @@ use super::files::Files;
 use super::folder::Folder;
 use super::server;
 use crate::exit::Exit;
+use crate::http::address::Address;
 use crate::process::Reaper;
 use crate::shutdown::Shutdown;
 use crate::terminal::notes::Log;
@@ -32,7 +33,7 @@ const THREADS: usize = 2;
 pub(crate) struct Settings {
     pub broker: broker::Settings,
     /// Port 0 takes a free one.
-    pub listen: SocketAddr,
+    pub listen: Address,
     /// The data folder, none for a temporary one.
     pub data: Option<PathBuf>,
     /// Topics to create at the start, and their partitions where they are given.
@@ -65,7 +66,7 @@ pub(crate) fn run(settings: &Settings, log: Log) -> anyhow::Result<Exit> {
 
 async fn broker(settings: &Settings, log: Log, shutdown: &Shutdown, folder: &Folder) -> anyhow::Result<Exit> {
     let files = Files::raise();
-    let listener = server::listen(settings.listen).await?;
+    let listener = server::listen(&settings.listen)?;
     let broker = Arc::new(Broker::open(folder.path(), settings.broker.clone(), log)?);
     for (name, partitions) in &settings.topics {
         broker.ensure_topic(name, *partitions)?;

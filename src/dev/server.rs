@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use bytes::BytesMut;
 use kafka_protocol::messages::ApiKey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
@@ -23,6 +24,7 @@ use super::dispatch;
 use super::log::Slice;
 use super::notes::Kind;
 use super::request::{Client, Part, Reply};
+use crate::http::address::Address;
 
 /// The largest frame, as Kafka's `socket.request.max.bytes`.
 const MAX_FRAME: usize = 100 << 20;
@@ -67,15 +69,16 @@ impl From<io::Error> for Closed {
 }
 
 /// Listens on an address; a port that is in use is an error that says what to do.
-pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|e| match e.kind() {
-        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+pub(crate) fn listen(address: &Address) -> anyhow::Result<TcpListener> {
+    let listener = address.bind("--listen").map_err(|e| match e.downcast_ref::<io::Error>() {
+        Some(cause) if cause.kind() == io::ErrorKind::AddrInUse => anyhow::anyhow!(
             "port {} is in use on {}; stop what listens there, or choose another with --port (0 takes a free one)",
             address.port(),
-            address.ip()
+            address.host()
         ),
-        _ => anyhow::Error::new(e).context(format!("listen on {address}")),
-    })
+        _ => e,
+    })?;
+    TcpListener::from_std(listener).context("listen")
 }
 
 /// Serves connections, lets time pass for groups, and deletes old records, for as long as it is polled.
@@ -129,7 +132,9 @@ async fn converse(
     memory: &Memory,
 ) -> Result<(), Closed> {
     stream.set_nodelay(true)?;
-    let client = Client { peer, local: stream.local_addr()? };
+    // A client that came by IPv4 is told an IPv4 address, on a listener for both too.
+    let local = stream.local_addr()?;
+    let client = Client { peer, local: SocketAddr::new(local.ip().to_canonical(), local.port()) };
     let mut buffer = BytesMut::new();
     loop {
         if buffer.is_empty() {

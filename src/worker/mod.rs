@@ -73,6 +73,7 @@ use crate::config::Config;
 use crate::descriptors::OwnDescriptors;
 use crate::exit::Exit;
 use crate::http::address::Address;
+use crate::http::server::Server;
 use crate::kafka::client::{ConsumerClient, Observer};
 use crate::kafka::ffi::Consumer;
 use crate::process::guard::{self, Guard};
@@ -130,9 +131,9 @@ pub(crate) fn run(settings: Settings, config: &Config) -> anyhow::Result<Exit> {
     let client = consumer::properties(&reading, running.mode, config)?;
     let interval = consumer::max_poll_interval(&client);
     let patience = Patience::new(ending.drain, interval);
-    if let Some(listener) = ground.listener {
-        core.serve_metrics(listener, patience, config);
-    }
+    let serve = |listener| core.serve_metrics(listener, patience, config);
+    // Dropped at the end of the work: the probes answer until then.
+    let _metrics = ground.listener.map(serve).transpose()?;
     let consumer = Consumer::new(&client, core.observer()).context("start a consumer")?;
     let found =
         consumer::find_topics(&consumer, &topics, &core.watch, config, reading.stops(), &core.shutdown)?;
@@ -258,13 +259,19 @@ impl Core {
         Arc::clone(&self.watch) as Arc<dyn Observer>
     }
 
-    fn serve_metrics(&self, listener: TcpListener, patience: Patience, config: &Config) {
+    fn serve_metrics(
+        &self,
+        listener: TcpListener,
+        patience: Patience,
+        config: &Config,
+    ) -> anyhow::Result<Server> {
         if let Ok(address) = listener.local_addr() {
             config.log.note(format_args!("metrics on http://{address}/metrics"));
         }
         let patience = patience.in_all() + config.timeout + TURN;
         let (shared, watch) = (Arc::clone(&self.shared), Arc::clone(&self.watch));
-        self.runtime.spawn(endpoint::serve(listener, shared, watch, patience));
+        let _runtime = self.runtime.enter();
+        endpoint::serve(listener, shared, watch, patience)
     }
 
     /// Starts what runs commands; they get their first records once the group gives this member some.

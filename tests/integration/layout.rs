@@ -11,13 +11,13 @@ use source::{Module, Source};
 /// From the top down. A module uses those of the lines below it, and none beside it.
 const LAYERS: [&[&str]; 8] = [
     &["cli", "commands"],
-    &["produce", "consume", "worker", "dev"],
+    &["produce", "consume", "worker", "serve", "dev"],
     &["reading", "sending"],
     &["http"],
     &["kafka"],
     &["config"],
     &["record", "terminal", "process"],
-    &["clock", "descriptors", "exit", "lock", "named", "shutdown", "stderr", "threads"],
+    &["clock", "descriptors", "exit", "lock", "memory", "named", "shutdown", "stderr", "threads", "watched"],
 ];
 
 /// The exceptions: what a module may use beside it or above it, and why.
@@ -33,6 +33,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("stderr", "named", "the values of --log-format"),
     ("stderr", "descriptors", "how all bytes of a line get into stderr"),
     ("stderr", "lock", "the queue of lines"),
+    ("watched", "lock", "the content that is replaced"),
 ];
 
 /// The rules that a file still breaks, by rule and file. An entry that is no longer true is an error.
@@ -217,11 +218,17 @@ fn outside_crates(source: &Source) -> Vec<Violation> {
 
 /// `unsafe` where it does not belong.
 fn unsafe_code(source: &Source) -> Vec<Violation> {
-    let belongs = source.file.starts_with("src/kafka/ffi") || source.file == "src/descriptors.rs";
+    let belongs = source.file.starts_with("src/kafka/ffi")
+        || ["src/descriptors.rs", "src/memory.rs"].contains(&source.file.as_str());
     let found = source.tokens.iter().filter(|token| token.text == "unsafe" && !belongs);
     found
         .map(|token| {
-            Violation::new("unsafe", source, token.line, "unsafe outside kafka/ffi and descriptors.rs")
+            Violation::new(
+                "unsafe",
+                source,
+                token.line,
+                "unsafe outside kafka/ffi, descriptors.rs and memory.rs",
+            )
         })
         .collect()
 }

@@ -161,7 +161,7 @@ fn nothing_is_sent_of_a_partition_that_went_nor_metadata_alone_before_the_next_a
     poller.update_client();
     cluster.then([Step::Revoke(vec![("orders", 1)]), Step::Nothing]);
     poller.poll(Duration::from_secs(1), 500);
-    finish(of(0).last().unwrap());
+    finish(of(0).next_back().unwrap());
     cluster.clock().sleep(Duration::from_secs(1));
     poller.update_client();
     assert_eq!(cluster.calls_of("begin_commit").len(), 1);
