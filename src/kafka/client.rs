@@ -265,6 +265,16 @@ impl DeliveredTopic for &str {
     }
 }
 
+/// Whether a record that failed may be in the topic all the same: librdkafka's `rd_kafka_message_status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    /// It never was sent, or the broker refused it: sending it again duplicates nothing.
+    #[default]
+    Not,
+    /// It was sent, and no answer came: it may be there.
+    Possibly,
+}
+
 /// The result of one record that was given to a [`ProducerClient`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delivery<'a> {
@@ -273,6 +283,8 @@ pub(crate) struct Delivery<'a> {
     /// `None`: acknowledged. The broker's own words are not to be had: `rd_kafka_message_produce_errstr` reads
     /// memory that librdkafka leaves uninitialised where the broker sends none (`rd_kafka_msg_new00`, 2.12.1).
     pub error: Option<Code>,
+    /// Whether it may be in the topic, where there is an error.
+    pub persistence: Persistence,
     pub topic: &'a dyn DeliveredTopic,
     pub partition: i32,
     /// The record's offset; negative where it is not known (`acks=0`, or an error).
@@ -308,11 +320,19 @@ pub(crate) trait ProducerClient {
     /// A handle to produce to `name` with.
     fn topic(&self, name: &str) -> anyhow::Result<Self::Topic<'_>>;
 
-    /// Serves delivery reports for up to `timeout` (returns after the first round of them).
+    /// Serves delivery reports for up to `timeout` (returns after the first round of them). One thread at a
+    /// time: while another is inside, it returns at once.
     fn poll(&self, timeout: Duration, deliveries: &mut dyn FnMut(Delivery<'_>));
 
     /// Records that were queued and of which nothing is reported yet.
     fn in_flight(&self) -> usize;
+
+    /// Gives up every record that is queued or under way; the next polls report them.
+    fn purge(&self);
+
+    /// Whether there is room for so many records, with those that are queued, and for so many more bytes.
+    /// Others may take it before.
+    fn has_room(&self, records: usize, bytes: usize) -> bool;
 }
 
 /// A topic of a producer: spares a look-up by name for each record.

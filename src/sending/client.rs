@@ -22,7 +22,7 @@ const CREATION: Duration = Duration::from_secs(3);
 /// The topic's limit of a batch.
 const LIMIT: &str = "max.message.bytes";
 /// How long kq waits for the topic's [`LIMIT`]: a broker knows it at once.
-const QUESTION: Duration = Duration::from_secs(1);
+pub(super) const QUESTION: Duration = Duration::from_secs(1);
 /// Between two questions to a leader that does not answer.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -105,12 +105,16 @@ pub(crate) fn connect(config: &Config, settings: &Settings, topic: &str) -> anyh
 }
 
 /// The topic's [`LIMIT`], asked from the broker that leads one of its partitions.
-fn limit(producer: &impl ProducerClient, topic: &str, leader: i32) -> Result<Option<String>, Code> {
+pub(super) fn limit(
+    producer: &impl ProducerClient,
+    topic: &str,
+    leader: i32,
+) -> Result<Option<String>, Code> {
     producer.topic_config(topic, LIMIT, leader, QUESTION)
 }
 
 /// The limit where there is an answer; where it is not known, or not readable by this user, that is noted.
-fn noted(limit: Result<Option<String>, Code>, config: &Config, topic: &str) -> Option<String> {
+pub(super) fn noted(limit: Result<Option<String>, Code>, config: &Config, topic: &str) -> Option<String> {
     limit.unwrap_or_else(|code| {
         config.log.verbose(1, format_args!("{LIMIT} of {topic} is not known: {}", words(code)));
         None
@@ -176,7 +180,7 @@ pub(crate) fn smallest_batch(
 }
 
 /// The batch size that a limit asks for, where it is below the one that holds.
-fn smaller(limit: &str, batch_size: Option<&str>) -> Option<String> {
+pub(super) fn smaller(limit: &str, batch_size: Option<&str>) -> Option<String> {
     let (limit, holds): (u64, u64) = (limit.parse().ok()?, batch_size?.parse().ok()?);
     (limit < holds).then(|| limit.max(1).to_string())
 }
@@ -184,7 +188,7 @@ fn smaller(limit: &str, batch_size: Option<&str>) -> Option<String> {
 /// A broker that leads a topic's partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Leader {
-    id: i32,
+    pub(super) id: i32,
     /// Whether it leads all of them.
     is_only: bool,
 }
@@ -254,7 +258,7 @@ fn ids(metadata: &[TopicMetadata], topic: &str) -> Vec<i32> {
 }
 
 /// The partitions that can take records and the leader of the first, or what stands in the way.
-fn readiness(metadata: &[TopicMetadata], topic: &str) -> Result<(Vec<i32>, Leader), Code> {
+pub(super) fn readiness(metadata: &[TopicMetadata], topic: &str) -> Result<(Vec<i32>, Leader), Code> {
     let found = metadata.iter().find(|t| t.name == topic).ok_or(Code::UnknownTopicOrPartition)?;
     if let Some(code) = found.error {
         return Err(code);

@@ -2,6 +2,8 @@
 //!
 //! They are defaults: what `-X`, `KQ_X`, a file and a command's own flags say of a property counts more.
 
+use std::time::Duration;
+
 /// The properties of every producer unless the user sets others: nothing is lost, nothing is sent twice.
 ///
 /// - `message.max.bytes` is out of the way: the broker's limit decides, and an oversized record
@@ -40,6 +42,46 @@ pub(crate) fn letters() -> [(&'static str, &'static str); 11] {
     })
 }
 
+/// The client's `message.timeout.ms` for records of which something is to be known within this time: librdkafka
+/// looks once a second for those whose time is over.
+pub(crate) fn client_timeout(limit: Duration) -> Duration {
+    const SCAN: Duration = Duration::from_secs(1);
+    limit.saturating_sub(SCAN.min(limit / 2))
+}
+
+/// [`DEFAULTS`] for records whose senders wait for the answer, and are many.
+///
+/// - `linger.ms`: batches form while earlier ones are under way. With 64 records in flight, 0 sends twenty times
+///   as many a second as 5 does.
+/// - `message.timeout.ms`: nine seconds, but see [`client_timeout`]. Who sends over HTTP may wait no longer than ten.
+/// - `queue.buffering.max.messages`: a request may hold 10,000 records, and several are under way.
+/// - `reconnect.backoff.max.ms`: who is refused while the brokers are away tries again within seconds.
+pub(crate) fn published() -> Vec<(&'static str, &'static str)> {
+    let differing = DEFAULTS.map(|(name, value)| match name {
+        "linger.ms" => (name, "0"),
+        "message.timeout.ms" => (name, "8000"),
+        "queue.buffering.max.messages" => (name, "100000"),
+        _ => (name, value),
+    });
+    differing.into_iter().chain([("reconnect.backoff.max.ms", "1000")]).collect()
+}
+
+/// The same properties with a queue that holds so many kilobytes and records, where that is more.
+pub(crate) fn with_queue<'a>(
+    properties: &[(&'a str, &'a str)],
+    kbytes: &'a str,
+    records: &'a str,
+) -> Vec<(&'a str, &'a str)> {
+    let number = |text: &str| text.parse::<u64>().unwrap_or_default();
+    let larger = |one: &'a str, other: &'a str| if number(other) > number(one) { other } else { one };
+    let wide = |&(name, value)| match name {
+        "queue.buffering.max.kbytes" => (name, larger(value, kbytes)),
+        "queue.buffering.max.messages" => (name, larger(value, records)),
+        _ => (name, value),
+    };
+    properties.iter().map(wide).collect()
+}
+
 /// The same properties with a `batch.size` that fits a topic.
 pub(crate) fn with_batch_size<'a>(
     properties: &[(&'a str, &'a str)],
@@ -59,6 +101,32 @@ mod tests {
         let differing = DEFAULTS.iter().zip(&letters).filter(|(one, other)| one != other);
         let differing: Vec<_> = differing.map(|(_, letter)| *letter).collect();
         assert_eq!(differing, [("linger.ms", "1"), ("message.timeout.ms", "30000")]);
+    }
+
+    #[test]
+    fn what_is_published_goes_out_at_once_and_fails_before_its_sender_gives_up() {
+        let published = published();
+        let differing: Vec<_> = published.iter().filter(|property| !DEFAULTS.contains(property)).collect();
+        let expected = [
+            ("linger.ms", "0"),
+            ("message.timeout.ms", "8000"),
+            ("queue.buffering.max.messages", "100000"),
+            ("reconnect.backoff.max.ms", "1000"),
+        ];
+        assert_eq!(differing, expected.each_ref());
+        let timeout = client_timeout(Duration::from_secs(9)).as_millis().to_string();
+        assert!(published.contains(&("message.timeout.ms", &timeout)));
+        assert_eq!(client_timeout(Duration::from_secs(1)), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn a_queue_is_made_wider_and_never_narrower() {
+        let (narrow, wide) =
+            (with_queue(&published(), "1", "1"), with_queue(&published(), "204800", "150000"));
+        assert_eq!(narrow, published());
+        let differing: Vec<_> = wide.iter().filter(|property| !narrow.contains(property)).collect();
+        let expected = [("queue.buffering.max.messages", "150000"), ("queue.buffering.max.kbytes", "204800")];
+        assert_eq!(differing, expected.iter().collect::<Vec<_>>());
     }
 
     #[test]

@@ -24,7 +24,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::source::Manual;
-use crate::kafka::client::Committed;
+use crate::kafka::client::{Committed, Persistence};
 use crate::kafka::code::Code;
 use crate::kafka::metadata::{PartitionMetadata, TopicMetadata};
 use crate::record::{Record, Timestamp, TopicPartition};
@@ -128,6 +128,8 @@ struct State {
     room: Option<usize>,
     /// What becomes of the next records that are produced; then all are acknowledged.
     outcomes: VecDeque<Result<(), Code>>,
+    /// Whether records that fail may be in the topic.
+    persistence: Persistence,
     configs: BTreeMap<(String, String), String>,
     serving: VecDeque<Serving>,
 }
@@ -297,6 +299,11 @@ impl Cluster {
     /// What becomes of the next records that are produced.
     pub(crate) fn deliver(&self, outcomes: impl IntoIterator<Item = Result<(), Code>>) {
         self.state.borrow_mut().outcomes.extend(outcomes);
+    }
+
+    /// Whether the records that fail from now on may be in the topic: not, where nothing is said.
+    pub(crate) fn fail_with(&self, persistence: Persistence) {
+        self.state.borrow_mut().persistence = persistence;
     }
 
     /// What the next polls of a consumer do.

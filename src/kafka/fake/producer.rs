@@ -1,6 +1,6 @@
 //! A producer to the cluster in memory.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,8 @@ use crate::record::{Outgoing, Record, Timestamp};
 pub(crate) struct FakeProducer {
     cluster: Cluster,
     queue: RefCell<VecDeque<(u64, Record)>>,
+    /// The next poll gives up what is queued.
+    is_purged: Cell<bool>,
 }
 
 /// A topic of a [`FakeProducer`].
@@ -24,7 +26,7 @@ pub(crate) struct FakeTopic<'a> {
 
 impl FakeProducer {
     pub(super) fn new(cluster: Cluster) -> Self {
-        Self { cluster, queue: RefCell::default() }
+        Self { cluster, queue: RefCell::default(), is_purged: Cell::new(false) }
     }
 
     /// Queues a record, unless the queue is full.
@@ -75,17 +77,19 @@ impl ProducerClient for FakeProducer {
             Some(Serving::Do(act)) => return act(&self.cluster),
             Some(Serving::Backwards) | None => {}
         }
+        let is_purged = self.is_purged.take();
         let mut queued = self.queue.take();
         if is_backwards {
             queued = queued.into_iter().rev().collect();
         }
         for (tag, record) in queued {
-            let outcome = self.settle(&record);
+            let outcome = if is_purged { Err(Code::PurgeQueue) } else { self.settle(&record) };
             let size = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
             let of_header = |(name, value): &(Vec<u8>, Option<Vec<u8>>)| name.len() + size(value);
             deliveries(Delivery {
                 tag,
                 error: outcome.err(),
+                persistence: self.cluster.state.borrow().persistence,
                 topic: &&*record.topic,
                 partition: record.partition,
                 offset: outcome.unwrap_or(-1),
@@ -98,6 +102,16 @@ impl ProducerClient for FakeProducer {
 
     fn in_flight(&self) -> usize {
         self.queue.borrow().len()
+    }
+
+    fn purge(&self) {
+        self.cluster.note("purge".to_owned());
+        self.is_purged.set(true);
+    }
+
+    fn has_room(&self, records: usize, _: usize) -> bool {
+        let room = self.cluster.state.borrow().room;
+        room.is_none_or(|room| records <= room)
     }
 }
 

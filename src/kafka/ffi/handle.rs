@@ -47,7 +47,8 @@ pub(super) type OnPartitions = unsafe extern "C" fn(
 ///
 /// Its two parts are borrowed apart from each other, since two kinds of threads come here:
 /// - librdkafka's own threads, with a line of the log. They see the observer alone, which is `Sync`.
-/// - The thread that uses the client. A [`Handle`] is neither `Send` nor `Sync`, so it is one thread.
+/// - The thread that uses the client. A [`Handle`] is neither `Send` nor `Sync`, so it is one thread; a
+///   producer, which is both, lets one thread at a time poll.
 ///   Deliveries and rebalances are reported from inside its calls and nowhere else: librdkafka puts
 ///   them into the application's queue, which `rd_kafka_poll`, `rd_kafka_consumer_poll` and
 ///   `rd_kafka_consume_batch_queue` serve. Only this thread sees [`Polling`] and its cells.

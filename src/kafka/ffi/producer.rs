@@ -1,12 +1,12 @@
 //! A producer: takes records, and reports the result of each.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_void};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
@@ -18,9 +18,12 @@ use super::metadata::metadata;
 use super::topic::NativeTopic;
 use super::{admin, check, check_object, code_of, millis, text};
 use crate::config::Properties;
-use crate::kafka::client::{DeliveredTopic, Delivery, Observer, ProducerClient, TopicClient, TopicMetadata};
+use crate::kafka::client::{
+    DeliveredTopic, Delivery, Observer, Persistence, ProducerClient, TopicClient, TopicMetadata,
+};
 use crate::kafka::code::Code;
 use crate::kafka::properties::native;
+use crate::lock::Lock;
 use crate::record::{Header, Outgoing};
 
 /// A topic as a message knows it.
@@ -45,18 +48,30 @@ impl fmt::Debug for MessageTopic<'_> {
     }
 }
 
-/// A producer: queues records, and reports the result of each in [`Producer::poll`].
-///
-/// Not `Sync`: deliveries are reported to the thread that polls.
+/// A producer: queues records from any thread, and reports the result of each in [`Producer::poll`], to one
+/// thread at a time.
 pub(crate) struct Producer {
     handle: Handle,
     /// Bytes of the records that are queued and not reported: keys, values and headers.
-    queued: Cell<usize>,
+    queued: AtomicUsize,
     /// How many of them there may be, unless one record alone has more.
     most: usize,
+    /// `queue.buffering.max.messages`.
+    most_records: usize,
     /// The memory of the last [`TopicClient::send_values`], used again for the next.
-    scratch: RefCell<Vec<sys::rd_kafka_message_t>>,
+    scratch: Lock<Vec<sys::rd_kafka_message_t>>,
+    /// Held by the thread that polls.
+    polling: Lock<()>,
 }
+
+// SAFETY: librdkafka's client may be used from any thread (its INTRODUCTION.md, "Threads and callbacks"), and it is
+// never destroyed. What is not safe for threads are the cells of `Polling`: the receiver of deliveries is set, read
+// and taken out by `poll` alone, which holds `polling`; librdkafka calls back with deliveries from nowhere else
+// (`dr_msg_cb` is served by `rd_kafka_poll`). The other cells of `Polling` are a consumer's. The pointers in
+// `scratch` are not read after the call that filled them.
+unsafe impl Send for Producer {}
+// SAFETY: as above.
+unsafe impl Sync for Producer {}
 
 impl Producer {
     /// Starts a producer; it connects in the background.
@@ -65,16 +80,50 @@ impl Producer {
     /// (`rd_kafka_msg_new0`), and a value that is larger than it would wait for ever.
     pub(crate) fn new(config: &Properties, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
         const BOUND: &str = "queue.buffering.max.kbytes";
-        let most = config.get(BOUND).and_then(|kbytes| kbytes.parse::<usize>().ok()).unwrap_or(1 << 20) << 10;
+        let number = |name: &str| config.get(name).and_then(|number| number.parse::<usize>().ok());
+        let most = number(BOUND).unwrap_or(1 << 20) << 10;
+        // 0 is no bound.
+        let most_records =
+            number("queue.buffering.max.messages").filter(|&most| most > 0).unwrap_or(usize::MAX);
         let mut config = native(config)?;
         config.set(BOUND, c_int::MAX.to_string());
         let handle = Handle::new(&config, Role::Producer(on_delivery), observer)?;
-        Ok(Self { handle, queued: Cell::new(0), most, scratch: RefCell::default() })
+        Ok(Self {
+            handle,
+            queued: AtomicUsize::new(0),
+            most,
+            most_records,
+            scratch: Lock::default(),
+            polling: Lock::default(),
+        })
     }
 
-    /// Whether so many more bytes may be queued now.
-    fn has_room(&self, queued: usize, size: usize) -> bool {
+    /// Makes the client unusable, as a broker's answer may.
+    #[cfg(test)]
+    pub(crate) fn make_unusable(&self) {
+        let code = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        // SAFETY: the client is live, and the reason is a C string that outlives the call.
+        unsafe { sys::rd_kafka_test_fatal_error(self.handle.rk, code, c"a test".as_ptr()) };
+    }
+
+    /// Whether so many more bytes may be queued while so many are.
+    fn takes(&self, queued: usize, size: usize) -> bool {
         queued == 0 || queued + size <= self.most
+    }
+
+    /// Counts the bytes of a record that is about to be queued, if there is room for them.
+    fn reserve(&self, size: usize) -> Result<(), Code> {
+        let queued = self.queued.fetch_add(size, Ordering::Relaxed);
+        if self.takes(queued, size) {
+            return Ok(());
+        }
+        self.release(size);
+        Err(Code::QueueFull)
+    }
+
+    /// Bytes that are queued no longer, or were not queued after all.
+    fn release(&self, size: usize) {
+        self.queued.fetch_sub(size, Ordering::Relaxed);
     }
 }
 
@@ -84,6 +133,11 @@ pub(crate) struct Topic<'a> {
     producer: &'a Producer,
     native: NativeTopic<'a>,
 }
+
+// SAFETY: librdkafka's topic handle is counted by references and locked inside: any thread may produce with it.
+unsafe impl Send for Topic<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Topic<'_> {}
 
 impl ProducerClient for Producer {
     type Topic<'a> = Topic<'a>;
@@ -107,23 +161,36 @@ impl ProducerClient for Producer {
     }
 
     fn poll(&self, timeout: Duration, deliveries: &mut dyn FnMut(Delivery<'_>)) {
+        let Some(_polling) = self.polling.try_lock() else { return };
+        let mut released = 0;
         let mut counted = |delivery: Delivery<'_>| {
-            let size = delivery.bytes + delivery.header_bytes;
-            self.queued.set(self.queued.get().saturating_sub(size));
+            released += delivery.bytes + delivery.header_bytes;
             deliveries(delivery);
         };
         let receiver: &mut dyn FnMut(Delivery<'_>) = &mut counted;
         // SAFETY: only the lifetime is erased: the receiver is taken out again before this function,
-        // which owns it, returns or unwinds, and only this thread's callbacks read it.
+        // which owns it, returns or unwinds, and only callbacks of the call below, on this thread, read it.
         let receiver: *mut Receiver = unsafe { std::mem::transmute(ptr::from_mut(receiver)) };
         let _lent = Lent::new(&self.handle.polling().deliveries, receiver);
         // SAFETY: the client is live.
         unsafe { sys::rd_kafka_poll(self.handle.rk, millis(timeout)) };
+        self.release(released);
     }
 
     fn in_flight(&self) -> usize {
         // SAFETY: the client is live.
         usize::try_from(unsafe { sys::rd_kafka_outq_len(self.handle.rk) }).unwrap_or(0)
+    }
+
+    fn purge(&self) {
+        let flags =
+            sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT | sys::RD_KAFKA_PURGE_F_NON_BLOCKING;
+        // SAFETY: the client is live. It refuses nothing: the flags are known, and it is a producer.
+        let _ = code_of(unsafe { sys::rd_kafka_purge(self.handle.rk, flags as c_int) });
+    }
+
+    fn has_room(&self, records: usize, bytes: usize) -> bool {
+        records <= self.most_records && self.takes(self.queued.load(Ordering::Relaxed), bytes)
     }
 }
 
@@ -134,14 +201,18 @@ impl TopicClient for Topic<'_> {
         let (key, key_len) = raw(record.key);
         let (value, value_len) = raw(record.value);
         let size = key_len + value_len + size_of_headers(record.headers);
-        if !producer.has_room(producer.queued.get(), size) {
-            return Err(Code::QueueFull);
-        }
         let vu = |vtype, u| sys::rd_kafka_vu_t { vtype, u };
         let mem = |ptr, size| sys::rd_kafka_vu_s__bindgen_ty_1 {
             mem: sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size },
         };
         let headers = native_headers(record.headers)?;
+        if let Err(full) = producer.reserve(size) {
+            if !headers.is_null() {
+                // SAFETY: the list is ours, and nothing has it.
+                unsafe { sys::rd_kafka_headers_destroy(headers) };
+            }
+            return Err(full);
+        }
         let mut arguments = [
             vu(vtype::RD_KAFKA_VTYPE_RKT, sys::rd_kafka_vu_s__bindgen_ty_1 { rkt: self.native.rkt }),
             vu(
@@ -168,10 +239,11 @@ impl TopicClient for Topic<'_> {
         unsafe {
             let outcome =
                 check_object(sys::rd_kafka_produceva(producer.handle.rk, arguments.as_mut_ptr(), count));
-            if outcome.is_ok() {
-                producer.queued.set(producer.queued.get() + size);
-            } else if !headers.is_null() {
-                sys::rd_kafka_headers_destroy(headers);
+            if outcome.is_err() {
+                producer.release(size);
+                if !headers.is_null() {
+                    sys::rd_kafka_headers_destroy(headers);
+                }
             }
             outcome
         }
@@ -184,13 +256,16 @@ impl TopicClient for Topic<'_> {
         refused: &mut dyn FnMut(u64, Code),
     ) -> usize {
         let producer = self.producer;
-        let mut queued = producer.queued.get();
+        let before = producer.queued.load(Ordering::Relaxed);
+        let mut queued = before;
         let fitting = values.take_while(|(value, _)| {
-            let fits = producer.has_room(queued, value.len());
-            queued += value.len();
+            let fits = producer.takes(queued, value.len());
+            queued += if fits { value.len() } else { 0 };
             fits
         });
-        let mut scratch = producer.scratch.take();
+        // Another thread that sends at this moment has a memory of its own.
+        let mut scratch =
+            producer.scratch.try_lock().map(|mut spare| std::mem::take(&mut *spare)).unwrap_or_default();
         scratch.clear();
         scratch.extend(fitting.map(|(value, tag)| sys::rd_kafka_message_t {
             err: RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
@@ -203,8 +278,12 @@ impl TopicClient for Topic<'_> {
             offset: 0,
             _private: tag as usize as *mut c_void,
         }));
+        // Counted first: a report may come before this call returns.
+        producer.queued.fetch_add(queued - before, Ordering::Relaxed);
         let dealt_with = self.queue_batch(partition, &mut scratch, refused);
-        *producer.scratch.borrow_mut() = scratch;
+        if let Some(mut spare) = producer.scratch.try_lock() {
+            *spare = scratch;
+        }
         dealt_with
     }
 }
@@ -227,12 +306,11 @@ impl Topic<'_> {
             let (rkt, array) = (self.native.rkt, messages.as_mut_ptr());
             sys::rd_kafka_produce_batch(rkt, partition, MSG_F_COPY, array, count as c_int)
         };
-        let sizes = messages.iter().filter(|message| code_of(message.err).is_none()).map(|m| m.len);
-        let queued = &self.producer.queued;
-        queued.set(queued.get() + sizes.sum::<usize>());
         if taken as usize == count {
             return count;
         }
+        let refused_bytes = messages.iter().filter(|message| code_of(message.err).is_some()).map(|m| m.len);
+        self.producer.release(refused_bytes.sum());
         for (index, message) in messages.iter().enumerate() {
             match code_of(message.err) {
                 None => {}
@@ -310,6 +388,10 @@ pub(super) unsafe extern "C" fn on_delivery(
         (*receiver)(Delivery {
             tag: message._private as u64,
             error: code_of(message.err),
+            persistence: match sys::rd_kafka_message_status(message) {
+                sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED => Persistence::Not,
+                _ => Persistence::Possibly,
+            },
             topic: &MessageTopic { rkt: message.rkt, message: PhantomData },
             partition: message.partition,
             offset: message.offset,
