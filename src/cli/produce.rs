@@ -5,12 +5,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use clap::ArgGroup;
 
 use crate::cli::values;
 use crate::clock::duration;
 use crate::produce::{OnInvalid, Report};
 use crate::record::codec::Codec;
+use crate::record::pointer::Pointer;
 use crate::sending::settings::{Acks, Compression, Partitioner};
 
 /// Put records into a topic: lines of stdin or of files
@@ -22,10 +24,11 @@ use crate::sending::settings::{Acks, Compression, Partitioner};
 /// were not acknowledged; a message names file and line of the first. After a signal kq delivers the
 /// records that it has read, and says where it stopped.
 ///
-/// A line that is not a valid record (without the delimiter of -K, not readable by -J, or refused by
-/// --validate) is never sent: it is reported with file, line and reason, and the status is 1.
+/// A line that is not a valid record (without the delimiter of -K, not readable by -J, refused by
+/// --validate, or without the key of --key-from) is never sent: it is reported with file, line and reason,
+/// and the status is 1.
 #[derive(clap::Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group = ArgGroup::new("keyed").args(["key_delimiter", "key_from"]))]
 pub(crate) struct Args {
     /// The topic (or KQ_TOPIC), then files to read instead of stdin; `-` is stdin
     #[arg(value_name = "TOPIC|FILE")]
@@ -51,8 +54,9 @@ pub(crate) struct Args {
     #[arg(short = 'K', long, value_name = "STR", allow_hyphen_values = true, conflicts_with_all = ["key", "json"], help_heading = "Framing")]
     pub key_delimiter: Option<String>,
 
-    /// With -K: a record without the delimiter has no key; otherwise it is an error
-    #[arg(long, requires = "key_delimiter", help_heading = "Framing")]
+    /// With -K or --key-from: a record without the delimiter, or without the key in its value, has no key;
+    /// otherwise it is an error
+    #[arg(long, requires = "keyed", help_heading = "Framing")]
     pub key_optional: bool,
 
     /// A value (with -K: or a key) equal to TOKEN is null: a tombstone
@@ -98,6 +102,11 @@ pub(crate) struct Args {
     /// The key of every record
     #[arg(short, long, allow_hyphen_values = true, conflicts_with = "json", help_heading = "Record")]
     pub key: Option<String>,
+
+    /// The key of each record is in its value, which is JSON, at this JSON pointer: json:/order/id. A string gives
+    /// its text, anything else its bytes as they stand; null is no key. With -J: for records without a key
+    #[arg(long, value_name = "json:/POINTER", value_parser = key_from, conflicts_with = "key", help_heading = "Record")]
+    pub key_from: Option<Pointer>,
 
     /// A header of every record, repeatable; NAME alone has a null value
     #[arg(
@@ -171,6 +180,11 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
+/// `json:/POINTER`
+fn key_from(text: &str) -> anyhow::Result<Pointer> {
+    text.strip_prefix("json:").context("give json:/POINTER, as in json:/order/id")?.parse()
+}
+
 /// A time-out that librdkafka accepts for a record: longer than a record waits for its batch to fill
 /// (`linger.ms`, 5), and not 0, which means no time-out to it.
 fn delivery_timeout(text: &str) -> anyhow::Result<Duration> {
@@ -201,5 +215,6 @@ Examples:
   printf 'id1:' | kq produce users -K : -Z   a tombstone for id1
   kq consume a -e -J | kq produce b -J       copy a topic, headers and all
   tail -f app.log | kq produce logs          each line is sent without delay
+  kq produce orders --key-from json:/customer/id < orders.jsonl
   kq produce foo --validate schema.json --on-invalid skip < data.jsonl
 ";

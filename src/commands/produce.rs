@@ -122,6 +122,7 @@ pub(crate) fn shape(args: &Args, validator: Option<Validator>) -> anyhow::Result
     let timestamp = args.timestamp.as_deref().map(|text| time::parse(text).and_then(keepable));
     Ok(Shape {
         key_delimiter,
+        key_from: args.key_from.clone(),
         key_optional: args.key_optional,
         key: args.key.as_ref().map(|key| key.as_bytes().to_vec()),
         null: args.null.as_ref().map(|token| token.as_bytes().to_vec()),
@@ -138,7 +139,7 @@ pub(crate) fn shape(args: &Args, validator: Option<Validator>) -> anyhow::Result
 }
 
 /// `NAME=VALUE`, or `NAME` alone for a null value.
-fn header(text: &str) -> anyhow::Result<OwnedHeader> {
+pub(super) fn header(text: &str) -> anyhow::Result<OwnedHeader> {
     let (name, value) = match text.split_once('=') {
         Some((name, value)) => (name, Some(value.as_bytes().to_vec())),
         None => (text, None),

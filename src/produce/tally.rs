@@ -258,6 +258,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::kafka::client::Persistence;
 
     proptest! {
         #[test]
@@ -327,6 +328,7 @@ mod tests {
             tally.report(Delivery {
                 tag: Place { input: 0, line }.tag(),
                 error: Some(code),
+                persistence: Persistence::Not,
                 topic: &"",
                 partition: -1,
                 offset: -1,
@@ -349,6 +351,7 @@ mod tests {
             tally.report(Delivery {
                 tag: Place { input: 0, line }.tag(),
                 error: Some(Code::MessageSizeTooLarge),
+                persistence: Persistence::Not,
                 topic: &"",
                 partition: 2,
                 offset: -1,

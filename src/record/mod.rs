@@ -3,12 +3,14 @@
 pub(crate) mod bytes;
 pub(crate) mod codec;
 pub(crate) mod decode;
+pub(crate) mod draft;
 pub(crate) mod escape;
 pub(crate) mod filter;
 pub(crate) mod format;
 pub(crate) mod framing;
 pub(crate) mod json;
 pub(crate) mod place;
+pub(crate) mod pointer;
 pub(crate) mod shape;
 pub(crate) mod validate;
 

@@ -5,6 +5,7 @@ use anyhow::{anyhow, bail};
 use crate::record::decode::CONTENT_ENCODING;
 use crate::record::framing::split_key;
 use crate::record::json::parse_json;
+use crate::record::pointer::Pointer;
 use crate::record::validate::Validator;
 use crate::record::{Header, Outgoing, OwnedHeader, codec};
 
@@ -13,7 +14,9 @@ use crate::record::{Header, Outgoing, OwnedHeader, codec};
 pub(crate) struct Shape {
     /// What ends the key at the start of a frame; never empty.
     pub key_delimiter: Option<Vec<u8>>,
-    /// A frame without the key's delimiter is a value without a key, and no error.
+    /// Where in its value, which is JSON, the key of a record is that has none so far.
+    pub key_from: Option<Pointer>,
+    /// A frame without the key's delimiter, or a value without its key, is a record without one, and no error.
     pub key_optional: bool,
     /// The key of every record.
     pub key: Option<Vec<u8>>,
@@ -42,6 +45,7 @@ impl Shape {
     /// librdkafka in bulk.
     pub(crate) fn is_plain(&self) -> bool {
         self.key_delimiter.is_none()
+            && self.key_from.is_none()
             && self.key.is_none()
             && self.null.is_none()
             && !self.empty_is_null
@@ -134,6 +138,15 @@ impl Shape {
         if let (Some(validator), Some(value)) = (&self.validator, value) {
             validator.check(value).map_err(|why| anyhow!(why))?;
         }
+        let found = match (key, &self.key_from) {
+            (None, Some(pointer)) => match (pointer.key(value), self.key_optional) {
+                (Ok(key), _) => Some(key),
+                (Err(_), true) => None,
+                (Err(why), false) => bail!("{why} (--key-optional lets records be without a key)"),
+            },
+            _ => None,
+        };
+        let key = key.or(found.as_deref());
         let compressed = if self.compress_value { value.map(codec::snappy_block) } else { None };
         // The coding that is applied last is named last.
         let coding = compressed.as_ref().map(|_| Header { name: CONTENT_ENCODING, value: Some(b"snappy") });
@@ -217,6 +230,39 @@ mod tests {
         assert_eq!(key_and_value(&shape, b"a:b:c").unwrap(), (Some(b"a".to_vec()), Some(b"b:c".to_vec())));
         assert_eq!(key_and_value(&shape, b":").unwrap(), (Some(vec![]), Some(vec![])));
         assert!(key_and_value(&shape, b"none").unwrap_err().to_string().contains("--key-optional"));
+    }
+
+    #[test]
+    fn a_key_is_found_in_the_value_and_one_that_is_there_stays() {
+        let at = |optional: bool| {
+            shape(|s| {
+                (s.key_from, s.key_optional) = (Some("/id".parse().unwrap()), optional);
+                s.empty_is_null = true;
+            })
+        };
+        assert!(!at(false).is_plain());
+        let (key, value) = key_and_value(&at(false), br#"{"n":1, "id": "a\u00e9"} "#).unwrap();
+        assert_eq!(key.as_deref(), Some("aé".as_bytes()));
+        assert_eq!(value.as_deref(), Some(br#"{"n":1, "id": "a\u00e9"} "#.as_slice()));
+        for lacks in ["{}", "no json", r#"{"id":null}"#, ""] {
+            let error = key_and_value(&at(false), lacks.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("no key: ") && error.contains("/id"), "{lacks}: {error}");
+            assert!(error.ends_with("(--key-optional lets records be without a key)"), "{lacks}: {error}");
+            assert_eq!(key_and_value(&at(true), lacks.as_bytes()).unwrap().0, None, "{lacks}");
+        }
+        let json = shape(|s| (s.json, s.key_from) = (true, Some("/id".parse().unwrap())));
+        let key = |line: &str| key_and_value(&json, line.as_bytes()).unwrap().0.unwrap();
+        assert_eq!(key(r#"{"value":"{\"id\":7}"}"#), b"7");
+        assert_eq!(key(r#"{"key":"k","value":"{\"id\":7}"}"#), b"k");
+    }
+
+    #[test]
+    fn what_is_not_valid_is_said_before_its_key_is_missed() {
+        let shape = shape(|s| {
+            (s.key_from, s.validator) = (Some("/id".parse().unwrap()), Some(Validator::Json));
+        });
+        let error = key_and_value(&shape, b"{").unwrap_err().to_string();
+        assert!(error.starts_with("not JSON: "), "{error}");
     }
 
     #[test]

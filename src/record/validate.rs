@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, anyhow, bail};
+use jsonschema::PatternOptions;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -22,20 +23,27 @@ pub(crate) enum Validator {
 impl Validator {
     /// The validator of a JSON Schema, by the draft that its `$schema` names, else by 2020-12.
     /// The schema may refer to itself and to the meta-schemas, but to no other document.
+    ///
+    /// A pattern may have look-around and back-references: then a value can make it take long, up to a bound
+    /// at which the value is refused.
     pub(crate) fn schema(text: &[u8]) -> anyhow::Result<Self> {
-        let schema: Value = serde_json::from_slice(text).context("not JSON")?;
-        if !schema.is_object() && !schema.is_boolean() {
-            bail!("a schema is an object");
-        }
-        // With this base, a relative reference reaches the retriever, whose error says what to do.
-        let options = jsonschema::options().with_base_uri("schema:///").with_retriever(Alone);
-        // By the newer drafts, a format is a remark and no assertion.
-        let validator = options.should_validate_formats(true).build(&schema).map_err(|e| {
-            let at = e.instance_path().as_str();
-            let at = if at.is_empty() { String::new() } else { format!(" (at {at} of the schema)") };
-            anyhow!("{}{at}", short(&e.to_string()))
-        })?;
-        Ok(Self::Schema(Box::new(validator)))
+        let schema = parse_schema(text)?;
+        built(&schema, PatternOptions::fancy_regex()).map_err(|(what, at)| anyhow!("{what}{at}"))
+    }
+
+    /// The same for values that anyone may send: the time of each pattern is linear in the length of the
+    /// string. A schema with a pattern that cannot be matched so is an error.
+    pub(crate) fn linear_schema(text: &[u8]) -> anyhow::Result<Self> {
+        let schema = parse_schema(text)?;
+        built(&schema, PatternOptions::regex()).map_err(|(what, at)| {
+            if built(&schema, PatternOptions::fancy_regex()).is_err() {
+                return anyhow!("{what}{at}");
+            }
+            anyhow!(
+                "a pattern has look-around or a back-reference, which takes too long on some values that a client may \
+                 send; write it without{at}"
+            )
+        })
     }
 
     /// The formats that a schema names and that are not checked, since its draft does not define them.
@@ -64,6 +72,9 @@ impl Validator {
         if text.trim_ascii().is_empty() {
             return Err("not JSON: it is empty".into());
         }
+        if text.starts_with('\u{feff}') {
+            return Err("not JSON: it begins with a byte order mark".into());
+        }
         let not_json = |e: serde_json::Error| {
             // The caller names the value's place; serde_json counts lines within the value, from 1.
             let what = e.to_string();
@@ -91,6 +102,29 @@ impl Validator {
             }
         }
     }
+}
+
+/// A schema as JSON.
+fn parse_schema(text: &[u8]) -> anyhow::Result<Value> {
+    let schema: Value = serde_json::from_slice(text).context("not JSON")?;
+    if !schema.is_object() && !schema.is_boolean() {
+        bail!("a schema is an object");
+    }
+    Ok(schema)
+}
+
+/// The validator with this engine for patterns; else what is wrong, and where in the schema.
+fn built<E>(schema: &Value, patterns: PatternOptions<E>) -> Result<Validator, (String, String)> {
+    // With this base, a relative reference reaches the retriever, whose error says what to do.
+    let options = jsonschema::options().with_base_uri("schema:///").with_retriever(Alone);
+    // By the newer drafts, a format is a remark and no assertion.
+    let options = options.should_validate_formats(true).with_pattern_options(patterns);
+    let validator = options.build(schema).map_err(|e| {
+        let at = e.instance_path().as_str();
+        let at = if at.is_empty() { String::new() } else { format!(" (at {at} of the schema)") };
+        (short(&e.to_string()), at)
+    })?;
+    Ok(Validator::Schema(Box::new(validator)))
 }
 
 /// Whether a text that keeps to JSON's grammar has no number beyond a double's range and no half of a
@@ -200,7 +234,7 @@ mod tests {
             ("1 2", "not JSON: trailing characters (column 3)"),
             ("{\"a\":1", "not JSON: EOF while parsing an object (column 6)"),
             ("[1,\n2,]", "not JSON: expected value (line 2, column 3)"),
-            ("\u{feff}1", "not JSON: expected value (column 1)"),
+            ("\u{feff}1", "not JSON: it begins with a byte order mark"),
             ("01", "not JSON: invalid number (column 2)"),
             ("[0,-1e999]", "not JSON that every parser reads: a number out of range (byte 4)"),
             (r#"{"a":"\ud800"}"#, "not JSON that every parser reads: half of a surrogate pair (byte 7)"),
@@ -289,6 +323,31 @@ mod tests {
             let error = format!("{:#}", Validator::schema(text.as_bytes()).unwrap_err());
             assert!(error.contains(part), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_pattern_that_cannot_be_matched_in_linear_time_is_refused_where_anyone_may_send() {
+        let linear = |text: &str| Validator::linear_schema(text.as_bytes());
+        for text in [
+            r#"{"properties":{"a":{"pattern":"^(?!x).*a$"}}}"#,
+            r#"{"patternProperties":{"^(a|b)\\1$":{}}}"#,
+            r#"{"$defs":{"d":{"pattern":"(?<=a)b"}},"properties":{"a":{"$ref":"\u0023/$defs/d"}}}"#,
+        ] {
+            let error = linear(text).unwrap_err().to_string();
+            assert!(error.contains("look-around") && error.contains("of the schema)"), "{text}: {error}");
+            assert!(Validator::schema(text.as_bytes()).is_ok(), "{text}");
+        }
+        for (text, part) in
+            [("{", "not JSON"), (r#"{"pattern":"("}"#, "regex"), ("[]", "a schema is an object")]
+        {
+            let error = format!("{:#}", linear(text).unwrap_err());
+            assert!(error.contains(part) && !error.contains("look-around"), "{text}: {error}");
+        }
+        // By back-tracking, this takes 2^n steps.
+        let validator = linear(r#"{"pattern":"^(a+)+$"}"#).unwrap();
+        assert_eq!(validator.check(format!("\"{}\"", "a".repeat(100_000)).as_bytes()), Ok(()));
+        let reason = validator.check(format!("\"{}!\"", "a".repeat(100_000)).as_bytes()).unwrap_err();
+        assert!(reason.starts_with("against the schema: "), "{reason}");
     }
 
     #[test]

@@ -112,6 +112,44 @@ fn keys_nulls_and_headers_arrive() {
 }
 
 #[test]
+fn keys_are_found_in_values() {
+    let cluster = Cluster::get();
+    let topic = cluster.create("keyfrom", 1);
+    let lines = "{\"order\":{\"id\":\"a\"},\"n\": 1}\n{\"order\":{\"id\": 2.50}}\n{}\n";
+    let keyed = ["produce", &topic, "--key-from", "json:/order/id"];
+    cluster
+        .kq(keyed)
+        .stdin(lines)
+        .run()
+        .status(1)
+        .stderr_has("\nkq: 1 record invalid and not sent: stdin:3: no key: the value has nothing at /order/id, or null (--key-optional lets records be without a key)\n");
+    cluster.kq(keyed).args(["--key-optional"]).stdin("{}\nno json\n").run().success();
+    // A record that has a key keeps it.
+    let records = r#"{"key":"k","value":"{}"}
+{"value":"{\"order\":{\"id\":null,\"id\":\"\\u00e9\"}}"}"#;
+    cluster.kq(keyed).args(["-J"]).stdin(records).run().success();
+    assert_eq!(
+        String::from_utf8(kcat(&cluster, &topic, "%K %k %s\n")).expect("text"),
+        "1 a {\"order\":{\"id\":\"a\"},\"n\": 1}\n4 2.50 {\"order\":{\"id\": 2.50}}\n-1  {}\n-1  no json\n\
+         1 k {}\n2 é {\"order\":{\"id\":null,\"id\":\"\\u00e9\"}}\n"
+    );
+}
+
+#[test]
+fn a_place_of_keys_that_is_none_or_that_is_given_twice_is_a_usage_error() {
+    let kq = |flags: &[&str]| {
+        Kq::new(["produce", "-b", "localhost:1", "t"]).args(flags).stdin("{}\n").run().status(2)
+    };
+    kq(&["--key-from", "/id"]).stderr_has("give json:/POINTER, as in json:/order/id");
+    kq(&["--key-from", "json:id"]).stderr_has("is not a JSON pointer such as /order/id");
+    for flags in [["-k", "k"], ["-K", ":"]] {
+        kq(&["--key-from", "json:/id"].into_iter().chain(flags).collect::<Vec<_>>())
+            .stderr_has("cannot be used with");
+    }
+    kq(&["--key-optional"]).stderr_has("--key-delimiter <STR>|--key-from <json:/POINTER>");
+}
+
+#[test]
 fn a_line_without_its_key_is_named_and_stops_the_reading() {
     let cluster = Cluster::get();
     let topic = cluster.create("nokey", 1);

@@ -3,6 +3,7 @@
 mod fields;
 mod headers;
 mod parse;
+pub(crate) mod parts;
 #[cfg(test)]
 mod tests;
 mod write;
