@@ -53,6 +53,7 @@ complete -c kq -n "__fish_kq_needs_command" -f -a "topic" -d 'Create, list, desc
 complete -c kq -n "__fish_kq_needs_command" -f -a "produce" -d 'Put records into a topic: lines of stdin or of files'
 complete -c kq -n "__fish_kq_needs_command" -f -a "consume" -d 'Get records out of topics: to stdout'
 complete -c kq -n "__fish_kq_needs_command" -f -a "worker" -d 'Run a command for each record'
+complete -c kq -n "__fish_kq_needs_command" -f -a "serve" -d 'Publish what is sent over HTTP, and answer once the cluster has it'
 complete -c kq -n "__fish_kq_needs_command" -f -a "config" -d 'Look at the configuration'
 complete -c kq -n "__fish_kq_needs_command" -f -a "dev" -d 'Run an embedded Kafka-compatible broker, for development'
 complete -c kq -n "__fish_kq_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -295,6 +296,7 @@ complete -c kq -n "__fish_kq_using_subcommand produce" -l validate -d 'Send only
 complete -c kq -n "__fish_kq_using_subcommand produce" -l on-invalid -d 'At a line that is not a valid record: stop (records before it are delivered, nothing after it is read), or skip (report it and continue)' -r -f -a "stop\t'Report it and read no more'
 skip\t'Report it, count it, and read the next one'"
 complete -c kq -n "__fish_kq_using_subcommand produce" -s k -l key -d 'The key of every record' -r
+complete -c kq -n "__fish_kq_using_subcommand produce" -l key-from -d 'The key of each record is in its value, which is JSON, at this JSON pointer: json:/order/id. A string gives its text, anything else its bytes as they stand; null is no key. With -J: for records without a key' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s H -l header -d 'A header of every record, repeatable; NAME alone has a null value' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -s p -l partition -d 'The partition of every record [default: the partitioner decides]' -r
 complete -c kq -n "__fish_kq_using_subcommand produce" -l timestamp -d 'The timestamp of every record: epoch milliseconds, seconds as 1714564800s, RFC 3339, or a date in UTC [default: now]' -r
@@ -335,7 +337,7 @@ always\t''
 never\t''"
 complete -c kq -n "__fish_kq_using_subcommand produce" -s 0 -l null-delimited -d 'A NUL byte ends a record (as find -print0 writes them)'
 complete -c kq -n "__fish_kq_using_subcommand produce" -l whole -d 'Each FILE, or all of stdin, is one record'
-complete -c kq -n "__fish_kq_using_subcommand produce" -l key-optional -d 'With -K: a record without the delimiter has no key; otherwise it is an error'
+complete -c kq -n "__fish_kq_using_subcommand produce" -l key-optional -d 'With -K or --key-from: a record without the delimiter, or without the key in its value, has no key; otherwise it is an error'
 complete -c kq -n "__fish_kq_using_subcommand produce" -s Z -l empty-is-null -d 'An empty value (with -K: or key) is null, as in kcat'
 complete -c kq -n "__fish_kq_using_subcommand produce" -l skip-empty -d 'Skip empty records'
 complete -c kq -n "__fish_kq_using_subcommand produce" -s J -l json -d 'Each line is a record in the JSON form that `kq consume -J` writes'
@@ -367,7 +369,7 @@ snappy\t''
 gzip\t''
 zstd\t''
 lz4\t''"
-complete -c kq -n "__fish_kq_using_subcommand consume" -l max-decoded -d 'The largest size of a decompressed value, in bytes' -r
+complete -c kq -n "__fish_kq_using_subcommand consume" -l max-decoded -d 'The largest size of a decompressed value, as in 64MiB' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l grep -d 'Only records whose value matches' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l where-key -d 'Only records with this key' -r
 complete -c kq -n "__fish_kq_using_subcommand consume" -l where-header -d 'Only records with this header; repeatable: a record must have all of them' -r
@@ -428,7 +430,7 @@ snappy\t''
 gzip\t''
 zstd\t''
 lz4\t''"
-complete -c kq -n "__fish_kq_using_subcommand worker" -l max-decoded -d 'The largest size of a decompressed value, in bytes' -r
+complete -c kq -n "__fish_kq_using_subcommand worker" -l max-decoded -d 'The largest size of a decompressed value, as in 64MiB' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l grep -d 'Only records whose value matches' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l where-key -d 'Only records with this key' -r
 complete -c kq -n "__fish_kq_using_subcommand worker" -l where-header -d 'Only records with this header; repeatable: a record must have all of them' -r
@@ -503,6 +505,71 @@ complete -c kq -n "__fish_kq_using_subcommand worker" -s q -l quiet -d 'Hide not
 complete -c kq -n "__fish_kq_using_subcommand worker" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand worker" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand worker" -s V -l version -d 'Print version'
+complete -c kq -n "__fish_kq_using_subcommand serve" -s t -l topic -d 'The same, repeatable' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -s l -l listen -d 'Where to listen; `:8080` is all of this machine\'s addresses, and port 0 a free one, which stdout then shows [env: KQ_LISTEN] [default: 127.0.0.1:8080]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l metrics -d '/metrics, /livez and /readyz there, in plain HTTP and without a token [default: where --listen says]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l route -d 'Another path for a topic, repeatable: --route /hooks/github=orders' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l https-cert -d 'The certificate of this server and those above it, PEM: HTTPS instead of HTTP [env: KQ_HTTPS_CERT]' -r -F
+complete -c kq -n "__fish_kq_using_subcommand serve" -l https-key -d 'The private key of that certificate, PEM [env: KQ_HTTPS_KEY]' -r -F
+complete -c kq -n "__fish_kq_using_subcommand serve" -l https-client-ca -d 'Refuse a client without a certificate of one of these authorities, PEM [env: KQ_HTTPS_CLIENT_CA]' -r -F
+complete -c kq -n "__fish_kq_using_subcommand serve" -l token-file -d 'Who may publish: lines TOKEN, NAME TOKEN, or NAME TOKEN TOPIC,…; `#` begins a comment. A token has 16 characters or more. It is sent as `Authorization: Bearer TOKEN`, or as the password of Basic. The file is read again when it changes [env: KQ_TOKEN_FILE]' -r -F
+complete -c kq -n "__fish_kq_using_subcommand serve" -l webhook -d 'Take requests that are signed with a secret, repeatable: github, stripe, standard (Standard Webhooks, Svix), or hmac:HEADER (hex or base64). FILE holds the secrets, one a line' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l cors-origin -d 'Web pages of this origin may publish, repeatable; `*` is any, together with --no-auth [env: KQ_CORS_ORIGIN]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l allow-host -d 'On loopback: a further name that `Host` may have for topics that anyone may publish to, repeatable, such as that of a tunnel' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l validate -d 'What values must be, repeatable: json; none; or FILE, a JSON Schema [env: KQ_VALIDATE] [default: json]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l key-from -d 'The key of a record for which the request names none, repeatable: header:NAME, json:/POINTER (RFC 6901, in the value), or ce:partitionkey (of a CloudEvent)' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -s H -l header -d 'A header of every record, repeatable; NAME alone has a null value' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l copy-header -d 'Make a record header of this header of the request, repeatable; `X-GitHub-*` is all that begin so. Those that hold credentials are never copied' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l max-body -d 'The longest body, also after decompression [env: KQ_MAX_BODY] [default: 1MiB]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l max-records -d 'The most records of a request' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l max-pending -d 'Of all bodies that are being read or not acknowledged yet; a request beyond that is answered with 503' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l max-connections -d 'Open connections; more wait until one closes' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l rate -d 'Requests in a time, as in 100/s; more are answered with 429 [default: no limit]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l head-timeout -d 'How long a request\'s head may take, TLS handshake included' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l body-timeout -d 'How long all of a body may take' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l idle-timeout -d 'How long a connection may be open without a request; more than a load balancer in front keeps it' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l delivery-timeout -d 'How long a record may take to be acknowledged; what is open then is answered with 503 or 504 [default: 9s]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -s z -l compression -d 'Compression of batches on the wire: none, gzip, snappy, lz4 or zstd; with :LEVEL if the codec has levels [default: snappy]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l partitioner -d 'Which partition a key goes to: murmur2 is Java\'s, consistent is kcat\'s [default: murmur2_random]' -r -f -a "murmur2_random\t''
+murmur2\t''
+consistent_random\t''
+consistent\t''
+fnv1a_random\t''
+fnv1a\t''
+random\t''"
+complete -c kq -n "__fish_kq_using_subcommand serve" -l drain-delay -d 'On TERM, INT or HUP: go on for so long before connections are refused, while /readyz says 503 already. On Kubernetes 5s: until then its endpoints may still name this process' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l shutdown-timeout -d 'How long ending may take in all' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -s X -d 'Any librdkafka property, repeatable [env: KQ_X=name=value,name=value]; `-X list` prints them' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -s F -l config-file -d 'A file with properties of librdkafka, kcat or Java; variables and flags rank above it [env: KQ_CONFIG_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l tls-ca -d 'CA certificates to trust instead of the system\'s, PEM; turns TLS on [env: KQ_TLS_CA]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l tls-cert -d 'The client\'s certificate, PEM [env: KQ_TLS_CERT]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l tls-key -d 'The private key of that certificate, PEM; not needed if it is in the same file [env: KQ_TLS_KEY]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l tls-key-password -d 'The password of that key. Other users of this machine can see flags, so prefer the variable [env: KQ_TLS_KEY_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l sasl-mechanism -d 'PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; turns TLS on unless all brokers are on loopback [env: KQ_SASL_MECHANISM]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l sasl-username -d 'User to log in as [env: KQ_SASL_USERNAME]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l sasl-password -d 'Password. Other users of this machine can see flags, so prefer the file or the variable [env: KQ_SASL_PASSWORD]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l sasl-password-file -d 'File that contains the password [env: KQ_SASL_PASSWORD_FILE]' -r
+complete -c kq -n "__fish_kq_using_subcommand serve" -l log-format -d 'How notes and errors are written to stderr [env: KQ_LOG_FORMAT] [default: text]' -r -f -a "text\t'Lines after `kq: `; those of worker, of dev and of a consume that follows begin with the time (RFC 3339, UTC) where stderr is neither a terminal nor systemd\'s journal'
+json\t'One JSON object a line: time, level (error, info, debug, trace; command for what a worker\'s COMMAND wrote), message, and topic, partition, offset where it is about one; repeated where it counts'"
+complete -c kq -n "__fish_kq_using_subcommand serve" -l color -d 'Colours in help and errors; NO_COLOR is honoured [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c kq -n "__fish_kq_using_subcommand serve" -l no-auth -d 'Anyone who can reach the address may publish. Without it, kq does not listen off loopback for a topic that has no token, client certificate or signature'
+complete -c kq -n "__fish_kq_using_subcommand serve" -l form -d 'Take HTML forms too: one becomes a JSON object of strings'
+complete -c kq -n "__fish_kq_using_subcommand serve" -l any -d 'Take any other type too: the body is the value, with a content-type header'
+complete -c kq -n "__fish_kq_using_subcommand serve" -l key-optional -d 'With --key-from: a record that lacks it has no key; otherwise it is refused'
+complete -c kq -n "__fish_kq_using_subcommand serve" -l no-idempotence -d 'Do not use the idempotent producer (for clusters that refuse IDEMPOTENT_WRITE); a retry of kq may then write a record twice'
+complete -c kq -n "__fish_kq_using_subcommand serve" -l no-create -d 'Refuse a topic that does not exist, even if the broker would create it'
+complete -c kq -n "__fish_kq_using_subcommand serve" -l tls -d 'Encrypt the connection [env: KQ_TLS=1]'
+complete -c kq -n "__fish_kq_using_subcommand serve" -l no-tls -d 'Do not encrypt the connection, even with SASL to another machine [env: KQ_TLS=0]'
+complete -c kq -n "__fish_kq_using_subcommand serve" -l tls-insecure -d 'Trust any certificate: anyone on the network path can then read and change records [env: KQ_TLS_INSECURE=1]'
+complete -c kq -n "__fish_kq_using_subcommand serve" -s q -l quiet -d 'Hide notes and summaries; errors stay'
+complete -c kq -n "__fish_kq_using_subcommand serve" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
+complete -c kq -n "__fish_kq_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kq -n "__fish_kq_using_subcommand serve" -s V -l version -d 'Print version'
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l client-id -d 'The client\'s name in the brokers\' logs [env: KQ_CLIENT_ID] [default: kq]' -r
 complete -c kq -n "__fish_kq_using_subcommand config; and not __fish_seen_subcommand_from show help" -l timeout -d 'Limit for finding the cluster, and for each request: 10s, 500ms, 2m [env: KQ_TIMEOUT] [default: 10s]' -r
@@ -559,11 +626,11 @@ complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print every value of the connection and where it came from'
 complete -c kq -n "__fish_kq_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kq -n "__fish_kq_using_subcommand dev" -l port -d 'Port to listen on, 0 for a free one [default: 9092, with COMMAND a free one]' -r
-complete -c kq -n "__fish_kq_using_subcommand dev" -l listen -d 'Address to listen on; anyone who can reach it can read and write' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l listen -d 'Address to listen on, `:9092` for all of this machine\'s; anyone who can reach it can read and write' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l data -d 'Keep topics, records and offsets in this folder across restarts [default: a temporary folder]' -r -F
 complete -c kq -n "__fish_kq_using_subcommand dev" -l topic -d 'Create this topic at the start; repeatable' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l partitions -d 'Partitions of a new topic whose number of partitions is not given' -r
-complete -c kq -n "__fish_kq_using_subcommand dev" -l retention-bytes -d 'Delete the oldest records of a partition above this size in bytes' -r
+complete -c kq -n "__fish_kq_using_subcommand dev" -l retention-bytes -d 'Delete the oldest records of a partition above this size, as in 100MiB' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l retention-ms -d 'Delete records older than this many milliseconds' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -l offset-metadata-max-bytes -d 'Refuse commits with longer metadata [default: 4096]: for tests of what clients make of that' -r
 complete -c kq -n "__fish_kq_using_subcommand dev" -s b -l brokers -d 'Brokers to start from, comma-separated [env: KQ_BROKERS] [default: localhost:9092]' -r
@@ -593,13 +660,14 @@ complete -c kq -n "__fish_kq_using_subcommand dev" -s q -l quiet -d 'Hide notes 
 complete -c kq -n "__fish_kq_using_subcommand dev" -s v -l verbose -d 'Print more notes; repeat it for librdkafka\'s own log'
 complete -c kq -n "__fish_kq_using_subcommand dev" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kq -n "__fish_kq_using_subcommand dev" -s V -l version -d 'Print version'
-complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "topic" -d 'Create, list, describe, alter and delete topics'
-complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "produce" -d 'Put records into a topic: lines of stdin or of files'
-complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "consume" -d 'Get records out of topics: to stdout'
-complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "worker" -d 'Run a command for each record'
-complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "config" -d 'Look at the configuration'
-complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "dev" -d 'Run an embedded Kafka-compatible broker, for development'
-complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker config dev help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker serve config dev help" -f -a "topic" -d 'Create, list, describe, alter and delete topics'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker serve config dev help" -f -a "produce" -d 'Put records into a topic: lines of stdin or of files'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker serve config dev help" -f -a "consume" -d 'Get records out of topics: to stdout'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker serve config dev help" -f -a "worker" -d 'Run a command for each record'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker serve config dev help" -f -a "serve" -d 'Publish what is sent over HTTP, and answer once the cluster has it'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker serve config dev help" -f -a "config" -d 'Look at the configuration'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker serve config dev help" -f -a "dev" -d 'Run an embedded Kafka-compatible broker, for development'
+complete -c kq -n "__fish_kq_using_subcommand help; and not __fish_seen_subcommand_from topic produce consume worker serve config dev help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "create" -d 'Create topics, and wait until they can be used'
 complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "list" -d 'List topics with their partitions and replication factor'
 complete -c kq -n "__fish_kq_using_subcommand help; and __fish_seen_subcommand_from topic" -f -a "describe" -d 'Show partitions, leaders, replicas, watermarks, and configuration set on the topic'

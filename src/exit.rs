@@ -74,7 +74,11 @@ pub(crate) const STATUSES: [Status; 7] = [
         meaning: "usage, configuration, connection, authorisation, missing topic, stalled, stdout that can't be \
                   written",
     },
-    Status { code: "75", name: "work abandoned", meaning: "the worker ended with commands abandoned" },
+    Status {
+        code: "75",
+        name: "work abandoned",
+        meaning: "the worker ended with commands abandoned, or `kq serve` with records not acknowledged",
+    },
     Status { code: "76", name: "fenced", meaning: "fenced, or a fatal client error" },
     Status {
         code: "78",

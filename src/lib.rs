@@ -37,6 +37,7 @@ mod produce;
 mod reading;
 mod record;
 mod sending;
+mod serve;
 mod shutdown;
 mod stderr;
 mod terminal;
@@ -86,6 +87,7 @@ fn run(cli: &cli::Cli) -> anyhow::Result<Exit> {
         Command::Produce(args) => commands::produce::run(args, &config()?),
         Command::Consume(args) => commands::consume::run(args, &config()?),
         Command::Worker(args) => commands::worker::run(args, &config()?),
+        Command::Serve(args) => commands::serve::run(args, &config()?),
         Command::Config(args) => commands::config::run(args, &config()?),
         Command::Properties => {
             config::properties::write_list(&Librdkafka, &mut std::io::stdout().lock())

@@ -102,6 +102,11 @@ const FOREIGN: &[Foreign] = &[
     of("topic", "if-exists", "not here: `kq topic describe TOPIC` says by its status whether it exists"),
     any("replication-factor", "--rf of `kq topic create`"),
     any("partitions", "-p/--partitions of `kq topic create`"),
+    of(
+        "serve",
+        "acks",
+        "not needed: an answer waits for all in-sync replicas, so that 200 means that it is there",
+    ),
     any("topic", "-t/--topic of a subcommand, such as `kq consume`"),
 ];
 

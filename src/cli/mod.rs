@@ -11,6 +11,7 @@ mod foreign;
 pub(crate) mod produce;
 pub(crate) mod reading;
 pub(crate) mod selection;
+pub(crate) mod serve;
 mod sizes;
 pub(crate) mod topic;
 mod values;
@@ -58,6 +59,7 @@ Examples:
   cat data.jsonl | kq produce foo
   kq consume foo --group g
   kq worker foo -- ./handler.sh
+  kq serve foo
 
 No cluster to connect to? `kq dev` starts one for development. A flag ranks above its KQ_* variable, a variable \
 above the file of -F, and -X above all. An empty variable counts as unset. `kq config show` prints each value in \
@@ -77,6 +79,7 @@ pub(crate) enum Command {
     Produce(produce::Args),
     Consume(consume::Args),
     Worker(worker::Args),
+    Serve(serve::Args),
     Config(config::Args),
     Dev(dev::Args),
     /// `-X list`: print librdkafka's properties
@@ -88,7 +91,7 @@ impl Command {
     /// Whether it runs until it is stopped.
     pub(crate) fn runs(&self) -> Runs {
         match self {
-            Self::Worker(_) | Self::Dev(_) => Runs::On,
+            Self::Worker(_) | Self::Serve(_) | Self::Dev(_) => Runs::On,
             Self::Consume(args) if args.reading.follows() => Runs::On,
             _ => Runs::Once,
         }
@@ -329,6 +332,8 @@ mod tests {
         };
         Config::resolve_with(&ConnectionArgs::default(), &environment, &Librdkafka).unwrap();
         config::environment::log_format(None, &environment).unwrap();
+        let Command::Serve(args) = self::read(&["serve", "t"]).unwrap().command else { unreachable!() };
+        args.or_variables(&environment).unwrap();
         assert_eq!(named, read.into_inner());
     }
 

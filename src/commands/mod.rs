@@ -5,5 +5,6 @@ pub(crate) mod consume;
 pub(crate) mod dev;
 pub(crate) mod produce;
 mod selection;
+pub(crate) mod serve;
 pub(crate) mod topic;
 pub(crate) mod worker;
