@@ -25,6 +25,8 @@ mod proxy;
 mod records;
 mod refusing;
 mod running;
+pub mod serve;
+pub mod serve_load;
 mod wait;
 pub mod wire;
 

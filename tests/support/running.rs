@@ -10,6 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use tempfile::TempDir;
 
 use super::output::{Output, describe};
+use super::wait::wait_until;
 
 /// Signals by number, for [`Running::signal`].
 pub const INT: i32 = 2;
@@ -96,6 +97,21 @@ impl Running {
         }
     }
 
+    /// STOP, and waits until none of its threads runs any more.
+    #[track_caller]
+    pub fn freeze(&self) {
+        self.signal(STOP);
+        let stands = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat =
+                std::fs::read_to_string(task.expect("a thread").path().join("stat")).unwrap_or_default();
+            stat.is_empty() || stat.contains(") T ")
+        };
+        wait_until("all threads stand still", Duration::from_secs(10), || {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("its threads");
+            tasks.into_iter().all(stands)
+        });
+    }
+
     /// TERM.
     #[track_caller]
     pub fn terminate(&self) {
@@ -151,10 +167,22 @@ impl Running {
     /// The largest resident set so far, in KiB (Linux: `VmHWM` of the process).
     #[track_caller]
     pub fn peak_rss_kib(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// The same without the pages of the program's own file, which are many in a build for debugging.
+    #[track_caller]
+    pub fn peak_memory_kib(&self) -> u64 {
+        self.memory("VmHWM:") - self.memory("RssFile:")
+    }
+
+    /// A line of its status, in KiB.
+    #[track_caller]
+    fn memory(&self, name: &str) -> u64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("read its status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM is there");
-        line.trim().trim_end_matches("kB").trim().parse().expect("VmHWM is a number")
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("it is there");
+        line.trim().trim_end_matches("kB").trim().parse().expect("a number")
     }
 
     /// Waits for its end. Over its limit it is killed, and the test fails with everything it printed.

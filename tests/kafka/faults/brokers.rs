@@ -47,6 +47,12 @@ impl Brokers {
         })
     }
 
+    /// How many copies of a topic's first partition are in sync, where a broker tells it.
+    pub(super) fn in_sync(&self, topic: &str) -> Option<usize> {
+        let metadata = self.client.fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
+        metadata.topics().first()?.partitions().first().map(|partition| partition.isr().len())
+    }
+
     /// The coordinator of a group: the leader of its partition of `__consumer_offsets`.
     #[track_caller]
     pub(super) fn coordinator(&self, group: &str) -> i32 {

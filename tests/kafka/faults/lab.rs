@@ -337,14 +337,19 @@ impl Case {
         });
     }
 
-    /// Writes this case's line of the table, where one is asked for.
+    /// Writes this case's line of the table.
     fn row(&self, seen: &str, duplicates: &str) {
-        let Some(table) = std::env::var_os("KQ_FAULTS_TABLE") else { return };
-        let seconds = self.began.elapsed().as_secs();
-        let line = format!("{}\t{}\t{seen}\t{duplicates}\t{seconds}\n", self.name, self.required);
-        let file = std::fs::OpenOptions::new().append(true).create(true).open(&table);
-        file.and_then(|mut file| file.write_all(line.as_bytes())).expect("write the table");
+        row(self.name, self.required, seen, duplicates, self.began);
     }
+}
+
+/// Writes a line of the table, where one is asked for.
+pub(super) fn row(name: &str, required: &str, seen: &str, duplicates: &str, began: Instant) {
+    let Some(table) = std::env::var_os("KQ_FAULTS_TABLE") else { return };
+    let seconds = began.elapsed().as_secs();
+    let line = format!("{name}\t{required}\t{seen}\t{duplicates}\t{seconds}\n");
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(&table);
+    file.and_then(|mut file| file.write_all(line.as_bytes())).expect("write the table");
 }
 
 impl Drop for Case {

@@ -1,8 +1,8 @@
 //! The fault lab of `kq worker`: what it must survive, on three Apache Kafka brokers. Started by tests/kafka/run faults.
 //!
 //! Each case sends keyed sequence numbers, lets handlers append what they did to one
-//! file, causes a fault, and lets the [`oracle`] compare the two. `outages` kill or stop
-//! the brokers themselves and run alone; all others share the cluster.
+//! file, causes a fault, and lets the [`oracle`] compare the two. `outages` and
+//! `serve` kill or stop the brokers themselves and run alone; all others share the cluster.
 
 mod brokers;
 mod groups;
@@ -13,5 +13,6 @@ mod logs;
 mod needs;
 mod oracle;
 mod outages;
+mod serve;
 mod stops;
 mod watch;
