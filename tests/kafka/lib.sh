@@ -134,6 +134,8 @@ cluster_down() {
 }
 
 # What all brokers of a test cluster have in common, and the lines of KQ_KAFKA_PROPERTIES: common_properties NODES
+# Records of 1970 are there for as long as their test: a broker looks for old ones half a minute after its start, and each
+# five minutes.
 common_properties() {
   local nodes=$1 replicas=$(($1 < 3 ? $1 : 3)) in_sync=$(($1 < 3 ? 1 : 2))
   cat <<PROPERTIES
@@ -148,6 +150,7 @@ transaction.state.log.num.partitions=6
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 auto.create.topics.enable=true
+log.retention.ms=-1
 num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=4194304
