@@ -67,6 +67,7 @@ fn serve_leader_stopped() {
 }
 
 #[test]
+#[ignore = "a minute, where the stopped broker was the controller: tests/kafka/run faults"]
 fn serve_without_enough_copies_in_sync_sends_nothing() {
     let began = Instant::now();
     let mut brokers = Brokers::get();
@@ -86,7 +87,9 @@ fn serve_without_enough_copies_in_sync_sends_nothing() {
     let leader = brokers.leader(&topic, 0);
     let other = (1..=3).find(|broker| *broker != leader).expect("another broker");
     brokers.stop(other);
-    wait_until("a copy is out of sync", LONG, || brokers.in_sync(&topic).is_some_and(|copies| copies < 3));
+    wait_until("a copy is out of sync", 3 * LONG, || {
+        brokers.in_sync(&topic).is_some_and(|copies| copies < 3)
+    });
     // The leader refuses what comes before it writes anything. What it wrote before it knew of the lost copy stays
     // there, and is unknown.
     for n in 1..4 {
