@@ -63,20 +63,28 @@ fn validator(args: &Args, config: &Config) -> anyhow::Result<Option<Validator>> 
     Ok(match args.validate.as_deref() {
         None => None,
         Some("json") => Some(Validator::Json),
-        Some(file) => {
-            let text = std::fs::read(file)
-                .with_context(|| format!("--validate {file} (give json, or the file of a JSON Schema)"))?;
-            let unknown = Validator::unknown_formats(&text);
-            if !unknown.is_empty() {
-                let formats = unknown.join(", ");
-                config
-                    .log
-                    .note(format_args!("--validate {file}: its draft has no format {formats}: not checked"));
-            }
-            let validator = Validator::schema(&text);
-            Some(validator.with_context(|| format!("--validate {file} can't be used as a JSON Schema"))?)
-        }
+        Some(file) => Some(schema(Path::new(file), "json", Validator::schema, config)?),
     })
+}
+
+/// The validator that `compile` makes of the JSON Schema in a file. An error names what else `--validate` takes.
+pub(super) fn schema(
+    file: &Path,
+    others: &str,
+    compile: fn(&[u8]) -> anyhow::Result<Validator>,
+    config: &Config,
+) -> anyhow::Result<Validator> {
+    let file_name = file.display();
+    let text = std::fs::read(file)
+        .with_context(|| format!("--validate {file_name} (give {others}, or the file of a JSON Schema)"))?;
+    let unknown = Validator::unknown_formats(&text);
+    if !unknown.is_empty() {
+        let formats = unknown.join(", ");
+        config
+            .log
+            .note(format_args!("--validate {file_name}: its draft has no format {formats}: not checked"));
+    }
+    compile(&text).with_context(|| format!("--validate {file_name} can't be used as a JSON Schema"))
 }
 
 /// How many bytes of a frame a byte of its record may take.

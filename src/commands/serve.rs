@@ -1,13 +1,12 @@
 //! `kq serve`: from its flags and variables to the engine's settings.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use hyper::header::HeaderName;
 
 use crate::cli::serve::{self as cli, Args, For, Validate};
-use crate::commands::produce::header;
+use crate::commands::produce::{header, schema};
 use crate::config::{self, Config, environment};
 use crate::exit::Exit;
 use crate::http::address::Address;
@@ -116,7 +115,7 @@ fn topic(args: &Args, name: &str, config: &Config) -> anyhow::Result<Topic> {
     let validator = match of_topic(&args.validate, name, "--validate")? {
         None | Some(Validate::Json) => Some(Validator::Json),
         Some(Validate::Nothing) => None,
-        Some(Validate::Schema(file)) => Some(schema(file, config)?),
+        Some(Validate::Schema(file)) => Some(schema(file, "json, none", Validator::linear_schema, config)?),
     };
     Ok(Topic {
         name: Arc::from(name),
@@ -139,22 +138,6 @@ fn signature_headers(args: &Args, topic: &str) -> Vec<HeaderName> {
         Scheme::GitHub | Scheme::Stripe | Scheme::Standard => None,
     };
     webhooks.filter_map(header).collect()
-}
-
-/// The JSON Schema in a file.
-fn schema(file: &Path, config: &Config) -> anyhow::Result<Validator> {
-    let file_name = file.display();
-    let text = std::fs::read(file)
-        .with_context(|| format!("--validate {file_name} (give json, none, or the file of a JSON Schema)"))?;
-    let unknown = Validator::unknown_formats(&text);
-    if !unknown.is_empty() {
-        let formats = unknown.join(", ");
-        config
-            .log
-            .note(format_args!("--validate {file_name}: its draft has no format {formats}: not checked"));
-    }
-    Validator::linear_schema(&text)
-        .with_context(|| format!("--validate {file_name} can't be used as a JSON Schema"))
 }
 
 /// The paths besides `/topics/…`.
