@@ -4,19 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::serve::{Call, Connection, JSON, NDJSON, Serve, stored, stored_values};
+use crate::support::serve::{Call, Connection, JSON, NDJSON, Serve, serving, stored, stored_values};
 use crate::support::{Cluster, wait_until};
 
 const LONG: Duration = Duration::from_secs(30);
-
-/// A cluster, a topic of one partition, and `kq serve` of this topic with these flags.
-#[track_caller]
-fn serving(flags: &[&str]) -> (Cluster, String, Serve) {
-    let cluster = Cluster::get();
-    let topic = cluster.create("serve", 1);
-    let serve = Serve::start(&cluster, [topic.as_str()].iter().chain(flags));
-    (cluster, topic, serve)
-}
 
 /// A new topic of one partition with this property.
 #[track_caller]

@@ -6,21 +6,12 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::support::serve::{Answer, Call, JSON, NDJSON, Serve, stored, stored_values};
-use crate::support::{Cluster, wait_until};
+use crate::support::serve::{Answer, Call, JSON, NDJSON, Serve, serving, stored, stored_values};
+use crate::support::wait_until;
 
 const LONG: Duration = Duration::from_secs(30);
 /// The most memory that `kq serve` may ever have had, in KiB.
 const MEMORY: u64 = 64 * 1024;
-
-/// A cluster, a topic of one partition, and `kq serve` of this topic with these flags.
-#[track_caller]
-fn serving(flags: &[&str]) -> (Cluster, String, Serve) {
-    let cluster = Cluster::get();
-    let topic = cluster.create("serve", 1);
-    let serve = Serve::start(&cluster, [topic.as_str()].iter().chain(flags));
-    (cluster, topic, serve)
-}
 
 #[track_caller]
 fn used_little(serve: &Serve) {

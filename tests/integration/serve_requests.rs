@@ -8,16 +8,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::support::Cluster;
-use crate::support::serve::{Answer, Call, JSON, NDJSON, RECORDS, Serve, Stored, stored, stored_values};
-
-/// A cluster, a topic of one partition, and `kq serve` of this topic with these flags.
-#[track_caller]
-fn serving(flags: &[&str]) -> (Cluster, String, Serve) {
-    let cluster = Cluster::get();
-    let topic = cluster.create("serve", 1);
-    let serve = Serve::start(&cluster, [topic.as_str()].iter().chain(flags));
-    (cluster, topic, serve)
-}
+use crate::support::serve::{
+    Answer, Call, JSON, NDJSON, RECORDS, Serve, Stored, serving, stored, stored_values,
+};
 
 /// The only record of a topic.
 #[track_caller]

@@ -491,6 +491,15 @@ impl Stored {
     }
 }
 
+/// A cluster, a topic of one partition, and `kq serve` of this topic with these flags.
+#[track_caller]
+pub fn serving(flags: &[&str]) -> (Cluster, String, Serve) {
+    let cluster = Cluster::get();
+    let topic = cluster.create("serve", 1);
+    let serve = Serve::start(&cluster, [topic.as_str()].iter().chain(flags));
+    (cluster, topic, serve)
+}
+
 /// All records of a topic, by partition and offset.
 #[track_caller]
 pub fn stored(cluster: &Cluster, topic: &str) -> Vec<Stored> {
