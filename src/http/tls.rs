@@ -202,7 +202,7 @@ fn private_key((path, pem): Read<'_>) -> Result<PKey<Private>> {
     let mut has_password = false;
     let read = PKey::private_key_from_pem_callback(pem, |_| {
         has_password = true;
-        // An empty one: OpenSSL would ask at the terminal if nobody answered.
+        // An empty password. Without this callback OpenSSL asks for one at the terminal.
         Ok(0)
     });
     match read {

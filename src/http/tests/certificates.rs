@@ -1,4 +1,4 @@
-//! Certificates for tests, made anew.
+//! Certificates for tests, made for each of them.
 
 use openssl::asn1::Asn1Time;
 use openssl::bn::{BigNum, MsbOption};

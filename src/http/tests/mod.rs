@@ -382,7 +382,7 @@ fn a_drain_answers_what_is_open_and_closes_what_is_idle() {
         stream.write_all(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         one_answer(stream);
     }
-    // Accepted by nobody yet: it is not reset.
+    // It has sent its request before the drain begins: it is answered, and not reset.
     let mut queued = served.connect();
     queued.write_all(b"GET /queued HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     busy.write_all(b"POST /busy HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n").unwrap();

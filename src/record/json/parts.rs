@@ -1,4 +1,4 @@
-//! The members of a JSON object and the elements of an array, as slices of the text: they are not written anew. Pure: no clock, no IO.
+//! The members of a JSON object and the elements of an array, as slices of the text, which keep each byte. Pure: no clock, no IO.
 //!
 //! `serde_json`'s `RawValue` would cut them too. But its feature changes how every `Value` is read: an object with
 //! one certain name is then replaced by the JSON within its string, so a body could show a schema another value
@@ -49,7 +49,7 @@ impl<'a> Text<'a> {
         Some(std::iter::from_fn(move || {
             let name = next(&mut rest)?;
             let value = next(&mut rest)?;
-            // A name with half of a surrogate pair stays as it is written: nobody asks for it.
+            // A name with half of a surrogate pair stays as it is written: no caller looks for such a name.
             Some((name.string().unwrap_or(Cow::Borrowed(name.0)), value))
         }))
     }

@@ -103,7 +103,7 @@ impl Inner {
 }
 
 /// Records that were handed to the producer: resolves once the result of each is known, in their order.
-#[must_use = "the records are sent, and nobody learns what became of them"]
+#[must_use = "the records are sent, and their outcomes are lost"]
 #[derive(Debug)]
 pub(crate) struct Published(pub(super) Arc<Batch>);
 

@@ -33,9 +33,10 @@ pub(crate) enum Pace<'a> {
 /// What is to be committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Commits {
-    /// To be stored: the client commits those that are past what was committed.
+    /// To be stored and sent. As a partition goes, the client commits what is stored of it.
     pub store: Vec<Commit>,
-    /// How many at the end of `store` are not: their metadata alone is new, and must be sent.
+    /// Of how many at the end of `store` the metadata alone is new: the client's own commit passes them over while the
+    /// partition stays.
     pub metadata_alone: usize,
 }
 
@@ -44,7 +45,7 @@ fn is_due(stored: &Stored, is_further: bool, pace: Pace<'_>) -> bool {
     let Pace::Every { interval, now, may_commit } = pace else { return true };
     let pause = match (stored.is_long, is_further) {
         (true, _) => interval.max(LONG_PAUSE),
-        // What the client commits by itself is fresh when its time comes.
+        // So that what is sent is fresh when its time comes.
         (false, true) => interval / 4,
         (false, false) => interval,
     };
